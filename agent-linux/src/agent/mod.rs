@@ -1,0 +1,4 @@
+//! A running agent: the run loop around the gossip core and what hangs on it.
+
+pub mod handle;
+pub mod model;

@@ -1,0 +1,1 @@
+//! Serf's RPC over TCP.

@@ -1,0 +1,3 @@
+//! The gossip core.
+#![no_std]
+#![forbid(unsafe_code)]
