@@ -1,3 +1,104 @@
-//! The gossip core.
-#![no_std]
+//! Serf's gossip core without an allocator: who is in the cluster, who has failed, and events that reach everybody.
+//!
+//! # Promises
+//! - No `std`, no `alloc`, no `unsafe`. All memory is one [`Storage`] (or slices that you bring, [`Memory`]), whose
+//!   size you choose; everything that can fill up has a rule for "full" and a counter in [`Stats`].
+//! - Deterministic: it reads no clock, no randomness and no socket. The same inputs at the same instants, with the
+//!   same seed, give the same outputs.
+//! - No input makes it panic, hang or lose accepted work. An error is bad input or a bound that is told; a panic
+//!   would be our bug.
+//!
+//! # The drive loop
+//! One door in, [`Node::handle`], and one drain, [`Node::poll`], which ends in the time by which it must be called
+//! again. After every call that may change something, drain until [`Output::Sleep`].
+//!
+//! ```
+//! use serf_nostd::{Config, Event, Identity, Input, Instant, Node, Output, Storage};
+//!
+//! // A node's memory is a value; on a device it can be a `static`.
+//! let mut here = Storage::<8, 64, 16>::new();
+//! let mut there = Storage::<8, 64, 16>::new();
+//! let addresses = ["10.0.0.1:7946".parse().unwrap(), "10.0.0.2:7946".parse().unwrap()];
+//! let identity = |name, addr| Identity { name, addr, boot: 1, tags: &[], versions: Identity::VERSIONS };
+//! let mut nodes = [
+//!     Node::new(here.memory(), Config::LAN, identity("here", addresses[0]), 1, Instant::ZERO).unwrap(),
+//!     Node::new(there.memory(), Config::LAN, identity("there", addresses[1]), 2, Instant::ZERO).unwrap(),
+//! ];
+//! nodes[0].join(Instant::ZERO, addresses[1], false).unwrap();
+//!
+//! let mut now = Instant::ZERO;
+//! let mut tx = [0; 1400];
+//! let mut in_flight: Vec<(usize, std::net::SocketAddr, Vec<u8>)> = Vec::new();
+//! let mut heard = false;
+//! let mut fired = false;
+//! while !heard {
+//!     let mut next = Instant::FAR;
+//!     for (i, node) in nodes.iter_mut().enumerate() {
+//!         // 1. What has arrived goes in; a refused datagram is counted, and may be logged.
+//!         for (_, _, bytes) in in_flight.extract_if(.., |(to, ..)| *to == i) {
+//!             let _ = node.handle(now, Input::Datagram { from: addresses[1 - i], bytes: &bytes });
+//!         }
+//!         // 2. What you want done goes in.
+//!         if i == 0 && node.live() == 2 && !fired {
+//!             node.user_event(now, b"deploy", b"1234567890", false).unwrap();
+//!             fired = true;
+//!         }
+//!         // 3. Drain: send datagrams, handle events, until you are told how long there is nothing to do.
+//!         loop {
+//!             match node.poll(now, &mut tx) {
+//!                 Output::Datagram { to, bytes } => {
+//!                     let to = addresses.iter().position(|a| *a == to).unwrap();
+//!                     in_flight.push((to, addresses[i], bytes.to_vec()));
+//!                 }
+//!                 Output::Event(Event::User(event)) if i == 1 => heard |= event.name == b"deploy",
+//!                 Output::Event(_) => {}
+//!                 Output::Sleep(until) => {
+//!                     next = next.min(until);
+//!                     break;
+//!                 }
+//!             }
+//!         }
+//!     }
+//!     // 4. Sleep until then, or until something arrives.
+//!     if in_flight.is_empty() {
+//!         now = next;
+//!     }
+//! }
+//! ```
+//!
+//! # Rooms
+//! `member` (table, state machine), `detect` (probes, suspicion), `event` (seen, store, coalescing, pulls), `gossip`
+//! (queue, rounds, repair) and `wire` (messages, bytes, layers) know nothing of each other; [`Node`] is the only one
+//! that calls them all.
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+#[macro_use]
+mod fmt;
+
+mod clock;
+pub mod config;
+mod detect;
+mod event;
+mod gossip;
+mod hash;
+mod member;
+mod node;
+mod random;
+mod slice;
+mod stats;
+pub mod storage;
+mod time;
+pub mod wire;
+
+pub use clock::{LTIME_JUMP, LTIME_LIMIT, LamportClock};
+pub use config::Config;
+pub use event::UserEvent;
+pub use member::{Member, MemberChange, Status};
+pub use node::{
+    Event, EventError, Identity, Input, JoinError, LeaveError, Levels, Node, Output, SetupError, TagsError,
+};
+pub use stats::Stats;
+pub use storage::{Memory, Storage};
+pub use time::{Duration, Instant};
+pub use wire::packet::{DATAGRAM_MAX, Reject};

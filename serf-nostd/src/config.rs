@@ -1,0 +1,173 @@
+//! What can be set, and the profiles that set it as Serf does.
+
+use crate::time::Duration;
+
+/// Timing and limits of a node. Start from a profile and change fields.
+///
+/// The profiles [`Config::LAN`], [`Config::WAN`] and [`Config::LOCAL`] carry Serf's constants.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// One member is probed in each interval (times awareness + 1).
+    pub probe_interval: Duration,
+    /// How long a direct probe may take before others are asked to help.
+    pub probe_timeout: Duration,
+    /// How many members are asked to probe indirectly.
+    pub indirect_checks: u8,
+    /// Membership news is sent to `gossip_nodes` members in each interval.
+    pub gossip_interval: Duration,
+    /// Receivers of one round of membership gossip.
+    pub gossip_nodes: u8,
+    /// A message is sent `retransmit_mult * ceil(log10(n + 1))` times by each node.
+    pub retransmit_mult: u8,
+    /// Shortest suspicion is `suspicion_mult * log10(n)` probe intervals.
+    pub suspicion_mult: u8,
+    /// Longest suspicion is this times the shortest.
+    pub suspicion_max_mult: u8,
+    /// Upper bound of the awareness score + 1 (Lifeguard's health multiplier).
+    pub awareness_max: u8,
+    /// How often a failed member, or a seed, is tried again.
+    pub reconnect_interval: Duration,
+    /// Failed members are forgotten after this.
+    pub reconnect_timeout: Duration,
+    /// Left members are forgotten after this.
+    pub tombstone_timeout: Duration,
+    /// How long a leaving node lets its words spread.
+    pub leave_propagate: Duration,
+    /// A join that is not answered for this long has failed.
+    pub join_timeout: Duration,
+    /// Longest window of coalescing (Serf: 3 s). Zero switches coalescing off.
+    pub coalesce_quantum: Duration,
+    /// A window also ends after this much quiet (Serf: 1 s).
+    pub coalesce_quiescent: Duration,
+    /// Whether member events are coalesced as well.
+    pub coalesce_members: bool,
+    /// Longest name + payload of a user event, in bytes, before and after encoding (Serf: 512).
+    pub event_size_limit: u16,
+    /// How many members an origin sends a new event to at once (a device 9, a server 32).
+    pub origin_fanout: u8,
+    /// How many members a receiver passes a new event on to at once.
+    pub forward_fanout: u8,
+    /// Name of the fleet. Nodes with different names do not hear each other.
+    pub cluster: Option<&'static str>,
+    /// Whether events from before the first join are wanted.
+    pub replay: bool,
+    /// Events at or below this Lamport time are not delivered: what a persisted floor is restored with.
+    pub event_floor: u64,
+    /// A rule of the protocol to leave out, so that a checker can be seen to fail.
+    #[cfg(feature = "sabotage")]
+    pub without: Option<Rule>,
+}
+
+impl Config {
+    /// Serf's LAN profile, the default.
+    pub const LAN: Config = Config {
+        probe_interval: Duration::from_secs(1),
+        probe_timeout: Duration::from_millis(500),
+        indirect_checks: 3,
+        gossip_interval: Duration::from_millis(200),
+        gossip_nodes: 3,
+        retransmit_mult: 4,
+        suspicion_mult: 4,
+        suspicion_max_mult: 6,
+        awareness_max: 8,
+        reconnect_interval: Duration::from_secs(30),
+        reconnect_timeout: Duration::from_secs(24 * 3600),
+        tombstone_timeout: Duration::from_secs(24 * 3600),
+        leave_propagate: Duration::from_secs(1),
+        join_timeout: Duration::from_secs(10),
+        coalesce_quantum: Duration::from_secs(3),
+        coalesce_quiescent: Duration::from_secs(1),
+        coalesce_members: true,
+        event_size_limit: 512,
+        origin_fanout: 32,
+        forward_fanout: 2,
+        cluster: None,
+        replay: false,
+        event_floor: 0,
+        #[cfg(feature = "sabotage")]
+        without: None,
+    };
+
+    /// Serf's WAN profile.
+    pub const WAN: Config = Config {
+        probe_interval: Duration::from_secs(5),
+        probe_timeout: Duration::from_secs(3),
+        gossip_interval: Duration::from_millis(500),
+        gossip_nodes: 4,
+        suspicion_mult: 6,
+        ..Config::LAN
+    };
+
+    /// Serf's profile for one machine.
+    pub const LOCAL: Config = Config {
+        probe_timeout: Duration::from_millis(200),
+        indirect_checks: 1,
+        gossip_interval: Duration::from_millis(100),
+        retransmit_mult: 2,
+        suspicion_mult: 3,
+        ..Config::LAN
+    };
+
+    /// LAN timing with a device's fan-out.
+    pub const DEVICE: Config = Config { origin_fanout: 9, ..Config::LAN };
+
+    /// Whether a rule holds: always, but in a sabotaged test build.
+    #[inline(always)]
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        #[cfg(feature = "sabotage")]
+        {
+            self.without != Some(rule)
+        }
+        #[cfg(not(feature = "sabotage"))]
+        {
+            let _ = rule;
+            true
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config::LAN
+    }
+}
+
+/// Rules that a sabotaged build (feature `sabotage`) can leave out, one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "sabotage"), allow(dead_code))]
+pub enum Rule {
+    /// Evicted ids become the floor.
+    Floor,
+    /// One message moves a clock by 2^20 at most.
+    Clamp,
+    /// An origin holds its event until it came back from others.
+    OriginHold,
+    /// A member contradicts what is said against it.
+    Refute,
+    /// A quarter of the slots at most waits for the application.
+    AppQuota,
+    /// Of coalesced events the greatest is delivered.
+    CoalesceOrder,
+    /// What was delivered is remembered per name.
+    CoalesceMemory,
+    /// A full coalescer delivers its oldest early.
+    CoalesceEarly,
+    /// A full table evicts only failed and left members.
+    EvictGone,
+    /// A seen event is not delivered again.
+    Dedupe,
+    /// Missing events are pulled by those who hear of them.
+    Pull,
+    /// Digests of seen events are compared.
+    EventHealing,
+    /// Digests of member tables are compared.
+    MemberHealing,
+    /// Failed members and seeds are tried again.
+    Reconnect,
+    /// A clock that jumps restarts running suspicions.
+    Freeze,
+    /// A node that hears nobody keeps its verdicts to itself.
+    Isolation,
+    /// A joiner continues above what the fleet knows of it.
+    JoinAbove,
+}

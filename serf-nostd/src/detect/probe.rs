@@ -1,0 +1,219 @@
+//! One probe at a time, round-robin, with indirect help; and the help given to others.
+
+use crate::config::Config;
+use crate::slice::NIL;
+use crate::time::Instant;
+use crate::wire::message::Address;
+
+/// Probing somebody for somebody else. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Relay {
+    seq: u32,
+    asker_seq: u32,
+    asker: Address,
+    nack: bool,
+    deadline: Instant,
+}
+
+impl Relay {
+    /// A free place.
+    pub const EMPTY: Relay =
+        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::FAR };
+}
+
+/// The running probe.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    target: u16,
+    seq: u32,
+    timeout: Instant,
+    end: Instant,
+    asked: bool,
+    nacks_expected: u8,
+    nacks: u8,
+}
+
+/// What the detector wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The time for the next probe has come.
+    Next,
+    /// Ask others to probe this target, under this sequence number.
+    AskOthers { target: u16, seq: u32 },
+    /// This target has not answered anybody.
+    Silent { target: u16 },
+    /// Tell an asker that the target did not answer in time.
+    Nack { to: Address, seq: u32 },
+}
+
+/// Whose answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The probed member, to us (perhaps through others).
+    Target(u16),
+    /// Somebody that we probed for an asker.
+    Relayed { to: Address, seq: u32 },
+    /// Nobody that is waited for.
+    Nobody,
+}
+
+pub(crate) struct Detector<'a> {
+    running: Option<Probe>,
+    next: Instant,
+    relays: &'a mut [Relay],
+    relaying: usize,
+    /// Lifeguard's awareness: how much this node doubts its own health. 0 is well.
+    awareness: u8,
+    /// Outcomes of the last 64 probes' direct phase, one bit each, 1 for a loss.
+    losses: u64,
+}
+
+impl<'a> Detector<'a> {
+    pub(crate) fn new(relays: &'a mut [Relay], now: Instant) -> Self {
+        Detector { running: None, next: now, relays, relaying: 0, awareness: 0, losses: 0 }
+    }
+
+    pub(crate) fn release(self) -> &'a mut [Relay] {
+        self.relays
+    }
+
+    /// Lifeguard's health score: 0 is well.
+    pub(crate) fn awareness(&self) -> u8 {
+        self.awareness
+    }
+
+    pub(crate) fn worsen(&mut self, config: &Config, by: u8) {
+        self.awareness = self.awareness.saturating_add(by).min(config.awareness_max.saturating_sub(1));
+    }
+
+    /// Share of direct probes lost of late, in 1/64.
+    pub(crate) fn loss(&self) -> u32 {
+        self.losses.count_ones()
+    }
+
+    pub(crate) fn deadline(&self, anybody: bool) -> Instant {
+        let own = match &self.running {
+            Some(probe) if !probe.asked => probe.timeout,
+            Some(probe) => probe.end,
+            None if anybody => self.next,
+            None => Instant::FAR,
+        };
+        self.relays[..self.relaying].iter().fold(own, |first, relay| first.min(relay.deadline))
+    }
+
+    /// The next thing that is due, if any.
+    pub(crate) fn due(&mut self, now: Instant, config: &Config, anybody: bool) -> Option<Due> {
+        if let Some(i) = self.relays[..self.relaying].iter().position(|relay| relay.deadline <= now) {
+            let relay = self.relays[i];
+            if relay.nack {
+                // The ack may still come: it is passed on for another timeout.
+                self.relays[i].nack = false;
+                self.relays[i].deadline = now + config.probe_timeout;
+                return Some(Due::Nack { to: relay.asker, seq: relay.asker_seq });
+            }
+            self.relaying -= 1;
+            self.relays[i] = self.relays[self.relaying];
+            return self.due(now, config, anybody);
+        }
+        match &mut self.running {
+            Some(probe) if !probe.asked && probe.timeout <= now => {
+                probe.asked = true;
+                self.losses = self.losses << 1 | 1;
+                Some(Due::AskOthers { target: probe.target, seq: probe.seq })
+            }
+            Some(probe) if probe.asked && probe.end <= now => {
+                let Probe { target, nacks, nacks_expected, .. } = *probe;
+                self.running = None;
+                // Helpers that answer nothing at all say something about this node.
+                let doubt = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
+                self.worsen(config, doubt);
+                Some(Due::Silent { target })
+            }
+            None if anybody && self.next <= now => Some(Due::Next),
+            _ => None,
+        }
+    }
+
+    /// A probe has been sent.
+    pub(crate) fn begin(&mut self, now: Instant, config: &Config, target: u16, seq: u32) {
+        let scale = self.awareness as u32 + 1;
+        let end = now + config.probe_interval.times(scale);
+        // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer.
+        let timeout = (now + config.probe_timeout.times(scale)).min(end);
+        self.next = end;
+        self.running = Some(Probe { target, seq, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
+    }
+
+    /// There is nobody to probe.
+    pub(crate) fn skip(&mut self, now: Instant, config: &Config) {
+        self.next = now + config.probe_interval;
+    }
+
+    /// One more helper has been asked.
+    pub(crate) fn asked_helper(&mut self) {
+        if let Some(probe) = &mut self.running {
+            probe.nacks_expected += 1;
+        }
+    }
+
+    pub(crate) fn acked(&mut self, seq: u32) -> Answered {
+        if let Some(probe) = self.running.filter(|probe| probe.seq == seq) {
+            if !probe.asked {
+                self.losses <<= 1;
+            }
+            self.running = None;
+            self.awareness = self.awareness.saturating_sub(1);
+            return Answered::Target(probe.target);
+        }
+        match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
+            Some(i) => {
+                let Relay { asker, asker_seq, .. } = self.relays[i];
+                self.relaying -= 1;
+                self.relays[i] = self.relays[self.relaying];
+                Answered::Relayed { to: asker, seq: asker_seq }
+            }
+            None => Answered::Nobody,
+        }
+    }
+
+    pub(crate) fn nacked(&mut self, seq: u32) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+            probe.nacks = probe.nacks.saturating_add(1).min(probe.nacks_expected);
+        }
+    }
+
+    /// Probing for somebody else begins; false if too many such probes are running.
+    #[must_use]
+    pub(crate) fn relay(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        seq: u32,
+        asker: (Address, u32),
+        nack: bool,
+    ) -> bool {
+        if self.relaying == self.relays.len() {
+            return false;
+        }
+        let deadline = now + config.probe_timeout;
+        self.relays[self.relaying] = Relay { seq, asker_seq: asker.1, asker: asker.0, nack, deadline };
+        self.relaying += 1;
+        true
+    }
+
+    /// The clock jumped: the running probe proves nothing.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.running = None;
+        self.next = now;
+        self.relaying = 0;
+    }
+
+    /// A member is no longer there to be probed.
+    pub(crate) fn forget(&mut self, id: u16) {
+        if let Some(probe) = &mut self.running
+            && probe.target == id
+        {
+            probe.target = NIL;
+        }
+    }
+}

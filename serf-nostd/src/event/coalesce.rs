@@ -1,0 +1,210 @@
+//! Coalescing of user events: per name the greatest of a window is delivered, once.
+//!
+//! A window is held open by further events of its name, for a quiescent period each, up to a quantum in all. What was
+//! delivered is remembered, so that an older value never follows a newer one. When there are more names than places
+//! the oldest held one is delivered early: overflow costs extra deliveries, never a last value.
+
+use super::store::NONE;
+use crate::config::{Config, Rule};
+use crate::slice::{Index, Link, Linked, List};
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::wire::message::EventId;
+
+/// One name's place. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    name: u64,
+    greatest: EventId,
+    first: Instant,
+    last: Instant,
+    /// In the order of first events while held, of delivery afterwards.
+    by_first: Link,
+    /// In the order of last events, while held.
+    by_last: Link,
+    /// The store's slot, while held.
+    slot: u16,
+}
+
+impl Window {
+    /// A free place.
+    pub const EMPTY: Window = Window {
+        name: 0,
+        greatest: EventId { ltime: 0, origin: 0 },
+        first: Instant::ZERO,
+        last: Instant::ZERO,
+        by_first: Link::LOOSE,
+        by_last: Link::LOOSE,
+        slot: NONE,
+    };
+}
+
+const FIRST: usize = 0;
+const LAST: usize = 1;
+
+impl Linked<FIRST> for Window {
+    fn link(&mut self) -> &mut Link {
+        &mut self.by_first
+    }
+}
+
+impl Linked<LAST> for Window {
+    fn link(&mut self) -> &mut Link {
+        &mut self.by_last
+    }
+}
+
+/// What becomes of an event that may be coalesced. The caller delivers and lets go as told, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// This held slot is to be delivered now, early.
+    pub deliver: Option<u16>,
+    /// This held slot is superseded: let it go.
+    pub superseded: Option<u16>,
+    /// The new event is held; else it is older than what its name has shown.
+    pub held: bool,
+}
+
+pub(crate) struct Coalescer<'a> {
+    windows: &'a mut [Window],
+    index: Index<'a>,
+    /// Held names, first come first.
+    held: List<FIRST>,
+    /// Held names, longest quiet first.
+    quiet: List<LAST>,
+    /// Names whose event was delivered, longest ago first; then the places never used.
+    sent: List<FIRST>,
+    free: List<FIRST>,
+}
+
+impl<'a> Coalescer<'a> {
+    pub(crate) fn new(windows: &'a mut [Window], index: &'a mut [u16]) -> Self {
+        let mut free = List::new();
+        for id in 0..windows.len() {
+            windows[id] = Window::EMPTY;
+            free.push_back(windows, id as u16);
+        }
+        Coalescer {
+            windows,
+            index: Index::new(index),
+            held: List::new(),
+            quiet: List::new(),
+            sent: List::new(),
+            free,
+        }
+    }
+
+    pub(crate) fn release(self) -> (&'a mut [Window], &'a mut [u16]) {
+        (self.windows, self.index.release())
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn find(&self, name: u64) -> Option<u16> {
+        let hash_of = |id: u16| self.windows[id as usize].name as u32;
+        self.index.find(name as u32, hash_of, |id| self.windows[id as usize].name == name)
+    }
+
+    /// A new coalescible event whose payload stands in `slot`; `name` is a hash of its name.
+    pub(crate) fn offer(
+        &mut self,
+        name: u64,
+        event: EventId,
+        slot: u16,
+        now: Instant,
+        config: &Config,
+        stats: &mut Stats,
+    ) -> Outcome {
+        let mut outcome = Outcome { held: true, ..Outcome::default() };
+        let id = match self.find(name) {
+            Some(id) => {
+                let window = &mut self.windows[id as usize];
+                let is_held = window.slot != NONE;
+                let remembers = is_held || config.has(Rule::CoalesceMemory);
+                if event <= window.greatest && remembers && (config.has(Rule::CoalesceOrder) || !is_held) {
+                    stats.coalesce_superseded += 1;
+                    return Outcome::default();
+                }
+                if is_held {
+                    stats.coalesce_superseded += 1;
+                    outcome.superseded = Some(window.slot);
+                    self.quiet.remove(self.windows, id);
+                } else {
+                    window.first = now;
+                    self.sent.remove(self.windows, id);
+                    self.held.push_back(self.windows, id);
+                }
+                id
+            }
+            None => {
+                let id = self.place(&mut outcome, stats, config);
+                self.windows[id as usize] = Window { name, first: now, ..Window::EMPTY };
+                let windows = &*self.windows;
+                self.index.insert(name as u32, id, |id| windows[id as usize].name as u32);
+                self.held.push_back(self.windows, id);
+                id
+            }
+        };
+        let window = &mut self.windows[id as usize];
+        (window.greatest, window.last, window.slot) = (event, now, slot);
+        self.quiet.push_back(self.windows, id);
+        outcome
+    }
+
+    /// A place for a new name.
+    fn place(&mut self, outcome: &mut Outcome, stats: &mut Stats, config: &Config) -> u16 {
+        if let Some(id) = self.free.pop_front(self.windows) {
+            return id;
+        }
+        if self.sent.is_empty()
+            && let Some(id) = self.held.head()
+        {
+            stats.coalesce_early += 1;
+            let slot = self.deliver(id);
+            if config.has(Rule::CoalesceEarly) {
+                outcome.deliver = Some(slot);
+            } else {
+                outcome.superseded = Some(slot);
+            }
+        }
+        stats.coalesce_forgotten += 1;
+        // One of the two lists is never empty: a coalescer has at least one place.
+        let id = self.sent.pop_front(self.windows).unwrap_or(0);
+        let windows = &*self.windows;
+        self.index.remove(windows[id as usize].name as u32, id, |id| windows[id as usize].name as u32);
+        id
+    }
+
+    /// Ends a window: it remembers what it has shown.
+    fn deliver(&mut self, id: u16) -> u16 {
+        self.held.remove(self.windows, id);
+        self.quiet.remove(self.windows, id);
+        self.sent.push_back(self.windows, id);
+        core::mem::replace(&mut self.windows[id as usize].slot, NONE)
+    }
+
+    /// When the next window ends.
+    pub(crate) fn deadline(&self, config: &Config) -> Instant {
+        let quantum = self.held.head().map(|id| self.windows[id as usize].first + config.coalesce_quantum);
+        let quiet = self.quiet.head().map(|id| self.windows[id as usize].last + config.coalesce_quiescent);
+        quantum.unwrap_or(Instant::FAR).min(quiet.unwrap_or(Instant::FAR))
+    }
+
+    /// The slot of a window that has ended, if any: to be delivered.
+    pub(crate) fn due(&mut self, now: Instant, config: &Config) -> Option<u16> {
+        let first = self.held.head()?;
+        if self.windows[first as usize].first + config.coalesce_quantum <= now {
+            return Some(self.deliver(first));
+        }
+        let quiet = self.quiet.head()?;
+        (self.windows[quiet as usize].last + config.coalesce_quiescent <= now).then(|| self.deliver(quiet))
+    }
+
+    /// Gives the oldest held slot up for delivery now: when the store needs its room, or the node shuts down.
+    pub(crate) fn oldest(&mut self) -> Option<u16> {
+        let id = self.held.head()?;
+        Some(self.deliver(id))
+    }
+}

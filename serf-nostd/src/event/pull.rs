@@ -1,0 +1,141 @@
+//! Events that others have and this node lacks: asked for one announcer at a time, the next after 300 ms.
+
+use crate::time::{Duration, Instant};
+use crate::wire::message::{Address, EventId};
+
+/// How long an asked member may take.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How often an event is asked for before its next announcement is waited for.
+const TRIES: u8 = 3;
+
+/// One event that is being asked for. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Pull {
+    id: EventId,
+    from: Address,
+    /// Who else has announced it.
+    other: Option<Address>,
+    /// When to ask (again); in the past: now.
+    due: Instant,
+    tries: u8,
+}
+
+impl Pull {
+    /// A free place.
+    pub const EMPTY: Pull = Pull {
+        id: EventId { ltime: 0, origin: 0 },
+        from: Address::UNSET,
+        other: None,
+        due: Instant::FAR,
+        tries: 0,
+    };
+}
+
+/// Pulls in flight; the newest is refused when there is no room, since its next announcement comes.
+pub(crate) struct Pulls<'a> {
+    cells: &'a mut [Pull],
+    len: usize,
+}
+
+impl<'a> Pulls<'a> {
+    pub(crate) fn new(cells: &'a mut [Pull]) -> Self {
+        Pulls { cells, len: 0 }
+    }
+
+    pub(crate) fn release(self) -> &'a mut [Pull] {
+        self.cells
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.cells.len()
+    }
+
+    /// `from` has an event that this node lacks. False if there was no room to note it.
+    #[must_use]
+    pub(crate) fn want(&mut self, id: EventId, from: Address, now: Instant) -> bool {
+        if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
+            if pull.from != from {
+                pull.other = Some(from);
+            }
+            return true;
+        }
+        if self.is_full() {
+            return false;
+        }
+        self.cells[self.len] = Pull { id, from, other: None, due: now, tries: 0 };
+        self.len += 1;
+        true
+    }
+
+    /// The event has come. Returns whether it was asked for.
+    pub(crate) fn done(&mut self, id: EventId) -> bool {
+        match self.cells[..self.len].iter().position(|pull| pull.id == id) {
+            Some(i) => {
+                self.remove(i);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The asked member does not hold it any more. Returns true if nobody else is known to.
+    pub(crate) fn missing(&mut self, id: EventId, now: Instant) -> bool {
+        let Some(i) = self.cells[..self.len].iter().position(|pull| pull.id == id) else { return false };
+        match self.cells[i].other.take() {
+            Some(other) => {
+                (self.cells[i].from, self.cells[i].due) = (other, now);
+                false
+            }
+            None => {
+                self.remove(i);
+                true
+            }
+        }
+    }
+
+    fn remove(&mut self, i: usize) {
+        self.len -= 1;
+        self.cells[i] = self.cells[self.len];
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        self.cells[..self.len].iter().fold(Instant::FAR, |first, pull| first.min(pull.due))
+    }
+
+    /// Whom to ask now, if anybody. Pulls without an answer so far turn to the next announcer, or end.
+    pub(crate) fn whom(&mut self, now: Instant) -> Option<Address> {
+        let mut i = 0;
+        while i < self.len {
+            let pull = &mut self.cells[i];
+            if pull.due > now {
+                i += 1;
+            } else if pull.tries >= TRIES {
+                self.remove(i);
+            } else {
+                if pull.tries > 0
+                    && let Some(other) = pull.other.take()
+                {
+                    pull.from = other;
+                }
+                return Some(pull.from);
+            }
+        }
+        None
+    }
+
+    /// Goes through what `from` is to be asked for now; `take` returns false when there is no more room.
+    pub(crate) fn ask(&mut self, from: Address, now: Instant, mut take: impl FnMut(EventId) -> bool) -> u64 {
+        let mut asked = 0;
+        for pull in &mut self.cells[..self.len] {
+            if pull.from == from && pull.due <= now {
+                if !take(pull.id) {
+                    break;
+                }
+                pull.tries += 1;
+                pull.due = now + PATIENCE;
+                asked += 1;
+            }
+        }
+        asked
+    }
+}

@@ -1,0 +1,237 @@
+//! Which events have been seen: a sorted set of identities over a fixed slice. When it is full the lowest leaves and
+//! becomes the floor; at or below the floor nothing is ever delivered again.
+
+use crate::wire::message::EventId;
+
+/// Buckets of id hashes in a digest.
+pub(crate) const BUCKETS: usize = 16;
+
+/// What is known about an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Never seen.
+    New,
+    /// Seen.
+    Known,
+    /// At or below the floor: nobody can tell any more.
+    Below,
+}
+
+/// The set, as a ring so that the lowest leaves in constant time; new ids mostly belong near the top.
+pub(crate) struct Seen<'a> {
+    cells: &'a mut [EventId],
+    head: usize,
+    len: usize,
+    floor: EventId,
+    digest: [u32; BUCKETS],
+    /// The last digest above somebody else's floor; void once the set has changed.
+    above: Option<(EventId, [u32; BUCKETS])>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(cells: &'a mut [EventId], floor: EventId) -> Self {
+        Seen { cells, head: 0, len: 0, floor, digest: [0; BUCKETS], above: None }
+    }
+
+    pub(crate) fn release(self) -> &'a mut [EventId] {
+        self.cells
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn floor(&self) -> EventId {
+        self.floor
+    }
+
+    fn at(&self, i: usize) -> usize {
+        let at = self.head + i;
+        if at >= self.cells.len() { at - self.cells.len() } else { at }
+    }
+
+    /// The id at place `i`, lowest first.
+    pub(crate) fn get(&self, i: usize) -> EventId {
+        self.cells[self.at(i)]
+    }
+
+    /// How many ids are below `id`.
+    pub(crate) fn rank(&self, id: EventId) -> usize {
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.get(middle) < id { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    pub(crate) fn judge(&self, id: EventId) -> Sight {
+        if id <= self.floor {
+            return Sight::Below;
+        }
+        let rank = self.rank(id);
+        if rank < self.len && self.get(rank) == id {
+            Sight::Known
+        } else if rank == 0 && self.len == self.cells.len() {
+            Sight::Below
+        } else {
+            Sight::New
+        }
+    }
+
+    /// Adds an id that [`Seen::judge`] has called new. `floored`: the lowest that leaves becomes the floor.
+    pub(crate) fn insert(&mut self, id: EventId, floored: bool) {
+        self.above = None;
+        if self.len == self.cells.len() {
+            let lowest = self.pop();
+            if floored {
+                self.floor = self.floor.max(lowest);
+            }
+        }
+        let rank = self.rank(id);
+        if rank < self.len / 2 {
+            self.head = self.at(self.cells.len() - 1);
+            self.len += 1;
+            for i in 0..rank {
+                let (to, from) = (self.at(i), self.at(i + 1));
+                self.cells[to] = self.cells[from];
+            }
+        } else {
+            self.len += 1;
+            for i in (rank + 1..self.len).rev() {
+                let (to, from) = (self.at(i), self.at(i - 1));
+                self.cells[to] = self.cells[from];
+            }
+        }
+        let place = self.at(rank);
+        self.cells[place] = id;
+        self.toggle(id);
+    }
+
+    fn pop(&mut self) -> EventId {
+        let lowest = self.get(0);
+        self.toggle(lowest);
+        self.head = self.at(1);
+        self.len -= 1;
+        lowest
+    }
+
+    fn toggle(&mut self, id: EventId) {
+        let hash = id.hash();
+        self.digest[bucket(hash)] ^= hash;
+    }
+
+    /// Nothing at or below `floor` is delivered from now on.
+    pub(crate) fn raise_floor(&mut self, floor: EventId) {
+        self.above = None;
+        self.floor = self.floor.max(floor);
+        while self.len > 0 && self.get(0) <= self.floor {
+            self.pop();
+        }
+    }
+
+    /// Digests of the ids above `floor`, by bucket of their hash.
+    pub(crate) fn buckets_above(&mut self, floor: EventId) -> [u32; BUCKETS] {
+        if floor <= self.floor || self.len == 0 {
+            return self.digest;
+        }
+        if let Some((known, digest)) = self.above
+            && known == floor
+        {
+            return digest;
+        }
+        // Whichever side of the floor is shorter is summed up, and the result kept while nothing changes.
+        let rank = self.rank(floor) + (self.judge(floor) == Sight::Known) as usize;
+        let mut sum = [0; BUCKETS];
+        let range = if rank < self.len / 2 { 0..rank } else { rank..self.len };
+        for i in range {
+            let hash = self.get(i).hash();
+            sum[bucket(hash)] ^= hash;
+        }
+        if rank < self.len / 2 {
+            for (part, whole) in sum.iter_mut().zip(self.digest) {
+                *part ^= whole;
+            }
+        }
+        self.above = Some((floor, sum));
+        sum
+    }
+
+    /// One number for all ids above `floor`.
+    pub(crate) fn root_above(&mut self, floor: EventId) -> u32 {
+        self.buckets_above(floor).iter().fold(0, |root, bucket| root ^ bucket)
+    }
+
+    #[cfg(any(test, feature = "sabotage"))]
+    pub(crate) fn check(&self) {
+        assert!(self.len <= self.cells.len());
+        for i in 1..self.len {
+            assert!(self.get(i - 1) < self.get(i), "sorted, without duplicates");
+        }
+    }
+}
+
+/// The bucket of an id's hash.
+pub(crate) fn bucket(hash: u32) -> usize {
+    hash as usize >> (32 - BUCKETS.trailing_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    fn id(ltime: u64, origin: u64) -> EventId {
+        EventId { ltime, origin }
+    }
+
+    #[test]
+    fn full_the_lowest_leaves_and_becomes_the_floor() {
+        let mut cells = [EventId::LOWEST; 4];
+        let mut seen = Seen::new(&mut cells, EventId::LOWEST);
+        for ltime in [5, 3, 9, 7] {
+            assert_eq!(seen.judge(id(ltime, 1)), Sight::New);
+            seen.insert(id(ltime, 1), true);
+        }
+        assert_eq!(seen.judge(id(2, 1)), Sight::Below, "full, and lower than all");
+        seen.insert(id(8, 1), true);
+        assert_eq!(seen.floor(), id(3, 1));
+        assert_eq!(seen.judge(id(3, 1)), Sight::Below);
+        assert_eq!(seen.judge(id(4, 1)), Sight::Below);
+        assert_eq!(seen.judge(id(5, 1)), Sight::Known);
+        assert_eq!(seen.judge(id(6, 1)), Sight::New);
+        seen.raise_floor(id(8, 0));
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn agrees_with_a_plain_set_and_never_says_new_twice() {
+        for seed in 0..300 {
+            let mut random = Random::new(seed);
+            let mut cells = [EventId::LOWEST; 16];
+            let mut seen = Seen::new(&mut cells, EventId::LOWEST);
+            let mut ever = [[false; 4]; 64];
+            for step in 0..200 {
+                let (ltime, origin) = ((step / 6 + random.below(24)).min(63), random.below(4));
+                let candidate = id(ltime as u64, origin as u64 + 1);
+                if seen.judge(candidate) == Sight::New {
+                    assert!(!ever[ltime as usize][origin as usize], "delivered twice");
+                    ever[ltime as usize][origin as usize] = true;
+                    seen.insert(candidate, true);
+                    seen.check();
+                }
+                let floor = id(random.below(64) as u64, 2);
+                let expected = (0..seen.len()).map(|i| seen.get(i)).filter(|x| *x > floor);
+                let expected = expected.fold(0, |root, x| root ^ x.hash());
+                if floor > seen.floor() {
+                    assert_eq!(seen.root_above(floor), expected);
+                    assert_eq!(seen.root_above(floor), expected, "from the cache");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Slots for what this node holds and passes on: gossip queue and pull store in one.
+//!
+//! A slot goes through lists: new ones wait to be sent (own and others' apart), then their ids are announced on a
+//! doubling schedule, then they are only held, in case somebody asks. When room is needed, of those that may go the
+//! most-sent goes. Pinned slots never go: own events that did not come back yet, those that the coalescer holds, and
+//! those that the application has not taken. Each kind of pin may take a quarter of the slots and of the bytes.
+
+use super::arena::Arena;
+use crate::slice::{Index, Link, Linked, List, NIL};
+use crate::time::{Duration, Instant};
+use crate::wire::message::{self, EventId};
+
+/// A user event as the application gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserEvent<'a> {
+    /// Lamport time and origin.
+    pub id: EventId,
+    /// Any bytes.
+    pub name: &'a [u8],
+    /// Any bytes.
+    pub payload: &'a [u8],
+    /// Whether its sender allowed coalescing.
+    pub coalesce: bool,
+}
+
+/// Why a slot must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// An own event that others have not shown to have.
+    Own,
+    /// Held by the coalescer.
+    Coalescer,
+    /// Waiting for the application.
+    Application,
+}
+
+/// When an event's id is announced, after its arrival: each time to two members.
+pub(crate) const ANNOUNCE_MS: [u64; 8] = [10, 20, 40, 80, 160, 320, 640, 1_280];
+
+/// Which list a slot is in.
+pub(crate) mod list {
+    /// Not in use.
+    pub const FREE: u8 = 0;
+    /// Own events that have not been sent yet.
+    pub const OWN: u8 = 1;
+    /// Others' events that have not been passed on yet.
+    pub const FRESH: u8 = 2;
+    /// Messages about members that the table does not hold.
+    pub const FOREIGN: u8 = 3;
+    /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
+    pub const ANNOUNCE: u8 = 4;
+    /// Own events that have been announced and did not come back yet, longest ago first.
+    pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
+    /// Only held.
+    pub const HELD: u8 = OWN_HELD + 1;
+    pub const COUNT: usize = HELD as usize + 1;
+}
+
+/// One slot. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreSlot {
+    id: EventId,
+    /// Arrival; for an own event the first sending.
+    at: Instant,
+    place: u32,
+    link: Link,
+    len: u16,
+    name_len: u16,
+    /// Addresses (hashed) that the id came back from; for [`list::FOREIGN`] the first is the message's kind.
+    confirmed_by: [u16; 2],
+    confirmations: u8,
+    list: u8,
+    pins: u8,
+    sends: u8,
+    coalesce: bool,
+}
+
+impl StoreSlot {
+    /// A free place.
+    pub const EMPTY: StoreSlot = StoreSlot {
+        id: EventId { ltime: 0, origin: 0 },
+        at: Instant::ZERO,
+        place: 0,
+        link: Link::LOOSE,
+        len: 0,
+        name_len: 0,
+        confirmed_by: [0; 2],
+        confirmations: 0,
+        list: list::FREE,
+        pins: 0,
+        sends: 0,
+        coalesce: false,
+    };
+}
+
+impl Linked<0> for StoreSlot {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
+
+/// How much the slots of one kind of pin take.
+#[derive(Clone, Copy, Default)]
+struct Pinned {
+    slots: usize,
+    bytes: usize,
+}
+
+pub(crate) struct Store<'a> {
+    slots: &'a mut [StoreSlot],
+    index: Index<'a>,
+    arena: Arena<'a>,
+    lists: [List<0>; list::COUNT],
+    pinned: [Pinned; 3],
+}
+
+impl<'a> Store<'a> {
+    pub(crate) fn new(slots: &'a mut [StoreSlot], index: &'a mut [u16], arena: &'a mut [u8]) -> Self {
+        let mut lists = [const { List::new() }; list::COUNT];
+        for id in 0..slots.len() {
+            slots[id] = StoreSlot::EMPTY;
+        }
+        for id in 0..slots.len() {
+            lists[list::FREE as usize].push_back(slots, id as u16);
+        }
+        Store {
+            slots,
+            index: Index::new(index),
+            arena: Arena::new(arena),
+            lists,
+            pinned: [Pinned::default(); 3],
+        }
+    }
+
+    pub(crate) fn release(self) -> (&'a mut [StoreSlot], &'a mut [u16], &'a mut [u8]) {
+        (self.slots, self.index.release(), self.arena.release())
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn find(&self, id: EventId) -> Option<u16> {
+        let hash_of = |slot: u16| self.slots[slot as usize].id.hash();
+        self.index.find(id.hash(), hash_of, |slot| self.slots[slot as usize].id == id)
+    }
+
+    pub(crate) fn event(&self, slot: u16) -> UserEvent<'_> {
+        let s = &self.slots[slot as usize];
+        let (name, payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
+        UserEvent { id: s.id, name, payload, coalesce: s.coalesce }
+    }
+
+    /// A message about a member that is not held: kind, body.
+    pub(crate) fn foreign(&self, slot: u16) -> (u8, &[u8]) {
+        let s = &self.slots[slot as usize];
+        (s.confirmed_by[0] as u8, self.arena.piece(s.place, s.len as usize))
+    }
+
+    pub(crate) fn id(&self, slot: u16) -> EventId {
+        self.slots[slot as usize].id
+    }
+
+    /// Whether a pin of this kind would take more than its quarter, with a piece of `len` bytes.
+    pub(crate) fn quota_full(&self, pin: Pin, len: usize) -> bool {
+        let pinned = self.pinned[pin as usize];
+        // The first one always fits, however long it is.
+        pinned.slots > 0
+            && (pinned.slots >= self.slots.len() / 4
+                || pinned.bytes + Arena::cost(len) > self.arena.capacity() / 4)
+    }
+
+    pub(crate) fn pinned(&self, pin: Pin) -> usize {
+        self.pinned[pin as usize].slots
+    }
+
+    /// Takes an event in, giving up others if need be. `None` if everything else is pinned. Tells how many went.
+    pub(crate) fn put(
+        &mut self,
+        event: &message::UserEvent,
+        now: Instant,
+        into: u8,
+        dropped: &mut u64,
+    ) -> Option<u16> {
+        let len = event.name.len() + event.payload.len();
+        let slot = self.make_room(len, dropped)?;
+        self.fill(slot, len, into);
+        let s = &mut self.slots[slot as usize];
+        (s.id, s.at, s.name_len, s.coalesce) = (event.id, now, event.name.len() as u16, event.coalesce);
+        let (name, payload) = self.arena.piece_mut(s.place, len).split_at_mut(event.name.len());
+        name.copy_from_slice(event.name);
+        payload.copy_from_slice(event.payload);
+        let slots = &*self.slots;
+        self.index.insert(event.id.hash(), slot, |slot| slots[slot as usize].id.hash());
+        Some(slot)
+    }
+
+    /// Takes a message about an unknown member in, to be passed on.
+    pub(crate) fn put_foreign(&mut self, kind: u8, body: &[u8], dropped: &mut u64) -> bool {
+        let Some(slot) = self.make_room(body.len(), dropped) else { return false };
+        self.fill(slot, body.len(), list::FOREIGN);
+        self.slots[slot as usize].confirmed_by[0] = kind as u16;
+        let place = self.slots[slot as usize].place;
+        self.arena.piece_mut(place, body.len()).copy_from_slice(body);
+        true
+    }
+
+    fn fill(&mut self, slot: u16, len: usize, into: u8) {
+        self.lists[list::FREE as usize].remove(self.slots, slot);
+        let slots = &mut *self.slots;
+        let place = self.arena.hold(slot, len, |owner, moved| {
+            let s = &mut slots[owner as usize];
+            match (moved, s.list) {
+                (_, list::FREE) => u32::MAX,
+                (Some(to), _) => {
+                    s.place = to;
+                    to
+                }
+                (None, _) => s.place,
+            }
+        });
+        self.slots[slot as usize] = StoreSlot { place, len: len as u16, list: into, ..StoreSlot::EMPTY };
+        self.lists[into as usize].push_back(self.slots, slot);
+    }
+
+    fn make_room(&mut self, len: usize, dropped: &mut u64) -> Option<u16> {
+        if Arena::cost(len) > self.arena.capacity() {
+            return None;
+        }
+        loop {
+            if let Some(slot) = self.lists[list::FREE as usize].head()
+                && self.arena.fits(len)
+            {
+                return Some(slot);
+            }
+            let victim = self.victim()?;
+            *dropped += 1;
+            self.drop_slot(victim);
+        }
+    }
+
+    /// The most-sent slot that may go.
+    fn victim(&mut self) -> Option<u16> {
+        for which in (list::OWN..list::COUNT as u8).rev() {
+            let mut at = self.lists[which as usize].head();
+            while let Some(slot) = at {
+                if self.slots[slot as usize].pins == 0 && which != list::OWN {
+                    return Some(slot);
+                }
+                at = self.lists[which as usize].after(self.slots, slot);
+            }
+        }
+        None
+    }
+
+    /// Forgets a slot that is not pinned.
+    pub(crate) fn drop_slot(&mut self, slot: u16) {
+        let s = self.slots[slot as usize];
+        if s.list != list::FOREIGN {
+            let slots = &*self.slots;
+            self.index.remove(s.id.hash(), slot, |slot| slots[slot as usize].id.hash());
+        }
+        self.arena.free(s.len as usize);
+        self.move_to(slot, list::FREE);
+    }
+
+    pub(crate) fn move_to(&mut self, slot: u16, to: u8) {
+        let from = self.slots[slot as usize].list;
+        self.lists[from as usize].remove(self.slots, slot);
+        self.slots[slot as usize].list = to;
+        self.lists[to as usize].push_back(self.slots, slot);
+    }
+
+    pub(crate) fn first(&self, which: u8) -> Option<u16> {
+        self.lists[which as usize].head()
+    }
+
+    pub(crate) fn after(&mut self, which: u8, slot: u16) -> Option<u16> {
+        self.lists[which as usize].after(self.slots, slot)
+    }
+
+    pub(crate) fn count(&self, which: u8) -> usize {
+        self.lists[which as usize].len()
+    }
+
+    pub(crate) fn pin(&mut self, slot: u16, pin: Pin) {
+        let s = &mut self.slots[slot as usize];
+        s.pins |= 1 << pin as u8;
+        let pinned = &mut self.pinned[pin as usize];
+        pinned.slots += 1;
+        pinned.bytes += Arena::cost(s.len as usize);
+    }
+
+    pub(crate) fn is_pinned(&self, slot: u16, pin: Pin) -> bool {
+        self.slots[slot as usize].pins & 1 << pin as u8 != 0
+    }
+
+    pub(crate) fn unpin(&mut self, slot: u16, pin: Pin) {
+        if !self.is_pinned(slot, pin) {
+            return;
+        }
+        let s = &mut self.slots[slot as usize];
+        s.pins &= !(1 << pin as u8);
+        let pinned = &mut self.pinned[pin as usize];
+        pinned.slots -= 1;
+        pinned.bytes -= Arena::cost(s.len as usize);
+    }
+
+    /// When the slot's id is to be announced next, for a slot in an announcing list.
+    pub(crate) fn announce_at(&self, slot: u16) -> Instant {
+        let s = &self.slots[slot as usize];
+        s.at + Duration::from_millis(ANNOUNCE_MS[(s.list - list::ANNOUNCE) as usize])
+    }
+
+    /// The slot's id has been announced: on to the next time, or to rest after `stages` times.
+    pub(crate) fn announced(&mut self, slot: u16, stages: u8) {
+        let next = self.slots[slot as usize].list + 1;
+        let rest = if self.is_pinned(slot, Pin::Own) { list::OWN_HELD } else { list::HELD };
+        self.move_to(slot, if next >= list::ANNOUNCE + stages { rest } else { next });
+    }
+
+    /// An own event need not be kept for its own sake any more.
+    pub(crate) fn release_own(&mut self, slot: u16) {
+        self.unpin(slot, Pin::Own);
+        if matches!(self.slots[slot as usize].list, list::OWN_HELD | list::OWN) {
+            self.move_to(slot, list::HELD);
+        }
+    }
+
+    /// The first copies have gone out: from now on the id is announced.
+    pub(crate) fn sent(&mut self, slot: u16, now: Instant) {
+        self.slots[slot as usize].at = now;
+        self.move_to(slot, list::ANNOUNCE);
+    }
+
+    pub(crate) fn since(&self, slot: u16) -> Instant {
+        self.slots[slot as usize].at
+    }
+
+    /// A foreign message has gone out once more; returns how often.
+    pub(crate) fn foreign_sent(&mut self, slot: u16) -> u8 {
+        let s = &mut self.slots[slot as usize];
+        s.sends = s.sends.saturating_add(1);
+        s.sends
+    }
+
+    /// An own event came back from this address; returns from how many different ones by now (3 at most are told apart).
+    pub(crate) fn confirm(&mut self, slot: u16, from: u32) -> u8 {
+        let s = &mut self.slots[slot as usize];
+        let from = (from ^ from >> 16) as u16;
+        let known = s.confirmations as usize;
+        if s.confirmed_by[..known.min(2)].contains(&from) {
+            return s.confirmations;
+        }
+        if known < 2 {
+            s.confirmed_by[known] = from;
+        }
+        s.confirmations = s.confirmations.saturating_add(1);
+        s.confirmations
+    }
+
+    #[cfg(any(test, feature = "sabotage"))]
+    pub(crate) fn check(&mut self) {
+        let listed: usize = self.lists.iter().map(|list| list.len()).sum();
+        assert_eq!(listed, self.slots.len(), "every slot is in one list");
+        for kind in 0..3 {
+            let slots = self.slots.iter().filter(|s| s.pins & 1 << kind != 0);
+            let bytes: usize = slots.clone().map(|s| Arena::cost(s.len as usize)).sum();
+            assert_eq!(self.pinned[kind].slots, slots.count());
+            assert_eq!(self.pinned[kind].bytes, bytes);
+        }
+        for slot in 0..self.slots.len() as u16 {
+            let s = self.slots[slot as usize];
+            if s.list != list::FREE && s.list != list::FOREIGN {
+                assert_eq!(self.find(s.id), Some(slot));
+            }
+        }
+    }
+}
+
+/// No slot.
+pub(crate) const NONE: u16 = NIL;

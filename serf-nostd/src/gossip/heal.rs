@@ -1,0 +1,164 @@
+//! Repair: joining, and comparing with others what is known. The one who lacks something asks for it, page by page; who
+//! answers keeps no state.
+
+use crate::time::{Duration, Instant};
+use crate::wire::message::{Address, EventId};
+
+use super::owed::RECORDS;
+
+/// How long an answer may take before it is asked for again.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+/// How often a page is asked for.
+const TRIES: u8 = 4;
+/// Rest after a comparison that found nothing new: doubled each time, up to the second figure.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(64));
+/// Joins that can run at once.
+pub(crate) const JOINS: usize = 8;
+/// Seeds that are remembered, to be tried again.
+pub(crate) const SEEDS: usize = 8;
+/// Names that can be in dispute at once.
+pub(crate) const CONFLICTS: usize = 4;
+
+/// A join that is waiting for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joining {
+    pub to: Address,
+    pub nonce: u32,
+    pub replay: bool,
+    /// Nobody waits for the outcome: a seed tried again.
+    pub quiet: bool,
+    pub due: Instant,
+    pub deadline: Instant,
+}
+
+/// A name that two nodes want: its holder is probed directly twice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conflict {
+    pub holder: u16,
+    pub seq: u32,
+    pub newcomer: Address,
+    pub nonce: u32,
+    pub tries: u8,
+    pub due: Instant,
+}
+
+/// Where a comparison of member tables stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Fetch all records from this name hash on.
+    Pages { cursor: u32 },
+    /// List what differs from this name hash on.
+    List { cursor: u32 },
+    /// Fetch these records, then list on (0: done).
+    Records { wanted: [u32; RECORDS], count: u8, resume: u32 },
+}
+
+/// A running comparison with one peer; `T` says what of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session<T> {
+    pub peer: Address,
+    pub nonce: u32,
+    pub step: T,
+    pub due: Instant,
+    tries: u8,
+}
+
+impl<T> Session<T> {
+    pub(crate) fn new(peer: Address, nonce: u32, step: T, now: Instant) -> Self {
+        Session { peer, nonce, step, due: now, tries: 0 }
+    }
+
+    /// Counts another request; false if it has been asked often enough.
+    pub(crate) fn ask(&mut self, now: Instant) -> bool {
+        self.tries += 1;
+        self.due = now + PATIENCE;
+        self.tries <= TRIES
+    }
+
+    /// The answer came: on with the next step.
+    pub(crate) fn advance(&mut self, step: T, nonce: u32, now: Instant) {
+        (self.step, self.nonce, self.due, self.tries) = (step, nonce, now, 0);
+    }
+}
+
+/// Where a comparison of seen events stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventStep {
+    pub above: EventId,
+    pub cursor: EventId,
+}
+
+/// When comparisons of one kind may begin: not while things are moving, and less often while nothing comes of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// What this node knows last changed then.
+    changed: Instant,
+    /// No comparison before this.
+    next: Instant,
+    rest: Duration,
+}
+
+impl Pace {
+    pub(crate) const fn new() -> Self {
+        Pace { changed: Instant::ZERO, next: Instant::ZERO, rest: REST.0 }
+    }
+
+    /// Something new is known.
+    pub(crate) fn changed(&mut self, now: Instant) {
+        self.changed = now;
+        self.rest = REST.0;
+        self.next = self.next.min(now + REST.0);
+    }
+
+    /// Whether the last change was no longer ago than `span`.
+    pub(crate) fn moved_within(&self, now: Instant, span: Duration) -> bool {
+        now.since(self.changed) <= span
+    }
+
+    /// Whether a comparison may begin: `quiet` after the last change, or if the last one was a while ago.
+    pub(crate) fn may_begin(&self, now: Instant, quiet: Duration) -> bool {
+        now >= self.next && (now.since(self.changed) >= quiet || now.since(self.next) >= REST.0.times(3))
+    }
+
+    /// A comparison begins.
+    pub(crate) fn begun(&mut self, now: Instant) {
+        self.next = now + self.rest;
+        self.rest = self.rest.times(2).min(REST.1);
+    }
+}
+
+pub(crate) struct Heal {
+    pub joins: heapless::Vec<Joining, JOINS>,
+    pub seeds: heapless::Vec<Address, SEEDS>,
+    pub conflicts: heapless::Vec<Conflict, CONFLICTS>,
+    pub members: Option<Session<Step>>,
+    pub events: Option<Session<EventStep>>,
+    pub member_pace: Pace,
+    pub event_pace: Pace,
+    /// When a failed member or seed is tried again.
+    pub reconnect: Instant,
+}
+
+impl Heal {
+    pub(crate) fn new(now: Instant, reconnect: Duration) -> Self {
+        Heal {
+            joins: heapless::Vec::new(),
+            seeds: heapless::Vec::new(),
+            conflicts: heapless::Vec::new(),
+            members: None,
+            events: None,
+            member_pace: Pace::new(),
+            event_pace: Pace::new(),
+            reconnect: now + reconnect,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Instant {
+        let joins = self.joins.iter().map(|join| join.due.min(join.deadline));
+        let conflicts = self.conflicts.iter().map(|conflict| conflict.due);
+        let first = joins.chain(conflicts).fold(self.reconnect, Instant::min);
+        let members = self.members.as_ref().map_or(Instant::FAR, |session| session.due);
+        let events = self.events.as_ref().map_or(Instant::FAR, |session| session.due);
+        first.min(members).min(events)
+    }
+}

@@ -1,0 +1,75 @@
+//! News about members. A member stands in the queue at most once, so the queue is bounded by the table: newer news
+//! about it replaces the older. Least-sent first.
+
+use crate::member::record::{GOSSIP, Slot, say};
+use crate::slice::List;
+use crate::time::Instant;
+
+/// Most transmissions of one piece of news: `retransmit_mult * ceil(log10(n + 1))` is cut to it.
+pub(crate) const SENDS_MAX: usize = 24;
+
+pub(crate) struct Queue {
+    /// By the number of sends so far.
+    lists: [List<GOSSIP>; SENDS_MAX],
+    /// When the next round of gossip is due, while there is something to say.
+    pub(crate) next: Instant,
+}
+
+impl Queue {
+    pub(crate) const fn new() -> Self {
+        Queue { lists: [const { List::new() }; SENDS_MAX], next: Instant::ZERO }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.is_empty())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
+    }
+
+    /// There is news about a member: bits of [`say`].
+    pub(crate) fn say(&mut self, slots: &mut [Slot], id: u16, bits: u8) {
+        let waiting = slots[id as usize].say;
+        self.drop(slots, id);
+        let slot = &mut slots[id as usize];
+        // Of the intents the later one counts.
+        let kept = if bits & (say::JOIN | say::LEAVE) != 0 { waiting & say::STATE } else { waiting };
+        (slot.say, slot.sends) = (kept | bits, 0);
+        self.lists[0].push_back(slots, id);
+    }
+
+    /// There is nothing more to say about a member.
+    pub(crate) fn drop(&mut self, slots: &mut [Slot], id: u16) {
+        let slot = &mut slots[id as usize];
+        if slot.say != 0 {
+            let sends = slot.sends as usize;
+            slot.say = 0;
+            self.lists[sends].remove(slots, id);
+        }
+    }
+
+    /// How many items stand at each number of sends: what one datagram may take from.
+    pub(crate) fn counts(&self) -> [u16; SENDS_MAX] {
+        core::array::from_fn(|sends| self.lists[sends].len() as u16)
+    }
+
+    pub(crate) fn head(&self, sends: usize) -> Option<u16> {
+        self.lists[sends].head()
+    }
+
+    pub(crate) fn after(&self, slots: &mut [Slot], sends: usize, id: u16) -> Option<u16> {
+        self.lists[sends].after(slots, id)
+    }
+
+    /// An item has been sent once more; it leaves after `limit` times.
+    pub(crate) fn sent(&mut self, slots: &mut [Slot], id: u16, limit: usize) {
+        let bits = slots[id as usize].say;
+        let sends = slots[id as usize].sends as usize + 1;
+        self.drop(slots, id);
+        if sends < limit.min(SENDS_MAX) {
+            (slots[id as usize].say, slots[id as usize].sends) = (bits, sends as u8);
+            self.lists[sends].push_back(slots, id);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Hashes that every node computes alike: names, event names, digests. Not keyed and not cryptographic.
+
+/// Spreads the bits of `x` (the finaliser of MurmurHash3, public domain, by Austin Appleby).
+pub(crate) const fn mix(mut x: u64) -> u64 {
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    x ^= x >> 33;
+    x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    x ^ (x >> 33)
+}
+
+/// 64-bit hash of a byte string (FNV-1a, then [`mix`]).
+pub(crate) fn bytes(bytes: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in bytes {
+        hash = (hash ^ *byte as u64).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    mix(hash)
+}
+
+/// The upper half of [`bytes`]: how members are indexed and named in digests.
+pub(crate) fn name(name: &str) -> u32 {
+    (bytes(name.as_bytes()) >> 32) as u32
+}

@@ -1,0 +1,448 @@
+//! The member state machine: Serf's states over SWIM's, with incarnations, boots and intents.
+//!
+//! Each function takes one piece of news, changes the table, and says in an [`Effect`] what follows from it; what
+//! follows (gossip, timers, refutation) is the node's business.
+
+use super::intents::Early;
+use super::record::{State, Told, flag, say};
+use super::table::{SELF, Table, Unheld, settled_live};
+use super::told::Telling;
+use crate::config::{Config, Rule};
+use crate::random::Random;
+use crate::slice::NIL;
+use crate::stats::Stats;
+use crate::time::{Duration, Instant};
+use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, Settled};
+
+/// How far above the known one an incarnation may be.
+const INCARNATION_JUMP: u32 = 1 << 20;
+
+/// What the state machine needs to know of the moment, and where it counts.
+pub(crate) struct Moment<'m> {
+    pub now: Instant,
+    pub config: &'m Config,
+    pub stats: &'m mut Stats,
+    pub random: &'m mut Random,
+}
+
+/// What follows from a piece of news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing new.
+    Nothing,
+    /// To be passed on: these bits of [`say`] about this member.
+    Say(u16, u8),
+    /// A member has become suspect.
+    Suspected(u16),
+    /// A suspect was accused again.
+    Confirmed(u16),
+    /// Something at or above this incarnation and boot was said against this node.
+    Refute { incarnation: u32, boot: u64 },
+    /// An intent to leave was told about this node, which has none.
+    Contradict(u64),
+    /// The name belongs to a member that is believed to live elsewhere.
+    Conflict(u16),
+    /// About somebody this table does not hold: pass it on unread.
+    Foreign,
+    /// A failed or left member was erased at once; it has to be told from what is left of it.
+    Erase(u16),
+    /// Another node holds this live member for failed.
+    Doubted(u16),
+}
+
+pub(crate) struct Members<'a> {
+    pub(crate) table: Table<'a>,
+    pub(crate) early: Early<'a>,
+    pub(crate) telling: Telling,
+}
+
+impl Members<'_> {
+    /// Someone unknown: takes the name in, or says why not.
+    ///
+    /// A full table gives up its longest failed or left member; the caller is told who must go first.
+    fn newcomer(&mut self, m: &mut Moment, name: &str) -> Result<u16, Effect> {
+        match self.table.admit(name) {
+            Ok(id) => Ok(id),
+            Err(Unheld::NameTooLong) => {
+                m.stats.names_unheld += 1;
+                self.table.partial = true;
+                Err(Effect::Foreign)
+            }
+            Err(Unheld::Full) => {
+                let evictable = self.table.evictable();
+                let victim = if m.config.has(Rule::EvictGone) {
+                    evictable
+                } else {
+                    evictable.or((self.table.live() > 0).then(|| self.table.live_at(0)))
+                };
+                match victim {
+                    Some(id) => Err(Effect::Erase(id)),
+                    None => {
+                        m.stats.members_unheld += 1;
+                        self.table.partial = true;
+                        Err(Effect::Foreign)
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn alive(&mut self, m: &mut Moment, alive: &Alive) -> Effect {
+        let (id, new) = match self.table.find(alive.node) {
+            Some(SELF) => return self.alive_about_self(m, alive),
+            Some(id) => (id, false),
+            None => match self.newcomer(m, alive.node) {
+                Ok(id) => (id, true),
+                Err(effect) => return effect,
+            },
+        };
+        let slot = self.table.slot(id);
+        if !new {
+            if too_far(alive.incarnation, slot.incarnation) {
+                m.stats.incarnation_refused += 1;
+                return Effect::Nothing;
+            }
+            let newer = (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
+            let moved = alive.addr != slot.addr;
+            if moved && slot.is_live() && alive.boot != slot.boot {
+                return if newer { Effect::Conflict(id) } else { Effect::Nothing };
+            }
+            // The name of a failed or left member is free for another life at another address.
+            let takes_name = moved && !slot.is_live() && alive.boot != slot.boot;
+            if !newer && !takes_name {
+                let fills = (alive.boot, alive.incarnation) == (slot.boot, slot.incarnation)
+                    && slot.has(flag::TAGS_WANTED)
+                    && alive.tags.is_some();
+                if fills && self.table.set_tags(id, alive.tags) {
+                    self.note_tags(m, id);
+                }
+                return Effect::Nothing;
+            }
+        }
+        self.accept(m, id, alive, new);
+        Effect::Say(id, say::STATE)
+    }
+
+    /// Takes over what a member says of itself.
+    fn accept(&mut self, m: &mut Moment, id: u16, alive: &Alive, new: bool) {
+        self.table.untime(id);
+        let was_live = self.table.slot(id).is_live();
+        let early = if was_live { None } else { self.early.take(alive.node, m.now) };
+        self.table.edit(id, |slot| {
+            let new_life = slot.boot != alive.boot;
+            if slot.addr != alive.addr {
+                slot.set(flag::VERIFIED, false);
+            }
+            (slot.boot, slot.incarnation, slot.addr, slot.versions) =
+                (alive.boot, alive.incarnation, alive.addr, alive.versions);
+            slot.state = State::Alive;
+            slot.accuser = NIL;
+            slot.confirmations = 0;
+            slot.set(flag::PRIVATE | flag::FADED | flag::PRUNE, false);
+            if !was_live || new_life {
+                slot.set(flag::LEAVING, false);
+            }
+            if let Some((ltime, leave)) = early
+                && ltime > slot.status_ltime
+            {
+                slot.status_ltime = ltime;
+                slot.set(flag::LEAVING, leave);
+            }
+            if !was_live {
+                slot.since = m.now;
+            }
+        });
+        self.table.make_live(id, m.random);
+        let tags_changed = self.table.set_tags(id, alive.tags);
+        let slot = self.table.slot(id);
+        if alive.tags.is_some() && !slot.has(flag::TAGS_HELD) {
+            m.stats.tags_unheld += 1;
+        }
+        if !was_live || new {
+            self.telling.note(self.table.slots, id, m.now);
+        } else if tags_changed {
+            self.note_tags(m, id);
+        }
+    }
+
+    fn note_tags(&mut self, m: &Moment, id: u16) {
+        self.table.slot_mut(id).tags_changed = true;
+        self.telling.note(self.table.slots, id, m.now);
+    }
+
+    fn alive_about_self(&mut self, m: &mut Moment, alive: &Alive) -> Effect {
+        let slot = self.table.slot(SELF);
+        let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
+        if alive.boot != slot.boot && alive.addr != slot.addr {
+            // Somebody else under our name: others ask us, and our answers decide.
+            return Effect::Nothing;
+        }
+        let same = alive.addr == slot.addr
+            && alive.tags.is_none_or(|tags| crate::hash::bytes(tags) as u32 == slot.tags_hash);
+        if theirs < ours || (theirs == ours && same) {
+            return Effect::Nothing;
+        }
+        if alive.boot == slot.boot && too_far(alive.incarnation, slot.incarnation) {
+            m.stats.incarnation_refused += 1;
+            return Effect::Nothing;
+        }
+        Effect::Refute { incarnation: alive.incarnation, boot: alive.boot }
+    }
+
+    pub(crate) fn suspect(&mut self, m: &mut Moment, accusation: &Accusation) -> Effect {
+        let id = match self.accused(m, accusation) {
+            Ok(id) => id,
+            Err(effect) => return effect,
+        };
+        let accuser = self.table.find(accusation.from).unwrap_or(NIL);
+        match self.table.slot(id).state {
+            State::Failed | State::Left => Effect::Nothing,
+            State::Suspect => {
+                self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
+                Effect::Confirmed(id)
+            }
+            State::Alive => {
+                self.table.edit(id, |slot| {
+                    slot.state = State::Suspect;
+                    slot.incarnation = slot.incarnation.max(accusation.incarnation);
+                    slot.accuser = accuser;
+                    slot.confirmations = 0;
+                });
+                Effect::Suspected(id)
+            }
+        }
+    }
+
+    pub(crate) fn dead(&mut self, m: &mut Moment, accusation: &Accusation) -> Effect {
+        let id = match self.accused(m, accusation) {
+            Ok(id) => id,
+            Err(effect) => return effect,
+        };
+        let left = accusation.from == accusation.node;
+        match self.table.slot(id).state {
+            State::Left => return Effect::Nothing,
+            State::Failed if !left && !self.table.slot(id).has(flag::PRIVATE) => return Effect::Nothing,
+            _ => {}
+        }
+        let accuser = self.table.find(accusation.from).unwrap_or(NIL);
+        self.bury(m, id, if left { State::Left } else { State::Failed }, Duration::ZERO);
+        self.table.edit(id, |slot| {
+            slot.incarnation = slot.incarnation.max(accusation.incarnation);
+            slot.accuser = accuser;
+        });
+        Effect::Say(id, say::STATE)
+    }
+
+    /// Whom an accusation is about, if it is to be heard.
+    fn accused(&mut self, m: &mut Moment, accusation: &Accusation) -> Result<u16, Effect> {
+        let Some(id) = self.table.find(accusation.node) else {
+            return Err(if self.table.partial { Effect::Foreign } else { Effect::Nothing });
+        };
+        let slot = self.table.slot(id);
+        if too_far(accusation.incarnation, slot.incarnation) {
+            m.stats.incarnation_refused += 1;
+            return Err(Effect::Nothing);
+        }
+        if id == SELF {
+            let leaving = slot.has(flag::LEAVING) || !m.config.has(Rule::Refute);
+            if leaving {
+                return Err(Effect::Nothing);
+            }
+            // Below the own incarnation nobody heeds it who has heard of this one: say it again.
+            return Err(if accusation.incarnation < slot.incarnation {
+                Effect::Say(SELF, say::STATE)
+            } else {
+                Effect::Refute { incarnation: accusation.incarnation, boot: slot.boot }
+            });
+        }
+        if accusation.incarnation < slot.incarnation {
+            return Err(Effect::Nothing);
+        }
+        Ok(id)
+    }
+
+    /// Moves a member to failed or left.
+    pub(crate) fn bury(&mut self, m: &mut Moment, id: u16, state: State, age: Duration) {
+        self.table.untime(id);
+        self.table.edit(id, |slot| {
+            slot.state = state;
+            slot.since = m.now.minus(age);
+            slot.set(flag::PRIVATE | flag::LEAVING, false);
+            slot.confirmations = 0;
+        });
+        self.table.make_gone(id);
+        let since = self.table.slot(id).since;
+        let deadline = since + fades(m.config, state);
+        self.table.time(id, deadline);
+        self.telling.note(self.table.slots, id, m.now);
+    }
+
+    /// A verdict reached while hearing nobody: shown here, told to nobody.
+    pub(crate) fn bury_privately(&mut self, m: &mut Moment, id: u16) {
+        self.bury(m, id, State::Failed, Duration::ZERO);
+        self.table.edit(id, |slot| slot.set(flag::PRIVATE, true));
+        m.stats.private_verdicts += 1;
+    }
+
+    /// The member has answered in person: suspicion and private verdicts fall.
+    pub(crate) fn answered(&mut self, m: &mut Moment, id: u16) {
+        let slot = self.table.slot(id);
+        let falls = match slot.state {
+            State::Suspect => true,
+            State::Failed => slot.has(flag::PRIVATE),
+            State::Alive | State::Left => false,
+        };
+        if !falls {
+            return;
+        }
+        let was_live = slot.is_live();
+        self.table.untime(id);
+        self.table.edit(id, |slot| {
+            slot.state = State::Alive;
+            slot.set(flag::PRIVATE, false);
+            slot.confirmations = 0;
+            slot.accuser = NIL;
+        });
+        if !was_live {
+            self.table.make_live(id, m.random);
+            self.table.slot_mut(id).since = m.now;
+            self.telling.note(self.table.slots, id, m.now);
+        }
+    }
+
+    pub(crate) fn join_intent(&mut self, m: &mut Moment, intent: &JoinIntent) -> Effect {
+        let Some(id) = self.table.find(intent.node) else {
+            return self.unknown(m, intent.node, intent.ltime, false);
+        };
+        if intent.ltime <= self.table.slot(id).status_ltime {
+            return Effect::Nothing;
+        }
+        self.table.edit(id, |slot| {
+            slot.status_ltime = intent.ltime;
+            if id != SELF && slot.is_live() {
+                slot.set(flag::LEAVING, false);
+            }
+        });
+        Effect::Say(id, say::JOIN)
+    }
+
+    pub(crate) fn leave_intent(&mut self, m: &mut Moment, intent: &LeaveIntent) -> Effect {
+        let Some(id) = self.table.find(intent.node) else {
+            return self.unknown(m, intent.node, intent.ltime, true);
+        };
+        let slot = self.table.slot(id);
+        if id == SELF && !slot.has(flag::LEAVING) {
+            return if m.config.has(Rule::Refute) {
+                Effect::Contradict(intent.ltime)
+            } else {
+                Effect::Nothing
+            };
+        }
+        if intent.ltime <= slot.status_ltime {
+            return Effect::Nothing;
+        }
+        let state = slot.state;
+        self.table.edit(id, |slot| {
+            slot.status_ltime = intent.ltime;
+            slot.set(flag::PRUNE, intent.prune);
+            if slot.is_live() {
+                slot.set(flag::LEAVING, true);
+            }
+        });
+        if state == State::Failed {
+            let age = m.now.since(self.table.slot(id).since);
+            self.bury(m, id, State::Left, age);
+        }
+        Effect::Say(id, say::LEAVE)
+    }
+
+    fn unknown(&mut self, m: &mut Moment, node: &str, ltime: u64, leave: bool) -> Effect {
+        let (news, forgotten) = self.early.keep(node, ltime, leave, m.now);
+        m.stats.intents_forgotten += forgotten as u64;
+        if news { Effect::Foreign } else { Effect::Nothing }
+    }
+
+    /// What another node's table says about a member. Not for records about this node.
+    pub(crate) fn record(&mut self, m: &mut Moment, record: &Record) -> Effect {
+        let effect = if settled_live(record.state) {
+            self.alive(m, &record.alive)
+        } else {
+            self.gone_record(m, record)
+        };
+        if let Some(id) = self.table.find(record.alive.node)
+            && id != SELF
+        {
+            let slot = self.table.slot(id);
+            let live = slot.is_live();
+            let later = record.status_ltime > slot.status_ltime;
+            let tie = record.status_ltime == slot.status_ltime && record.state == Settled::Leaving;
+            if later || tie {
+                self.table.edit(id, |slot| {
+                    slot.status_ltime = record.status_ltime;
+                    if live && settled_live(record.state) {
+                        slot.set(flag::LEAVING, record.state == Settled::Leaving);
+                    }
+                });
+            }
+        }
+        effect
+    }
+
+    fn gone_record(&mut self, m: &mut Moment, record: &Record) -> Effect {
+        let alive = &record.alive;
+        let state = if record.state == Settled::Left { State::Left } else { State::Failed };
+        let age = Duration::from_secs(record.age as u64);
+        if age >= fades(m.config, state) {
+            return Effect::Nothing;
+        }
+        let Some(id) = self.table.find(alive.node) else {
+            if self.table.is_full() {
+                m.stats.members_unheld += 1;
+                return Effect::Nothing;
+            }
+            let Ok(id) = self.newcomer(m, alive.node) else { return Effect::Nothing };
+            self.table.edit(id, |slot| {
+                (slot.boot, slot.incarnation, slot.addr, slot.versions) =
+                    (alive.boot, alive.incarnation, alive.addr, alive.versions);
+            });
+            self.table.set_tags(id, alive.tags);
+            self.bury(m, id, state, age);
+            // Old news for everybody else: not an event here either.
+            self.table.slot_mut(id).told = if state == State::Left { Told::Left } else { Told::Failed };
+            return Effect::Nothing;
+        };
+        let slot = self.table.slot(id);
+        let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
+        if theirs < ours || (alive.boot == slot.boot && too_far(alive.incarnation, slot.incarnation)) {
+            return Effect::Nothing;
+        }
+        match (slot.state, state) {
+            (State::Alive | State::Suspect, State::Failed) => Effect::Doubted(id),
+            (State::Left, _) if theirs == ours => Effect::Nothing,
+            (State::Failed, State::Failed) if theirs == ours => {
+                self.table.edit(id, |slot| slot.set(flag::PRIVATE, false));
+                Effect::Nothing
+            }
+            _ => {
+                let age = if slot.is_live() { Duration::ZERO } else { age };
+                self.bury(m, id, state, age);
+                self.table.edit(id, |slot| (slot.boot, slot.incarnation) = theirs);
+                Effect::Say(id, say::STATE)
+            }
+        }
+    }
+}
+
+/// When a failed or left member is told to nobody any more: in the last tenth of its timeout.
+pub(crate) fn fades(config: &Config, state: State) -> Duration {
+    timeout(config, state).scaled(9, 10)
+}
+
+/// When a failed or left member is forgotten.
+pub(crate) fn timeout(config: &Config, state: State) -> Duration {
+    if state == State::Left { config.tombstone_timeout } else { config.reconnect_timeout }
+}
+
+fn too_far(incarnation: u32, known: u32) -> bool {
+    incarnation > known.saturating_add(INCARNATION_JUMP)
+}

@@ -1,0 +1,232 @@
+//! One member: what is held about it, and how it is shown.
+
+use core::net::SocketAddr;
+
+use crate::slice::{Link, Linked, NIL, Timed};
+use crate::time::Instant;
+use crate::wire::message::{Address, Settled, Versions};
+
+/// What failure detection believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Alive,
+    Suspect,
+    Failed,
+    Left,
+}
+
+/// Serf's member states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Status {
+    /// Answers, or is believed to.
+    Alive,
+    /// Has announced that it leaves.
+    Leaving,
+    /// Has left.
+    Left,
+    /// Stopped answering.
+    Failed,
+}
+
+/// What happened to a member, in Serf's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum MemberChange {
+    /// Came, or came back.
+    Join,
+    /// Left in good order.
+    Leave,
+    /// Was declared failed.
+    Failed,
+    /// Changed its tags.
+    Update,
+    /// Was forgotten after its timeout.
+    Reap,
+}
+
+/// A member as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its advertised address.
+    pub addr: SocketAddr,
+    /// Its tags, encoded as on Go Serf's wire (0xff, then a MessagePack map); empty if they are too long to be held.
+    pub tags: &'a [u8],
+    /// What this node believes about it.
+    pub status: Status,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// Versions it speaks.
+    pub versions: Versions,
+}
+
+/// Bits of [`Slot::flags`].
+pub(crate) mod flag {
+    /// Has said that it leaves, or was told to.
+    pub const LEAVING: u8 = 1;
+    /// Its tags stand in the table; else they were too long, or not told.
+    pub const TAGS_HELD: u8 = 2;
+    /// Its tags were left out by the teller: a fuller record is wanted.
+    pub const TAGS_WANTED: u8 = 4;
+    /// The verdict was reached while hearing nobody: shown, not told.
+    pub const PRIVATE: u8 = 8;
+    /// It has answered us at its address.
+    pub const VERIFIED: u8 = 16;
+    /// To be erased with its leave.
+    pub const PRUNE: u8 = 32;
+    /// Too old to be told or compared; about to be forgotten.
+    pub const FADED: u8 = 64;
+}
+
+/// What is waiting to be said about a member; bits of [`Slot::say`].
+pub(crate) mod say {
+    /// Its state: alive, suspect, dead or left.
+    pub const STATE: u8 = 1;
+    /// A join intent with its status time.
+    pub const JOIN: u8 = 2;
+    /// A leave intent with its status time.
+    pub const LEAVE: u8 = 4;
+}
+
+/// What the application was last told, and whether more is waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Nothing,
+    Joined,
+    Left,
+    Failed,
+}
+
+/// One place in the table: a member without its texts. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    pub(crate) boot: u64,
+    pub(crate) status_ltime: u64,
+    /// Suspect: when it fails. Failed or left: when it fades, then when it is forgotten.
+    pub(crate) deadline: Instant,
+    /// When its state last changed.
+    pub(crate) since: Instant,
+    pub(crate) hash: u32,
+    pub(crate) incarnation: u32,
+    /// Of the tags as the member told them, whether they are held or not.
+    pub(crate) tags_hash: u32,
+    pub(crate) addr: Address,
+    pub(crate) tags_len: u16,
+    /// Who last accused it.
+    pub(crate) accuser: u16,
+    pub(crate) heap_place: u16,
+    pub(crate) order_place: u16,
+    pub(crate) gossip_link: Link,
+    pub(crate) told_link: Link,
+    pub(crate) versions: Versions,
+    pub(crate) name_len: u8,
+    pub(crate) state: State,
+    pub(crate) flags: u8,
+    pub(crate) say: u8,
+    pub(crate) sends: u8,
+    /// Distinct accusers behind the first.
+    pub(crate) confirmations: u8,
+    pub(crate) told: Told,
+    pub(crate) told_waiting: bool,
+    pub(crate) tags_changed: bool,
+}
+
+impl Slot {
+    /// A free place.
+    pub const EMPTY: Slot = Slot {
+        boot: 0,
+        status_ltime: 0,
+        deadline: Instant::FAR,
+        since: Instant::ZERO,
+        hash: 0,
+        incarnation: 0,
+        tags_hash: 0,
+        addr: Address::UNSET,
+        tags_len: 0,
+        accuser: NIL,
+        heap_place: NIL,
+        order_place: NIL,
+        gossip_link: Link::LOOSE,
+        told_link: Link::LOOSE,
+        versions: [0; 6],
+        name_len: 0,
+        state: State::Left,
+        flags: 0,
+        say: 0,
+        sends: 0,
+        confirmations: 0,
+        told: Told::Nothing,
+        told_waiting: false,
+        tags_changed: false,
+    };
+
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) fn set(&mut self, flag: u8, on: bool) {
+        if on { self.flags |= flag } else { self.flags &= !flag }
+    }
+
+    /// Alive or suspect: probed, and a receiver of gossip.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, State::Alive | State::Suspect)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        match self.state {
+            State::Alive | State::Suspect if self.has(flag::LEAVING) => Status::Leaving,
+            State::Alive | State::Suspect => Status::Alive,
+            State::Failed => Status::Failed,
+            State::Left => Status::Left,
+        }
+    }
+
+    /// The state as it is compared and told: without suspicion, and without private verdicts.
+    pub(crate) fn settled(&self) -> Settled {
+        match self.status() {
+            Status::Failed if self.has(flag::PRIVATE) => Settled::Alive,
+            Status::Alive => Settled::Alive,
+            Status::Leaving => Settled::Leaving,
+            Status::Failed => Settled::Failed,
+            Status::Left => Settled::Left,
+        }
+    }
+
+    /// Hash of everything that two nodes must agree on about this member.
+    pub(crate) fn version(&self) -> u32 {
+        let wanted = self.has(flag::TAGS_WANTED) as u64;
+        let state = (self.incarnation as u64) << 8 | (self.settled() as u64) << 4 | wanted;
+        let mut hash = crate::hash::mix(state ^ (self.hash as u64) << 32);
+        hash = crate::hash::mix(hash ^ self.boot);
+        (crate::hash::mix(hash ^ self.status_ltime) >> 32) as u32
+    }
+}
+
+impl Timed for Slot {
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+    fn place(&mut self) -> &mut u16 {
+        &mut self.heap_place
+    }
+}
+
+/// Which list: what is to be gossiped.
+pub(crate) const GOSSIP: usize = 0;
+/// Which list: what the application is to be told.
+pub(crate) const TOLD: usize = 1;
+
+impl Linked<GOSSIP> for Slot {
+    fn link(&mut self) -> &mut Link {
+        &mut self.gossip_link
+    }
+}
+
+impl Linked<TOLD> for Slot {
+    fn link(&mut self) -> &mut Link {
+        &mut self.told_link
+    }
+}

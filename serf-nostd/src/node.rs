@@ -1,0 +1,666 @@
+//! The node: the only door of the core. It hands each input to the room that judges it, and carries what follows from
+//! one room to the others; it knows no rule of its own.
+
+mod orders;
+mod receive;
+mod repair;
+mod send;
+mod write;
+
+use core::net::SocketAddr;
+
+use crate::clock::LamportClock;
+use crate::config::{Config, Rule};
+use crate::detect::probe::Detector;
+use crate::detect::suspicion::{self, Confirmers};
+use crate::event::coalesce::Coalescer;
+use crate::event::pull::Pulls;
+use crate::event::seen::Seen;
+use crate::event::store::{Pin, Store, UserEvent, list};
+use crate::gossip::heal::{Heal, JOINS};
+use crate::gossip::owed::{Answer, Owed};
+use crate::gossip::queue::Queue;
+use crate::gossip::round::Round;
+use crate::hash;
+use crate::member::intents::Early;
+use crate::member::machine::{Effect, Members, Moment};
+use crate::member::record::{State, flag, say};
+use crate::member::table::{Parts, SELF, Table};
+use crate::member::told::Telling;
+use crate::member::{Member, MemberChange};
+use crate::random::Random;
+use crate::slice::{NIL, Ring};
+use crate::stats::Stats;
+use crate::storage::Memory;
+use crate::time::{Duration, Instant};
+use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX, Versions};
+
+pub use orders::{EventError, JoinError, LeaveError, TagsError};
+
+/// Who a node is.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'i> {
+    /// Unique in the cluster; 1 to 128 bytes, and no longer than the storage's names.
+    pub name: &'i str,
+    /// Where others reach it.
+    pub addr: SocketAddr,
+    /// Which life of this node: greater than that of every earlier one (a counter in flash, or the wall clock).
+    pub boot: u64,
+    /// Encoded tags: 0xff, then a MessagePack map of strings, or empty. At most 512 bytes.
+    pub tags: &'i [u8],
+    /// Versions it speaks.
+    pub versions: Versions,
+}
+
+impl Identity<'_> {
+    /// The versions of Serf 0.8 to 0.10: memberlist 1..5 speaking 2, Serf 2..5 speaking 5.
+    pub const VERSIONS: Versions = [1, 5, 2, 2, 5, 5];
+}
+
+/// Something that comes in.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'i> {
+    /// A UDP datagram.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload.
+        bytes: &'i [u8],
+    },
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output<'o> {
+    /// Send this datagram. If it can't be sent, drop it: the protocol's own retries cover it.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// Its payload, in the buffer given to [`Node::poll`].
+        bytes: &'o [u8],
+    },
+    /// Something that the application wants to know.
+    Event(Event<'o>),
+    /// Nothing to do before this instant, unless something comes in.
+    Sleep(Instant),
+}
+
+/// News for the application.
+#[derive(Debug)]
+pub enum Event<'o> {
+    /// A user event: at most once per event and boot.
+    User(UserEvent<'o>),
+    /// A member changed. Changes of one window come one after the other.
+    Member(MemberChange, Member<'o>),
+    /// A join was answered.
+    Joined(SocketAddr),
+    /// A join was not answered in time.
+    JoinFailed(SocketAddr),
+    /// The first join was refused: another node that answers has this name. The node should be shut down.
+    NameTaken(SocketAddr),
+    /// [`Node::leave`] is complete.
+    Left,
+}
+
+/// Why a node can't be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum SetupError {
+    /// This field of [`Memory`] has a length that breaks its rule.
+    Memory(&'static str),
+    /// The name is empty, longer than 128 bytes, or longer than the storage's names.
+    Name,
+    /// The tags are longer than 512 bytes, or than the storage's tags.
+    Tags,
+}
+
+/// How much of what is bounded is in use: for `serf info`, and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Levels {
+    /// Members held, this node included.
+    pub members: usize,
+    /// Of them failed.
+    pub failed: usize,
+    /// Of them left.
+    pub left: usize,
+    /// Lamport time of the next intent.
+    pub member_time: u64,
+    /// Lamport time of the next event.
+    pub event_time: u64,
+    /// Lamport time of the next query.
+    pub query_time: u64,
+    /// Events at or below this Lamport time are not delivered any more.
+    pub event_floor: u64,
+    /// Identities of events remembered.
+    pub seen: usize,
+    /// Slots in use for events and foreign messages.
+    pub slots: usize,
+    /// Own events that others have not shown to have.
+    pub own: usize,
+    /// Events held by the coalescer.
+    pub coalescing: usize,
+    /// Events that wait for the application.
+    pub waiting: usize,
+    /// News about members still to be sent.
+    pub gossip: usize,
+    /// Lifeguard's health score, 0 is well.
+    pub awareness: u8,
+}
+
+/// Leaving, step by step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// The intent is spreading.
+    Intent(Instant),
+    /// The word that we have left is spreading.
+    Left(Instant),
+    /// Time for the others to pass it on.
+    Linger(Instant),
+    /// Done, and told.
+    Done,
+}
+
+/// What became of a join, to be told.
+#[derive(Clone, Copy, Debug)]
+enum Joined {
+    Yes(Address),
+    No(Address),
+    NameTaken(Address),
+}
+
+/// One member of the cluster: this one.
+///
+/// `handle`, `poll` and the orders do a bounded amount of work each: proportional to the datagram and to small fixed
+/// capacities, never to the number of members, but for three rare moments (own address of a peer unknown to the table
+/// aside): a clock that jumped, and the end of an isolation, touch each suspect or private verdict once.
+pub struct Node<'a> {
+    config: Config,
+    members: Members<'a>,
+    confirmers: Confirmers<'a>,
+    detector: Detector<'a>,
+    seen: Seen<'a>,
+    store: Store<'a>,
+    windows: Coalescer<'a>,
+    waiting: Ring<'a, u16>,
+    pulls: Pulls<'a>,
+    owed: Ring<'a, Owed>,
+    queue: Queue,
+    heal: Heal,
+    round: Option<Round>,
+    told_joins: heapless::Deque<Joined, JOINS>,
+    clock: LamportClock,
+    event_clock: LamportClock,
+    query_clock: LamportClock,
+    random: Random,
+    stats: Stats,
+    boot: u64,
+    origin: u64,
+    cluster: Option<u32>,
+    /// Neither stamping nor delivering before this, or the first join answer.
+    starting: Option<Instant>,
+    joined: bool,
+    leave: Option<Leave>,
+    /// Whether the application takes user events.
+    taking: bool,
+    last_heard: Instant,
+    /// By when the last poll wanted to be called again.
+    promised: Instant,
+    /// Erased when the event that tells it has been shown.
+    erasing: Option<u16>,
+    /// Hashes of messages about members that are not held, passed on of late: each only once.
+    foreign: [u32; 16],
+    foreign_next: u8,
+    /// Events that may be accepted now, and since when that has been counted.
+    tokens: (u32, Instant),
+}
+
+impl<'a> Node<'a> {
+    /// A node that knows only itself.
+    ///
+    /// `seed` makes its random choices; give every boot of every node its own.
+    ///
+    /// # Errors
+    /// [`SetupError`] if the memory or the identity breaks a rule.
+    pub fn new(
+        memory: Memory<'a>,
+        config: Config,
+        identity: Identity<'_>,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Self, SetupError> {
+        memory.check().map_err(SetupError::Memory)?;
+        let members = memory.members.len();
+        if identity.name.is_empty() || identity.name.len() > NAME_MAX.min(memory.names.len() / members) {
+            return Err(SetupError::Name);
+        }
+        if identity.tags.len() > TAGS_MAX.min(memory.tags.len() / members) {
+            return Err(SetupError::Tags);
+        }
+        let table = Table::new(Parts {
+            slots: memory.members,
+            names: memory.names,
+            tags: memory.tags,
+            index: memory.member_index,
+            order: memory.probe_order,
+            suspects: memory.suspects,
+            gone: memory.gone,
+        });
+        let floor = match config.event_floor {
+            0 => EventId::LOWEST,
+            ltime => EventId { ltime, origin: u64::MAX },
+        };
+        let capacity = memory.seen.len() as u32;
+        let cluster = config.cluster.map(|name| hash::bytes(name.as_bytes()) as u32);
+        let mut event_clock = LamportClock::new();
+        event_clock.adopt(config.event_floor.saturating_add(1));
+        let heal = Heal::new(now, config.reconnect_interval);
+        let mut node = Node {
+            members: Members { table, early: Early::new(memory.intents), telling: Telling::new() },
+            confirmers: Confirmers::new(memory.confirmers),
+            detector: Detector::new(memory.relays, now),
+            seen: Seen::new(memory.seen, floor),
+            store: Store::new(memory.slots, memory.slot_index, memory.arena),
+            windows: Coalescer::new(memory.windows, memory.window_index),
+            waiting: Ring::new(memory.waiting),
+            pulls: Pulls::new(memory.pulls),
+            owed: Ring::new(memory.owed),
+            queue: Queue::new(),
+            heal,
+            round: None,
+            told_joins: heapless::Deque::new(),
+            clock: LamportClock::new(),
+            event_clock,
+            query_clock: LamportClock::new(),
+            random: Random::new(seed),
+            stats: Stats::default(),
+            boot: identity.boot,
+            origin: origin(identity.name, identity.boot),
+            cluster,
+            starting: None,
+            joined: false,
+            leave: None,
+            taking: true,
+            last_heard: now,
+            promised: Instant::FAR,
+            erasing: None,
+            foreign: [0; 16],
+            foreign_next: 0,
+            tokens: (capacity, now),
+            config,
+        };
+        let table = &mut node.members.table;
+        table.admit(identity.name).map_err(|_| SetupError::Name)?;
+        table.edit(SELF, |slot| {
+            slot.state = State::Alive;
+            slot.boot = identity.boot;
+            slot.incarnation = 1;
+            slot.addr = identity.addr.into();
+            slot.versions = identity.versions;
+            slot.since = now;
+        });
+        table.set_tags(SELF, Some(identity.tags));
+        node.members.telling.note(node.members.table.slots, SELF, now);
+        Ok(node)
+    }
+
+    /// Ends this node at once, without a word to the others, and gives its memory back.
+    pub fn release(self) -> Memory<'a> {
+        let parts = self.members.table.release();
+        let (slots, slot_index, arena) = self.store.release();
+        let (windows, window_index) = self.windows.release();
+        Memory {
+            members: parts.slots,
+            names: parts.names,
+            tags: parts.tags,
+            member_index: parts.index,
+            probe_order: parts.order,
+            suspects: parts.suspects,
+            gone: parts.gone,
+            seen: self.seen.release(),
+            slots,
+            slot_index,
+            arena,
+            waiting: self.waiting.release(),
+            windows,
+            window_index,
+            intents: self.members.early.release(),
+            owed: self.owed.release(),
+            relays: self.detector.release(),
+            pulls: self.pulls.release(),
+            confirmers: self.confirmers.release(),
+        }
+    }
+
+    /// This node as others see it.
+    pub fn this(&self) -> Member<'_> {
+        self.members.table.member(SELF)
+    }
+
+    /// All members that this node holds, itself included; on a device its own view, which may be a part of the fleet.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> + '_ {
+        self.members.table.iter().map(|id| self.members.table.member(id))
+    }
+
+    /// One member by name.
+    pub fn member(&self, name: &str) -> Option<Member<'_>> {
+        self.members.table.find(name).map(|id| self.members.table.member(id))
+    }
+
+    /// How many members are believed to live, this node included.
+    pub fn live(&self) -> usize {
+        self.members.table.live() + 1
+    }
+
+    /// What has been counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How much of what is bounded is in use.
+    pub fn levels(&self) -> Levels {
+        let table = &self.members.table;
+        let gone = table.gone.ids().iter().map(|id| table.slot(*id).state);
+        let failed = gone.clone().filter(|state| *state == State::Failed).count();
+        Levels {
+            members: table.len(),
+            failed,
+            left: gone.count() - failed,
+            member_time: self.clock.now(),
+            event_time: self.event_clock.now(),
+            query_time: self.query_clock.now(),
+            event_floor: self.seen.floor().ltime,
+            seen: self.seen.len(),
+            slots: self.store.capacity() - self.store.count(list::FREE),
+            own: self.store.pinned(Pin::Own),
+            coalescing: self.windows.held(),
+            waiting: self.waiting.len(),
+            gossip: self.queue.len(),
+            awareness: self.detector.awareness(),
+        }
+    }
+
+    /// Whether this node is still waiting for its first join answer: events are neither accepted nor delivered.
+    pub fn is_starting(&self) -> bool {
+        self.starting.is_some()
+    }
+
+    /// Says whether the application takes user events now. While it does not, [`Node::poll`] keeps them, up to a
+    /// quarter of the slots; beyond that new ones are left unrecorded, to be had from others later.
+    pub fn take_events(&mut self, taking: bool) {
+        self.taking = taking;
+    }
+
+    /// Walks all invariants; panics with what is broken. For simulators.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub fn check(&mut self) {
+        self.members.table.check();
+        self.seen.check();
+        self.store.check();
+        assert!(self.windows.held() <= self.store.pinned(Pin::Coalescer));
+        assert!(self.waiting.len() == self.store.pinned(Pin::Application));
+    }
+
+    fn now_heard(&mut self, now: Instant) {
+        if self.isolated(now) {
+            self.end_isolation(now);
+        }
+        self.last_heard = now;
+    }
+
+    /// Whether nobody has been heard for so long that this node's own link is the likelier culprit.
+    fn isolated(&self, now: Instant) -> bool {
+        let patience = self.config.probe_interval.times(2) + self.config.probe_timeout;
+        self.config.has(Rule::Isolation) && now.since(self.last_heard) > patience
+    }
+
+    /// Somebody is heard again: verdicts reached meanwhile become suspicions, which the others may confirm.
+    fn end_isolation(&mut self, now: Instant) {
+        let mut i = 0;
+        while let Some(&id) = self.members.table.gone.ids().get(i) {
+            if !self.members.table.slot(id).has(flag::PRIVATE) {
+                i += 1;
+                continue;
+            }
+            self.members.table.untime(id);
+            self.members.table.edit(id, |slot| {
+                slot.set(flag::PRIVATE, false);
+                slot.state = State::Suspect;
+                slot.accuser = SELF;
+            });
+            self.members.table.make_live(id, &mut self.random);
+            self.members.telling.note(self.members.table.slots, id, now);
+            self.start_suspicion(now, id, false);
+        }
+    }
+
+    /// A clock that jumped by more than a probe interval proves that this node was frozen, not the others.
+    fn wake(&mut self, now: Instant) {
+        let slack = self.config.probe_interval;
+        if now <= self.promised + slack {
+            return;
+        }
+        let gap = now.since(self.promised);
+        self.promised = now;
+        if !self.config.has(Rule::Freeze) {
+            return;
+        }
+        self.stats.freezes += 1;
+        self.detector.restart(now);
+        // All by the same span: the order of the heap stays.
+        let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
+        for place in 0..self.members.table.suspects.len() {
+            let id = self.members.table.suspects.ids()[place];
+            self.members.table.slot_mut(id).deadline += span;
+        }
+        self.last_heard = now;
+    }
+
+    /// Forgets the member whose end has been shown.
+    fn finish_erasing(&mut self) {
+        if let Some(id) = self.erasing.take()
+            && !self.members.table.slot(id).is_live()
+        {
+            self.forget(id);
+        }
+    }
+
+    fn forget(&mut self, id: u16) {
+        self.queue.drop(self.members.table.slots, id);
+        self.members.telling.drop(self.members.table.slots, id);
+        self.confirmers.forget(id);
+        self.detector.forget(id);
+        self.heal.conflicts.retain(|conflict| conflict.holder != id);
+        self.members.table.erase(id);
+    }
+
+    fn moment(&mut self, now: Instant) -> (&mut Members<'a>, Moment<'_>) {
+        let moment = Moment { now, config: &self.config, stats: &mut self.stats, random: &mut self.random };
+        (&mut self.members, moment)
+    }
+
+    /// Carries what follows from news about members to the other rooms.
+    fn follow(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Nothing | Effect::Foreign | Effect::Erase(_) => {}
+            Effect::Say(id, bits) => {
+                if id != SELF {
+                    self.joined = true;
+                    if !self.members.table.slot(id).is_live() || bits & say::STATE != 0 {
+                        self.confirmers.forget(id);
+                    }
+                }
+                self.heal.member_pace.changed(now);
+                self.say(now, id, bits);
+            }
+            Effect::Suspected(id) => self.start_suspicion(now, id, true),
+            Effect::Confirmed(_) => {}
+            Effect::Refute { incarnation, boot } => self.refute(now, incarnation, boot),
+            Effect::Contradict(ltime) => {
+                self.clock.adopt(ltime.saturating_add(1));
+                let ltime = self.clock.stamp();
+                self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
+                self.stats.refuted += 1;
+                self.say(now, SELF, say::JOIN);
+            }
+            Effect::Conflict(holder) => self.dispute(now, holder, Address::UNSET, 0),
+            Effect::Doubted(id) => {
+                // As in Serf, another node's "failed" is a suspicion here; it is told to the suspect itself at once.
+                if self.members.table.slot(id).state == State::Alive {
+                    self.members.table.edit(id, |slot| {
+                        slot.state = State::Suspect;
+                        slot.accuser = SELF;
+                        slot.confirmations = 0;
+                    });
+                    self.start_suspicion(now, id, true);
+                }
+                let seq = self.random.next() as u32;
+                self.owe_member(id, Answer::Ping { seq, target: id });
+            }
+        }
+    }
+
+    /// Queues news about a member, unless it is a verdict of a node that hears nobody.
+    fn say(&mut self, now: Instant, id: u16, bits: u8) {
+        if self.queue.is_empty() {
+            self.queue.next = now;
+        }
+        self.queue.say(self.members.table.slots, id, bits);
+    }
+
+    fn start_suspicion(&mut self, now: Instant, id: u16, tell: bool) {
+        let n = self.members.table.live() + 1;
+        let k = suspicion::expected(&self.config, n);
+        let deadline = now + suspicion::timeout(&self.config, n, 0, k);
+        self.confirmers.forget(id);
+        let accuser = self.members.table.slot(id).accuser;
+        if accuser != NIL {
+            let accuser = self.members.table.slot(accuser).hash;
+            let _ = self.confirmers.note(id, accuser);
+        }
+        self.members.table.time(id, deadline);
+        self.stats.suspicions += 1;
+        debug!("suspecting {}", self.members.table.name(id));
+        if tell && !self.isolated(now) {
+            self.say(now, id, say::STATE);
+        }
+    }
+
+    /// Another accuser of a suspect: fewer and fewer are needed.
+    fn confirm_suspicion(&mut self, now: Instant, id: u16, accuser: u16, accuser_name: u32) {
+        let n = self.members.table.live() + 1;
+        let k = suspicion::expected(&self.config, n);
+        if self.members.table.slot(id).confirmations >= k {
+            return;
+        }
+        match self.confirmers.note(id, accuser_name) {
+            None => return,
+            Some(noted) => self.stats.confirmers_refused += !noted as u64,
+        }
+        let slot = self.members.table.slot_mut(id);
+        let before = suspicion::timeout(&self.config, n, slot.confirmations, k);
+        slot.confirmations += 1;
+        slot.accuser = accuser;
+        let after = suspicion::timeout(&self.config, n, slot.confirmations, k);
+        let began = slot.deadline.minus(before);
+        slot.deadline = (began + after).max(now);
+        self.members.table.suspects.moved(self.members.table.slots, id);
+        self.say(now, id, say::STATE);
+    }
+
+    /// Contradicts what was said against this node, above it.
+    fn refute(&mut self, now: Instant, incarnation: u32, boot: u64) {
+        if !self.config.has(Rule::Refute) {
+            return;
+        }
+        if boot > self.boot {
+            // An earlier life had a clock that ran ahead of ours.
+            self.set_boot(boot.saturating_add(1));
+        }
+        let boot = self.boot;
+        self.members.table.edit(SELF, |slot| {
+            slot.incarnation = slot.incarnation.max(incarnation).saturating_add(1);
+            slot.boot = boot;
+        });
+        self.stats.refuted += 1;
+        self.detector.worsen(&self.config, 1);
+        self.queue.next = now;
+        self.say(now, SELF, say::STATE);
+    }
+
+    fn set_boot(&mut self, boot: u64) {
+        self.boot = boot;
+        self.origin = origin(self.members.table.name(SELF), boot);
+    }
+
+    fn owe(&mut self, to: Address, limit: usize, what: Answer) {
+        if !self.owed.push_back(Owed { to, limit: limit.min(u16::MAX as usize) as u16, what }) {
+            self.stats.answers_refused += 1;
+        }
+    }
+
+    /// Something owed to a member at its own address.
+    fn owe_member(&mut self, id: u16, what: Answer) {
+        self.owe(self.members.table.slot(id).addr, usize::MAX, what);
+    }
+
+    /// Whether this address is that of a member which has answered us there.
+    fn verified(&self, name: u32, from: Address) -> bool {
+        let table = &self.members.table;
+        table
+            .from_hash(name)
+            .take_while(|id| table.slot(*id).hash == name)
+            .any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
+    }
+
+    /// Takes an event's place among those handed to the application, or in its window.
+    fn hand_over(&mut self, now: Instant, slot: u16) {
+        let event = self.store.event(slot);
+        if !event.coalesce || self.config.coalesce_quantum == Duration::ZERO {
+            return self.deliver(slot);
+        }
+        let (name, id) = (hash::bytes(event.name), event.id);
+        let len = event.name.len() + event.payload.len();
+        while self.store.quota_full(Pin::Coalescer, len) {
+            let Some(held) = self.windows.oldest() else { break };
+            self.stats.coalesce_early += 1;
+            self.store.unpin(held, Pin::Coalescer);
+            self.deliver(held);
+        }
+        let outcome = self.windows.offer(name, id, slot, now, &self.config, &mut self.stats);
+        if let Some(early) = outcome.deliver {
+            self.store.unpin(early, Pin::Coalescer);
+            self.deliver(early);
+        }
+        if let Some(old) = outcome.superseded {
+            self.store.unpin(old, Pin::Coalescer);
+        }
+        if outcome.held {
+            self.store.pin(slot, Pin::Coalescer);
+        }
+    }
+
+    fn deliver(&mut self, slot: u16) {
+        // As many places as there are slots, and each slot waits once.
+        if self.waiting.push_back(slot) {
+            self.store.pin(slot, Pin::Application);
+        }
+    }
+
+    /// Marks an event as seen.
+    fn record(&mut self, now: Instant, id: EventId) {
+        self.seen.insert(id, self.config.has(Rule::Floor));
+        self.heal.event_pace.changed(now);
+        self.stats.events_new += 1;
+    }
+
+    /// How often news is sent.
+    fn transmissions(&self) -> usize {
+        let n = self.members.table.len();
+        (self.config.retransmit_mult as usize * suspicion::log10_ceil(n) as usize).max(1)
+    }
+}
+
+fn origin(name: &str, boot: u64) -> u64 {
+    hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot))
+}

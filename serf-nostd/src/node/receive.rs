@@ -1,0 +1,460 @@
+//! What comes in: each message goes to the room that judges it.
+
+use core::net::SocketAddr;
+
+use super::{Input, Node};
+use crate::config::Rule;
+use crate::detect::probe::Answered;
+use crate::event::seen::Sight;
+use crate::event::store::{Pin, list};
+use crate::gossip::owed::{Answer, RECORDS};
+use crate::hash;
+use crate::member::machine::Effect;
+use crate::member::record::{State, flag};
+use crate::member::table::SELF;
+use crate::slice::NIL;
+use crate::time::Instant;
+use crate::wire::message::{Accusation, Address, EventId, Items, Message, Page, Summary, UserEvent};
+use crate::wire::native;
+use crate::wire::packet::{self, Reject};
+
+/// How many ids of an own event's return are enough.
+const CONFIRMATIONS: usize = 3;
+
+/// What one datagram has shown so far.
+struct Context {
+    now: Instant,
+    from: Address,
+    /// Its length: to somebody who has not answered us, no answer is longer.
+    len: usize,
+    summary: Option<Summary>,
+    /// The records that follow were asked for: by a join (`true`) or a comparison.
+    records: Option<bool>,
+    /// The page that this datagram is, while nothing else has decided what is asked for next.
+    page: Option<Page>,
+}
+
+impl Node<'_> {
+    /// Takes in what has arrived. Bounded work; never sends: drain [`Node::poll`] afterwards.
+    ///
+    /// # Errors
+    /// [`Reject`] says why a datagram was refused; it is counted in [`crate::Stats`] as well.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Reject> {
+        self.finish_erasing();
+        self.wake(now);
+        let Input::Datagram { from, bytes } = input;
+        let result = self.datagram(now, from, bytes);
+        match result {
+            Ok(()) => {}
+            Err(Reject::OtherCluster) => self.stats.refused_cluster += 1,
+            Err(Reject::GoWire | Reject::Version) => self.stats.refused_wire += 1,
+            Err(Reject::TooLong | Reject::NotNative | Reject::Malformed) => self.stats.refused += 1,
+        }
+        result
+    }
+
+    fn datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), Reject> {
+        self.stats.datagrams_in += 1;
+        self.stats.bytes_in += bytes.len() as u64;
+        let messages = packet::open(bytes, self.cluster)?;
+        let mut context =
+            Context { now, from: from.into(), len: bytes.len(), summary: None, records: None, page: None };
+        self.now_heard(now);
+        for message in messages {
+            self.message(&mut context, message?);
+        }
+        if let Some(page) = context.page {
+            self.page_done(now, &page);
+        }
+        if let Some(summary) = context.summary {
+            self.compare(now, context.from, &summary);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, c: &mut Context, message: Message<'_>) {
+        let now = c.now;
+        match message {
+            Message::Summary(summary) => {
+                let clocks = [
+                    (&mut self.clock, summary.clock),
+                    (&mut self.event_clock, summary.event_clock),
+                    (&mut self.query_clock, summary.query_clock),
+                ];
+                for (clock, seen) in clocks {
+                    // A clock tells the time of its next message: what was seen is one less.
+                    if clock.witness(seen.saturating_sub(1)).is_err() {
+                        self.stats.clock_refused += 1;
+                    }
+                }
+                c.summary = Some(summary);
+            }
+            Message::Ping(ping) => {
+                if ping.node != self.members.table.name(SELF) {
+                    self.stats.misaddressed += 1;
+                    return;
+                }
+                let source = self.members.table.find(ping.source).filter(|id| *id != SELF);
+                let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
+                let limit = self.limit(hash::name(ping.source), c);
+                let asker = source.unwrap_or(NIL);
+                let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
+                self.owe(c.from, limit, Answer::Ack { seq: ping.seq, above, asker });
+                if let Some(id) = source
+                    && self.members.table.slot(id).has(flag::PRIVATE)
+                {
+                    self.member_answered(now, id);
+                }
+            }
+            Message::IndirectPing(ping) => {
+                let Some(target) = self.members.table.find(ping.node).filter(|id| *id != SELF) else {
+                    self.stats.misaddressed += 1;
+                    return;
+                };
+                let seq = self.random.next() as u32;
+                if self.detector.relay(now, &self.config, seq, (c.from, ping.seq), ping.nack) {
+                    self.owe_member(target, Answer::RelayedPing { seq, target });
+                } else {
+                    self.stats.relays_refused += 1;
+                }
+            }
+            Message::Ack(ack) => self.ack(c, ack.seq),
+            Message::Nack(nack) => self.detector.nacked(nack.seq),
+            Message::Alive(alive) => {
+                let (members, mut moment) = self.moment(now);
+                let effect = members.alive(&mut moment, &alive);
+                let effect = self.make_room(effect, |node| {
+                    let (members, mut moment) = node.moment(now);
+                    members.alive(&mut moment, &alive)
+                });
+                self.follow_about(now, effect, &message);
+            }
+            Message::Suspect(accusation) => self.suspect(now, &accusation, &message),
+            Message::Dead(accusation) => {
+                let (members, mut moment) = self.moment(now);
+                let effect = members.dead(&mut moment, &accusation);
+                self.follow_about(now, effect, &message);
+            }
+            Message::JoinIntent(intent) => {
+                if self.member_clock(intent.ltime) {
+                    let (members, mut moment) = self.moment(now);
+                    let effect = members.join_intent(&mut moment, &intent);
+                    self.follow_about(now, effect, &message);
+                }
+            }
+            Message::LeaveIntent(intent) => {
+                if self.member_clock(intent.ltime) {
+                    let (members, mut moment) = self.moment(now);
+                    let effect = members.leave_intent(&mut moment, &intent);
+                    self.follow_about(now, effect, &message);
+                    self.prune(intent.node);
+                }
+            }
+            Message::UserEvent(event) => self.event(c, &event),
+            Message::Ids(ids) => self.ids(c, ids),
+            Message::Pull(asker, ids) => {
+                let limit = if self.verified(asker, c.from) { usize::MAX } else { c.len };
+                for id in ids {
+                    let held = self.store.find(id).is_some();
+                    let what = if held { Answer::Event { id } } else { Answer::Missing { id } };
+                    self.owe(c.from, limit, what);
+                }
+            }
+            Message::TooOld(ids) => {
+                for id in ids {
+                    let own = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own));
+                    if let Some(slot) = own {
+                        self.store.release_own(slot);
+                        self.stats.own_expired += 1;
+                        warning!("own event of Lamport time {} came too late for others", id.ltime);
+                    }
+                }
+            }
+            Message::Missing(ids) => {
+                for id in ids {
+                    if self.pulls.missing(id, now) {
+                        self.stats.pull_miss += 1;
+                    }
+                }
+            }
+            Message::Join(join) => self.join_request(c.now, c.from, c.len, &join),
+            Message::JoinAnswer(answer) => {
+                if self.join_answer(now, c.from, &answer) {
+                    c.records = Some(true);
+                }
+            }
+            Message::NameTaken(nonce) => self.name_taken(nonce),
+            Message::PageRequest(request) => {
+                let what = Answer::Page { nonce: request.nonce, cursor: request.cursor };
+                self.owe(c.from, c.len, what);
+            }
+            Message::Page(page) => {
+                if self.heal.members.as_ref().is_some_and(|session| session.nonce == page.nonce) {
+                    c.records = Some(false);
+                    c.page = Some(page);
+                }
+            }
+            Message::Record(record) => {
+                if let Some(joining) = c.records {
+                    self.stats.records_in += 1;
+                    self.record_about(now, &record, joining);
+                }
+            }
+            Message::DigestRequest(request) => {
+                let buckets = self.differing_members(request.buckets);
+                let what = Answer::Entries { nonce: request.nonce, cursor: request.cursor, buckets };
+                self.owe(c.from, c.len, what);
+            }
+            Message::Entries(entries) => {
+                if let Some(page) = c.page
+                    && self.entries(now, entries, page.next)
+                {
+                    c.page = None;
+                }
+            }
+            Message::RecordsRequest(nonce, hashes) => {
+                let mut ids = [NIL; RECORDS];
+                for (place, hash) in ids.iter_mut().zip(hashes) {
+                    let table = &self.members.table;
+                    let first = table.from_hash(hash).next();
+                    *place = first.filter(|id| table.slot(*id).hash == hash).unwrap_or(NIL);
+                }
+                self.owe(c.from, c.len, Answer::Records { nonce, ids });
+            }
+            Message::EventDigestRequest(request) => {
+                let buckets = self.differing_events(request.above, request.buckets);
+                let what = Answer::EventEntries {
+                    nonce: request.nonce,
+                    above: request.above,
+                    cursor: request.cursor,
+                    buckets,
+                };
+                self.owe(c.from, c.len, what);
+            }
+            Message::EventEntries(entries) => self.event_entries(now, c.from, &entries),
+            Message::Padding => {}
+            // Queries are not answered by this version; they have their place in the model.
+            Message::Query(_) | Message::QueryResponse(_) | Message::Unknown => {
+                self.stats.unknown_messages += 1;
+            }
+        }
+    }
+
+    /// How long an answer may be.
+    fn limit(&self, source: u32, c: &Context) -> usize {
+        if self.verified(source, c.from) { usize::MAX } else { c.len }
+    }
+
+    /// Moves the member clock past a received time; false if that is out of reach and its message refused.
+    fn member_clock(&mut self, ltime: u64) -> bool {
+        let ok = self.clock.witness(ltime).is_ok();
+        self.stats.clock_refused += !ok as u64;
+        ok
+    }
+
+    fn ack(&mut self, c: &Context, seq: u32) {
+        match self.detector.acked(seq) {
+            Answered::Target(NIL) => {}
+            Answered::Target(id) => {
+                let direct = self.members.table.slot(id).addr == c.from;
+                if direct {
+                    self.members.table.slot_mut(id).set(flag::VERIFIED, true);
+                }
+                self.member_answered(c.now, id);
+            }
+            Answered::Relayed { to, seq } => self.owe(to, c.len, Answer::RelayedAck { seq }),
+            Answered::Nobody => self.conflict_answered(seq),
+        }
+    }
+
+    /// A member has answered in person.
+    fn member_answered(&mut self, now: Instant, id: u16) {
+        let was = self.members.table.slot(id).state;
+        let (members, mut moment) = self.moment(now);
+        members.answered(&mut moment, id);
+        if was != State::Alive && self.members.table.slot(id).state == State::Alive {
+            self.confirmers.forget(id);
+            self.queue.drop(self.members.table.slots, id);
+        }
+    }
+
+    fn suspect(&mut self, now: Instant, accusation: &Accusation, message: &Message) {
+        let (members, mut moment) = self.moment(now);
+        match members.suspect(&mut moment, accusation) {
+            Effect::Confirmed(id) => {
+                let accuser = self.members.table.find(accusation.from).unwrap_or(NIL);
+                self.confirm_suspicion(now, id, accuser, hash::name(accusation.from));
+            }
+            effect => self.follow_about(now, effect, message),
+        }
+    }
+
+    /// As [`Node::follow`]; a message about somebody that the table does not hold is passed on as it came.
+    fn follow_about(&mut self, now: Instant, effect: Effect, message: &Message) {
+        if effect != Effect::Foreign {
+            return self.follow(now, effect);
+        }
+        let mut body = [0; 768];
+        let Some((kind, len)) = native::encode(message, &mut body) else { return };
+        // The message's own hash is its identity: while it is held it is not taken in again.
+        let hash = hash::bytes(&body[..len]) ^ kind as u64;
+        let id = EventId { ltime: 0, origin: hash };
+        if self.foreign_known(id) {
+            return;
+        }
+        let mut dropped = 0;
+        if self.store.put_foreign(kind, &body[..len], &mut dropped) {
+            self.stats.foreign_forwarded += 1;
+            if self.queue.is_empty() {
+                self.queue.next = now;
+            }
+        }
+        self.stats.store_dropped += dropped;
+    }
+
+    /// Whether a foreign message was passed on lately; remembers it if not.
+    fn foreign_known(&mut self, id: EventId) -> bool {
+        let known = self.foreign.contains(&(id.origin as u32));
+        if !known {
+            self.foreign[self.foreign_next as usize] = id.origin as u32;
+            self.foreign_next = (self.foreign_next + 1) % self.foreign.len() as u8;
+        }
+        known
+    }
+
+    /// If a full table has somebody to give up for a newcomer, gives it up and tries again.
+    fn make_room(&mut self, effect: Effect, again: impl FnOnce(&mut Self) -> Effect) -> Effect {
+        match effect {
+            Effect::Erase(id) => {
+                self.stats.members_evicted += 1;
+                self.forget(id);
+                again(self)
+            }
+            effect => effect,
+        }
+    }
+
+    fn event(&mut self, c: &Context, event: &UserEvent) {
+        let now = c.now;
+        let id = event.id;
+        let pulled = self.pulls.done(id);
+        let sight = match self.seen.judge(id) {
+            Sight::Known if !self.config.has(Rule::Dedupe) => Sight::New,
+            sight => sight,
+        };
+        match sight {
+            Sight::Known => {
+                self.stats.events_duplicate += 1;
+                return self.confirm_own(id, c.from);
+            }
+            Sight::Below => {
+                self.stats.too_old += 1;
+                return self.owe(c.from, c.len, Answer::TooOld { id });
+            }
+            Sight::New => {}
+        }
+        if self.starting.is_some() {
+            // What counts as new is only known with the first join answer; healing offers it again.
+            return;
+        }
+        if self.event_clock.witness(id.ltime).is_err() {
+            self.stats.clock_refused += 1;
+            if self.config.has(Rule::Clamp) || id.ltime >= crate::clock::LTIME_LIMIT {
+                return;
+            }
+            self.event_clock.adopt(id.ltime + 1);
+        }
+        let len = event.name.len() + event.payload.len();
+        if len > self.config.event_size_limit as usize {
+            self.stats.events_too_long += 1;
+            return;
+        }
+        let held = self.store.find(id);
+        if self.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
+            self.stats.app_full += 1;
+            if held.is_none() && !pulled {
+                self.keep(now, event, list::FRESH);
+            }
+            return;
+        }
+        if !self.take_token(now) {
+            self.stats.shed += 1;
+            return;
+        }
+        // What was asked for has been announced around: only its id is passed on.
+        let into = if pulled { list::ANNOUNCE } else { list::FRESH };
+        let Some(slot) = held.or_else(|| self.keep(now, event, into)) else {
+            self.stats.app_full += 1;
+            return;
+        };
+        self.record(now, id);
+        self.hand_over(now, slot);
+    }
+
+    fn keep(&mut self, now: Instant, event: &UserEvent, into: u8) -> Option<u16> {
+        let mut dropped = 0;
+        let slot = self.store.put(event, now, into, &mut dropped);
+        self.stats.store_dropped += dropped;
+        slot
+    }
+
+    /// Accepts M / 4 new events per second, in bursts of M: a flood moves the floor no faster.
+    fn take_token(&mut self, now: Instant) -> bool {
+        let capacity = self.seen.capacity() as u64;
+        let (tokens, since) = self.tokens;
+        let gained = now.since(since).as_micros().saturating_mul(capacity) / 4_000_000;
+        if gained > 0 {
+            self.tokens = ((tokens as u64 + gained).min(capacity) as u32, now);
+        }
+        if self.tokens.0 == 0 {
+            return false;
+        }
+        self.tokens.0 -= 1;
+        true
+    }
+
+    /// Others have these events: own ones are confirmed, missing ones asked for.
+    fn ids(&mut self, c: &Context, ids: Items<'_, EventId>) {
+        for id in ids {
+            self.announced(c.now, c.from, id);
+        }
+    }
+
+    /// One announced event. False if it is missing here and could not be noted.
+    pub(super) fn announced(&mut self, now: Instant, from: Address, id: EventId) -> bool {
+        match self.seen.judge(id) {
+            Sight::Known => self.confirm_own(id, from),
+            Sight::Below => {}
+            Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}
+            Sight::New => {
+                if let Some(slot) = self.store.find(id) {
+                    // Held but left unrecorded while the application had no room.
+                    let event = self.store.event(slot);
+                    let len = event.name.len() + event.payload.len();
+                    if !self.store.quota_full(Pin::Application, len) && self.take_token(now) {
+                        self.record(now, id);
+                        self.hand_over(now, slot);
+                    }
+                } else if !self.pulls.want(id, from, now) {
+                    self.stats.pulls_refused += 1;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// An own event came back from somebody who has it.
+    fn confirm_own(&mut self, id: EventId, from: Address) {
+        if id.origin != self.origin {
+            return;
+        }
+        let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
+            return;
+        };
+        let needed = CONFIRMATIONS.min(self.members.table.live());
+        if self.store.confirm(slot, from.hash()) as usize >= needed {
+            self.store.release_own(slot);
+        }
+    }
+}

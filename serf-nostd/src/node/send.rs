@@ -1,0 +1,461 @@
+//! What goes out: one output at a time, until there is nothing to do but sleep.
+
+use super::repair::Ask;
+use super::{Event, Joined, Leave, Node, Output};
+use crate::detect::probe::Due;
+use crate::event::store::{ANNOUNCE_MS, Pin, list};
+use crate::gossip::owed::Answer;
+use crate::gossip::round::{Round, RoundKind, Targets};
+use crate::member::machine;
+use crate::member::record::{State, flag};
+use crate::member::table::SELF;
+use crate::slice::NIL;
+use crate::time::{Duration, Instant};
+use crate::wire::message::Address;
+use crate::wire::native::kind;
+use crate::wire::packet::{DATAGRAM_MAX, Packet};
+
+/// How long an own event is held for its return.
+const OWN_PATIENCE: Duration = Duration::from_secs(30);
+/// Own probe loss, in 1/64, above which more copies and more announcements are sent: 10 %.
+const LOSSY: u32 = 6;
+
+/// Something shown to the application, without its texts.
+enum Shown {
+    User(u16),
+    Member(u16, crate::member::MemberChange),
+    Joined(Joined),
+    Left,
+}
+
+impl Node<'_> {
+    /// The next thing to do. To be called again until it says [`Output::Sleep`], with the same `now` or a later one.
+    ///
+    /// `tx` takes the datagrams: at least [`DATAGRAM_MAX`] bytes, or what does not fit is not sent.
+    pub fn poll<'o>(&'o mut self, now: Instant, tx: &'o mut [u8]) -> Output<'o> {
+        self.finish_erasing();
+        self.wake(now);
+        self.expire(now);
+        if let Some(shown) = self.next_event(now) {
+            return Output::Event(self.show(shown));
+        }
+        if tx.len() >= 64
+            && self.leave != Some(Leave::Done)
+            && let Some((to, len)) = self.next_datagram(now, tx)
+        {
+            self.stats.datagrams_out += 1;
+            self.stats.bytes_out += len as u64;
+            return Output::Datagram { to: to.into(), bytes: &tx[..len] };
+        }
+        self.promised = self.deadline(now);
+        Output::Sleep(self.promised)
+    }
+
+    fn deadline(&self, now: Instant) -> Instant {
+        if self.leave == Some(Leave::Done) {
+            return Instant::FAR;
+        }
+        let (quantum, quiescent) = self.telling_window();
+        let mut first = self.detector.deadline(self.members.table.live() > 0);
+        let telling = self.members.telling.deadline(quantum, quiescent);
+        first = first.min(if self.starting.is_some() { Instant::FAR } else { telling });
+        first = first.min(self.windows.deadline(&self.config));
+        first = first.min(self.repair_deadline()).min(self.pulls.deadline()).min(self.leave_deadline());
+        let timed = |id: Option<u16>| id.map_or(Instant::FAR, |id| self.members.table.slot(id).deadline);
+        first = first.min(timed(self.members.table.suspects.first()));
+        first = first.min(timed(self.members.table.gone.first()));
+        if self.members.table.live() > 0 {
+            if !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some() {
+                first = first.min(self.queue.next);
+            }
+            first = first.min(self.announce_at());
+        }
+        let own = self.store.first(list::OWN_HELD);
+        first = first.min(own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE));
+        // A deadline that has passed is one that waits for room: soon, but not in a spin.
+        first.max(now + Duration::from_micros(1))
+    }
+
+    // ---- time ----
+
+    /// What ends by itself: suspicions, failed and left members, unconfirmed own events.
+    fn expire(&mut self, now: Instant) {
+        while let Some(id) = self.members.table.suspects.first() {
+            if self.members.table.slot(id).deadline > now {
+                break;
+            }
+            self.declare_failed(now, id);
+        }
+        while self.erasing.is_none()
+            && let Some(id) = self.members.table.gone.first()
+        {
+            if self.members.table.slot(id).deadline > now {
+                break;
+            }
+            self.age_gone(now, id);
+        }
+        while let Some(slot) = self.store.first(list::OWN_HELD) {
+            if self.store.since(slot) + OWN_PATIENCE > now {
+                break;
+            }
+            self.store.release_own(slot);
+            self.stats.own_unconfirmed += 1;
+        }
+        while let Some(slot) = self.windows.due(now, &self.config) {
+            self.store.unpin(slot, Pin::Coalescer);
+            self.deliver(slot);
+        }
+    }
+
+    fn declare_failed(&mut self, now: Instant, id: u16) {
+        let private = self.isolated(now);
+        let (members, mut moment) = self.moment(now);
+        if private {
+            members.bury_privately(&mut moment, id);
+        } else {
+            members.bury(&mut moment, id, State::Failed, Duration::ZERO);
+            self.members.table.slot_mut(id).accuser = SELF;
+            self.heal.member_pace.changed(now);
+            self.say(now, id, crate::member::record::say::STATE);
+        }
+        self.confirmers.forget(id);
+        info!("EventMemberFailed: {}", self.members.table.name(id));
+    }
+
+    /// A failed or left member first fades from what is told and compared, then is forgotten.
+    fn age_gone(&mut self, now: Instant, id: u16) {
+        let slot = self.members.table.slot(id);
+        let end = slot.since + machine::timeout(&self.config, slot.state);
+        if !slot.has(flag::FADED) && end > now && !slot.has(flag::PRUNE) {
+            self.members.table.untime(id);
+            self.members.table.edit(id, |slot| slot.set(flag::FADED, true));
+            self.members.table.time(id, end);
+        } else {
+            self.stats.members_reaped += 1;
+            self.erasing = Some(id);
+        }
+    }
+
+    // ---- events ----
+
+    fn telling_window(&self) -> (Duration, Duration) {
+        if self.config.coalesce_members {
+            (self.config.coalesce_quantum, self.config.coalesce_quiescent)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
+        }
+    }
+
+    fn next_event(&mut self, now: Instant) -> Option<Shown> {
+        if let Some(told) = self.told_joins.pop_front() {
+            return Some(Shown::Joined(told));
+        }
+        if let Some(id) = self.erasing {
+            // Its last news first, then its end; erased when this has been shown.
+            self.members.telling.drop(self.members.table.slots, id);
+            if core::mem::replace(
+                &mut self.members.table.slot_mut(id).told,
+                crate::member::record::Told::Nothing,
+            ) != crate::member::record::Told::Nothing
+            {
+                return Some(Shown::Member(id, crate::member::MemberChange::Reap));
+            }
+            self.finish_erasing();
+        }
+        if self.starting.is_none() {
+            let (quantum, quiescent) = self.telling_window();
+            let next = self.members.telling.next(self.members.table.slots, now, quantum, quiescent);
+            if let Some((id, change)) = next {
+                return Some(Shown::Member(id, change));
+            }
+        }
+        if self.taking
+            && let Some(slot) = self.waiting.pop_front()
+        {
+            self.store.unpin(slot, Pin::Application);
+            self.stats.events_delivered += 1;
+            return Some(Shown::User(slot));
+        }
+        if self.advance_leave(now).is_some() {
+            return Some(Shown::Left);
+        }
+        None
+    }
+
+    fn show(&self, shown: Shown) -> Event<'_> {
+        match shown {
+            Shown::User(slot) => Event::User(self.store.event(slot)),
+            Shown::Member(id, change) => Event::Member(change, self.members.table.member(id)),
+            Shown::Joined(Joined::Yes(addr)) => Event::Joined(addr.into()),
+            Shown::Joined(Joined::No(addr)) => Event::JoinFailed(addr.into()),
+            Shown::Joined(Joined::NameTaken(addr)) => Event::NameTaken(addr.into()),
+            Shown::Left => Event::Left,
+        }
+    }
+
+    // ---- datagrams ----
+
+    fn next_datagram(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        self.answers(now, tx)
+            .or_else(|| self.probes(now, tx))
+            .or_else(|| self.repairs(now, tx))
+            .or_else(|| self.pulls(now, tx))
+            .or_else(|| self.rounds(now, tx))
+    }
+
+    fn answers(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        while let Some(first) = self.owed.front() {
+            let mut packet = Packet::new(tx, self.cluster, first.limit as usize);
+            while let Some(owed) = self.owed.front() {
+                let same = owed.to == first.to && owed.limit == first.limit;
+                if !same || !self.write_answer(&mut packet, &owed, now) {
+                    break;
+                }
+                self.owed.pop_front();
+            }
+            if !packet.is_empty() {
+                return Some((first.to, packet.len()));
+            }
+        }
+        None
+    }
+
+    fn probes(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        let anybody = self.members.table.live() > 0;
+        while let Some(due) = self.detector.due(now, &self.config, anybody) {
+            match due {
+                Due::Next if self.leave == Some(Leave::Done) => self.detector.skip(now, &self.config),
+                Due::Next => {
+                    let Some(target) = self.members.table.next_probe(&mut self.random) else {
+                        self.detector.skip(now, &self.config);
+                        continue;
+                    };
+                    let seq = self.random.next() as u32;
+                    self.detector.begin(now, &self.config, target, seq);
+                    self.stats.probes += 1;
+                    let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
+                    self.write_ping(&mut packet, now, seq, target);
+                    return Some((self.members.table.slot(target).addr, packet.len()));
+                }
+                Due::AskOthers { target: NIL, .. } | Due::Silent { target: NIL } => {}
+                Due::AskOthers { target, seq } => self.ask_others(target, seq),
+                Due::Silent { target } => self.silent(now, target),
+                Due::Nack { to, seq } => self.owe(to, DATAGRAM_MAX, Answer::Nack { seq }),
+            }
+        }
+        self.answers(now, tx)
+    }
+
+    /// Asks a few others to probe a target that has not answered.
+    fn ask_others(&mut self, target: u16, seq: u32) {
+        let live = self.members.table.live();
+        let mut targets = Targets::draw(&mut self.random, live, self.config.indirect_checks as usize + 1);
+        let mut asked = 0;
+        while let Some(place) = targets.next(live) {
+            let helper = self.members.table.live_at(place);
+            if helper != target && asked < self.config.indirect_checks {
+                asked += 1;
+                self.detector.asked_helper();
+                self.owe_member(helper, Answer::IndirectPing { seq, target });
+            }
+        }
+    }
+
+    /// A target has answered nobody: from now on it is suspect, here and for those who hear it.
+    fn silent(&mut self, now: Instant, target: u16) {
+        self.stats.probes_failed += 1;
+        let table = &mut self.members.table;
+        match table.slot(target).state {
+            State::Alive => {
+                table.edit(target, |slot| {
+                    slot.state = State::Suspect;
+                    slot.accuser = SELF;
+                    slot.confirmations = 0;
+                });
+                self.start_suspicion(now, target, true);
+            }
+            State::Suspect => {
+                let own = table.slot(SELF).hash;
+                if !self.isolated(now) {
+                    self.confirm_suspicion(now, target, SELF, own);
+                }
+            }
+            State::Failed | State::Left => {}
+        }
+    }
+
+    fn repairs(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        let ask = self.repair_due(now)?;
+        let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
+        let to = match ask {
+            Ask::Join(join) => {
+                self.write_join(&mut packet, &join);
+                join.to
+            }
+            Ask::Members(session) => {
+                self.write_member_session(&mut packet, &session);
+                session.peer
+            }
+            Ask::Events(session) => {
+                self.write_event_session(&mut packet, &session);
+                session.peer
+            }
+            Ask::Conflict { holder, seq } => {
+                self.write_bare_ping(&mut packet, seq, holder);
+                self.members.table.slot(holder).addr
+            }
+            Ask::Failed { target, seq } => {
+                self.write_ping(&mut packet, now, seq, target);
+                self.members.table.slot(target).addr
+            }
+        };
+        Some((to, packet.len()))
+    }
+
+    fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        let to = self.pulls.whom(now)?;
+        let asker = self.members.table.slot(SELF).hash;
+        let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
+        let ids = packet.open_list(kind::PULL, &asker)?;
+        self.stats.pulls += self.pulls.ask(to, now, |id| packet.push_item(&ids, &id));
+        Some((to, packet.len()))
+    }
+
+    // ---- rounds ----
+
+    fn rounds(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        let live = self.members.table.live();
+        if live == 0 {
+            self.pass_over_fresh(now);
+            return None;
+        }
+        if self.round.is_none() {
+            self.round = self.next_round(now, live);
+        }
+        let mut round = self.round?;
+        let last = round.targets.at_last();
+        let Some(place) = round.targets.next(live) else {
+            self.round = None;
+            return self.rounds(now, tx);
+        };
+        let to = self.members.table.slot(self.members.table.live_at(place)).addr;
+        let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
+        round.kind = match round.kind {
+            RoundKind::Own(count) => {
+                RoundKind::Own(self.write_batch(&mut packet, list::OWN, count, last, now))
+            }
+            RoundKind::Forward(count) => {
+                RoundKind::Forward(self.write_batch(&mut packet, list::FRESH, count, last, now))
+            }
+            RoundKind::Announce { due, count } => {
+                let count = self.write_announcements(&mut packet, due, count, last);
+                RoundKind::Announce { due, count }
+            }
+            RoundKind::Members => {
+                self.write_members(&mut packet);
+                self.write_foreign(&mut packet);
+                RoundKind::Members
+            }
+        };
+        self.round = (!last).then_some(round);
+        if packet.is_empty() {
+            self.round = None;
+            return None;
+        }
+        Some((to, packet.len()))
+    }
+
+    /// News about members, when its time has come, goes before events, which have their own rounds at once: neither
+    /// can starve the other.
+    fn next_round(&mut self, now: Instant, live: usize) -> Option<Round> {
+        let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
+        if news && self.queue.next <= now {
+            self.queue.next = now + self.config.gossip_interval;
+            return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
+        }
+        if self.store.first(list::OWN).is_some() {
+            let fanout = self.config.origin_fanout as usize;
+            return Some(self.round_of(RoundKind::Own(0), live, fanout));
+        }
+        if self.store.first(list::FRESH).is_some() {
+            let fanout = self.config.forward_fanout as usize + (self.detector.loss() > LOSSY) as usize;
+            return Some(self.round_of(RoundKind::Forward(0), live, fanout));
+        }
+        if self.announce_at() <= now {
+            return Some(self.round_of(RoundKind::Announce { due: now, count: 0 }, live, 2));
+        }
+        None
+    }
+
+    fn round_of(&mut self, kind: RoundKind, live: usize, wanted: usize) -> Round {
+        Round { kind, targets: Targets::draw(&mut self.random, live, wanted) }
+    }
+
+    /// Nobody is there to pass events on to: others' are announced when somebody is; own ones wait unsent.
+    fn pass_over_fresh(&mut self, now: Instant) {
+        while let Some(slot) = self.store.first(list::FRESH) {
+            self.store.sent(slot, now);
+        }
+    }
+
+    /// The first copies of as many events from the head of a list as fit (`count`, once it is known).
+    fn write_batch(
+        &mut self,
+        packet: &mut Packet<'_>,
+        from: u8,
+        count: u16,
+        last: bool,
+        now: Instant,
+    ) -> u16 {
+        let most = if count == 0 { u16::MAX } else { count };
+        let mut written = 0;
+        let mut at = self.store.first(from);
+        while let Some(slot) = at
+            && written < most
+            && self.write_event(packet, slot)
+        {
+            at = self.store.after(from, slot);
+            written += 1;
+        }
+        if last {
+            for _ in 0..written {
+                if let Some(slot) = self.store.first(from) {
+                    self.store.sent(slot, now);
+                }
+            }
+        }
+        written
+    }
+
+    /// When the next id is to be announced.
+    fn announce_at(&self) -> Instant {
+        (list::ANNOUNCE..list::OWN_HELD)
+            .filter_map(|which| self.store.first(which))
+            .fold(Instant::FAR, |first, slot| first.min(self.store.announce_at(slot)))
+    }
+
+    fn write_announcements(&mut self, packet: &mut Packet<'_>, due: Instant, count: u16, last: bool) -> u16 {
+        let most = if count == 0 { u16::MAX } else { count };
+        // While packets get lost, ids are announced twice more.
+        let stages = if self.detector.loss() > LOSSY { ANNOUNCE_MS.len() } else { ANNOUNCE_MS.len() - 2 };
+        let Some(ids) = packet.open_list(kind::IDS, &()) else { return 0 };
+        let mut written = 0;
+        // From the last stage down, so that what moves on is not met again.
+        for which in (list::ANNOUNCE..list::OWN_HELD).rev() {
+            let mut at = self.store.first(which);
+            while let Some(slot) = at
+                && written < most
+                && self.store.announce_at(slot) <= due
+                && packet.push_item(&ids, &self.store.id(slot))
+            {
+                at = self.store.after(which, slot);
+                written += 1;
+                self.stats.ids_sent += 1;
+                if last {
+                    self.store.announced(slot, stages as u8);
+                }
+            }
+        }
+        written
+    }
+}

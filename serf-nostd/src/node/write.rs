@@ -1,0 +1,410 @@
+//! Writing datagrams: what goes into each, in which order, and what moves when it is taken.
+
+use super::Node;
+use crate::event::store::list;
+use crate::gossip::heal::{Joining, Session, Step};
+use crate::gossip::owed::{Answer, Owed, RECORDS};
+use crate::gossip::queue::SENDS_MAX;
+use crate::member::record::{State, flag, say};
+use crate::member::table::{SELF, Table};
+use crate::slice::NIL;
+use crate::time::{Duration, Instant};
+use crate::wire::message::*;
+use crate::wire::native::kind;
+use crate::wire::packet::Packet;
+
+/// How many recent ids ride in pings and acks, and how long after the last new one.
+const RIDERS: usize = 8;
+const RIDING: Duration = Duration::from_secs(10);
+/// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
+const PIGGYBACK: usize = 600;
+
+/// A member as it is told.
+fn alive<'t>(table: &'t Table<'_>, id: u16) -> Alive<'t> {
+    let slot = table.slot(id);
+    Alive {
+        node: table.name(id),
+        addr: slot.addr,
+        incarnation: slot.incarnation,
+        boot: slot.boot,
+        tags: table.tags(id),
+        versions: slot.versions,
+    }
+}
+
+fn record<'t>(table: &'t Table<'_>, id: u16, now: Instant) -> Record<'t> {
+    let slot = table.slot(id);
+    let age = if slot.is_live() { 0 } else { now.since(slot.since).as_secs() };
+    Record {
+        alive: alive(table, id),
+        state: slot.settled(),
+        status_ltime: slot.status_ltime,
+        age: age.min(u32::MAX as u64) as u32,
+    }
+}
+
+fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
+    let slot = table.slot(id);
+    let accuser = if slot.accuser == NIL { SELF } else { slot.accuser };
+    let from = if slot.state == State::Left { id } else { accuser };
+    let accusation =
+        Accusation { incarnation: slot.incarnation, node: table.name(id), from: table.name(from) };
+    if slot.state == State::Suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) }
+}
+
+/// Writes what is to be said about a member; false (and nothing written) if it does not fit.
+fn write_news(packet: &mut Packet<'_>, table: &Table<'_>, id: u16) -> bool {
+    let slot = table.slot(id);
+    let before = packet.len();
+    let mut whole = true;
+    if slot.say & say::STATE != 0 {
+        whole &= match slot.state {
+            State::Alive => packet.push(&Message::Alive(alive(table, id))),
+            State::Failed if slot.has(flag::PRIVATE) => true,
+            _ => packet.push(&accusation(table, id)),
+        };
+    }
+    let (ltime, node) = (slot.status_ltime, table.name(id));
+    if slot.say & say::JOIN != 0 {
+        whole &= packet.push(&Message::JoinIntent(JoinIntent { ltime, node }));
+    }
+    if slot.say & say::LEAVE != 0 {
+        let prune = slot.has(flag::PRUNE);
+        whole &= packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
+    }
+    if !whole {
+        packet.truncate(before);
+    }
+    whole
+}
+
+impl Node<'_> {
+    /// As much news about members as fits, least-sent first; counted as sent.
+    pub(super) fn write_members(&mut self, packet: &mut Packet<'_>) {
+        let limit = self.transmissions();
+        let counts = self.queue.counts();
+        for sends in 0..SENDS_MAX {
+            let mut at = self.queue.head(sends);
+            for _ in 0..counts[sends] {
+                let Some(id) = at else { break };
+                at = self.queue.after(self.members.table.slots, sends, id);
+                if !write_news(packet, &self.members.table, id) {
+                    continue;
+                }
+                self.queue.sent(self.members.table.slots, id, limit);
+                if packet.room() < 24 {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// As many messages about unknown members as fit; each goes out as often as other news.
+    pub(super) fn write_foreign(&mut self, packet: &mut Packet<'_>) {
+        let limit = self.transmissions();
+        let mut at = self.store.first(list::FOREIGN);
+        while let Some(slot) = at {
+            at = self.store.after(list::FOREIGN, slot);
+            let (kind, body) = self.store.foreign(slot);
+            if packet.push_raw(kind, body) && self.store.foreign_sent(slot) as usize >= limit {
+                self.store.drop_slot(slot);
+            }
+        }
+    }
+
+    /// The greatest ids that were seen, if one was new of late: in pings and acks.
+    fn write_riders(&mut self, packet: &mut Packet<'_>, now: Instant) {
+        if self.seen.len() == 0 || !self.heal.event_pace.moved_within(now, RIDING) {
+            return;
+        }
+        let Some(ids) = packet.open_list(kind::IDS, &()) else { return };
+        for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
+            if !packet.push_item(&ids, &self.seen.get(place)) {
+                break;
+            }
+            self.stats.ids_sent += 1;
+        }
+    }
+
+    fn write_piggyback(&mut self, packet: &mut Packet<'_>, now: Instant) {
+        self.write_riders(packet, now);
+        let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
+        self.write_members(packet);
+        packet.unreserve(limit);
+    }
+
+    pub(super) fn write_ping(&mut self, packet: &mut Packet<'_>, now: Instant, seq: u32, target: u16) {
+        let summary = self.summary(EventId::LOWEST);
+        let _ = packet.push(&Message::Summary(summary));
+        self.write_bare_ping(packet, seq, target);
+        if self.held_against(target) {
+            let _ = packet.push(&accusation(&self.members.table, target));
+        }
+        self.write_piggyback(packet, now);
+    }
+
+    pub(super) fn write_bare_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
+        let (node, source) = (self.members.table.name(target), self.members.table.name(SELF));
+        let _ = packet.push(&Message::Ping(Ping { seq, node, source, source_addr: None }));
+    }
+
+    pub(super) fn write_join(&mut self, packet: &mut Packet<'_>, join: &Joining) {
+        let slot = self.members.table.slot(SELF);
+        let message = Message::Join(Join {
+            nonce: join.nonce,
+            node: self.members.table.name(SELF),
+            addr: slot.addr,
+            boot: slot.boot,
+            pages: !join.quiet,
+        });
+        let _ = packet.push(&message);
+        if join.quiet {
+            let summary = self.summary(EventId::LOWEST);
+            let _ = packet.push(&Message::Summary(summary));
+        } else {
+            packet.pad();
+        }
+    }
+
+    pub(super) fn write_member_session(&mut self, packet: &mut Packet<'_>, session: &Session<Step>) {
+        let nonce = session.nonce;
+        match session.step {
+            Step::Pages { cursor } => {
+                // The answerer is to know us, too.
+                let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
+                let _ = packet.push(&Message::PageRequest(PageRequest { nonce, cursor }));
+            }
+            Step::List { cursor } => {
+                let buckets = &self.member_buckets();
+                let _ = packet.push(&Message::DigestRequest(DigestRequest { nonce, cursor, buckets }));
+            }
+            Step::Records { wanted, count, .. } => {
+                if let Some(hashes) = packet.open_list(kind::RECORDS_REQUEST, &nonce) {
+                    for hash in &wanted[..count as usize] {
+                        let _ = packet.push_item(&hashes, hash);
+                    }
+                }
+            }
+        }
+        packet.pad();
+    }
+
+    pub(super) fn write_event_session(
+        &mut self,
+        packet: &mut Packet<'_>,
+        session: &Session<crate::gossip::heal::EventStep>,
+    ) {
+        let (nonce, above, cursor) = (session.nonce, session.step.above, session.step.cursor);
+        let buckets = &self.event_buckets(above);
+        let request = EventDigestRequest { nonce, above, buckets, cursor };
+        let _ = packet.push(&Message::EventDigestRequest(request));
+        packet.pad();
+    }
+
+    /// Writes one owed answer. False if it does not fit any more, or is of a kind that wants a datagram of its own.
+    pub(super) fn write_answer(&mut self, packet: &mut Packet<'_>, owed: &Owed, now: Instant) -> bool {
+        if !packet.is_empty() && !shares(&owed.what) {
+            return false;
+        }
+        let before = packet.len();
+        let written = self.write_answer_to(packet, owed, now);
+        if !written {
+            packet.truncate(before);
+        }
+        // An answer that fits no datagram of its length is not sent; whoever asked asks again.
+        written || before == packet.len() && packet.is_empty()
+    }
+
+    fn write_answer_to(&mut self, packet: &mut Packet<'_>, owed: &Owed, now: Instant) -> bool {
+        match owed.what {
+            Answer::Ack { seq, above, asker } => {
+                let acked = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
+                let summary = self.summary(above);
+                let _ = packet.push(&Message::Summary(summary));
+                if asker != NIL && self.held_against(asker) {
+                    let _ = packet.push(&accusation(&self.members.table, asker));
+                }
+                self.write_piggyback(packet, now);
+                acked
+            }
+            Answer::RelayedAck { seq } => packet.push(&Message::Ack(Ack { seq, payload: &[] })),
+            Answer::Nack { seq } => packet.push(&Message::Nack(Nack { seq })),
+            Answer::RelayedPing { seq, target } => {
+                self.write_bare_ping(packet, seq, target);
+                true
+            }
+            Answer::Ping { seq, target } => {
+                self.write_ping(packet, now, seq, target);
+                true
+            }
+            Answer::IndirectPing { seq, target } => {
+                let table = &self.members.table;
+                packet.push(&Message::IndirectPing(IndirectPing {
+                    seq,
+                    node: table.name(target),
+                    target: table.slot(target).addr,
+                    nack: true,
+                    source: table.name(SELF),
+                    source_addr: None,
+                }))
+            }
+            Answer::Event { id } => match self.store.find(id) {
+                Some(slot) => self.write_event(packet, slot),
+                None => write_ids(packet, kind::MISSING, id),
+            },
+            Answer::Missing { id } => write_ids(packet, kind::MISSING, id),
+            Answer::TooOld { id } => write_ids(packet, kind::TOO_OLD, id),
+            Answer::Join { nonce, joiner, pages } => {
+                let answer = JoinAnswer {
+                    nonce,
+                    clock: self.clock.now(),
+                    event_clock: self.event_clock.now(),
+                    query_clock: self.query_clock.now(),
+                };
+                let written = packet.push(&Message::JoinAnswer(answer));
+                if !pages {
+                    let summary = self.summary(EventId::LOWEST);
+                    let _ = packet.push(&Message::Summary(summary));
+                } else if joiner != NIL && joiner != SELF {
+                    let _ = packet.push(&Message::Record(record(&self.members.table, joiner, now)));
+                }
+                written
+            }
+            Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
+            Answer::Page { nonce, cursor } => self.write_page(packet, nonce, cursor, now),
+            Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
+            Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
+            Answer::EventEntries { nonce, above, cursor, buckets } => {
+                self.write_event_entries(packet, nonce, above.max(cursor), buckets)
+            }
+        }
+    }
+
+    fn write_page(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, now: Instant) -> bool {
+        let page_at = packet.len();
+        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
+            return false;
+        }
+        let table = &self.members.table;
+        for id in table.from_hash(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
+            if !packet.push(&Message::Record(record(table, id, now))) {
+                packet.patch_page_next(page_at, table.slot(id).hash);
+                break;
+            }
+        }
+        true
+    }
+
+    fn write_entries(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, buckets: u32) -> bool {
+        let page_at = packet.len();
+        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
+            return false;
+        }
+        let Some(entries) = packet.open_list(kind::ENTRIES, &()) else { return false };
+        let table = &self.members.table;
+        let mut from = cursor;
+        // Bucket by bucket, so that those which agree are not even walked.
+        while let Some(skip) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
+            from = from.max((skip as u32) << 27);
+            for id in table.from_hash(from) {
+                let slot = table.slot(id);
+                if Table::bucket(slot.hash) != skip {
+                    break;
+                }
+                let entry = Entry { name: slot.hash, version: slot.version() };
+                if !slot.has(flag::FADED) && !packet.push_item(&entries, &entry) {
+                    packet.patch_page_next(page_at, slot.hash);
+                    return true;
+                }
+            }
+            match (skip as u32 + 1).checked_mul(1 << 27) {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        true
+    }
+
+    fn write_records(
+        &mut self,
+        packet: &mut Packet<'_>,
+        nonce: u32,
+        ids: &[u16; RECORDS],
+        now: Instant,
+    ) -> bool {
+        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
+            return false;
+        }
+        let table = &self.members.table;
+        for &id in ids.iter().filter(|id| **id != NIL) {
+            // Members whose names share a hash stand one behind the other.
+            let hash = table.slot(id).hash;
+            for id in table.from_hash(hash).take_while(|id| table.slot(*id).hash == hash) {
+                if !table.slot(id).has(flag::FADED) {
+                    let _ = packet.push(&Message::Record(record(table, id, now)));
+                }
+            }
+        }
+        true
+    }
+
+    fn write_event_entries(
+        &mut self,
+        packet: &mut Packet<'_>,
+        nonce: u32,
+        from: EventId,
+        buckets: u16,
+    ) -> bool {
+        // How far one page reaches is only known when it is full: the first pass finds out, the second writes it.
+        let head = packet.len();
+        let mut next = None;
+        for _ in 0..2 {
+            packet.truncate(head);
+            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, next)) else { return false };
+            let mut end = None;
+            for place in self.seen.rank(from)..self.seen.len() {
+                let id = self.seen.get(place);
+                let listed = buckets & 1 << crate::event::seen::bucket(id.hash()) != 0;
+                if Some(id) == next || (listed && !packet.push_item(&ids, &id)) {
+                    end = Some(id);
+                    break;
+                }
+            }
+            if end == next {
+                return true;
+            }
+            next = end;
+        }
+        true
+    }
+
+    /// Writes an event with its payload; false if it does not fit.
+    pub(super) fn write_event(&mut self, packet: &mut Packet<'_>, slot: u16) -> bool {
+        let event = self.store.event(slot);
+        let message = Message::UserEvent(UserEvent {
+            id: event.id,
+            coalesce: event.coalesce,
+            name: event.name,
+            payload: event.payload,
+        });
+        let written = packet.push(&message);
+        self.stats.payloads_sent += written as u64;
+        written
+    }
+}
+
+fn write_ids(packet: &mut Packet<'_>, kind: u8, id: EventId) -> bool {
+    packet.open_list(kind, &()).is_some_and(|list| packet.push_item(&list, &id))
+}
+
+/// Whether several answers of this kind go to one address in one datagram.
+fn shares(what: &Answer) -> bool {
+    matches!(
+        what,
+        Answer::Event { .. }
+            | Answer::Missing { .. }
+            | Answer::TooOld { .. }
+            | Answer::Nack { .. }
+            | Answer::RelayedAck { .. }
+    )
+}

@@ -1,0 +1,95 @@
+//! A binary heap of item ids by deadline; items know their place, so any of them can leave in O(log n).
+
+use super::NIL;
+use crate::time::Instant;
+
+/// An item with a deadline and a place in one heap.
+pub(crate) trait Timed {
+    fn deadline(&self) -> Instant;
+    fn place(&mut self) -> &mut u16;
+}
+
+/// Ids of timed items, the earliest first. As many as the slice is long.
+pub(crate) struct Heap<'a> {
+    ids: &'a mut [u16],
+    len: usize,
+}
+
+impl<'a> Heap<'a> {
+    pub(crate) fn new(ids: &'a mut [u16]) -> Self {
+        Heap { ids, len: 0 }
+    }
+
+    pub(crate) fn release(self) -> &'a mut [u16] {
+        self.ids
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn first(&self) -> Option<u16> {
+        self.ids[..self.len].first().copied()
+    }
+
+    /// Every id, in no order.
+    pub(crate) fn ids(&self) -> &[u16] {
+        &self.ids[..self.len]
+    }
+
+    pub(crate) fn insert<T: Timed>(&mut self, items: &mut [T], id: u16) {
+        self.ids[self.len] = id;
+        self.len += 1;
+        self.settle(items, self.len - 1);
+    }
+
+    pub(crate) fn remove<T: Timed>(&mut self, items: &mut [T], id: u16) {
+        let place = *items[id as usize].place() as usize;
+        *items[id as usize].place() = NIL;
+        self.len -= 1;
+        if place < self.len {
+            self.ids[place] = self.ids[self.len];
+            self.settle(items, place);
+        }
+    }
+
+    /// Puts an item where it belongs after its deadline has changed.
+    pub(crate) fn moved<T: Timed>(&mut self, items: &mut [T], id: u16) {
+        let place = *items[id as usize].place() as usize;
+        self.settle(items, place);
+    }
+
+    fn settle<T: Timed>(&mut self, items: &mut [T], mut place: usize) {
+        let id = self.ids[place];
+        let deadline = items[id as usize].deadline();
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if items[self.ids[parent] as usize].deadline() <= deadline {
+                break;
+            }
+            self.put(items, place, self.ids[parent]);
+            place = parent;
+        }
+        loop {
+            let mut child = 2 * place + 1;
+            if child >= self.len {
+                break;
+            }
+            let at = |i: usize| items[self.ids[i] as usize].deadline();
+            if child + 1 < self.len && at(child + 1) < at(child) {
+                child += 1;
+            }
+            if at(child) >= deadline {
+                break;
+            }
+            self.put(items, place, self.ids[child]);
+            place = child;
+        }
+        self.put(items, place, id);
+    }
+
+    fn put<T: Timed>(&mut self, items: &mut [T], place: usize, id: u16) {
+        self.ids[place] = id;
+        *items[id as usize].place() = place as u16;
+    }
+}

@@ -1,0 +1,122 @@
+//! Counters: everything that was bounded, refused, repaired or lost can be seen here.
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// What a node has counted since its start. All counts; none is ever reset.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Stats {
+            /// Every counter with its name, in a fixed order.
+            pub fn each(&self, mut show: impl FnMut(&'static str, u64)) {
+                $(show(stringify!($name), self.$name);)*
+            }
+        }
+    };
+}
+
+stats! {
+    /// Datagrams taken in.
+    datagrams_in,
+    /// Datagrams handed out.
+    datagrams_out,
+    /// Bytes of datagrams taken in.
+    bytes_in,
+    /// Bytes of datagrams handed out.
+    bytes_out,
+    /// Datagrams refused as malformed, too long, or of no known wire.
+    refused,
+    /// Datagrams of another wire or another version of ours.
+    refused_wire,
+    /// Datagrams of a fleet with another cluster name.
+    refused_cluster,
+    /// Messages of kinds that this build does not know.
+    unknown_messages,
+    /// Pings for somebody else that came here.
+    misaddressed,
+    /// Lamport times that were out of reach; their messages were refused.
+    clock_refused,
+    /// Incarnations too far above the known one; their messages were refused.
+    incarnation_refused,
+    /// Members not held because the table was full.
+    members_unheld,
+    /// Failed or left members evicted from a full table.
+    members_evicted,
+    /// Members not held because their name is too long for a slot.
+    names_unheld,
+    /// Times that a member's tags were too long for its slot.
+    tags_unheld,
+    /// Members forgotten after their timeout.
+    members_reaped,
+    /// Newcomers refused because their name belongs to a member that answers.
+    names_taken,
+    /// Intents for unknown members that were forgotten to make room.
+    intents_forgotten,
+    /// Probes sent.
+    probes,
+    /// Probes without any answer.
+    probes_failed,
+    /// Suspicions begun here.
+    suspicions,
+    /// Times this node contradicted what was said against it.
+    refuted,
+    /// Suspicion confirmers not noted because there was no room.
+    confirmers_refused,
+    /// Indirect probes refused because too many were running.
+    relays_refused,
+    /// Answers refused because too many were owed.
+    answers_refused,
+    /// Times the clock jumped and running suspicions were restarted.
+    freezes,
+    /// Own events accepted.
+    events_fired,
+    /// Own events refused because no slot was free.
+    events_full,
+    /// Events seen for the first time, own ones included.
+    events_new,
+    /// Further copies of seen events.
+    events_duplicate,
+    /// Events handed to the application.
+    events_delivered,
+    /// Copies of payloads sent.
+    payloads_sent,
+    /// Event ids announced.
+    ids_sent,
+    /// Events asked for.
+    pulls,
+    /// Pulls that were not begun because too many were running.
+    pulls_refused,
+    /// Pulled events that nobody asked had kept.
+    pull_miss,
+    /// Events at or below the floor that were not delivered.
+    too_old,
+    /// Events shed unrecorded because they came faster than the acceptance rate.
+    shed,
+    /// Events left unrecorded because the application did not take its events.
+    app_full,
+    /// Events too long for this node's limit.
+    events_too_long,
+    /// Stored events dropped to make room; all had been sent.
+    store_dropped,
+    /// Own events whose return was not seen within 30 s.
+    own_unconfirmed,
+    /// Own events that others could not take any more, or given up while nobody was there to hear them.
+    own_expired,
+    /// Coalescible events that a greater one of their name replaced.
+    coalesce_superseded,
+    /// Coalesced events delivered early because there were more names than slots.
+    coalesce_early,
+    /// Delivered names forgotten to make room: an older event of such a name may follow.
+    coalesce_forgotten,
+    /// Foreign members' messages passed on without being held.
+    foreign_forwarded,
+    /// Comparisons of member tables begun.
+    member_syncs,
+    /// Comparisons of seen events begun.
+    event_syncs,
+    /// Member records taken from others' tables.
+    records_in,
+    /// Verdicts reached while hearing nobody, and kept private.
+    private_verdicts,
+}

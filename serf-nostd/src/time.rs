@@ -1,0 +1,106 @@
+//! Time as the core sees it: handed in by the caller, never read.
+
+use core::ops::{Add, AddAssign};
+
+/// A point on the caller's monotonic clock, in microseconds since any fixed moment. 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Instant(u64);
+
+/// A span of time in microseconds. 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Duration(u64);
+
+impl Instant {
+    /// The clock's zero.
+    pub const ZERO: Instant = Instant(0);
+    /// Later than everything: "no deadline".
+    pub const FAR: Instant = Instant(u64::MAX);
+
+    /// `micros` microseconds after the clock's zero.
+    pub const fn from_micros(micros: u64) -> Instant {
+        Instant(micros)
+    }
+
+    /// `millis` milliseconds after the clock's zero; saturates.
+    pub const fn from_millis(millis: u64) -> Instant {
+        Instant(millis.saturating_mul(1_000))
+    }
+
+    /// Microseconds since the clock's zero.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
+    pub const fn since(self, earlier: Instant) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `span` before `self`; the clock's zero at the earliest.
+    pub const fn minus(self, span: Duration) -> Instant {
+        Instant(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Duration {
+    /// No time.
+    pub const ZERO: Duration = Duration(0);
+
+    /// `micros` microseconds.
+    pub const fn from_micros(micros: u64) -> Duration {
+        Duration(micros)
+    }
+
+    /// `millis` milliseconds; saturates.
+    pub const fn from_millis(millis: u64) -> Duration {
+        Duration(millis.saturating_mul(1_000))
+    }
+
+    /// `secs` seconds; saturates.
+    pub const fn from_secs(secs: u64) -> Duration {
+        Duration(secs.saturating_mul(1_000_000))
+    }
+
+    /// Microseconds.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds, rounded down.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// `self` taken `n` times; saturates.
+    pub const fn times(self, n: u32) -> Duration {
+        Duration(self.0.saturating_mul(n as u64))
+    }
+
+    /// `self` times `numerator / denominator`; saturates. `denominator` 0 counts as 1.
+    pub const fn scaled(self, numerator: u32, denominator: u32) -> Duration {
+        let denominator = if denominator == 0 { 1 } else { denominator };
+        Duration(self.0.saturating_mul(numerator as u64) / denominator as u64)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+    fn add(self, span: Duration) -> Instant {
+        Instant(self.0.saturating_add(span.0))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
+    }
+}
+
+impl Add for Duration {
+    type Output = Duration;
+    fn add(self, other: Duration) -> Duration {
+        Duration(self.0.saturating_add(other.0))
+    }
+}

@@ -1,0 +1,460 @@
+//! The messages as plain structs, the same on every wire. Slices borrow from the datagram.
+//!
+//! The first group is Serf's own (SWIM, intents, events, queries); the second is the native wire's repair protocol.
+
+use core::marker::PhantomData;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest node name, in bytes.
+pub const NAME_MAX: usize = 128;
+/// Longest encoded tags of a member, in bytes.
+pub const TAGS_MAX: usize = 512;
+
+/// An IP address and UDP port in 18 bytes; IPv4 is held in its mapped form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Address {
+    ip: [u8; 16],
+    port: u16,
+}
+
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+impl Address {
+    /// No address: `[::]:0`.
+    pub const UNSET: Address = Address { ip: [0; 16], port: 0 };
+
+    fn ip_bytes(&self) -> &[u8] {
+        match self.ip.strip_prefix(&MAPPED) {
+            Some(v4) => v4,
+            None => &self.ip,
+        }
+    }
+
+    pub(crate) fn hash(&self) -> u32 {
+        (crate::hash::bytes(&self.ip) ^ crate::hash::mix(self.port as u64)) as u32
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(addr: SocketAddr) -> Address {
+        let ip = match addr.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Address { ip: ip.octets(), port: addr.port() }
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(addr: Address) -> SocketAddr {
+        let ip = match addr.ip_bytes() {
+            [a, b, c, d] => IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d)),
+            _ => IpAddr::V6(Ipv6Addr::from(addr.ip)),
+        };
+        SocketAddr::new(ip, addr.port)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.ip_bytes(), self.port).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (bytes, port) = <(&[u8], u16)>::deserialize(deserializer)?;
+        let mut ip = [0; 16];
+        match bytes.len() {
+            4 => {
+                ip[..12].copy_from_slice(&MAPPED);
+                ip[12..].copy_from_slice(bytes);
+            }
+            16 => ip.copy_from_slice(bytes),
+            _ => return Err(D::Error::custom("an address has 4 or 16 bytes")),
+        }
+        Ok(Address { ip, port })
+    }
+}
+
+/// Which event: its Lamport time, and who fired it (a hash of node name and boot). The order of events is total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EventId {
+    /// Lamport time.
+    pub ltime: u64,
+    /// Hash of the origin's name and boot.
+    pub origin: u64,
+}
+
+impl EventId {
+    /// Below every event.
+    pub const LOWEST: EventId = EventId { ltime: 0, origin: 0 };
+
+    pub(crate) fn hash(&self) -> u32 {
+        (crate::hash::mix(self.origin ^ crate::hash::mix(self.ltime)) >> 32) as u32
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.ltime, self.origin.to_le_bytes()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (ltime, origin) = <(u64, [u8; 8])>::deserialize(deserializer)?;
+        Ok(EventId { ltime, origin: u64::from_le_bytes(origin) })
+    }
+}
+
+/// Protocol versions a member speaks: memberlist min, max, current, then Serf min, max, current.
+pub type Versions = [u8; 6];
+
+/// Direct probe. Answered by [`Ack`] to the address the datagram came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping<'a> {
+    /// Echoed in the ack.
+    pub seq: u32,
+    /// Who is meant; somebody else does not answer.
+    pub node: &'a str,
+    /// Who asks.
+    pub source: &'a str,
+    /// Where the answer goes on wires that say so; the native wire answers where the datagram came from.
+    pub source_addr: Option<Address>,
+}
+
+/// Please probe `node` for me.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndirectPing<'a> {
+    /// Echoed in the ack or nack.
+    pub seq: u32,
+    /// The member to probe.
+    pub node: &'a str,
+    /// Its address, as the asker knows it.
+    pub target: Address,
+    /// Whether a [`Nack`] is wanted if it does not answer.
+    pub nack: bool,
+    /// Who asks.
+    pub source: &'a str,
+    /// As in [`Ping`].
+    pub source_addr: Option<Address>,
+}
+
+/// Answer to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack<'a> {
+    /// From the ping.
+    pub seq: u32,
+    /// Network coordinate, opaque here; may be empty.
+    pub payload: &'a [u8],
+}
+
+/// "I live, but the member that you asked about did not answer me."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nack {
+    /// From the indirect ping.
+    pub seq: u32,
+}
+
+/// A member lives, with this address and these tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alive<'a> {
+    /// Its name.
+    pub node: &'a str,
+    /// Its address.
+    pub addr: Address,
+    /// Raised by the member itself only.
+    pub incarnation: u32,
+    /// Which life of the member; later lives have greater numbers. 0 on wires that have none.
+    pub boot: u64,
+    /// Encoded tags, passed on byte for byte; `None` if the teller could not hold them.
+    pub tags: Option<&'a [u8]>,
+    /// Passed on byte for byte.
+    pub versions: Versions,
+}
+
+/// A member is suspected, or dead: by `from`'s word. Dead by its own word means that it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accusation<'a> {
+    /// The incarnation meant.
+    pub incarnation: u32,
+    /// The accused.
+    pub node: &'a str,
+    /// The accuser.
+    pub from: &'a str,
+}
+
+/// A member means to be in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinIntent<'a> {
+    /// Member clock.
+    pub ltime: u64,
+    /// Who.
+    pub node: &'a str,
+}
+
+/// A member means to leave, or is told to have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaveIntent<'a> {
+    /// Member clock.
+    pub ltime: u64,
+    /// Who.
+    pub node: &'a str,
+    /// Erase it altogether.
+    pub prune: bool,
+}
+
+/// A user event with its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEvent<'a> {
+    /// Identity; on wires without origins a hash of name and payload stands in for the origin.
+    pub id: EventId,
+    /// Whether receivers may coalesce it.
+    pub coalesce: bool,
+    /// Any bytes.
+    pub name: &'a [u8],
+    /// Any bytes.
+    pub payload: &'a [u8],
+}
+
+/// A question to the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query<'a> {
+    /// Query clock.
+    pub ltime: u64,
+    /// Random, to tell queries of one time apart.
+    pub id: u32,
+    /// Where answers go.
+    pub addr: Address,
+    /// Who asks.
+    pub source: &'a str,
+    /// Encoded filters, opaque here.
+    pub filters: &'a [u8],
+    /// Bit 0: acks wanted; bit 1: not to be passed on.
+    pub flags: u32,
+    /// How many members relay an answer.
+    pub relay_factor: u8,
+    /// Microseconds the asker waits.
+    pub timeout_us: u64,
+    /// Name.
+    pub name: &'a str,
+    /// Any bytes.
+    pub payload: &'a [u8],
+}
+
+/// An answer, or the ack of receipt, to a [`Query`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryResponse<'a> {
+    /// From the query.
+    pub ltime: u64,
+    /// From the query.
+    pub id: u32,
+    /// Who answers.
+    pub from: &'a str,
+    /// Bit 0: only an ack.
+    pub flags: u32,
+    /// Any bytes.
+    pub payload: &'a [u8],
+}
+
+/// In every ping and ack: enough to see that two nodes know the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Member clock.
+    pub clock: u64,
+    /// Event clock.
+    pub event_clock: u64,
+    /// Query clock.
+    pub query_clock: u64,
+    /// Digest of the whole member table; `None` if the table does not hold the whole fleet.
+    pub members: Option<u32>,
+    /// Digest of the ids of seen events above `floor`.
+    pub events: u32,
+    /// Events at or below it are not known one by one any more.
+    pub floor: EventId,
+}
+
+/// First words of a node that wants in. Padded: no answer is longer than its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join<'a> {
+    /// Echoed in the answer.
+    pub nonce: u32,
+    /// Who wants in.
+    pub node: &'a str,
+    /// Where it can be reached.
+    pub addr: Address,
+    /// Its boot.
+    pub boot: u64,
+    /// Whether more than the first record is wanted (not when only the answerer's presence is asked).
+    pub pages: bool,
+}
+
+/// Answer to [`Join`]; if the joiner is known, its [`Record`] follows first in the same datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinAnswer {
+    /// From the request.
+    pub nonce: u32,
+    /// Member clock.
+    pub clock: u64,
+    /// Event clock.
+    pub event_clock: u64,
+    /// Query clock.
+    pub query_clock: u64,
+}
+
+/// Asks for member records from this hash on. Padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRequest {
+    /// Echoed in the answer.
+    pub nonce: u32,
+    /// First name hash wanted.
+    pub cursor: u32,
+}
+
+/// Heads a datagram of [`Record`]s or [`Entries`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// From the request.
+    pub nonce: u32,
+    /// Where the next page begins; 0: there is none.
+    pub next: u32,
+}
+
+/// What a node knows about one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// Identity, address, tags.
+    #[serde(borrow)]
+    pub alive: Alive<'a>,
+    /// Its state; suspicion is not told.
+    pub state: Settled,
+    /// Lamport time of the last intent about it.
+    pub status_ltime: u64,
+    /// How long it has been failed or left, seconds.
+    pub age: u32,
+}
+
+/// A member's state as digests and records tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Settled {
+    /// Alive or suspect.
+    Alive,
+    /// Alive, and has said that it leaves.
+    Leaving,
+    /// Failed.
+    Failed,
+    /// Left.
+    Left,
+}
+
+/// Asks for [`Entries`] of the buckets whose digests differ. Padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestRequest<'a> {
+    /// Echoed in the answer.
+    pub nonce: u32,
+    /// First name hash wanted.
+    pub cursor: u32,
+    /// One `u32` (little-endian) per bucket of name hashes.
+    pub buckets: &'a [u8],
+}
+
+/// One member in a listing: name hash, and a hash of what is known about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Hash of the name.
+    pub name: u32,
+    /// Hash of incarnation, boot, settled state and status time.
+    pub version: u32,
+}
+
+/// Asks for the ids of events above `above` that stand in buckets whose digests differ. Padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDigestRequest<'a> {
+    /// Echoed in the answer.
+    pub nonce: u32,
+    /// Only events above it, at the asker's wish.
+    pub above: EventId,
+    /// One `u32` (little-endian) per bucket of id hashes, over the asker's events above `above`.
+    pub buckets: &'a [u8],
+    /// Where the answer begins.
+    pub cursor: EventId,
+}
+
+/// Ids of events that the answerer has, in order, all of the differing buckets between cursor and `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventEntries<'a> {
+    /// From the request.
+    pub nonce: u32,
+    /// Where the next page begins; [`None`]: there is none.
+    pub next: Option<EventId>,
+    /// The ids.
+    pub ids: Items<'a, EventId>,
+}
+
+/// A run of items up to the end of the message, checked when it was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Items<'a, T> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) kind: PhantomData<T>,
+}
+
+impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
+    type Item = T;
+    fn next(&mut self) -> Option<T> {
+        let (item, rest) = postcard::take_from_bytes(self.bytes).ok()?;
+        self.bytes = rest;
+        Some(item)
+    }
+}
+
+/// Everything a datagram can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each variant is named after its struct.
+pub enum Message<'a> {
+    Ping(Ping<'a>),
+    IndirectPing(IndirectPing<'a>),
+    Ack(Ack<'a>),
+    Nack(Nack),
+    Alive(Alive<'a>),
+    Suspect(Accusation<'a>),
+    Dead(Accusation<'a>),
+    JoinIntent(JoinIntent<'a>),
+    LeaveIntent(LeaveIntent<'a>),
+    UserEvent(UserEvent<'a>),
+    Query(Query<'a>),
+    QueryResponse(QueryResponse<'a>),
+    Summary(Summary),
+    /// "I have these events."
+    Ids(Items<'a, EventId>),
+    /// "Send me these events": hash of the asker's name, ids.
+    Pull(u32, Items<'a, EventId>),
+    /// "These are below my floor."
+    TooOld(Items<'a, EventId>),
+    /// "I do not hold these any more."
+    Missing(Items<'a, EventId>),
+    Join(Join<'a>),
+    JoinAnswer(JoinAnswer),
+    /// "That name belongs to a member that answers": the nonce of the join.
+    NameTaken(u32),
+    PageRequest(PageRequest),
+    Page(Page),
+    Record(Record<'a>),
+    DigestRequest(DigestRequest<'a>),
+    /// A listing; which request it answers stands in the [`Page`] before it.
+    Entries(Items<'a, Entry>),
+    /// Asks for the records of these name hashes: nonce, hashes. Padded.
+    RecordsRequest(u32, Items<'a, u32>),
+    EventDigestRequest(EventDigestRequest<'a>),
+    EventEntries(EventEntries<'a>),
+    /// Fills a request up to the length of its longest answer.
+    Padding,
+    /// A kind of a later version: to be skipped.
+    Unknown,
+}
