@@ -16,7 +16,12 @@ use crate::agent::run;
 /// answers the other `serf` commands over RPC. Ctrl-C leaves the cluster in good order; SIGTERM stops at once;
 /// SIGHUP reads the configuration again.
 #[derive(Debug, Parser)]
-#[command(name = "serf agent", override_usage = "serf agent [options]", args_override_self = true)]
+#[command(
+    name = "serf agent",
+    override_usage = "serf agent [options]",
+    args_override_self = true,
+    max_term_width = 100
+)]
 #[command(disable_help_flag = true, after_help = HANDLERS)]
 struct Args {
     /// Name of this node, unique in the cluster. Default: the host's name

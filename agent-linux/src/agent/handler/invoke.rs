@@ -186,11 +186,12 @@ async fn execute(
         let mut told = false;
         loop {
             tokio::select! {
-                status = &mut work => return status.map(Ended::Exited),
+                biased;
                 () = &mut slow, if !told => {
                     told = true;
                     log::warn!(target: "agent", "Script '{script}' slow, execution exceeding 1s");
                 }
+                status = &mut work => return status.map(Ended::Exited),
                 () = &mut overdue => break,
             }
         }

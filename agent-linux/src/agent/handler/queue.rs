@@ -197,11 +197,14 @@ impl Handlers {
         Ok(())
     }
 
-    /// Waits until the handlers that refused the last event have room; at once if none did. Another offer may
-    /// still be refused, if more was offered meanwhile. May be dropped while waiting.
+    /// Waits until the handlers that refused the last event have room; at once if none did, never again once
+    /// [`Handlers::drain`] has given up. Another offer may still be refused, if more was offered meanwhile. May be
+    /// dropped while waiting.
     pub async fn room(&self) {
-        let limits = &self.shared.limits;
-        self.shared.wait_until(|state| !state.refused.iter().any(|handler| handler.is_full(limits))).await;
+        let has_room = |state: &State| {
+            !state.closed && !state.refused.iter().any(|handler| handler.is_full(&self.shared.limits))
+        };
+        self.shared.wait_until(has_room).await;
     }
 
     /// Waits until every waiting event is handled and no script runs, but not longer than `deadline`: then what
@@ -216,7 +219,10 @@ impl Handlers {
         }
         let mut state = self.shared.state();
         state.closed = true;
-        state.ready.clear();
+        while let Some(lane) = state.ready.pop_front() {
+            state.lanes.remove(&lane);
+        }
+        // What is left has a job running; that removes its lane when it ends.
         state.lanes.values_mut().for_each(VecDeque::clear);
         let waiting = std::mem::take(&mut state.counters.waiting);
         Err(Unfinished { waiting, running: state.counters.running })
