@@ -188,8 +188,9 @@ impl JoinTarget {
 }
 
 /// The address to advertise for a socket that is bound to `bound`: that very address, or for one bound to every
-/// address of the machine the first private one (RFC 6890). With `0.0.0.0` only IPv4 addresses are considered, as
-/// nobody could reach the socket through another; with `[::]` both kinds, IPv4 first.
+/// address of the machine the first private one (RFC 6890). With `[::]`, which is what [`super::socket::Socket`]
+/// makes of both wildcards, IPv4 comes first and then IPv6; with `0.0.0.0` only IPv4 addresses are considered, as
+/// nobody could reach the socket through another.
 ///
 /// # Errors
 /// [`AddressError::NoPrivateAddress`]: it has to be given with `-advertise`. A public address is never taken

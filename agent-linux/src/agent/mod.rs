@@ -9,3 +9,4 @@ pub mod log;
 pub mod model;
 pub mod run;
 pub mod signals;
+pub mod socket;

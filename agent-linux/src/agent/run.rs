@@ -6,30 +6,33 @@ use super::signals::Signals;
 
 /// Runs an agent until a signal ends it; the exit code.
 pub async fn run(config: Config) -> u8 {
-    Banner::starting();
-    match Signals::listen() {
-        Ok(mut signals) => {
-            let bind =
-                format!("{}:{}", config.bind.host, config.bind.port.unwrap_or(super::address::DEFAULT_PORT));
-            Banner {
-                node: &config.node_name,
-                bind: &bind,
-                rpc: &config.rpc_addr,
-                advertise: None,
-                encrypted: false,
-                snapshot: false,
-                profile: config.profile.as_str(),
-                compression: false,
-            }
-            .running();
-            Banner::log_follows();
-            let signal = signals.next().await;
-            say(format_args!("Caught signal: {}", signal.as_str()));
-            1
-        }
-        Err(error) => {
-            say(format_args!("Failed to start the Serf agent: {error}"));
+    match wait(config).await {
+        Ok(code) => code,
+        Err(message) => {
+            say(message);
             1
         }
     }
+}
+
+async fn wait(config: Config) -> Result<u8, String> {
+    let bind = config.bind_address().await?.to_string();
+    let advertise = config.advertise_address().await?.map(|address| address.to_string());
+    Banner::starting();
+    let mut signals =
+        Signals::listen().map_err(|error| format!("Failed to start the Serf agent: {error}"))?;
+    Banner {
+        node: &config.node_name,
+        bind: &bind,
+        rpc: &config.rpc_addr,
+        advertise: advertise.as_deref(),
+        encrypted: false,
+        snapshot: false,
+        profile: config.profile.as_str(),
+        compression: false,
+    }
+    .running();
+    Banner::log_follows();
+    say(format_args!("Caught signal: {}", signals.next().await.as_str()));
+    Ok(1)
 }

@@ -23,6 +23,7 @@ use crate::agent::run;
     max_term_width = 100
 )]
 #[command(disable_help_flag = true, after_help = HANDLERS)]
+#[command(help_template = "Usage: {usage}\n\n{about-with-newline}\nOptions:\n{options}{after-help}")]
 struct Args {
     /// Name of this node, unique in the cluster. Default: the host's name
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]

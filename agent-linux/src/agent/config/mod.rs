@@ -4,12 +4,13 @@ pub mod duration;
 mod file;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::address::Endpoint;
+use super::address::{DEFAULT_PORT, Endpoint};
 use super::handler::Spec;
 use super::log::{LEVELS, level_named};
 use super::signals::Policy;
@@ -197,6 +198,25 @@ impl Config {
     /// As [`Config::load`].
     pub fn reload(&self) -> Result<(Config, Vec<String>), String> {
         Config::load(self.source.clone())
+    }
+
+    /// Where to bind, with names looked up.
+    ///
+    /// # Errors
+    /// The text that Serf prints.
+    pub async fn bind_address(&self) -> Result<SocketAddr, String> {
+        let resolved = self.bind.resolve(DEFAULT_PORT).await;
+        resolved.map_err(|error| format!("Invalid bind address: {error}"))
+    }
+
+    /// What to advertise, with names looked up, if the settings say so.
+    ///
+    /// # Errors
+    /// The text that Serf prints.
+    pub async fn advertise_address(&self) -> Result<Option<SocketAddr>, String> {
+        let Some(advertise) = &self.advertise else { return Ok(None) };
+        let resolved = advertise.resolve(DEFAULT_PORT).await;
+        resolved.map(Some).map_err(|error| format!("Invalid advertise address: {error}"))
     }
 
     fn check(settings: Settings, source: Source) -> Result<(Config, Vec<String>), String> {
