@@ -30,7 +30,10 @@ fn what_keeps_it_from_starting_is_told_on_standard_output_with_exit_code_1() {
         (&["-event-handler", "bogus=foo.sh"], "==> Invalid event script: Event 'bogus' invoking 'foo.sh'\n"),
         (&["-bind=a:b:c"], "==> Invalid bind address: address a:b:c: too many colons in address\n"),
         (&["-retry-interval=10x"], "==> Error: time: unknown unit \"x\" in duration \"10x\"\n"),
-        (&["-retry-interval=1ms", "-profile=bogus"], "==> Unknown profile: bogus\n"),
+        (
+            &["-retry-interval=1ms", "-profile=bogus"],
+            "==> Warning: 'RetryInterval' is too low. Setting to 1s\n==> Unknown profile: bogus\n",
+        ),
         (&["-config-file", &file], &invalid_key),
     ] {
         let output = agent(args);

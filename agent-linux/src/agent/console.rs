@@ -61,21 +61,18 @@ impl Banner<'_> {
     }
 
     fn lines(&self) -> String {
-        let mut lines = String::new();
-        let mut line = |label: &str, value: &dyn Display| {
-            lines.push_str(&format!("{label:>31}: {value}\n"));
-        };
-        line("Node name", &format_args!("'{}'", self.node));
-        line("Bind addr", &format_args!("'{}'", self.bind));
+        let aligned = |label: &str, value: &dyn Display| format!("{label:>31}: {value}\n");
+        let mut lines = aligned("Node name", &format_args!("'{}'", self.node));
+        lines += &aligned("Bind addr", &format_args!("'{}'", self.bind));
         if let Some(advertise) = self.advertise {
-            // Serf forgot to align this one.
-            line("    Advertise addr", &format_args!("'{advertise}'"));
+            // The one line that Serf does not align.
+            lines += &format!("    Advertise addr: '{advertise}'\n");
         }
-        line("RPC addr", &format_args!("'{}'", self.rpc));
-        line("Encrypted", &self.encrypted);
-        line("Snapshot", &self.snapshot);
-        line("Profile", &self.profile);
-        line("Message Compression Enabled", &self.compression);
+        lines += &aligned("RPC addr", &format_args!("'{}'", self.rpc));
+        lines += &aligned("Encrypted", &self.encrypted);
+        lines += &aligned("Snapshot", &self.snapshot);
+        lines += &aligned("Profile", &self.profile);
+        lines += &aligned("Message Compression Enabled", &self.compression);
         lines
     }
 }
@@ -96,7 +93,7 @@ mod tests {
             node: "n1",
             bind: "127.0.0.1:21001",
             rpc: "127.0.0.1:22001",
-            advertise: None,
+            advertise: Some("10.0.0.1:7946"),
             encrypted: false,
             snapshot: false,
             profile: "lan",
@@ -104,6 +101,7 @@ mod tests {
         };
         let lines = "                      Node name: 'n1'
                       Bind addr: '127.0.0.1:21001'
+    Advertise addr: '10.0.0.1:7946'
                        RPC addr: '127.0.0.1:22001'
                       Encrypted: false
                        Snapshot: false

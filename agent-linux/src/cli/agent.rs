@@ -128,13 +128,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         }
         Err(Refusal::Value(message)) => return refuse(&message),
     };
-    let (config, warnings) = match Config::load(source) {
-        Ok(loaded) => loaded,
+    let config = match Config::load(source, |warning| say(warning)) {
+        Ok(config) => config,
         Err(message) => return refuse(&message),
     };
-    for warning in warnings {
-        say(warning);
-    }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => ExitCode::from(runtime.block_on(run::run(config))),
         Err(error) => refuse(&format!("Failed to start the Serf agent: {error}")),

@@ -178,17 +178,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the files of `source`, merges and checks everything. Beside the settings: warnings to be shown.
+    /// Reads the files of `source`, merges and checks everything. `warn` is given what should be shown, behind
+    /// `==> `, even if an error follows.
     ///
     /// # Errors
     /// The text that Serf prints (behind `==> `) before it ends with exit code 1.
-    pub fn load(source: Source) -> Result<(Config, Vec<String>), String> {
+    pub fn load(source: Source, warn: impl FnMut(&str)) -> Result<Config, String> {
         let mut settings = Settings::default();
         for path in &source.files {
             settings.merge(file::read(path)?);
         }
         settings.merge(source.flags.clone());
-        Config::check(settings, source)
+        Config::check(settings, source, warn)
     }
 
     /// As [`Config::load`], from the same files and flags again. The caller decides what of it can change in a
@@ -196,8 +197,8 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn reload(&self) -> Result<(Config, Vec<String>), String> {
-        Config::load(self.source.clone())
+    pub fn reload(&self, warn: impl FnMut(&str)) -> Result<Config, String> {
+        Config::load(self.source.clone(), warn)
     }
 
     /// Where to bind, with names looked up.
@@ -219,8 +220,7 @@ impl Config {
         resolved.map(Some).map_err(|error| format!("Invalid advertise address: {error}"))
     }
 
-    fn check(settings: Settings, source: Source) -> Result<(Config, Vec<String>), String> {
-        let mut warnings = Vec::new();
+    fn check(settings: Settings, source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
         let mut event_handlers = Vec::new();
         for text in &settings.event_handlers {
             event_handlers.extend(Spec::parse(text).map_err(|error| error.to_string())?);
@@ -231,10 +231,10 @@ impl Config {
             nanoseconds => Duration::from_nanos(nanoseconds as u64),
         };
         if retry_interval < MIN_RETRY_INTERVAL {
-            warnings.push("Warning: 'RetryInterval' is too low. Setting to 1s".to_owned());
+            warn("Warning: 'RetryInterval' is too low. Setting to 1s");
             retry_interval = MIN_RETRY_INTERVAL;
         }
-        let config = Config {
+        Ok(Config {
             event_handlers,
             retry_interval,
             log_level: log_level(or(settings.log_level, "INFO"))?,
@@ -277,8 +277,7 @@ impl Config {
             tombstone_timeout: positive("tombstone timeout", settings.tombstone_timeout, DAY)?,
             max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?,
             source,
-        };
-        Ok((config, warnings))
+        })
     }
 }
 

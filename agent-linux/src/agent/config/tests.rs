@@ -9,8 +9,12 @@ fn flags(change: impl FnOnce(&mut Settings)) -> Source {
     Source { files: Vec::new(), flags }
 }
 
+fn load(source: Source) -> Result<Config, String> {
+    Config::load(source, |warning| panic!("unexpected: {warning}"))
+}
+
 fn refused(change: impl FnOnce(&mut Settings)) -> String {
-    Config::load(flags(change)).unwrap_err()
+    load(flags(change)).unwrap_err()
 }
 
 fn decode(text: &str) -> Result<Settings, String> {
@@ -19,8 +23,7 @@ fn decode(text: &str) -> Result<Settings, String> {
 
 #[test]
 fn without_any_setting_the_defaults_are_serfs() {
-    let (config, warnings) = Config::load(Source::default()).unwrap();
-    assert_eq!(warnings, Vec::<String>::new());
+    let config = load(Source::default()).unwrap();
     assert_eq!(config.node_name, gethostname::gethostname().to_str().unwrap());
     assert_eq!(config.bind, Endpoint { host: "0.0.0.0".into(), port: None });
     assert_eq!(config.rpc_addr, "127.0.0.1:7373");
@@ -157,7 +160,7 @@ fn files_merge_in_order_and_flags_last() {
         retry_interval: 9_000_000_000,
         ..Settings::default()
     };
-    let (config, _) = Config::load(Source { files: vec![first.clone(), second.clone()], flags }).unwrap();
+    let config = load(Source { files: vec![first.clone(), second.clone()], flags }).unwrap();
     assert_eq!(config.node_name, "two");
     assert_eq!(config.bind, Endpoint { host: "127.0.0.1".into(), port: Some(1) });
     let tags: Vec<_> = config.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -171,11 +174,11 @@ fn files_merge_in_order_and_flags_last() {
     assert_eq!(config.retry_interval, Duration::from_secs(9));
 
     fs::write(&second, r#"{"log_level":"warn","leave_on_terminate":true}"#).unwrap();
-    let (reloaded, _) = config.reload().unwrap();
+    let reloaded = config.reload(|_| ()).unwrap();
     assert_eq!((reloaded.node_name.as_str(), reloaded.log_level), ("one", LevelFilter::Warn));
     assert!(reloaded.signals.leave_on_terminate);
     fs::write(&second, r#"{"bb":1}"#).unwrap();
-    let message = config.reload().unwrap_err();
+    let message = config.reload(|_| ()).unwrap_err();
     let shown = second.display();
     assert_eq!(
         message,
@@ -187,7 +190,7 @@ fn files_merge_in_order_and_flags_last() {
 #[test]
 fn a_file_that_is_not_there_is_an_error() {
     let source = Source { files: vec![PathBuf::from("nosuch.json")], flags: Settings::default() };
-    let message = Config::load(source).unwrap_err();
+    let message = load(source).unwrap_err();
     assert_eq!(message, "Error reading 'nosuch.json': open nosuch.json: no such file or directory");
 }
 
@@ -227,7 +230,7 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
     ] {
         assert_eq!(message, text);
     }
-    assert!(Config::load(flags(|flags| drop(flags.tags.insert("a".into(), "x".repeat(505))))).is_ok());
+    assert!(load(flags(|flags| drop(flags.tags.insert("a".into(), "x".repeat(505))))).is_ok());
 }
 
 #[test]
@@ -239,21 +242,22 @@ fn several_errors_are_told_one_by_one_in_serfs_order() {
         profile: "bogus".into(),
         ..Settings::default()
     };
-    let load =
-        |flags: &Settings| Config::load(Source { files: Vec::new(), flags: flags.clone() }).unwrap_err();
-    assert!(load(&wrong).starts_with("Invalid event script"));
+    let refusal = |flags: &Settings| load(Source { files: Vec::new(), flags: flags.clone() }).unwrap_err();
+    assert!(refusal(&wrong).starts_with("Invalid event script"));
     wrong.event_handlers.clear();
-    assert!(load(&wrong).starts_with("Invalid log level"));
+    assert!(refusal(&wrong).starts_with("Invalid log level"));
     wrong.log_level.clear();
-    assert!(load(&wrong).starts_with("Invalid bind address"));
+    assert!(refusal(&wrong).starts_with("Invalid bind address"));
     wrong.bind.clear();
-    assert!(load(&wrong).starts_with("Unknown profile"));
+    assert!(refusal(&wrong).starts_with("Unknown profile"));
 }
 
 #[test]
 fn a_retry_interval_below_a_second_is_raised_with_a_warning() {
     for nanoseconds in [-5, 1, 999_999_999] {
-        let (config, warnings) = Config::load(flags(|flags| flags.retry_interval = nanoseconds)).unwrap();
+        let mut warnings = Vec::new();
+        let source = flags(|flags| flags.retry_interval = nanoseconds);
+        let config = Config::load(source, |warning| warnings.push(warning.to_owned())).unwrap();
         assert_eq!(config.retry_interval, Duration::from_secs(1));
         assert_eq!(warnings, ["Warning: 'RetryInterval' is too low. Setting to 1s"]);
     }
