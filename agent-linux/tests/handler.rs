@@ -33,6 +33,11 @@ impl Folder {
         self.file(name).display().to_string()
     }
 
+    /// A piece of script that waits for a file, or for the end of the test: nothing outlives a failed one.
+    fn wait_for(&self, name: &str) -> String {
+        format!("while test -d {} && ! test -e {}; do sleep 0.01; done", self.0.display(), self.path(name))
+    }
+
     fn lines(&self, name: &str) -> Vec<String> {
         fs::read_to_string(self.file(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     }
@@ -262,8 +267,9 @@ async fn with_concurrency_other_names_overtake_but_each_name_keeps_its_order() {
     // The first event of `slow` waits for the last one of `fast`: only with several scripts at once does this end.
     let script = format!(
         "*=read n; echo \"$n\" >> {out}-$SERF_EVENT$SERF_USER_EVENT; case $SERF_USER_EVENT$n in \
-         slow0) while ! test -e {last}; do sleep 0.01; done;; fast9) touch {last};; esac",
+         slow0) {wait};; fast9) touch {last};; esac",
         out = folder.path("out"),
+        wait = folder.wait_for("last"),
         last = folder.path("last")
     );
     let handlers = handlers(&[script], Limits { concurrency: 2, ..Limits::default() });
@@ -285,7 +291,7 @@ async fn with_concurrency_other_names_overtake_but_each_name_keeps_its_order() {
 #[tokio::test]
 async fn a_full_handler_refuses_for_all_and_tells_when_it_has_room() {
     let folder = Folder::new("full");
-    let gate = format!("while ! test -e {}; do sleep 0.01; done", folder.path("go"));
+    let gate = folder.wait_for("go");
     let specs = [format!("user={gate}; echo a >> {}", folder.path("out")), "user:both=true".into()];
     let handlers = handlers(&specs, Limits { waiting: 3, ..Limits::default() });
     handlers.offer(user("x", "")).unwrap();
@@ -342,7 +348,7 @@ async fn an_overdue_script_is_killed_with_everything_it_started() {
 #[tokio::test]
 async fn reloaded_handlers_take_the_next_event_and_keep_their_bound() {
     let folder = Folder::new("reload");
-    let wait = format!("while ! test -e {}; do sleep 0.01; done", folder.path("go"));
+    let wait = folder.wait_for("go");
     let old = format!("user={wait}; echo old >> {}", folder.path("out"));
     let new = format!("user=echo new >> {}", folder.path("out"));
     let handlers = handlers(std::slice::from_ref(&old), Limits { waiting: 1, ..Limits::default() });
@@ -363,7 +369,7 @@ async fn reloaded_handlers_take_the_next_event_and_keep_their_bound() {
 #[tokio::test]
 async fn draining_gives_up_at_its_deadline_and_tells_what_it_left() {
     let folder = Folder::new("drain");
-    let script = format!("user=while ! test -e {}; do sleep 0.01; done; exit 5", folder.path("go"));
+    let script = format!("user={}; exit 5", folder.wait_for("go"));
     let handlers = handlers(&[script.clone(), script], Limits { concurrency: 2, ..Limits::default() });
     for name in ["x", "x", "y", "z"] {
         handlers.offer(user(name, "")).unwrap();
