@@ -1,4 +1,12 @@
 //! A running agent: the run loop around the gossip core and what hangs on it.
 
+pub mod address;
+pub mod config;
+pub mod console;
 pub mod handle;
+pub mod handler;
+pub mod log;
 pub mod model;
+pub mod run;
+pub mod signals;
+pub mod socket;

@@ -1,0 +1,394 @@
+//! Addresses: reading `host:port` texts, resolving names, and choosing what to advertise.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The port of Serf's gossip where none is given.
+pub const DEFAULT_PORT: u16 = 7946;
+
+/// A resolver that does not answer holds up a start or a join no longer than this.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why an address is of no use; displays in the words of Serf and Go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// An IPv6 address without brackets, or two ports.
+    TooManyColons(String),
+    /// `[` without `]`.
+    MissingBracket(String),
+    /// No port where one is needed, or text between `]` and the port.
+    MissingPort(String),
+    /// A port above 65535.
+    InvalidPort(String),
+    /// A port that is no number.
+    UnknownPort(String),
+    /// `/host`: a node's name announced, none given.
+    EmptyName,
+    /// The name has no address.
+    NoSuchHost(String),
+    /// The resolver did not answer within 10 s.
+    NoAnswer(String),
+    /// Bound to every address, and none of them is private.
+    NoPrivateAddress,
+    /// The system does not tell its addresses.
+    Interfaces(String),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressError::TooManyColons(text) => write!(out, "address {text}: too many colons in address"),
+            AddressError::MissingBracket(text) => write!(out, "address {text}: missing ']' in address"),
+            AddressError::MissingPort(text) => write!(out, "address {text}: missing port in address"),
+            AddressError::InvalidPort(port) => write!(out, "address {port}: invalid port"),
+            AddressError::UnknownPort(port) => write!(out, "address tcp/{port}: unknown port"),
+            AddressError::EmptyName => write!(out, "empty node name provided"),
+            AddressError::NoSuchHost(host) => write!(out, "lookup {host}: no such host"),
+            AddressError::NoAnswer(host) => write!(out, "lookup {host}: i/o timeout"),
+            AddressError::NoPrivateAddress => {
+                write!(out, "No private IP address found, and explicit IP not provided")
+            }
+            AddressError::Interfaces(error) => write!(out, "Failed to get interface addresses: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+/// A host, by address or by name, and perhaps a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Address or name, without brackets; empty means every address of this machine.
+    pub host: String,
+    /// The port, if the text had one. 0 is a port: any free one.
+    pub port: Option<u16>,
+}
+
+impl Endpoint {
+    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`.
+    ///
+    /// # Errors
+    /// [`AddressError`] for what is none of these; names are not looked up.
+    pub fn parse(text: &str) -> Result<Endpoint, AddressError> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, after) =
+                    rest.split_once(']').ok_or_else(|| AddressError::MissingBracket(text.to_owned()))?;
+                match after.strip_prefix(':') {
+                    _ if after.is_empty() => (host, None),
+                    Some(port) => (host, Some(port)),
+                    None => return Err(AddressError::MissingPort(text.to_owned())),
+                }
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        if port.is_some_and(|port| port.contains(':')) {
+            return Err(AddressError::TooManyColons(text.to_owned()));
+        }
+        Ok(Endpoint { host: host.to_owned(), port: port.map(parse_port).transpose()? })
+    }
+
+    /// All addresses of the host, each once, in the resolver's order; `port` where the endpoint names none.
+    ///
+    /// # Errors
+    /// [`AddressError::NoSuchHost`], [`AddressError::NoAnswer`].
+    pub async fn resolve_all(&self, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
+        let port = self.port.unwrap_or(port);
+        if self.host.is_empty() {
+            return Ok(vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)]);
+        }
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let lookup = tokio::net::lookup_host((self.host.as_str(), port));
+        let found = tokio::time::timeout(LOOKUP_LIMIT, lookup)
+            .await
+            .map_err(|_| AddressError::NoAnswer(self.host.clone()))?
+            .map_err(|_| AddressError::NoSuchHost(self.host.clone()))?;
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in found {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(AddressError::NoSuchHost(self.host.clone()));
+        }
+        Ok(addresses)
+    }
+
+    /// One address to bind or to advertise: the first IPv4 one, else the first.
+    ///
+    /// # Errors
+    /// As [`Endpoint::resolve_all`].
+    pub async fn resolve(&self, port: u16) -> Result<SocketAddr, AddressError> {
+        let addresses = self.resolve_all(port).await?;
+        Ok(addresses.iter().copied().find(SocketAddr::is_ipv4).unwrap_or(addresses[0]))
+    }
+
+    /// Where to listen for `text`, which must name its port.
+    ///
+    /// # Errors
+    /// [`AddressError`]; [`AddressError::MissingPort`] if it names none.
+    pub async fn resolve_listener(text: &str) -> Result<SocketAddr, AddressError> {
+        let endpoint = Endpoint::parse(text)?;
+        let port = endpoint.port.ok_or_else(|| AddressError::MissingPort(text.to_owned()))?;
+        endpoint.resolve(port).await
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressError> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(AddressError::UnknownPort(text.to_owned()));
+    }
+    text.parse().map_err(|_| AddressError::InvalidPort(text.to_owned()))
+}
+
+/// Whom to join: `[name/]host[:port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinTarget {
+    /// The name that the node at this address is expected to have.
+    pub name: Option<String>,
+    /// Where it is.
+    pub endpoint: Endpoint,
+}
+
+impl JoinTarget {
+    /// Reads `text`. Unlike where one binds, an IPv6 address may stand without brackets if no port follows, and a
+    /// port of 0 or an empty one means the default.
+    ///
+    /// # Errors
+    /// [`AddressError`]; names are not looked up.
+    pub fn parse(text: &str) -> Result<JoinTarget, AddressError> {
+        let (name, host) = match text.split_once('/') {
+            Some(("", _)) => return Err(AddressError::EmptyName),
+            Some((name, host)) => (Some(name.to_owned()), host),
+            None => (None, text),
+        };
+        let mut endpoint = match Endpoint::parse(host) {
+            Err(AddressError::TooManyColons(_)) if !host.starts_with('[') => {
+                Endpoint { host: host.to_owned(), port: None }
+            }
+            other => other?,
+        };
+        endpoint.port = endpoint.port.filter(|port| *port != 0);
+        if endpoint.host.is_empty() {
+            return Err(AddressError::NoSuchHost(host.to_owned()));
+        }
+        Ok(JoinTarget { name, endpoint })
+    }
+}
+
+/// The address to advertise for a socket that is bound to `bound`: that very address, or for one bound to every
+/// address of the machine the first private one (RFC 6890). With `[::]`, which is what [`super::socket::Socket`]
+/// makes of both wildcards, IPv4 comes first and then IPv6; with `0.0.0.0` only IPv4 addresses are considered, as
+/// nobody could reach the socket through another.
+///
+/// # Errors
+/// [`AddressError::NoPrivateAddress`]: it has to be given with `-advertise`. A public address is never taken
+/// unasked: it would open the gossip to the whole Internet.
+pub fn advertised_ip(bound: IpAddr) -> Result<IpAddr, AddressError> {
+    let bound = bound.to_canonical();
+    if !bound.is_unspecified() {
+        return Ok(bound);
+    }
+    let interfaces = if_addrs::get_if_addrs().map_err(|error| AddressError::Interfaces(error.to_string()))?;
+    let default = default_interface();
+    let candidates =
+        interfaces.iter().filter(|interface| interface.is_oper_up()).map(|interface| Candidate {
+            ip: interface.ip(),
+            prefix: match &interface.addr {
+                if_addrs::IfAddr::V4(v4) => v4.prefixlen,
+                if_addrs::IfAddr::V6(v6) => v6.prefixlen,
+            },
+            on_default_route: default.as_deref() == Some(interface.name.as_str()),
+        });
+    choose(candidates.filter(|candidate| bound.is_ipv6() || candidate.ip.is_ipv4()))
+        .ok_or(AddressError::NoPrivateAddress)
+}
+
+struct Candidate {
+    ip: IpAddr,
+    prefix: u8,
+    on_default_route: bool,
+}
+
+/// Serf's order among private addresses: the interface of the default route, then IPv4, then the larger network.
+fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<IpAddr> {
+    candidates
+        .filter(|candidate| is_private(candidate.ip))
+        .min_by_key(|candidate| (!candidate.on_default_route, candidate.ip.is_ipv6(), candidate.prefix))
+        .map(|candidate| candidate.ip)
+}
+
+/// The special-purpose blocks of RFC 6890 that its tables call forwardable.
+fn is_private(ip: IpAddr) -> bool {
+    const V4: [([u8; 4], u8); 6] = [
+        ([10, 0, 0, 0], 8),
+        ([100, 64, 0, 0], 10),
+        ([172, 16, 0, 0], 12),
+        ([192, 88, 99, 0], 24),
+        ([192, 168, 0, 0], 16),
+        ([198, 18, 0, 0], 15),
+    ];
+    const V6: [([u16; 2], u8); 5] =
+        [([0x64, 0xff9b], 96), ([0x100, 0], 64), ([0x2001, 0x2], 48), ([0x2002, 0], 16), ([0xfc00, 0], 7)];
+    match ip {
+        IpAddr::V4(ip) => V4.iter().any(|(block, prefix)| {
+            (ip.to_bits() ^ Ipv4Addr::from(*block).to_bits()) >> (32 - u32::from(*prefix)) == 0
+        }),
+        IpAddr::V6(ip) => V6.iter().any(|([high, low], prefix)| {
+            let block = Ipv6Addr::new(*high, *low, 0, 0, 0, 0, 0, 0);
+            (ip.to_bits() ^ block.to_bits()) >> (128 - u32::from(*prefix)) == 0
+        }),
+    }
+}
+
+/// The interface of the IPv4 default route, from the kernel's table.
+fn default_interface() -> Option<String> {
+    let table = std::fs::read_to_string("/proc/net/route").ok()?;
+    default_in(&table)
+}
+
+/// Columns: interface, destination, gateway, flags, references, use, metric, mask. The lowest metric wins.
+fn default_in(table: &str) -> Option<String> {
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+            let is_default = columns.get(1) == Some(&"00000000") && columns.get(7) == Some(&"00000000");
+            let metric: u32 = columns.get(6)?.parse().ok()?;
+            is_default.then(|| (metric, columns[0].to_owned()))
+        })
+        .min_by_key(|(metric, _)| *metric)
+        .map(|(_, interface)| interface)
+}
+
+/// What Go says of a failed `bind` or `listen`, for the errors that users meet.
+pub fn bind_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".to_owned(),
+        io::ErrorKind::PermissionDenied => "bind: permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_and_refused_as_serf_does() {
+        for (text, host, port) in [
+            ("127.0.0.1:80", "127.0.0.1", Some(80)),
+            ("0.0.0.0", "0.0.0.0", None),
+            ("[::1]:7", "::1", Some(7)),
+            ("[::1]", "::1", None),
+            ("web.example:0", "web.example", Some(0)),
+            ("127.0.0.1:", "127.0.0.1", Some(0)),
+            (":7946", "", Some(7946)),
+        ] {
+            assert_eq!(Endpoint::parse(text), Ok(Endpoint { host: host.into(), port }), "{text}");
+        }
+        for (text, message) in [
+            ("a:b:c", "address a:b:c: too many colons in address"),
+            ("::1", "address ::1: too many colons in address"),
+            ("[::1]:1:2", "address [::1]:1:2: too many colons in address"),
+            ("[::1", "address [::1: missing ']' in address"),
+            ("[::1]x", "address [::1]x: missing port in address"),
+            ("h:99999", "address 99999: invalid port"),
+            ("h:abc", "address tcp/abc: unknown port"),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap_err().to_string(), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn join_targets_may_name_the_node_and_leave_out_brackets() {
+        for (text, name, host, port) in [
+            ("n1/10.0.0.1:5", Some("n1"), "10.0.0.1", Some(5)),
+            ("10.0.0.1", None, "10.0.0.1", None),
+            ("10.0.0.1:0", None, "10.0.0.1", None),
+            ("fd00::2", None, "fd00::2", None),
+            ("n1/[fd00::2]:9", Some("n1"), "fd00::2", Some(9)),
+        ] {
+            let name = name.map(str::to_owned);
+            let endpoint = Endpoint { host: host.into(), port };
+            assert_eq!(JoinTarget::parse(text), Ok(JoinTarget { name, endpoint }), "{text}");
+        }
+        assert_eq!(JoinTarget::parse("/10.0.0.1"), Err(AddressError::EmptyName));
+        assert!(JoinTarget::parse("").is_err());
+        assert!(JoinTarget::parse("n1/").is_err());
+    }
+
+    #[tokio::test]
+    async fn names_resolve_to_every_address_once_and_literals_to_themselves() {
+        let local = Endpoint::parse("localhost").unwrap().resolve_all(7946).await.unwrap();
+        assert!(local.contains(&"127.0.0.1:7946".parse().unwrap()), "{local:?}");
+        let mut once = local.clone();
+        once.dedup();
+        assert_eq!(once, local);
+        let literal = Endpoint::parse("[::1]:3").unwrap().resolve(7946).await;
+        assert_eq!(literal, Ok("[::1]:3".parse().unwrap()));
+        let bare = JoinTarget::parse("a:b:c").unwrap().endpoint.resolve_all(1).await;
+        assert_eq!(bare.unwrap_err().to_string(), "lookup a:b:c: no such host");
+        let portless = Endpoint::resolve_listener("foo").await;
+        assert_eq!(portless.unwrap_err().to_string(), "address foo: missing port in address");
+    }
+
+    fn chosen(of: &[(&str, u8, bool)]) -> Option<String> {
+        let candidates = of.iter().map(|(ip, prefix, on_default_route)| Candidate {
+            ip: ip.parse().unwrap(),
+            prefix: *prefix,
+            on_default_route: *on_default_route,
+        });
+        choose(candidates).map(|ip| ip.to_string())
+    }
+
+    /// Each row was observed with Serf 0.9.4 in a network namespace.
+    #[test]
+    fn the_advertised_address_is_the_one_that_serf_takes() {
+        let all = [("192.168.9.1", 24, false), ("10.1.0.1", 8, false), ("172.16.5.1", 30, false)];
+        assert_eq!(chosen(&all).as_deref(), Some("10.1.0.1"));
+        let routed = [("192.168.9.1", 24, true), ("10.1.0.1", 8, false)];
+        assert_eq!(chosen(&routed).as_deref(), Some("192.168.9.1"));
+        let documentation = [("192.0.2.2", 24, true), ("fd00::2", 64, true), ("fe80::1", 64, true)];
+        assert_eq!(chosen(&documentation).as_deref(), Some("fd00::2"));
+        assert_eq!(
+            chosen(&[("8.8.4.4", 24, true), ("127.0.0.1", 8, false), ("169.254.1.1", 16, false)]),
+            None
+        );
+        for taken in ["100.64.0.1", "198.18.0.1", "192.88.99.1", "172.31.255.255"] {
+            assert_eq!(chosen(&[(taken, 24, false)]).as_deref(), Some(taken));
+        }
+        assert_eq!(chosen(&[("172.32.0.1", 12, false), ("198.20.0.1", 15, false)]), None);
+    }
+
+    #[test]
+    fn a_bound_address_is_advertised_as_it_is() {
+        for bound in ["127.0.0.1", "::1", "8.8.8.8"] {
+            let bound: IpAddr = bound.parse().unwrap();
+            assert_eq!(advertised_ip(bound), Ok(bound));
+        }
+    }
+
+    #[test]
+    fn the_default_route_of_the_lowest_metric_counts() {
+        let table = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+                     wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
+                     eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+                     eth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n";
+        assert_eq!(default_in(table).as_deref(), Some("eth0"));
+        assert_eq!(default_in(""), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! One JSON file into [`Settings`], with the complaints that Serf makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::Settings;
+use super::duration;
+
+/// Reads `path`.
+///
+/// # Errors
+/// The text that Serf prints: the file cannot be read, is no JSON object, or has unknown keys or wrong types
+/// (all of them in one message, sorted).
+pub fn read(path: &Path) -> Result<Settings, String> {
+    let shown = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
+        let reason = if error.kind() == std::io::ErrorKind::NotFound {
+            "no such file or directory".to_owned()
+        } else {
+            error.to_string()
+        };
+        format!("Error reading '{shown}': open {shown}: {reason}")
+    })?;
+    decode(&bytes).map_err(|error| format!("Error decoding '{shown}': {error}"))
+}
+
+/// Decodes the text of one file. `null` is an empty object, as are `null` values absent ones.
+pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
+    let object = match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => object,
+        Ok(Value::Null) => Map::new(),
+        Ok(other) => return Err(format!("'' expected a map, got '{}'", shape(&other))),
+        Err(error) if error.is_eof() && bytes.trim_ascii().is_empty() => return Err("EOF".to_owned()),
+        Err(error) if error.is_eof() => return Err("unexpected EOF".to_owned()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut keys = Keys { object, errors: Vec::new() };
+    // Go decodes first and reads durations afterwards: a wrong type anywhere is told before a bad duration.
+    let durations =
+        ["reconnect_interval", "reconnect_timeout", "tombstone_timeout", "retry_interval", "handler_timeout"]
+            .map(|key| keys.text(key));
+    let mut settings = Settings {
+        node_name: keys.text("node_name"),
+        bind: keys.text("bind"),
+        advertise: keys.text("advertise"),
+        rpc_addr: keys.text("rpc_addr"),
+        rpc_auth: keys.text("rpc_auth"),
+        start_join: keys.list("start_join"),
+        replay_on_join: keys.switch("replay_on_join"),
+        retry_join: keys.list("retry_join"),
+        retry_max_attempts: keys.count("retry_max_attempts"),
+        tags: keys.map("tags"),
+        profile: keys.text("profile"),
+        event_handlers: keys.list("event_handlers"),
+        handler_concurrency: keys.count("handler_concurrency"),
+        log_level: keys.text("log_level"),
+        leave_on_terminate: keys.switch("leave_on_terminate"),
+        skip_leave_on_interrupt: keys.switch("skip_leave_on_interrupt"),
+        max_members: keys.count("max_members"),
+        ..Settings::default()
+    };
+    keys.finish()?;
+    let [reconnect, timeout, tombstone, retry, handler] = durations;
+    for (text, nanoseconds) in [
+        (reconnect, &mut settings.reconnect_interval),
+        (timeout, &mut settings.reconnect_timeout),
+        (tombstone, &mut settings.tombstone_timeout),
+        (retry, &mut settings.retry_interval),
+        (handler, &mut settings.handler_timeout),
+    ] {
+        if !text.is_empty() {
+            *nanoseconds = duration::parse(&text).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(settings)
+}
+
+/// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.
+struct Keys {
+    object: Map<String, Value>,
+    errors: Vec<String>,
+}
+
+impl Keys {
+    /// The exact key, else one that differs only in case.
+    fn take(&mut self, key: &str) -> Option<Value> {
+        let found = if self.object.contains_key(key) {
+            key.to_owned()
+        } else {
+            self.object.keys().find(|other| other.eq_ignore_ascii_case(key))?.clone()
+        };
+        self.object.remove(&found).filter(|value| !value.is_null())
+    }
+
+    fn wrong(&mut self, place: &str, expected: &str, value: &Value) {
+        self.errors.push(format!(
+            "'{place}' expected type '{expected}', got unconvertible type '{}', value: '{}'",
+            go_type(value),
+            go_text(value)
+        ));
+    }
+
+    fn text(&mut self, key: &str) -> String {
+        match self.take(key) {
+            None => String::new(),
+            Some(value) => self.as_text(key, value),
+        }
+    }
+
+    fn as_text(&mut self, place: &str, value: Value) -> String {
+        match value {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            other => {
+                self.wrong(place, "string", &other);
+                String::new()
+            }
+        }
+    }
+
+    fn switch(&mut self, key: &str) -> bool {
+        match self.take(key) {
+            None => false,
+            Some(Value::Bool(on)) => on,
+            Some(other) => {
+                self.wrong(key, "bool", &other);
+                false
+            }
+        }
+    }
+
+    fn count(&mut self, key: &str) -> u64 {
+        let Some(value) = self.take(key) else { return 0 };
+        value.as_u64().unwrap_or_else(|| {
+            self.wrong(key, "int", &value);
+            0
+        })
+    }
+
+    fn list(&mut self, key: &str) -> Vec<String> {
+        match self.take(key) {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .enumerate()
+                .map(|(at, item)| self.as_text(&format!("{key}[{at}]"), item))
+                .collect(),
+            Some(other) => {
+                let got = shape(&other);
+                self.errors.push(format!("'{key}': source data must be an array or slice, got {got}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn map(&mut self, key: &str) -> BTreeMap<String, String> {
+        match self.take(key) {
+            None => BTreeMap::new(),
+            Some(Value::Object(entries)) => entries
+                .into_iter()
+                .map(|(name, value)| {
+                    let value = self.as_text(&format!("{key}[{name}]"), value);
+                    (name, value)
+                })
+                .collect(),
+            Some(other) => {
+                self.errors.push(format!("'{key}' expected a map, got '{}'", shape(&other)));
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<(), String> {
+        if !self.object.is_empty() {
+            let unknown: Vec<&str> = self.object.keys().map(String::as_str).collect();
+            self.errors.push(format!("'' has invalid keys: {}", unknown.join(", ")));
+        }
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        self.errors.sort();
+        let listed: Vec<String> = self.errors.iter().map(|error| format!("* {error}")).collect();
+        Err(format!("{} error(s) decoding:\n\n{}", listed.len(), listed.join("\n")))
+    }
+}
+
+/// Go's word for the kind of a decoded value.
+fn shape(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nil",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
+    }
+}
+
+/// Go's name of the type that a JSON value decodes to.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+        scalar => shape(scalar),
+    }
+}
+
+/// A value as Go prints it: `[a 1]`, `map[k:v]`.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(key, value)| format!("{key}:{}", go_text(value)));
+            format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+        }
+        scalar => scalar.to_string(),
+    }
+}

@@ -1,0 +1,348 @@
+//! The agent's settings: defaults, then JSON files, then flags.
+
+pub mod duration;
+mod file;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::address::{DEFAULT_PORT, Endpoint};
+use super::handler::Spec;
+use super::log::{LEVELS, level_named};
+use super::signals::Policy;
+
+/// Members held where nothing else is said.
+pub const DEFAULT_MAX_MEMBERS: usize = 16_384;
+
+/// The most members that may be asked for: their memory is taken at the start.
+pub const MAX_MEMBERS: u64 = 1 << 20;
+
+/// The most handler scripts that may run at once.
+pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
+
+/// The shortest pause between two attempts of `-retry-join`.
+pub const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What encoded tags may take, in bytes.
+pub const TAGS_LIMIT: usize = 512;
+
+/// One layer of settings as it was written: a file, or the flags. An empty text, 0 and `false` mean "not said here".
+/// Durations are nanoseconds, as in Go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are Serf's keys, described where `Config` holds their values")]
+pub struct Settings {
+    pub node_name: String,
+    pub bind: String,
+    pub advertise: String,
+    pub rpc_addr: String,
+    pub rpc_auth: String,
+    pub start_join: Vec<String>,
+    pub replay_on_join: bool,
+    pub retry_join: Vec<String>,
+    pub retry_interval: i64,
+    pub retry_max_attempts: u64,
+    pub tags: BTreeMap<String, String>,
+    pub profile: String,
+    pub event_handlers: Vec<String>,
+    pub handler_timeout: i64,
+    pub handler_concurrency: u64,
+    pub log_level: String,
+    pub leave_on_terminate: bool,
+    pub skip_leave_on_interrupt: bool,
+    pub reconnect_interval: i64,
+    pub reconnect_timeout: i64,
+    pub tombstone_timeout: i64,
+    pub max_members: u64,
+}
+
+impl Settings {
+    /// Lays `over` upon these settings: what it says replaces, its lists are appended, its tags are merged by key.
+    /// A switch can only be turned on.
+    pub fn merge(&mut self, over: Settings) {
+        fn replace<T: Default + PartialEq>(below: &mut T, over: T) {
+            if over != T::default() {
+                *below = over;
+            }
+        }
+        replace(&mut self.node_name, over.node_name);
+        replace(&mut self.bind, over.bind);
+        replace(&mut self.advertise, over.advertise);
+        replace(&mut self.rpc_addr, over.rpc_addr);
+        replace(&mut self.rpc_auth, over.rpc_auth);
+        self.start_join.extend(over.start_join);
+        replace(&mut self.replay_on_join, over.replay_on_join);
+        self.retry_join.extend(over.retry_join);
+        replace(&mut self.retry_interval, over.retry_interval);
+        replace(&mut self.retry_max_attempts, over.retry_max_attempts);
+        self.tags.extend(over.tags);
+        replace(&mut self.profile, over.profile);
+        self.event_handlers.extend(over.event_handlers);
+        replace(&mut self.handler_timeout, over.handler_timeout);
+        replace(&mut self.handler_concurrency, over.handler_concurrency);
+        replace(&mut self.log_level, over.log_level);
+        replace(&mut self.leave_on_terminate, over.leave_on_terminate);
+        replace(&mut self.skip_leave_on_interrupt, over.skip_leave_on_interrupt);
+        replace(&mut self.reconnect_interval, over.reconnect_interval);
+        replace(&mut self.reconnect_timeout, over.reconnect_timeout);
+        replace(&mut self.tombstone_timeout, over.tombstone_timeout);
+        replace(&mut self.max_members, over.max_members);
+    }
+}
+
+/// Where the settings come from, kept to read them again on SIGHUP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// JSON files, in the order in which they are merged.
+    pub files: Vec<PathBuf>,
+    /// The flags, merged last.
+    pub flags: Settings,
+}
+
+/// The timing constants to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// One site.
+    Lan,
+    /// Sites apart: slower and more patient.
+    Wan,
+    /// One machine: faster.
+    Local,
+}
+
+impl Profile {
+    /// The name, as in `-profile`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Profile::Lan => "lan",
+            Profile::Wan => "wan",
+            Profile::Local => "local",
+        }
+    }
+
+    fn named(name: &str) -> Option<Profile> {
+        [Profile::Lan, Profile::Wan, Profile::Local].into_iter().find(|profile| profile.as_str() == name)
+    }
+}
+
+/// The settings of an agent, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `node_name`: unique in the cluster; the host's name by default.
+    pub node_name: String,
+    /// `bind`: where to listen for gossip; every address and port 7946 by default.
+    pub bind: Endpoint,
+    /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
+    pub advertise: Option<Endpoint>,
+    /// `rpc_addr`: where to listen for RPC, `host:port`.
+    pub rpc_addr: String,
+    /// `rpc_auth`: the token that RPC clients must show; empty for none.
+    pub rpc_auth: String,
+    /// `start_join`: whom to join at the start; the agent ends if none answers.
+    pub start_join: Vec<String>,
+    /// `replay_on_join`: ask for the events from before the join.
+    pub replay_on_join: bool,
+    /// `retry_join`: whom to try to join until it works.
+    pub retry_join: Vec<String>,
+    /// `retry_interval`: between two such attempts; at least [`MIN_RETRY_INTERVAL`].
+    pub retry_interval: Duration,
+    /// `retry_max_attempts`: after how many further attempts to give up, which ends the agent; `None`: never.
+    pub retry_max_attempts: Option<u64>,
+    /// `tags`: of this node; at most [`TAGS_LIMIT`] bytes encoded.
+    pub tags: BTreeMap<String, String>,
+    /// `profile`: timing constants.
+    pub profile: Profile,
+    /// `event_handlers`: what to run for events, in order.
+    pub event_handlers: Vec<Spec>,
+    /// `handler_timeout`: how long a script may run before it is killed; `None`: as long as it likes.
+    pub handler_timeout: Option<Duration>,
+    /// `handler_concurrency`: scripts that may run at once, 1 to [`MAX_HANDLER_CONCURRENCY`].
+    pub handler_concurrency: usize,
+    /// `log_level`: of the lines on the terminal.
+    pub log_level: LevelFilter,
+    /// `leave_on_terminate` and `skip_leave_on_interrupt`.
+    pub signals: Policy,
+    /// `reconnect_interval`: between two attempts to reach a failed member.
+    pub reconnect_interval: Duration,
+    /// `reconnect_timeout`: after which a failed member is erased.
+    pub reconnect_timeout: Duration,
+    /// `tombstone_timeout`: after which a member that left is erased.
+    pub tombstone_timeout: Duration,
+    /// `max_members`: how many members can be held, 1 to [`MAX_MEMBERS`].
+    pub max_members: usize,
+    /// What the settings were read from.
+    pub source: Source,
+}
+
+impl Config {
+    /// Reads the files of `source`, merges and checks everything. `warn` is given what should be shown, behind
+    /// `==> `, even if an error follows.
+    ///
+    /// # Errors
+    /// The text that Serf prints (behind `==> `) before it ends with exit code 1.
+    pub fn load(source: Source, warn: impl FnMut(&str)) -> Result<Config, String> {
+        let mut settings = Settings::default();
+        for path in &source.files {
+            settings.merge(file::read(path)?);
+        }
+        settings.merge(source.flags.clone());
+        Config::check(settings, source, warn)
+    }
+
+    /// As [`Config::load`], from the same files and flags again. The caller decides what of it can change in a
+    /// running agent: with Serf the log level, the handlers, the tags and what signals do.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn reload(&self, warn: impl FnMut(&str)) -> Result<Config, String> {
+        Config::load(self.source.clone(), warn)
+    }
+
+    /// Where to bind, with names looked up.
+    ///
+    /// # Errors
+    /// The text that Serf prints.
+    pub async fn bind_address(&self) -> Result<SocketAddr, String> {
+        let resolved = self.bind.resolve(DEFAULT_PORT).await;
+        resolved.map_err(|error| format!("Invalid bind address: {error}"))
+    }
+
+    /// What to advertise, with names looked up, if the settings say so.
+    ///
+    /// # Errors
+    /// The text that Serf prints.
+    pub async fn advertise_address(&self) -> Result<Option<SocketAddr>, String> {
+        let Some(advertise) = &self.advertise else { return Ok(None) };
+        let resolved = advertise.resolve(DEFAULT_PORT).await;
+        resolved.map(Some).map_err(|error| format!("Invalid advertise address: {error}"))
+    }
+
+    fn check(settings: Settings, source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
+        let mut event_handlers = Vec::new();
+        for text in &settings.event_handlers {
+            event_handlers.extend(Spec::parse(text).map_err(|error| error.to_string())?);
+        }
+        let mut retry_interval = match settings.retry_interval {
+            0 => Duration::from_secs(30),
+            negative if negative < 0 => Duration::ZERO,
+            nanoseconds => Duration::from_nanos(nanoseconds as u64),
+        };
+        if retry_interval < MIN_RETRY_INTERVAL {
+            warn("Warning: 'RetryInterval' is too low. Setting to 1s");
+            retry_interval = MIN_RETRY_INTERVAL;
+        }
+        Ok(Config {
+            event_handlers,
+            retry_interval,
+            log_level: log_level(or(settings.log_level, "INFO"))?,
+            bind: Endpoint::parse(&or(settings.bind, "0.0.0.0"))
+                .map_err(|error| format!("Invalid bind address: {error}"))?,
+            advertise: Some(settings.advertise)
+                .filter(|text| !text.is_empty())
+                .map(|text| Endpoint::parse(&text))
+                .transpose()
+                .map_err(|error| format!("Invalid advertise address: {error}"))?,
+            profile: {
+                let name = or(settings.profile, "lan");
+                Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?
+            },
+            node_name: match settings.node_name {
+                name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
+                name => name,
+            },
+            tags: checked_tags(settings.tags)?,
+            rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
+            rpc_auth: settings.rpc_auth,
+            start_join: settings.start_join,
+            replay_on_join: settings.replay_on_join,
+            retry_join: settings.retry_join,
+            retry_max_attempts: Some(settings.retry_max_attempts).filter(|attempts| *attempts > 0),
+            handler_timeout: Some(positive("handler timeout", settings.handler_timeout, Duration::ZERO)?)
+                .filter(|limit| !limit.is_zero()),
+            handler_concurrency: within(
+                "handler concurrency",
+                settings.handler_concurrency,
+                1,
+                MAX_HANDLER_CONCURRENCY,
+            )?,
+            signals: Policy {
+                leave_on_terminate: settings.leave_on_terminate,
+                skip_leave_on_interrupt: settings.skip_leave_on_interrupt,
+            },
+            reconnect_interval: positive("reconnect interval", settings.reconnect_interval, SECONDS_30)?,
+            reconnect_timeout: positive("reconnect timeout", settings.reconnect_timeout, DAY)?,
+            tombstone_timeout: positive("tombstone timeout", settings.tombstone_timeout, DAY)?,
+            max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?,
+            source,
+        })
+    }
+}
+
+const SECONDS_30: Duration = Duration::from_secs(30);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn or(text: String, default: &str) -> String {
+    if text.is_empty() { default.to_owned() } else { text }
+}
+
+fn log_level(name: String) -> Result<LevelFilter, String> {
+    level_named(&name).ok_or_else(|| {
+        let known = LEVELS.map(|(name, _)| name).join(" ");
+        format!("Invalid log level: {}. Valid log levels are: [{known}]", name.to_uppercase())
+    })
+}
+
+fn positive(what: &str, nanoseconds: i64, default: Duration) -> Result<Duration, String> {
+    match u64::try_from(nanoseconds) {
+        Ok(0) => Ok(default),
+        Ok(nanoseconds) => Ok(Duration::from_nanos(nanoseconds)),
+        Err(_) => Err(format!("Invalid {what}: it must not be negative")),
+    }
+}
+
+fn within(what: &str, value: u64, default: usize, limit: u64) -> Result<usize, String> {
+    match value {
+        0 => Ok(default),
+        // The limits are far below what any usize holds.
+        value if value <= limit => Ok(value as usize),
+        value => Err(format!("Invalid {what}: {value}. It must be between 1 and {limit}")),
+    }
+}
+
+/// Reads `key=value`. The value may be empty and may contain further `=`.
+///
+/// # Errors
+/// Serf's text, without the leading `Error: `.
+pub fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("Invalid tag: '{text}'")),
+    }
+}
+
+fn checked_tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    if tags_len(&tags) > TAGS_LIMIT {
+        return Err(format!(
+            "Failed to start the Serf agent: Error creating Serf: \
+             Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes"
+        ));
+    }
+    Ok(tags)
+}
+
+/// The length of tags as Serf encodes them: a magic byte, then a MessagePack map of raw strings.
+pub fn tags_len(tags: &BTreeMap<String, String>) -> usize {
+    let raw = |text: &String| match text.len() {
+        0..=31 => 1 + text.len(),
+        32..=0xffff => 3 + text.len(),
+        _ => 5 + text.len(),
+    };
+    let header = if tags.len() < 16 { 1 } else { 3 };
+    1 + header + tags.iter().map(|(key, value)| raw(key) + raw(value)).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests;

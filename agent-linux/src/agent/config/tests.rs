@@ -1,0 +1,272 @@
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+fn flags(change: impl FnOnce(&mut Settings)) -> Source {
+    let mut flags = Settings::default();
+    change(&mut flags);
+    Source { files: Vec::new(), flags }
+}
+
+fn load(source: Source) -> Result<Config, String> {
+    Config::load(source, |warning| panic!("unexpected: {warning}"))
+}
+
+fn refused(change: impl FnOnce(&mut Settings)) -> String {
+    load(flags(change)).unwrap_err()
+}
+
+fn decode(text: &str) -> Result<Settings, String> {
+    file::decode(text.as_bytes())
+}
+
+#[test]
+fn without_any_setting_the_defaults_are_serfs() {
+    let config = load(Source::default()).unwrap();
+    assert_eq!(config.node_name, gethostname::gethostname().to_str().unwrap());
+    assert_eq!(config.bind, Endpoint { host: "0.0.0.0".into(), port: None });
+    assert_eq!(config.rpc_addr, "127.0.0.1:7373");
+    assert_eq!(config.retry_interval, Duration::from_secs(30));
+    assert_eq!(config.retry_max_attempts, None);
+    assert_eq!(config.profile, Profile::Lan);
+    assert_eq!(config.log_level, LevelFilter::Info);
+    assert_eq!(config.handler_timeout, None);
+    assert_eq!(config.handler_concurrency, 1);
+    assert_eq!(config.reconnect_interval, Duration::from_secs(30));
+    assert_eq!(config.reconnect_timeout, Duration::from_secs(86_400));
+    assert_eq!(config.tombstone_timeout, Duration::from_secs(86_400));
+    assert_eq!(config.max_members, 16_384);
+}
+
+#[test]
+fn every_key_of_a_file_is_read_whatever_its_case() {
+    let settings = decode(
+        r#"{"Node_Name":"n","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","start_join":["j"],
+            "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
+            "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
+            "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
+            "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
+            "tombstone_timeout":"8ns","max_members":9}"#,
+    );
+    let expected = Settings {
+        node_name: "n".into(),
+        bind: "b".into(),
+        advertise: "a".into(),
+        rpc_addr: "r".into(),
+        rpc_auth: "s".into(),
+        start_join: vec!["j".into()],
+        replay_on_join: true,
+        retry_join: vec!["k".into()],
+        retry_interval: 2_000_000_000,
+        retry_max_attempts: 3,
+        tags: BTreeMap::from([("Role".into(), "web".into())]),
+        profile: "wan".into(),
+        event_handlers: vec!["h".into()],
+        handler_timeout: 4_000_000_000,
+        handler_concurrency: 5,
+        log_level: "debug".into(),
+        leave_on_terminate: true,
+        skip_leave_on_interrupt: true,
+        reconnect_interval: 6_000_000,
+        reconnect_timeout: 7_000,
+        tombstone_timeout: 8,
+        max_members: 9,
+    };
+    assert_eq!(settings, Ok(expected));
+}
+
+#[test]
+fn nulls_and_empty_durations_say_nothing() {
+    assert_eq!(decode("null"), Ok(Settings::default()));
+    assert_eq!(decode(r#"{"tags":null,"retry_interval":"","node_name":null}"#), Ok(Settings::default()));
+}
+
+/// Every text but the two of the JSON reader itself was compared with Serf 0.9.4.
+#[test]
+fn what_a_file_has_wrong_is_told_in_serfs_words() {
+    for (text, message) in [
+        (r#"{"bogus_key":1}"#, "1 error(s) decoding:\n\n* '' has invalid keys: bogus_key"),
+        (r#"{"zzz":1,"bogus":2}"#, "1 error(s) decoding:\n\n* '' has invalid keys: bogus, zzz"),
+        (r#"{"node_name":"a","NODE_NAME":"b"}"#, "1 error(s) decoding:\n\n* '' has invalid keys: NODE_NAME"),
+        (
+            r#"{"node_name":5}"#,
+            "1 error(s) decoding:\n\n* 'node_name' expected type 'string', got unconvertible type 'float64', value: '5'",
+        ),
+        (
+            r#"{"leave_on_terminate":"yes"}"#,
+            "1 error(s) decoding:\n\n* 'leave_on_terminate' expected type 'bool', got unconvertible type 'string', value: 'yes'",
+        ),
+        (
+            r#"{"tags":{"a":1}}"#,
+            "1 error(s) decoding:\n\n* 'tags[a]' expected type 'string', got unconvertible type 'float64', value: '1'",
+        ),
+        (
+            r#"{"bogus":1,"node_name":true,"tags":"x","rpc_addr":["a"],"start_join":[1,{"b":1}]}"#,
+            "6 error(s) decoding:\n\n\
+             * '' has invalid keys: bogus\n\
+             * 'node_name' expected type 'string', got unconvertible type 'bool', value: 'true'\n\
+             * 'rpc_addr' expected type 'string', got unconvertible type '[]interface {}', value: '[a]'\n\
+             * 'start_join[0]' expected type 'string', got unconvertible type 'float64', value: '1'\n\
+             * 'start_join[1]' expected type 'string', got unconvertible type 'map[string]interface {}', value: 'map[b:1]'\n\
+             * 'tags' expected a map, got 'string'",
+        ),
+        (
+            r#"{"start_join":"foo","retry_max_attempts":"3"}"#,
+            "2 error(s) decoding:\n\n\
+             * 'retry_max_attempts' expected type 'int', got unconvertible type 'string', value: '3'\n\
+             * 'start_join': source data must be an array or slice, got string",
+        ),
+        (
+            r#"{"retry_interval":5}"#,
+            "1 error(s) decoding:\n\n* 'retry_interval' expected type 'string', got unconvertible type 'float64', value: '5'",
+        ),
+        (r#"{"retry_interval":"5q"}"#, "time: unknown unit \"q\" in duration \"5q\""),
+        (r#"{"retry_interval":"30"}"#, "time: missing unit in duration \"30\""),
+        (r#"{"Reconnect_Interval":"xx"}"#, "time: invalid duration \"xx\""),
+        ("[1]", "'' expected a map, got 'slice'"),
+        ("5", "'' expected a map, got 'float64'"),
+        (r#""str""#, "'' expected a map, got 'string'"),
+        ("", "EOF"),
+        (r#"{"a":"#, "unexpected EOF"),
+        ("{not json", "key must be a string at line 1 column 2"),
+        ("{} trailing", "trailing characters at line 1 column 4"),
+    ] {
+        assert_eq!(decode(text), Err(message.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn files_merge_in_order_and_flags_last() {
+    let folder = std::env::temp_dir().join(format!("serf-config-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let [first, second] = ["first.json", "second.json"].map(|name| folder.join(name));
+    fs::write(
+        &first,
+        r#"{"node_name":"one","bind":"127.0.0.1:1","tags":{"a":"1","b":"1"},"start_join":["j1"],
+            "event_handlers":["h1"],"replay_on_join":true,"retry_max_attempts":7,"retry_interval":"5s"}"#,
+    )
+    .unwrap();
+    fs::write(
+        &second,
+        r#"{"node_name":"two","bind":"","tags":{"b":"2","c":"2"},"start_join":["j2"],"retry_join":["r2"],
+            "event_handlers":["user:x=h2"],"replay_on_join":false,"retry_max_attempts":0}"#,
+    )
+    .unwrap();
+    let flags = Settings {
+        tags: BTreeMap::from([("c".into(), "3".into())]),
+        start_join: vec!["j3".into()],
+        event_handlers: vec!["member-join=h3".into()],
+        retry_interval: 9_000_000_000,
+        ..Settings::default()
+    };
+    let config = load(Source { files: vec![first.clone(), second.clone()], flags }).unwrap();
+    assert_eq!(config.node_name, "two");
+    assert_eq!(config.bind, Endpoint { host: "127.0.0.1".into(), port: Some(1) });
+    let tags: Vec<_> = config.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(tags, ["a=1", "b=2", "c=3"]);
+    assert_eq!(config.start_join, ["j1", "j2", "j3"]);
+    assert_eq!(config.retry_join, ["r2"]);
+    let scripts: Vec<_> = config.event_handlers.iter().map(|spec| spec.script.as_str()).collect();
+    assert_eq!(scripts, ["h1", "h2", "h3"]);
+    assert!(config.replay_on_join, "a switch can only be turned on");
+    assert_eq!(config.retry_max_attempts, Some(7));
+    assert_eq!(config.retry_interval, Duration::from_secs(9));
+
+    fs::write(&second, r#"{"log_level":"warn","leave_on_terminate":true}"#).unwrap();
+    let reloaded = config.reload(|_| ()).unwrap();
+    assert_eq!((reloaded.node_name.as_str(), reloaded.log_level), ("one", LevelFilter::Warn));
+    assert!(reloaded.signals.leave_on_terminate);
+    fs::write(&second, r#"{"bb":1}"#).unwrap();
+    let message = config.reload(|_| ()).unwrap_err();
+    let shown = second.display();
+    assert_eq!(
+        message,
+        format!("Error decoding '{shown}': 1 error(s) decoding:\n\n* '' has invalid keys: bb")
+    );
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error() {
+    let source = Source { files: vec![PathBuf::from("nosuch.json")], flags: Settings::default() };
+    let message = load(source).unwrap_err();
+    assert_eq!(message, "Error reading 'nosuch.json': open nosuch.json: no such file or directory");
+}
+
+#[test]
+fn settings_of_no_use_are_refused_in_serfs_words() {
+    for (message, text) in [
+        (
+            refused(|flags| flags.log_level = "bogus".into()),
+            "Invalid log level: BOGUS. Valid log levels are: [TRACE DEBUG INFO WARN ERR]",
+        ),
+        (refused(|flags| flags.profile = "LAN".into()), "Unknown profile: LAN"),
+        (
+            refused(|flags| flags.event_handlers = vec!["bogus=foo.sh".into()]),
+            "Invalid event script: Event 'bogus' invoking 'foo.sh'",
+        ),
+        (
+            refused(|flags| flags.bind = "a:b:c".into()),
+            "Invalid bind address: address a:b:c: too many colons in address",
+        ),
+        (
+            refused(|flags| flags.advertise = "1.2.3.4:x".into()),
+            "Invalid advertise address: address tcp/x: unknown port",
+        ),
+        (
+            refused(|flags| drop(flags.tags.insert("a".into(), "x".repeat(506)))),
+            "Failed to start the Serf agent: Error creating Serf: Encoded length of tags exceeds limit of 512 bytes",
+        ),
+        (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
+        (
+            refused(|flags| flags.handler_concurrency = 257),
+            "Invalid handler concurrency: 257. It must be between 1 and 256",
+        ),
+        (
+            refused(|flags| flags.max_members = u64::MAX),
+            "Invalid max members: 18446744073709551615. It must be between 1 and 1048576",
+        ),
+    ] {
+        assert_eq!(message, text);
+    }
+    assert!(load(flags(|flags| drop(flags.tags.insert("a".into(), "x".repeat(505))))).is_ok());
+}
+
+#[test]
+fn several_errors_are_told_one_by_one_in_serfs_order() {
+    let mut wrong = Settings {
+        event_handlers: vec!["bogus=x".into()],
+        log_level: "bogus".into(),
+        bind: "a:b:c".into(),
+        profile: "bogus".into(),
+        ..Settings::default()
+    };
+    let refusal = |flags: &Settings| load(Source { files: Vec::new(), flags: flags.clone() }).unwrap_err();
+    assert!(refusal(&wrong).starts_with("Invalid event script"));
+    wrong.event_handlers.clear();
+    assert!(refusal(&wrong).starts_with("Invalid log level"));
+    wrong.log_level.clear();
+    assert!(refusal(&wrong).starts_with("Invalid bind address"));
+    wrong.bind.clear();
+    assert!(refusal(&wrong).starts_with("Unknown profile"));
+}
+
+#[test]
+fn a_retry_interval_below_a_second_is_raised_with_a_warning() {
+    for nanoseconds in [-5, 1, 999_999_999] {
+        let mut warnings = Vec::new();
+        let source = flags(|flags| flags.retry_interval = nanoseconds);
+        let config = Config::load(source, |warning| warnings.push(warning.to_owned())).unwrap();
+        assert_eq!(config.retry_interval, Duration::from_secs(1));
+        assert_eq!(warnings, ["Warning: 'RetryInterval' is too low. Setting to 1s"]);
+    }
+}
+
+#[test]
+fn tags_split_at_the_first_equals_sign() {
+    assert_eq!(tag("a=b=c"), Ok(("a".into(), "b=c".into())));
+    assert_eq!(tag("a="), Ok(("a".into(), String::new())));
+    assert_eq!(tag("bad"), Err("Invalid tag: 'bad'".into()));
+    assert_eq!(tag("=x"), Err("Invalid tag: '=x'".into()));
+}

@@ -1,0 +1,91 @@
+//! A handler's spec: `[FILTER[,FILTER...]=]SCRIPT`.
+
+use std::fmt;
+
+use super::filter::Filter;
+
+/// One script, and the events it is run for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// For which events.
+    pub filter: Filter,
+    /// What `/bin/sh -c` is given.
+    pub script: String,
+}
+
+/// A filter that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSpec {
+    event: String,
+    script: String,
+}
+
+impl fmt::Display for InvalidSpec {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Invalid event script: Event '{}' invoking '{}'", self.event, self.script)
+    }
+}
+
+impl std::error::Error for InvalidSpec {}
+
+impl Spec {
+    /// Reads a spec. The filters end at the first `=`; each makes an entry of its own, so a script whose spec has
+    /// two filters that match the same event runs twice for it, as with Serf. A script that itself contains a `=`
+    /// needs a filter before it: `*=A=1 run.sh`.
+    ///
+    /// # Errors
+    /// [`InvalidSpec`] for the first filter that does not exist.
+    pub fn parse(text: &str) -> Result<Vec<Spec>, InvalidSpec> {
+        let (filters, script) = text.split_once('=').unwrap_or(("*", text));
+        filters
+            .split(',')
+            .map(|event| match Filter::parse(event) {
+                Some(filter) => Ok(Spec { filter, script: script.to_owned() }),
+                None => Err(InvalidSpec { event: event.to_owned(), script: script.to_owned() }),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spec;
+
+    fn entries(text: &str) -> Vec<(String, String)> {
+        let labelled = |spec: Spec| {
+            let (kind, name) = spec.filter.labels();
+            (format!("{kind}:{name}"), spec.script)
+        };
+        Spec::parse(text).unwrap().into_iter().map(labelled).collect()
+    }
+
+    #[test]
+    fn specs_split_at_the_first_equals_sign_and_expand_their_filters() {
+        for (text, expected) in [
+            ("run.sh", vec![("*:", "run.sh")]),
+            ("=run.sh", vec![("*:", "run.sh")]),
+            ("*=A=1 run.sh", vec![("*:", "A=1 run.sh")]),
+            ("user:deploy=d.sh", vec![("user:deploy", "d.sh")]),
+            ("user:=d.sh", vec![("user:", "d.sh")]),
+            ("user,user:x=s", vec![("user:", "s"), ("user:x", "s")]),
+            ("member-join,member-leave=m", vec![("member-join:", "m"), ("member-leave:", "m")]),
+            ("query,query:load=q", vec![("query:", "q"), ("query:load", "q")]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|(l, s)| (l.to_string(), s.to_string())).collect();
+            assert_eq!(entries(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_filters_are_named_with_their_script() {
+        for (text, message) in [
+            ("bogus=foo.sh", "Invalid event script: Event 'bogus' invoking 'foo.sh'"),
+            ("user,bogus=foo.sh", "Invalid event script: Event 'bogus' invoking 'foo.sh'"),
+            ("FOO=1 cmd", "Invalid event script: Event 'FOO' invoking '1 cmd'"),
+            ("user, member-join=x", "Invalid event script: Event ' member-join' invoking 'x'"),
+            ("Member-Join=x", "Invalid event script: Event 'Member-Join' invoking 'x'"),
+        ] {
+            assert_eq!(Spec::parse(text).unwrap_err().to_string(), message, "{text}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The agent's log: Serf's line format, held back until the agent is up, readable for `serf monitor`.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// Lines held back while the gate is shut; beyond that the oldest go, counted.
+pub const GATE_LINES: usize = 512;
+
+/// The names Serf has for log levels, most talkative first.
+pub const LEVELS: [(&str, LevelFilter); 5] = [
+    ("TRACE", LevelFilter::Trace),
+    ("DEBUG", LevelFilter::Debug),
+    ("INFO", LevelFilter::Info),
+    ("WARN", LevelFilter::Warn),
+    ("ERR", LevelFilter::Error),
+];
+
+/// The filter of that name, in any case.
+pub fn level_named(name: &str) -> Option<LevelFilter> {
+    LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, filter)| *filter)
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "TRACE",
+        Level::Debug => "DEBUG",
+        Level::Info => "INFO",
+        Level::Warn => "WARN",
+        Level::Error => "ERR",
+    }
+}
+
+type Observer = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+/// Writes log records as `    YYYY/MM/DD HH:MM:SS [LEVEL] component: text`, in local time.
+///
+/// The component is the record's target: `agent`, `agent.ipc`, `serf`, `memberlist`. The module paths of this
+/// workspace stand for the component they belong to; records of other crates are dropped below WARN.
+pub struct Logger {
+    level: AtomicUsize,
+    observer: OnceLock<Observer>,
+    terminal: Mutex<Terminal>,
+}
+
+struct Terminal {
+    out: Box<dyn Write + Send>,
+    /// `None` once the gate is open.
+    held: Option<VecDeque<String>>,
+    dropped: u64,
+}
+
+impl Logger {
+    /// A logger with its gate shut that will write lines of `level` and above to `out`. Write errors are ignored:
+    /// a closed terminal is no reason to stop.
+    pub fn new(level: LevelFilter, out: Box<dyn Write + Send>) -> Logger {
+        Logger {
+            level: AtomicUsize::new(level as usize),
+            observer: OnceLock::new(),
+            terminal: Mutex::new(Terminal { out, held: Some(VecDeque::new()), dropped: 0 }),
+        }
+    }
+
+    /// Makes a logger to standard output the logger of the process; it lives as long as that.
+    ///
+    /// # Errors
+    /// If the process has one already.
+    pub fn install(level: LevelFilter) -> Result<&'static Logger, log::SetLoggerError> {
+        let logger = Box::leak(Box::new(Logger::new(level, Box::new(std::io::stdout()))));
+        log::set_logger(logger)?;
+        log::set_max_level(LevelFilter::Trace);
+        Ok(logger)
+    }
+
+    /// Changes what is written from now on.
+    pub fn set_level(&self, level: LevelFilter) {
+        self.level.store(level as usize, Ordering::Relaxed);
+    }
+
+    /// Has `observer` called with every line, whatever the level of the terminal, gated or not, without the four
+    /// leading spaces and the line's end. It must neither block nor log. Returns whether it was taken: there can
+    /// be only one.
+    pub fn observe(&self, observer: impl Fn(Level, &str) + Send + Sync + 'static) -> bool {
+        self.observer.set(Box::new(observer)).is_ok()
+    }
+
+    /// Writes what was held back, and from now on every line at once.
+    pub fn open(&self) {
+        let mut terminal = self.terminal();
+        let Some(held) = terminal.held.take() else { return };
+        if terminal.dropped > 0 {
+            let told = format!("{} earlier log lines dropped", terminal.dropped);
+            terminal.write(&line(Level::Warn, "agent", &told));
+        }
+        for line in held {
+            terminal.write(&line);
+        }
+    }
+
+    fn terminal(&self) -> MutexGuard<'_, Terminal> {
+        // A panic while writing leaves nothing half-changed that matters here.
+        self.terminal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writes(&self, level: Level) -> bool {
+        level as usize <= self.level.load(Ordering::Relaxed)
+    }
+}
+
+impl Terminal {
+    fn show(&mut self, line: String) {
+        let Some(held) = &mut self.held else { return self.write(&line) };
+        if held.len() == GATE_LINES {
+            held.pop_front();
+            self.dropped += 1;
+        }
+        held.push_back(line);
+    }
+
+    fn write(&mut self, line: &str) {
+        // One write call per line, so that lines of other writers to the same terminal stay whole.
+        let _ = self.out.write_all(format!("    {line}\n").as_bytes());
+        let _ = self.out.flush();
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        (self.writes(metadata.level()) || self.observer.get().is_some())
+            && (metadata.level() <= Level::Warn || component(metadata.target()).is_some())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let component = component(record.target()).unwrap_or(record.target());
+        let line = line(record.level(), component, &record.args().to_string());
+        if let Some(observer) = self.observer.get() {
+            observer(record.level(), &line);
+        }
+        if self.writes(record.level()) {
+            self.terminal().show(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Serf's component for a target of ours.
+fn component(target: &str) -> Option<&str> {
+    let crate_name = target.split("::").next().unwrap_or(target);
+    match crate_name {
+        "agent" | "agent.ipc" | "serf" | "memberlist" => Some(target),
+        "serf_nostd" => Some("serf"),
+        "agent_linux" if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
+        "agent_linux" => Some("agent"),
+        _ => None,
+    }
+}
+
+fn line(level: Level, component: &str, text: &str) -> String {
+    let mut line = String::with_capacity(40 + text.len());
+    let now = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
+    // Writing into a String cannot fail.
+    let _ = write!(line, "{now} [{}] {component}: {}", level_name(level), printable(text));
+    line
+}
+
+/// Names, payloads and script output come from anyone: what would steer a terminal is written out instead. Tabs
+/// and inner line ends stay, as Serf shows them.
+fn printable(text: &str) -> Cow<'_, str> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[derive(Clone, Default)]
+    struct Screen(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Screen {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+        /// Without the four spaces and the time stamp.
+        fn lines(&self) -> Vec<String> {
+            self.text().lines().map(|line| line[24..].to_owned()).collect()
+        }
+    }
+
+    fn logger(level: LevelFilter) -> (Logger, Screen) {
+        let screen = Screen::default();
+        (Logger::new(level, Box::new(screen.clone())), screen)
+    }
+
+    fn tell(logger: &Logger, level: Level, target: &str, text: &str) {
+        logger.log(&Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+    }
+
+    #[test]
+    fn lines_have_serfs_format() {
+        let (logger, screen) = logger(LevelFilter::Info);
+        logger.open();
+        tell(&logger, Level::Info, "serf", "EventMemberJoin: n1 127.0.0.1");
+        let line = screen.text();
+        let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "    0000/00/00 00:00:00 [INFO] serf: EventMemberJoin: n0 000.0.0.0\n");
+    }
+
+    #[test]
+    fn components_come_from_targets_and_foreign_crates_are_quiet() {
+        let (logger, screen) = logger(LevelFilter::Trace);
+        logger.open();
+        tell(&logger, Level::Trace, "memberlist", "a");
+        tell(&logger, Level::Debug, "agent.ipc", "b");
+        tell(&logger, Level::Info, "serf_nostd::detect::probe", "c");
+        tell(&logger, Level::Info, "agent_linux::rpc::server", "d");
+        tell(&logger, Level::Error, "agent_linux::agent::handler", "e");
+        tell(&logger, Level::Info, "mio::poll", "quiet");
+        tell(&logger, Level::Warn, "mio::poll", "f");
+        let expected = [
+            "[TRACE] memberlist: a",
+            "[DEBUG] agent.ipc: b",
+            "[INFO] serf: c",
+            "[INFO] agent.ipc: d",
+            "[ERR] agent: e",
+            "[WARN] mio::poll: f",
+        ];
+        assert_eq!(screen.lines(), expected);
+    }
+
+    #[test]
+    fn the_level_can_be_changed_and_the_observer_sees_everything() {
+        let (logger, screen) = logger(LevelFilter::Warn);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = seen.clone();
+        assert!(logger.observe(move |level, line| sink.lock().unwrap().push((level, line[20..].to_owned()))));
+        assert!(!logger.observe(|_, _| ()));
+        tell(&logger, Level::Debug, "agent", "gated and filtered");
+        logger.open();
+        tell(&logger, Level::Info, "agent", "filtered");
+        logger.set_level(LevelFilter::Info);
+        tell(&logger, Level::Info, "agent", "shown");
+        assert_eq!(screen.lines(), ["[INFO] agent: shown"]);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen[0], (Level::Debug, "[DEBUG] agent: gated and filtered".to_owned()));
+        assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn a_shut_gate_holds_512_lines_and_tells_how_many_it_dropped() {
+        let (logger, screen) = logger(LevelFilter::Info);
+        for number in 0..GATE_LINES + 3 {
+            tell(&logger, Level::Info, "agent", &number.to_string());
+        }
+        assert_eq!(screen.text(), "");
+        logger.open();
+        logger.open();
+        let lines = screen.lines();
+        assert_eq!(lines.len(), GATE_LINES + 1);
+        assert_eq!(lines[0], "[WARN] agent: 3 earlier log lines dropped");
+        assert_eq!(lines[1], "[INFO] agent: 3");
+        assert_eq!(lines[GATE_LINES], "[INFO] agent: 514");
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        let (logger, screen) = logger(LevelFilter::Info);
+        logger.open();
+        tell(&logger, Level::Info, "agent", "a\u{1b}[2Jb\tc\r\u{7}\n");
+        assert_eq!(screen.lines(), ["[INFO] agent: a\\u{1b}[2Jb\tc\\r\\u{7}"]);
+    }
+
+    #[test]
+    fn levels_go_by_serfs_names_in_any_case() {
+        assert_eq!(level_named("err"), Some(LevelFilter::Error));
+        assert_eq!(level_named("Debug"), Some(LevelFilter::Debug));
+        assert_eq!(level_named("ERROR"), None);
+    }
+}

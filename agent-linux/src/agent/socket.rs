@@ -1,0 +1,134 @@
+//! The UDP socket that gossip goes through.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::net::UdpSocket;
+
+/// Bytes the kernel is asked to hold of what has arrived and was not read yet; it grants at most `net.core.rmem_max`.
+const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+
+/// A bound UDP socket. Bound to every address (`0.0.0.0` or `[::]`) it speaks IPv4 and IPv6 alike, as Serf's does,
+/// if the system knows IPv6. Addresses go in and come out in their own family, never as IPv4 mapped into IPv6.
+#[derive(Debug)]
+pub struct Socket {
+    inner: UdpSocket,
+    bound: SocketAddr,
+}
+
+impl Socket {
+    /// Binds to `address`; port 0 takes a free one. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// What the system refuses: see [`super::address::bind_error`] for Serf's words.
+    pub fn bind(address: SocketAddr) -> io::Result<Socket> {
+        let opened = if address.ip().is_unspecified() {
+            let both = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
+            match open(both) {
+                // No IPv6 in this kernel, or none of its addresses.
+                Err(error) if address.is_ipv4() && error.kind() != io::ErrorKind::AddrInUse => open(address),
+                other => other,
+            }
+        } else {
+            open(address)
+        };
+        let inner = UdpSocket::from_std(opened?)?;
+        let bound = inner.local_addr()?;
+        Ok(Socket { inner, bound })
+    }
+
+    /// The bound address with its real port; `[::]` if it speaks both families.
+    pub fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Waits for a datagram: its length and sender. What exceeds `buffer` is cut off. May be dropped while waiting.
+    ///
+    /// # Errors
+    /// What the system reports; most often that an earlier datagram reached nobody, which is no reason to stop.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.inner.recv_from(buffer).await.map(|(length, from)| (length, unmapped(from)))
+    }
+
+    /// As [`Socket::receive`], without waiting.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing is there.
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.inner.try_recv_from(buffer).map(|(length, from)| (length, unmapped(from)))
+    }
+
+    /// Sends a datagram, without waiting: gossip that does not fit the kernel's buffer is as good as lost.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; what else the system refuses.
+    pub fn send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        let to = match to.ip() {
+            IpAddr::V4(ip) if self.bound.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        };
+        self.inner.try_send_to(bytes, to).map(drop)
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    if address.is_ipv6() {
+        // The system's default may be otherwise.
+        sockopt::set_ipv6_v6only(&socket, !address.ip().is_unspecified())?;
+    }
+    // A smaller buffer only loses more in a burst.
+    let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket.into())
+}
+
+/// An IPv4 address as one, with the scope of a link-local IPv6 address kept.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn exchange(from: &Socket, to: &Socket, at: SocketAddr) -> SocketAddr {
+        // The first attempt to send registers with the runtime.
+        while from.send(b"hello", at).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            tokio::task::yield_now().await;
+        }
+        let mut buffer = [0; 16];
+        let receive = tokio::time::timeout(std::time::Duration::from_secs(60), to.receive(&mut buffer));
+        let (length, sender) = receive.await.expect("it arrives").unwrap();
+        assert_eq!(&buffer[..length], b"hello");
+        sender
+    }
+
+    #[tokio::test]
+    async fn bound_to_every_address_it_speaks_both_families_in_their_own_form() {
+        let every = Socket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let port = every.bound().port();
+        for own in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(peer) = Socket::bind(own.parse().unwrap()) else { continue };
+            let there = SocketAddr::new(peer.bound().ip(), port);
+            assert_eq!(exchange(&peer, &every, there).await, peer.bound());
+            assert_eq!(exchange(&every, &peer, peer.bound()).await, there);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_in_gos_words() {
+        for address in ["127.0.0.1:0", "0.0.0.0:0"] {
+            let first = Socket::bind(address.parse().unwrap()).unwrap();
+            let taken = SocketAddr::new(address.parse::<SocketAddr>().unwrap().ip(), first.bound().port());
+            let error = Socket::bind(taken).unwrap_err();
+            assert_eq!(crate::agent::address::bind_error(&error), "bind: address already in use");
+        }
+    }
+}
