@@ -1,0 +1,3 @@
+//! x
+#[path = "../process/harness/mod.rs"]
+mod harness;
