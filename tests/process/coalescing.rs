@@ -98,7 +98,8 @@ fn two_origins_at_the_same_moment_leave_one_value_per_name_everywhere() {
 
     let last_values = |agent: &Agent| {
         let records = agent.user_events().into_iter();
-        records.map(|record| (record.name, record.payload)).collect::<BTreeMap<_, _>>()
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        records.map(|record| (text(record.name), text(record.payload))).collect::<BTreeMap<_, _>>()
     };
     let all = || agents.iter().map(last_values).collect::<Vec<_>>();
     wait_until("every name at every handler", || all().iter().all(|values| values.len() == NAMES));

@@ -72,7 +72,7 @@ fn a_burst_through_one_connection_reaches_every_stream_exactly_once() {
     assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 0, "an event was refused");
 
     let mut counts: Vec<BTreeMap<Vec<u8>, usize>> = vec![BTreeMap::new(); agents.len()];
-    wait_quiet("the streams to fall silent", QUIET, || {
+    wait_quiet("the streams to fall silent", QUIET * 2, || {
         for (stream, count) in streams.iter().zip(&mut counts) {
             for event in stream.events.try_iter() {
                 *count.entry(event.payload).or_default() += 1;

@@ -15,6 +15,7 @@ pub struct Setup {
     binary: PathBuf,
     address: Address,
     args: Vec<OsString>,
+    handled: bool,
     recorder: Recorder,
 }
 
@@ -26,6 +27,7 @@ impl Setup {
             binary: ours().to_owned(),
             address: Address::unused(),
             args: Vec::new(),
+            handled: true,
             recorder: Recorder::new(),
         }
     }
@@ -39,6 +41,12 @@ impl Setup {
     /// Another address.
     pub fn at(mut self, address: Address) -> Setup {
         self.address = address;
+        self
+    }
+
+    /// No handler, where its processes would be measured too.
+    pub fn unhandled(mut self) -> Setup {
+        self.handled = false;
         self
     }
 
@@ -72,8 +80,10 @@ impl Setup {
             .arg(format!("-node={}", self.name))
             .arg(format!("-bind={}", self.address.gossip))
             .arg(format!("-rpc-addr={}", self.address.rpc))
-            .arg(format!("-event-handler={}", self.recorder.handler()))
             .args(&self.args);
+        if self.handled {
+            command.arg(format!("-event-handler={}", self.recorder.handler()));
+        }
         command
     }
 
