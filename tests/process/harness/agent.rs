@@ -44,6 +44,12 @@ impl Setup {
         self
     }
 
+    /// Joins nobody at the start, whatever was said before.
+    pub fn without_seeds(mut self) -> Setup {
+        self.args.retain(|arg| !arg.as_encoded_bytes().starts_with(b"-join="));
+        self
+    }
+
     /// No handler, where its processes would be measured too.
     pub fn unhandled(mut self) -> Setup {
         self.handled = false;
@@ -132,6 +138,11 @@ impl Agent {
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// What it has printed so far.

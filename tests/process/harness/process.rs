@@ -132,7 +132,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            eprintln!("---- {}\n{}", self.command, self.printed());
+            let printed = self.printed();
+            let lines: Vec<_> = printed.lines().collect();
+            let last = &lines[lines.len().saturating_sub(60)..];
+            eprintln!("---- {}\n{}", self.command, last.join("\n"));
         }
     }
 }
