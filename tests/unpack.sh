@@ -1,5 +1,5 @@
-# Sourced by `run` and `cross`: Debian packages as plain folders. Nothing is installed, no service is started, no root is
-# needed, and packages that would conflict with what the machine has can stand beside it.
+# Sourced by `run` and `cross`: Debian packages as plain folders. Nothing is installed, no service is started, no root
+# is needed, and packages that would conflict with what the machine has can stand beside it.
 
 # unpack FOLDER FOLLOW PACKAGE...: downloads and unpacks the packages into FOLDER, once; of what they depend on, only
 # what matches the regular expression FOLLOW.
@@ -20,7 +20,7 @@ unpack() {
         for package in "$folder"/deb/*.deb; do
             [[ -e $package ]] || continue
             # shellcheck disable=SC2046 # a list of package names
-            set -- "$@" $(dpkg-deb -f "$package" Depends | tr ',' '\n' | sed 's/^ *//; s/[ (:].*//' | grep -xE "$follow" || true)
+            set -- "$@" $(dependencies "$package" | grep -xE "$follow" || true)
             dpkg -x "$package" "$folder" && rm "$package" || return
         done
     done
@@ -30,3 +30,6 @@ unpack() {
 
 # apt_in FOLDER ARGUMENT...: apt-get in FOLDER, where its own sandbox user could not write.
 apt_in() { (cd "$1" && apt-get -q -o APT::Sandbox::User= "${@:2}" >&2); }
+
+# dependencies FILE: names of the packages it depends on, without versions.
+dependencies() { dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/^ *//; s/[ (:].*//'; }

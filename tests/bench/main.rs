@@ -36,6 +36,11 @@ fn main() -> ExitCode {
     let figures = [debian(), ours()].map(in_namespace);
     let [Some(theirs), Some(ours)] = figures else { return ExitCode::FAILURE };
     print_table(&theirs, &ours);
+    println!(
+        "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them."
+    );
+    println!("CPU time is /proc/PID/stat over 20 s, traffic the loopback counter of the fleet's own network");
+    println!("namespace over the same time, memory VmRSS and PSS, each as the mean over the agents.");
     ExitCode::SUCCESS
 }
 
