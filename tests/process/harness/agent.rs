@@ -1,0 +1,237 @@
+//! Agents and small fleets of them.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::rpc::{Rpc, Stream};
+use super::{Address, Output, Process, Record, Recorder, ours, wait_for, wait_until};
+
+/// How an agent is to be started; kept by the agent, so that it can be started again as it was.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    name: String,
+    binary: PathBuf,
+    address: Address,
+    args: Vec<OsString>,
+    handled: bool,
+    recorder: Recorder,
+}
+
+impl Setup {
+    /// Our binary, a free address, a recording handler.
+    pub fn new(name: &str) -> Setup {
+        Setup {
+            name: name.to_owned(),
+            binary: ours().to_owned(),
+            address: Address::unused(),
+            args: Vec::new(),
+            handled: true,
+            recorder: Recorder::new(),
+        }
+    }
+
+    /// Another `serf`.
+    pub fn binary(mut self, binary: impl Into<PathBuf>) -> Setup {
+        self.binary = binary.into();
+        self
+    }
+
+    /// Another address.
+    pub fn at(mut self, address: Address) -> Setup {
+        self.address = address;
+        self
+    }
+
+    /// Joins nobody at the start, whatever was said before.
+    pub fn without_seeds(mut self) -> Setup {
+        self.args.retain(|arg| !arg.as_encoded_bytes().starts_with(b"-join="));
+        self
+    }
+
+    /// No handler, where its processes would be measured too.
+    pub fn unhandled(mut self) -> Setup {
+        self.handled = false;
+        self
+    }
+
+    /// A further flag of `serf agent`.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Setup {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Joins `other` at the start.
+    pub fn join(self, other: &Agent) -> Setup {
+        let flag = format!("-join={}", other.address().gossip);
+        self.arg(flag)
+    }
+
+    /// The `serf` it runs.
+    pub fn program(&self) -> &Path {
+        &self.binary
+    }
+
+    /// Where it will be.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The command that starts it, for agents of which nothing is expected to come.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("agent")
+            .arg(format!("-node={}", self.name))
+            .arg(format!("-bind={}", self.address.gossip))
+            .arg(format!("-rpc-addr={}", self.address.rpc))
+            .args(&self.args);
+        if self.handled {
+            command.arg(format!("-event-handler={}", self.recorder.handler()));
+        }
+        command
+    }
+
+    /// Starts it and waits until its RPC answers.
+    #[track_caller]
+    pub fn start(self) -> Agent {
+        let mut process = Process::start(&mut self.command());
+        wait_for(&format!("the RPC of {}", self.name), || {
+            if let Some(status) = process.ended() {
+                panic!("{} ended at once ({status}):\n{}", self.name, process.printed());
+            }
+            Rpc::connect(self.address.rpc).ok()
+        });
+        Agent { setup: self, process }
+    }
+}
+
+/// A running agent, killed on drop.
+#[derive(Debug)]
+pub struct Agent {
+    setup: Setup,
+    process: Process,
+}
+
+impl Agent {
+    /// `-node`
+    pub fn name(&self) -> &str {
+        &self.setup.name
+    }
+
+    /// Where it gossips and answers.
+    pub fn address(&self) -> Address {
+        self.setup.address
+    }
+
+    /// What its handler was told, over all starts of this agent.
+    pub fn recorder(&self) -> &Recorder {
+        &self.setup.recorder
+    }
+
+    /// The user events among it.
+    pub fn user_events(&self) -> Vec<Record> {
+        self.recorder().records().into_iter().filter(|record| record.event == "user").collect()
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// What it has printed so far.
+    pub fn printed(&self) -> String {
+        self.process.printed()
+    }
+
+    /// A new RPC connection.
+    #[track_caller]
+    pub fn rpc(&self) -> Rpc {
+        Rpc::connect(self.setup.address.rpc).unwrap_or_else(|error| panic!("RPC of {}: {error}", self.name()))
+    }
+
+    /// Its user events from now on.
+    #[track_caller]
+    pub fn stream(&self) -> Stream {
+        self.rpc().stream().unwrap_or_else(|error| panic!("stream of {}: {error}", self.name()))
+    }
+
+    /// Members as it sees them, and their status.
+    #[track_caller]
+    pub fn members(&self) -> BTreeMap<String, String> {
+        self.rpc().members().unwrap_or_else(|error| panic!("members of {}: {error}", self.name()))
+    }
+
+    /// Runs the same binary's command line against it.
+    #[track_caller]
+    pub fn cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        self.start_cli(args).wait()
+    }
+
+    /// Starts the command line against it, for commands that go on.
+    pub fn start_cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Process {
+        self.start_cli_of(&self.setup.binary, args)
+    }
+
+    /// Likewise with another `serf`.
+    pub fn start_cli_of<S: AsRef<OsStr>>(
+        &self,
+        binary: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = S>,
+    ) -> Process {
+        let rpc = self.setup.address.rpc.to_string();
+        Process::start(Command::new(binary).args(args).env("SERF_RPC_ADDR", rpc))
+    }
+
+    /// Waits until it sees `name` as `status`.
+    #[track_caller]
+    pub fn wait_sees(&self, name: &str, status: &str) {
+        wait_until(&format!("{} to see {name} as {status}", self.name()), || {
+            self.members().get(name).is_some_and(|seen| seen == status)
+        });
+    }
+
+    /// Ends it without a word to the others.
+    pub fn crash(mut self) -> Setup {
+        self.process.signal("KILL");
+        self.process.wait();
+        self.setup
+    }
+
+    /// Sends a signal on which it should end, and tells how it ended.
+    #[track_caller]
+    pub fn end_by(&mut self, signal: &str) -> Output {
+        self.process.signal(signal);
+        self.process.wait()
+    }
+}
+
+/// `count` agents of our binary called n1, n2 and so on, which all see each other.
+#[track_caller]
+pub fn fleet(count: usize) -> Vec<Agent> {
+    fleet_of(count, Setup::new)
+}
+
+/// Likewise, each as `setup` says; the first one is the seed.
+#[track_caller]
+pub fn fleet_of(count: usize, setup: impl Fn(&str) -> Setup) -> Vec<Agent> {
+    let mut agents: Vec<Agent> = Vec::with_capacity(count);
+    for number in 1..=count {
+        let setup = setup(&format!("n{number}"));
+        let setup = agents.first().into_iter().fold(setup, Setup::join);
+        agents.push(setup.start());
+    }
+    wait_until("the agents to see each other", || {
+        agents.iter().all(|agent| {
+            let members = agent.members();
+            members.len() == count && members.values().all(|status| status == "alive")
+        })
+    });
+    agents
+}

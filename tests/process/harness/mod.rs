@@ -1,0 +1,61 @@
+//! Real agents on loopback, for the suites that test and measure whole processes.
+//!
+//! Everything an [`Agent`] starts is ended with it, by process id, also when a test panics. Nothing here asserts how long
+//! something takes: [`wait_for`] waits for a condition, and its deadline only turns a hang into a failure.
+#![allow(dead_code, unused_imports, reason = "several suites share this module, each uses its own part")]
+
+mod address;
+mod agent;
+mod binary;
+mod process;
+mod record;
+pub mod rpc;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+pub use address::Address;
+pub use agent::{Agent, Setup, fleet, fleet_of};
+pub use binary::{debian, ours};
+pub use process::{Output, Process, Scratch, run};
+pub use record::{Record, Recorder};
+
+/// Long enough for a loaded machine with two cores; reached only by what would never happen.
+pub const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Polls until `condition` gives a value.
+///
+/// # Panics
+/// After [`DEADLINE`], naming `what` was waited for.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// [`wait_for`] without a value.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
+
+/// Waits until `measure` has given the same value for `quiet`: for "and nothing more comes".
+#[track_caller]
+pub fn wait_quiet<T: PartialEq>(what: &str, quiet: Duration, mut measure: impl FnMut() -> T) -> T {
+    let mut last = measure();
+    let mut since = Instant::now();
+    wait_for(what, || {
+        let now = measure();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        (since.elapsed() >= quiet).then_some(())
+    });
+    last
+}

@@ -1,0 +1,111 @@
+//! Real agents over minutes: what only time and many deaths show.
+
+mod harness;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+use harness::{Agent, fleet, wait_quiet, wait_until};
+
+/// Three agents stay while the others crash and return one after the other, and events go on all the time.
+#[test]
+fn those_who_stay_miss_no_event_while_others_crash_and_return() {
+    const ROUNDS: usize = 3;
+    let mut agents = fleet(7);
+    let mut crashing = agents.split_off(3);
+    let staying = agents;
+
+    let over = AtomicBool::new(false);
+    let fired = scope(|threads| {
+        let firing = threads.spawn(|| fire_until(&over, &staying[0]));
+        for _ in 0..ROUNDS {
+            for _ in 0..crashing.len() {
+                let agent = crashing.remove(0);
+                let name = agent.name().to_owned();
+                let setup = agent.crash();
+                wait_all_see(&staying, &name, "failed");
+                crashing.push(setup.without_seeds().join(&staying[1]).start());
+                wait_all_see(&staying, &name, "alive");
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        firing.join().expect("every event is accepted")
+    });
+
+    let counts = || staying.iter().map(|agent| agent.recorder().payloads("tick").len()).collect::<Vec<_>>();
+    wait_quiet("the handlers to fall silent", Duration::from_secs(10), counts);
+    let everything: BTreeSet<_> = (0..fired).map(|number| number.to_string()).collect();
+    for agent in &staying {
+        let payloads = agent.recorder().payloads("tick");
+        assert_eq!(payloads.len(), fired, "deliveries at {}", agent.name());
+        assert_eq!(payloads.into_iter().collect::<BTreeSet<_>>(), everything, "events at {}", agent.name());
+        for other in &staying {
+            let accused = agent.recorder().count("member-failed", other.name());
+            assert_eq!(
+                accused,
+                0,
+                "{} called {} failed, which was there all the time",
+                agent.name(),
+                other.name()
+            );
+        }
+    }
+}
+
+/// Nobody tells it to join: the others keep asking the address of a failed member.
+#[test]
+fn a_crashed_agent_that_returns_without_a_seed_is_found_again() {
+    let mut agents = fleet(4);
+    let setup = agents.pop().expect("four were started").crash().without_seeds();
+    wait_all_see(&agents, "n4", "failed");
+    let returned = setup.start();
+    wait_all_see(&agents, "n4", "alive");
+    for agent in &agents {
+        returned.wait_sees(agent.name(), "alive");
+    }
+}
+
+/// To a stopped process it is the others who fell silent; woken, it must not tell everyone so.
+#[test]
+fn agents_frozen_for_long_are_failed_and_come_back_without_accusing_anyone() {
+    let agents = fleet(5);
+    let (awake, frozen) = agents.split_at(3);
+    for agent in frozen {
+        agent.signal("STOP");
+    }
+    for agent in frozen {
+        wait_all_see(awake, agent.name(), "failed");
+    }
+    for agent in frozen {
+        agent.signal("CONT");
+    }
+    for agent in &agents {
+        wait_all_see(&agents, agent.name(), "alive");
+    }
+    for agent in awake {
+        for other in awake {
+            assert_eq!(agent.recorder().count("member-failed", other.name()), 0);
+        }
+    }
+}
+
+/// Fires about 20 events per second; tells how many.
+fn fire_until(over: &AtomicBool, agent: &Agent) -> usize {
+    let mut rpc = agent.rpc();
+    let mut fired = 0;
+    while !over.load(Ordering::Relaxed) {
+        rpc.event(b"tick", fired.to_string().as_bytes(), false).expect("the event is accepted");
+        fired += 1;
+        sleep(Duration::from_millis(50));
+    }
+    fired
+}
+
+#[track_caller]
+fn wait_all_see(agents: &[Agent], name: &str, status: &str) {
+    wait_until(&format!("everyone to see {name} as {status}"), || {
+        agents.iter().all(|agent| agent.members().get(name).is_some_and(|seen| seen == status))
+    });
+}

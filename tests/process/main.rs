@@ -1,0 +1,12 @@
+//! Real agents as their users see them: handlers, command line, signals, exit codes.
+//!
+//! `SERF_BIN=/usr/bin/serf cargo test -p fleet-tests --test process` shows what Go's Serf makes of the same tests; some
+//! describe what it is known to get wrong (one value per name after a tie, bursts) and fail there.
+
+mod coalescing;
+mod events;
+mod harness;
+mod joining;
+mod lifecycle;
+mod limits;
+mod startup;

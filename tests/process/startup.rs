@@ -1,0 +1,97 @@
+//! Agents that cannot start say why, and exit with 1.
+
+use std::net::{TcpListener, UdpSocket};
+
+use crate::harness::{Address, Process, Scratch, Setup, run};
+
+/// Starts an agent that must fail, and tells what it said.
+fn refused(setup: &Setup) -> String {
+    let end = Process::start(&mut setup.command()).wait();
+    assert_eq!(end.code, 1, "{}", end.text());
+    end.text()
+}
+
+#[test]
+fn bad_flags_are_named() {
+    let cases = [
+        ("-tag=bad", "Invalid tag: 'bad'"),
+        ("-profile=bogus", "Unknown profile: bogus"),
+        ("-log-level=bogus", "Invalid log level: BOGUS. Valid log levels are: [TRACE DEBUG INFO WARN ERR]"),
+        ("-event-handler=bogus=foo.sh", "Invalid event script: Event 'bogus' invoking 'foo.sh'"),
+        ("-encrypt=!", "Invalid encryption key: "),
+        ("-protocol=9", "Protocol version '9' too high. Must be in range: [2, 5]"),
+    ];
+    for (flag, text) in cases {
+        let said = refused(&Setup::new("n1").arg(flag));
+        assert!(said.contains(text), "{flag}: {said}");
+    }
+    let unknown = refused(&Setup::new("n1").arg("-bogus"));
+    assert!(unknown.contains("-bogus"), "{unknown}");
+}
+
+#[test]
+fn taken_ports_are_named() {
+    let address = Address::unused();
+    let rpc = TcpListener::bind(address.rpc).expect("the address was free");
+    let said = refused(&Setup::new("n1").at(address));
+    assert!(said.contains(&format!("listen tcp {}: bind: address already in use", address.rpc)), "{said}");
+    drop(rpc);
+
+    let _gossip = UdpSocket::bind(address.gossip).expect("the address was free");
+    let said = refused(&Setup::new("n1").at(address));
+    assert!(said.contains("address already in use"), "{said}");
+}
+
+#[test]
+fn an_unreachable_seed_is_fatal() {
+    let nobody = Address::unused().gossip;
+    let said = refused(&Setup::new("n1").arg(format!("-join={nobody}")));
+    assert!(said.contains(&nobody.to_string()), "{said}");
+}
+
+#[test]
+fn retries_end_with_the_last_attempt() {
+    let nobody = Address::unused().gossip;
+    let flags = [format!("-retry-join={nobody}"), "-retry-interval=1s".into(), "-retry-max=1".into()];
+    let said = refused(&flags.into_iter().fold(Setup::new("n1"), Setup::arg));
+    assert!(said.contains("running"), "it had started before: {said}");
+}
+
+#[test]
+fn bad_config_files_are_named() {
+    let scratch = Scratch::new();
+    let cases = [
+        ("unknown.json", r#"{"bogus_key": 1}"#, "invalid keys: bogus_key"),
+        ("broken.json", r#"{"node_name": "#, "broken.json"),
+        ("duration.json", r#"{"retry_interval": "soon"}"#, "soon"),
+    ];
+    for (file, content, text) in cases {
+        let path = scratch.write(file, content);
+        let said = refused(&Setup::new("n1").arg(format!("-config-file={}", path.display())));
+        assert!(said.contains(text), "{file}: {said}");
+    }
+    let said = refused(&Setup::new("n1").arg("-config-file=/nowhere/serf.json"));
+    assert!(said.contains("/nowhere/serf.json"), "{said}");
+}
+
+#[test]
+fn commands_without_an_agent_fail() {
+    let binary = crate::harness::ours();
+    let nobody = format!("-rpc-addr={}", Address::unused().rpc);
+    for command in ["members", "info", "leave", "monitor"] {
+        let output = run(binary, [command, &nobody]);
+        assert_eq!(output.code, 1, "{command}");
+        assert!(output.text().contains("Error connecting to Serf agent: "), "{command}: {}", output.text());
+    }
+}
+
+#[test]
+fn unknown_commands_exit_with_127() {
+    let binary = crate::harness::ours();
+    assert_eq!(run(binary, ["bogus"]).code, 127);
+    assert_eq!(run(binary, [""; 0]).code, 127);
+    assert_eq!(run(binary, ["--help"]).code, 0);
+    let version = run(binary, ["version"]);
+    assert_eq!(version.code, 0);
+    assert!(version.stdout.ends_with("Agent Protocol: 5 (Understands back to: 2)\n"), "{}", version.stdout);
+}
