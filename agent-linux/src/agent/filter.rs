@@ -1,0 +1,116 @@
+//! Which events somebody wants: the filter grammar shared by event handlers and RPC streams.
+
+use super::model::{Event, MemberEventKind};
+
+/// A list of filters, joined by commas; an event passes if one of them lets it.
+///
+/// Known are `*` (everything), `member-join`, `member-leave`, `member-failed`, `member-update`, `member-reap`, `user`,
+/// `user:NAME`, `query` and `query:NAME`. Names are exact bytes and hold no comma. An empty list is `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    terms: Vec<Term>,
+}
+
+/// The text is no filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidFilter;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Term {
+    All,
+    Member(MemberEventKind),
+    /// An empty name is every name.
+    User(Vec<u8>),
+    /// Lets nothing pass: no query is an [`Event`].
+    Query,
+}
+
+impl Filter {
+    /// Reads a list of filters, in the form `user:deploy,member-join`.
+    ///
+    /// # Errors
+    /// If one of them is not in the grammar.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Filter, InvalidFilter> {
+        let text = text.as_ref();
+        if text.is_empty() {
+            return Ok(Filter { terms: vec![Term::All] });
+        }
+        let terms = text.split(|&byte| byte == b',').map(Term::parse).collect::<Result<_, _>>()?;
+        Ok(Filter { terms })
+    }
+
+    /// Whether the event passes.
+    pub fn matches(&self, event: &Event) -> bool {
+        self.terms.iter().any(|term| match (term, event) {
+            (Term::All, _) => true,
+            (Term::Member(wanted), Event::Member { kind, .. }) => wanted == kind,
+            (Term::User(wanted), Event::User { name, .. }) => wanted.is_empty() || wanted == name,
+            _ => false,
+        })
+    }
+}
+
+impl Term {
+    fn parse(text: &[u8]) -> Result<Term, InvalidFilter> {
+        const MEMBER: [MemberEventKind; 5] = [
+            MemberEventKind::Join,
+            MemberEventKind::Leave,
+            MemberEventKind::Failed,
+            MemberEventKind::Update,
+            MemberEventKind::Reap,
+        ];
+        if let Some(kind) = MEMBER.into_iter().find(|kind| kind.as_str().as_bytes() == text) {
+            return Ok(Term::Member(kind));
+        }
+        match text {
+            b"*" => Ok(Term::All),
+            b"user" => Ok(Term::User(Vec::new())),
+            b"query" => Ok(Term::Query),
+            _ if text.starts_with(b"query:") => Ok(Term::Query),
+            _ => text.strip_prefix(b"user:").map(|name| Term::User(name.to_vec())).ok_or(InvalidFilter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Event {
+        Event::User { ltime: 1, name: name.into(), payload: Vec::new(), coalesce: false }
+    }
+
+    fn member(kind: MemberEventKind) -> Event {
+        Event::Member { kind, members: Vec::new() }
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        let join = member(MemberEventKind::Join);
+        let leave = member(MemberEventKind::Leave);
+        for (filter, passes) in [
+            ("", [true, true, true, true]),
+            ("*", [true, true, true, true]),
+            ("user", [true, true, false, false]),
+            ("user:", [true, true, false, false]),
+            ("user:a", [true, false, false, false]),
+            ("user:A", [false, false, false, false]),
+            ("member-join", [false, false, true, false]),
+            ("member-join,user:b", [false, true, true, false]),
+            ("query,query:a", [false, false, false, false]),
+        ] {
+            let filter = Filter::parse(filter).unwrap();
+            assert_eq!(
+                [user("a"), user("b"), join.clone(), leave.clone()].map(|e| filter.matches(&e)),
+                passes
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused() {
+        for text in ["users", "user, user", "member", "member-join:x", ",", "user,", " *", "USER"] {
+            assert_eq!(Filter::parse(text), Err(InvalidFilter), "{text}");
+        }
+    }
+}

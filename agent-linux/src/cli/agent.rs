@@ -1,0 +1,9 @@
+//! `serf agent`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the command.
+pub fn run(_args: Vec<OsString>) -> ExitCode {
+    ExitCode::FAILURE
+}
