@@ -179,6 +179,8 @@ fn reason(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
     use super::*;
 
     #[derive(Parser, Debug)]
@@ -205,7 +207,6 @@ mod tests {
         let args = go_flags(&Flags::command(), args.iter().map(Into::into).collect())?;
         let command = Flags::command().no_binary_name(true).args_override_self(true);
         let mut matches = command.try_get_matches_from(args).map_err(|error| reason(&error))?;
-        use clap::FromArgMatches;
         let Flags { switch, text, number, many, rest } = Flags::from_arg_matches_mut(&mut matches).unwrap();
         Ok(format!("{switch} {text} {number} {many:?} {rest:?}"))
     }
@@ -265,8 +266,8 @@ mod tests {
         assert_eq!(
             usage(&Flags::command()),
             "Usage: serf test [options] rest\n\n  Does nothing.\n\nOptions:\n\n  \
-             -switch                   A switch.\n  -text=<TEXT>              A text.\n  \
-             -number=N                 A number.\n  -many=<MANY>              Many texts."
+             -switch                   A switch.\n  -text=TEXT                A text.\n  \
+             -number=N                 A number.\n  -many=MANY                Many texts."
         );
     }
 }
