@@ -13,9 +13,9 @@ pub(super) fn fields(record: &Record) -> String {
                 ("Members", format!("[]interface {{}}{{{}}}", members.join(", "))),
             ]
         }
-        Record::User(UserRecord { coalesce, event, ltime, name, payload: bytes }) => vec![
+        Record::User(UserRecord { coalesce, ltime, name, payload: bytes }) => vec![
             ("Coalesce", coalesce.to_string()),
-            ("Event", text(event.as_bytes())),
+            ("Event", text(b"user")),
             ("LTime", number(*ltime)),
             ("Name", text(name)),
             ("Payload", payload(bytes)),
@@ -100,7 +100,6 @@ mod tests {
     fn a_user_event_looks_as_in_go() {
         let record = Record::User(UserRecord {
             coalesce: false,
-            event: "user".to_owned(),
             ltime: 300,
             name: b"x\xff\"\n".to_vec(),
             payload: vec![0xfe, 0x3c],

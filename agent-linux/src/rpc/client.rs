@@ -16,6 +16,7 @@
 //!
 //! All methods take `&self`, so several requests can be under way at once; the agent works on them one after another.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -136,7 +137,7 @@ impl Client {
         let client = Client { connection: Arc::new(connection), config };
         client.plain("handshake", &Handshake { version: VERSION }).await?;
         if !client.config.auth.is_empty() {
-            let auth_key = client.config.auth.clone().into_bytes();
+            let auth_key = client.config.auth.clone();
             client.plain("auth", &Auth { auth_key }).await?;
         }
         Ok(client)
@@ -147,7 +148,9 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] if it is too large or the agent has no room for it, or any other.
     pub async fn event(&self, name: &[u8], payload: &[u8], coalesce: bool) -> Result<(), Error> {
-        self.plain("event", &UserEvent { name: name.to_vec(), payload: payload.to_vec(), coalesce }).await
+        let mut request = Vec::new();
+        UserEvent { name: name.to_vec(), payload: payload.to_vec(), coalesce }.encode(&mut request);
+        self.ask("event", request, false, self.config.answer).await.map(drop)
     }
 
     /// All members that the agent knows, itself included, in no order.
@@ -208,7 +211,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] if the filter is none or there are too many streams, or any other.
     pub async fn stream(&self, filter: &str) -> Result<Records<Record>, Error> {
-        let request = encoded(&Stream { r#type: filter.into() });
+        let request = encoded(&BTreeMap::from([("Type", filter)]));
         self.listen("stream", request, |bytes| Record::try_from(decoded::<AnyRecord>(bytes)?)).await
     }
 
@@ -352,7 +355,7 @@ impl TryFrom<AnyRecord> for Record {
     fn try_from(record: AnyRecord) -> Result<Record, Error> {
         let AnyRecord { coalesce, event, id, ltime, members, name, payload } = record;
         match event.as_str() {
-            "user" => Ok(Record::User(UserRecord { coalesce, event, ltime, name, payload })),
+            "user" => Ok(Record::User(UserRecord { coalesce, ltime, name, payload })),
             "query" => Ok(Record::Query { id, ltime, name, payload }),
             _ if event.starts_with("member-") => Ok(Record::Member(MemberRecord { event, members })),
             _ => Err(Error::Protocol(format!("unknown event '{event}'"))),

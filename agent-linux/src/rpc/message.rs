@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::wire;
 use crate::agent::model;
 
 /// The only version of the protocol.
@@ -85,24 +86,40 @@ pub struct Handshake {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Auth {
     /// The agent's token.
-    #[serde(serialize_with = "as_text", deserialize_with = "bytes")]
-    pub auth_key: Vec<u8>,
+    #[serde(deserialize_with = "text")]
+    pub auth_key: String,
 }
 
 /// `event`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UserEvent {
     /// Any bytes.
-    #[serde(serialize_with = "as_text", deserialize_with = "bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub name: Vec<u8>,
     /// Any bytes.
-    #[serde(serialize_with = "bytes_or_nil", deserialize_with = "bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub payload: Vec<u8>,
     /// Whether receivers may coalesce it.
     #[serde(deserialize_with = "nil_as_default")]
     pub coalesce: bool,
 }
+
+impl UserEvent {
+    /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 3);
+        wire::encode(out, &"Coalesce");
+        wire::encode(out, &self.coalesce);
+        wire::encode(out, &"Name");
+        wire::encode_text(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
+}
+
+/// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
+const MAP: u8 = 0x80;
 
 /// `force-leave`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -235,11 +252,11 @@ impl From<model::Member> for Member {
 }
 
 /// `stream`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Stream {
     /// The filter, in the grammar of event handlers.
-    #[serde(serialize_with = "as_text", deserialize_with = "bytes")]
+    #[serde(deserialize_with = "bytes")]
     pub r#type: Vec<u8>,
 }
 
@@ -310,22 +327,33 @@ pub struct MemberRecord {
 }
 
 /// What a stream tells of a user event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserRecord {
     /// Whether the sender allowed coalescing.
     pub coalesce: bool,
-    /// `user`.
-    pub event: String,
     /// Lamport time it was stamped with.
-    #[serde(rename = "LTime")]
     pub ltime: u64,
     /// Any bytes.
-    #[serde(serialize_with = "as_text")]
     pub name: Vec<u8>,
     /// Any bytes.
-    #[serde(serialize_with = "bytes_or_nil")]
     pub payload: Vec<u8>,
+}
+
+impl UserRecord {
+    /// Appends the record. Written by hand for the name: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 5);
+        wire::encode(out, &"Coalesce");
+        wire::encode(out, &self.coalesce);
+        wire::encode(out, &"Event");
+        wire::encode(out, &"user");
+        wire::encode(out, &"LTime");
+        wire::encode(out, &self.ltime);
+        wire::encode(out, &"Name");
+        wire::encode_text(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
 }
 
 /// Every field that a record of an event stream can have; `event` says which of them mean something.
@@ -356,4 +384,4 @@ pub struct AnyRecord {
 }
 
 mod lenient;
-use lenient::{as_text, bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
+use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};

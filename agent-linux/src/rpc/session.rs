@@ -140,7 +140,7 @@ impl Session {
             Command::Handshake => self.greet(parse(body)?)?,
             Command::Auth => {
                 let Auth { auth_key } = parse(body)?;
-                if !same_token(&auth_key, self.context.options.auth.as_bytes()) {
+                if !same_token(auth_key.as_bytes(), self.context.options.auth.as_bytes()) {
                     return Err(refusal::INVALID_TOKEN.to_owned());
                 }
                 self.authenticated = true;
@@ -282,21 +282,18 @@ fn same_token(given: &[u8], expected: &[u8]) -> bool {
 
 async fn tell_events(outbox: Outbox, seq: u64, tap: Tap<Arc<Event>>) -> Result<(), Broken> {
     while let Some((event, missed)) = tap.next().await {
-        let record = match &*event {
+        let mut record = Vec::new();
+        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
+        match &*event {
             Event::Member { kind, members } => {
                 let members = members.iter().cloned().map(Member::from).collect();
-                encode_record(seq, missed, &MemberRecord { event: kind.as_str().to_owned(), members })
+                wire::encode(&mut record, &MemberRecord { event: kind.as_str().to_owned(), members });
             }
             Event::User { ltime, name, payload, coalesce } => {
                 let (name, payload) = (name.clone(), payload.clone());
-                let event = "user".to_owned();
-                encode_record(
-                    seq,
-                    missed,
-                    &UserRecord { coalesce: *coalesce, event, ltime: *ltime, name, payload },
-                )
+                UserRecord { coalesce: *coalesce, ltime: *ltime, name, payload }.encode(&mut record);
             }
-        };
+        }
         outbox.send(record).await?;
     }
     Ok(())
@@ -308,18 +305,17 @@ async fn tell_lines(
     backlog: Vec<Arc<str>>,
     tap: Tap<Arc<str>>,
 ) -> Result<(), Broken> {
+    let record = |line: &str, missed| {
+        let mut record = Vec::new();
+        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
+        wire::encode(&mut record, &LogRecord { log: line.to_owned() });
+        record
+    };
     for line in backlog {
-        outbox.send(encode_record(seq, 0, &LogRecord { log: line.as_ref().to_owned() })).await?;
+        outbox.send(record(&line, 0)).await?;
     }
     while let Some((line, missed)) = tap.next().await {
-        outbox.send(encode_record(seq, missed, &LogRecord { log: line.as_ref().to_owned() })).await?;
+        outbox.send(record(&line, missed)).await?;
     }
     Ok(())
-}
-
-fn encode_record<T: serde::Serialize>(seq: u64, missed: u64, record: &T) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    wire::encode(&mut bytes, &ResponseHeader { error: String::new(), missed, seq });
-    wire::encode(&mut bytes, record);
-    bytes
 }

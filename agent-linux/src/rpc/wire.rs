@@ -221,6 +221,21 @@ pub fn encode<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     value.serialize(&mut serializer).expect("RPC messages are always encodable");
 }
 
+/// Appends a string of any bytes. Go's names are that, and its agents take no `bin` for them; serde has no word for it.
+pub fn encode_text(out: &mut Vec<u8>, text: &[u8]) {
+    let length = (text.len() as u32).to_be_bytes();
+    match text.len() {
+        0..=31 => out.push(0xa0 | length[3]),
+        32..=0xff => out.extend([0xd9, length[3]]),
+        0x100..=0xffff => out.extend([0xda, length[2], length[3]]),
+        _ => {
+            out.push(0xdb);
+            out.extend(length);
+        }
+    }
+    out.extend_from_slice(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +292,16 @@ mod tests {
                 assert_eq!(slow.scan(&value[..end]), Scan::Incomplete);
             }
             assert_eq!(slow.scan(value), Scan::Complete(value.len()));
+        }
+    }
+
+    #[test]
+    fn strings_of_any_bytes_are_encoded_as_serde_encodes_text() {
+        for length in [0, 1, 31, 32, 255, 256, 65_535, 65_536] {
+            let (mut by_hand, mut by_serde, text) = (Vec::new(), Vec::new(), "x".repeat(length));
+            encode_text(&mut by_hand, text.as_bytes());
+            encode(&mut by_serde, &text);
+            assert!(by_hand == by_serde, "{length}");
         }
     }
 

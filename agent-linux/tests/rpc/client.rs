@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use agent_linux::agent::model::Event;
 use agent_linux::rpc::client::{Client, Config, Error, Record};
-use agent_linux::rpc::message::MembersFiltered;
+use agent_linux::rpc::message::{MembersFiltered, RequestHeader};
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::wire::{Limits, Reader, decode};
 use log::Level;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -104,19 +105,29 @@ async fn streams_and_commands_share_a_connection() {
     assert_eq!(client.members().await, Err(Error::Closed));
 }
 
+/// An agent that says these bytes, each when the request with that number has come, and then waits for the end.
+async fn scripted(script: Vec<(u64, Vec<u8>)>) -> String {
+    played(|stream| async move {
+        let (read, mut write) = stream.into_split();
+        let mut read = Reader::new(read, Limits::ANSWER);
+        for (wanted, bytes) in script {
+            // Bodies have no number.
+            while decode::<RequestHeader>(&read.next().await.unwrap().unwrap()).unwrap().seq != wanted {}
+            write.write_all(&bytes).await.unwrap();
+        }
+        while let Ok(Some(_)) = read.next().await {}
+    })
+    .await
+}
+
 #[tokio::test]
 async fn gos_second_refusal_of_one_request_does_no_harm() {
-    let address = played(|mut stream| async move {
-        let no = b"\x82\xa5Error\xb7Authentication required\xa3Seq\x02";
-        stream.write_all(b"\x82\xa5Error\xa0\xa3Seq\x01").await.unwrap();
-        stream.write_all(&[&no[..], no].concat()).await.unwrap();
+    let address = scripted(vec![
+        (1, b"\x82\xa5Error\xa0\xa3Seq\x01".to_vec()),
+        (2, b"\x82\xa5Error\xb7Authentication required\xa3Seq\x02".repeat(2)),
         // Numbers as signed ones, which newer agents send.
-        stream
-            .write_all(b"\x82\xa5Error\xa0\xa3Seq\xd3\0\0\0\0\0\0\0\x03\x81\xa3Num\xd2\0\0\0\x02")
-            .await
-            .unwrap();
-        stream.read_to_end(&mut Vec::new()).await.unwrap();
-    });
+        (3, b"\x82\xa5Error\xa0\xa3Seq\xd3\0\0\0\0\0\0\0\x03\x81\xa3Num\xd2\0\0\0\x02".to_vec()),
+    ]);
     let client = Client::connect(&address.await, Config::default()).await.unwrap();
     assert_eq!(
         client.event(b"a", b"", false).await,
@@ -127,21 +138,13 @@ async fn gos_second_refusal_of_one_request_does_no_harm() {
 
 #[tokio::test]
 async fn records_that_arrive_after_a_stream_was_stopped_do_no_harm() {
-    let record: &[u8] = b"\x82\xa5Error\xa0\xa3Seq\x02\x81\xa5Event\xa4user";
-    let address = played(move |mut stream| async move {
-        for bytes in [
-            b"\x82\xa5Error\xa0\xa3Seq\x01",
-            b"\x82\xa5Error\xa0\xa3Seq\x02",
-            b"\x82\xa5Error\xa0\xa3Seq\x03",
-        ] {
-            stream.write_all(bytes).await.unwrap();
-            if bytes.last() != Some(&1) {
-                stream.write_all(&record.repeat(3)).await.unwrap();
-            }
-        }
-        stream.write_all(b"\x82\xa5Error\xa0\xa3Seq\x04\x81\xa5agent\x80").await.unwrap();
-        stream.read_to_end(&mut Vec::new()).await.unwrap();
-    });
+    let records = b"\x82\xa5Error\xa0\xa3Seq\x02\x81\xa5Event\xa4user".repeat(3);
+    let address = scripted(vec![
+        (1, b"\x82\xa5Error\xa0\xa3Seq\x01".to_vec()),
+        (2, [b"\x82\xa5Error\xa0\xa3Seq\x02", &records[..]].concat()),
+        (3, [b"\x82\xa5Error\xa0\xa3Seq\x03", &records[..]].concat()),
+        (4, b"\x82\xa5Error\xa0\xa3Seq\x04\x81\xa5agent\x80".to_vec()),
+    ]);
     let client = Client::connect(&address.await, Config::default()).await.unwrap();
     let events = client.stream("*").await.unwrap();
     client.stop(events).await.unwrap();
@@ -163,7 +166,7 @@ async fn an_agent_that_never_answers_is_given_up() {
 async fn what_is_no_agent_is_found_out() {
     for (says, error) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "answer not understood: "),
-        (b"\xdf\xff\xff\xff\xff", "answer not understood: message too large"),
+        (b"\xdb\xff\xff\xff\xff", "answer not understood: message too large"),
         (b"\x82\xa5Error\xb8Too many RPC connections\xa3Seq\x00", "Too many RPC connections"),
         (b"", "client closed"),
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_linux::rpc::message::{Join, Joined, Members, Stats, UserEvent};
+use agent_linux::rpc::message::{Join, Joined, Members, Stats};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
 
@@ -13,7 +13,7 @@ fn with_token() -> Options {
 }
 
 fn event(name: &str) -> Vec<u8> {
-    encoded(&UserEvent { name: name.into(), payload: Vec::new(), coalesce: false })
+    body([("Name", name)])
 }
 
 #[tokio::test]

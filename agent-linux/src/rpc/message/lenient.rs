@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
-use serde::ser::Serializer;
 
 /// A string, bytes or nil; any bytes.
 #[derive(Default)]
@@ -74,17 +73,9 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Written as a string; as bytes if it is no UTF-8, which Go takes for a string as well.
-pub(super) fn as_text<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    match std::str::from_utf8(value) {
-        Ok(text) => serializer.serialize_str(text),
-        Err(_) => serializer.serialize_bytes(value),
-    }
-}
-
 /// Nothing is nil, as Go's empty slices are.
-pub(super) fn bytes_or_nil<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    if value.is_empty() { serializer.serialize_none() } else { serializer.serialize_bytes(value) }
+pub(super) fn bytes_or_nil(value: &[u8]) -> Option<&serde_bytes::Bytes> {
+    (!value.is_empty()).then(|| serde_bytes::Bytes::new(value))
 }
 
 pub(super) fn is_zero(value: &u64) -> bool {
