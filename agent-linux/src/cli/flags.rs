@@ -117,6 +117,8 @@ pub(crate) fn usage(command: &Command) -> String {
         let name = flag.get_long().unwrap_or_default();
         let label = match flag.get_value_names() {
             Some([value, ..]) if !is_bool(flag) => format!("-{name}={value}"),
+            // One that is on by itself is named to be switched off.
+            _ if flag.get_default_values() == ["true"] => format!("-{name}=true/false"),
             _ => format!("-{name}"),
         };
         let help = flag.get_help().map(ToString::to_string).unwrap_or_default();

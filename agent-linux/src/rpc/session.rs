@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
@@ -26,6 +27,9 @@ use crate::agent::model::Event;
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a connection is silent before the system asks whether the client is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
 /// The longest filter that makes sense; each event is held against all of it.
 const MAX_FILTER: usize = 4096;
 
@@ -33,6 +37,8 @@ const MAX_FILTER: usize = 4096;
 pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch::Receiver<bool>) {
     // Requests and answers are small and someone waits for them.
     let _ = stream.set_nodelay(true);
+    // A client whose machine has vanished must not keep its place for ever.
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
     let (read, write) = stream.into_split();
     let (outbox, writer) = Outbox::new(write);
     let mut writer = pin!(writer);
