@@ -4,7 +4,6 @@
 //! - [`message`]: what the values say.
 //! - [`queue`]: the bounded, lossy queue behind every stream; [`hub`] and [`logs`] hand events and log lines to them.
 //! - [`server`]: the agent's side; [`client`]: the other one, for the CLI and for programs.
-//! - [`select`]: which members `members-filtered` means.
 
 pub mod client;
 mod command;
@@ -14,7 +13,7 @@ pub mod logs;
 pub mod message;
 mod outbox;
 pub mod queue;
-pub mod select;
+mod select;
 pub mod server;
 mod session;
 pub mod wire;
