@@ -81,4 +81,9 @@ impl Handle {
         self.requests.send(make(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
     }
+
+    /// Waits until the agent has ended: the run loop has dropped its end.
+    pub async fn gone(&self) {
+        self.requests.closed().await;
+    }
 }

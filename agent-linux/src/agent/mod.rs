@@ -3,9 +3,11 @@
 pub mod address;
 pub mod config;
 pub mod console;
+pub mod filter;
 pub mod handle;
 pub mod handler;
 pub mod log;
+pub mod memory;
 pub mod model;
 pub mod run;
 pub mod signals;
