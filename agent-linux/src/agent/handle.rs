@@ -48,6 +48,13 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Replace this node's tags.
+    SetTags {
+        /// All of them.
+        tags: BTreeMap<String, String>,
+        /// Answer.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
         /// Answer.

@@ -3,6 +3,8 @@
 pub mod address;
 pub mod config;
 pub mod console;
+pub mod driver;
+pub mod embed;
 pub mod filter;
 pub mod handle;
 pub mod handler;
@@ -12,3 +14,4 @@ pub mod model;
 pub mod run;
 pub mod signals;
 pub mod socket;
+pub mod tags;
