@@ -19,6 +19,8 @@ pub enum Size {
     Small,
     /// 64 members, 4,096 events: a server.
     Server,
+    /// Every other one small, the others servers; not of a single machine.
+    Mixed,
     /// 1,024 members, 512 events.
     Thousand,
 }
@@ -40,7 +42,7 @@ fn memory(size: Size) -> Memory<'static> {
     });
     spare.unwrap_or_else(|| match size {
         Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
-        Size::Small => Box::leak(Box::new(Small::new())).memory(),
+        Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
         Size::Server => Box::leak(Box::new(Server::new())).memory(),
         Size::Thousand => Box::leak(Box::new(Thousand::new())).memory(),
     })
@@ -83,6 +85,8 @@ pub struct Machine {
     frozen_until: u64,
     /// Datagrams that wait while it is frozen.
     backlog: Vec<(usize, Vec<u8>)>,
+    /// It forgets its boot number with everything else: each boot is its first.
+    pub forgetful: bool,
     /// How often it has booted; its node's boot number.
     pub boots: u64,
     /// The event clock when it last ran: what a device would keep in flash.
@@ -150,6 +154,7 @@ impl Fleet {
             skew: 0,
             frozen_until: 0,
             backlog: Vec::new(),
+            forgetful: false,
             boots: 0,
             floor: 0,
             deaf: false,
@@ -204,7 +209,7 @@ impl Fleet {
         let identity = Identity {
             name: &machine.name.clone(),
             addr: address(i),
-            boot: machine.boots,
+            boot: if machine.forgetful { 1 } else { machine.boots },
             tags: &[0xff, 0x80],
             versions: Identity::VERSIONS,
         };
