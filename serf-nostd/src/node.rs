@@ -259,7 +259,7 @@ impl<'a> Node<'a> {
             members: Members { table, early: Early::new(memory.intents), telling: Telling::new() },
             confirmers: Confirmers::new(memory.confirmers),
             detector: Detector::new(memory.relays, now),
-            seen: Seen::new(memory.seen, floor),
+            seen: Seen::new(memory.seen, floor, config.has(Rule::Floor)),
             store: Store::new(memory.slots, memory.slot_index, memory.arena),
             windows: Coalescer::new(memory.windows, memory.window_index),
             waiting: Ring::new(memory.waiting),
@@ -399,6 +399,8 @@ impl<'a> Node<'a> {
         self.store.check();
         assert!(self.windows.held() <= self.store.pinned(Pin::Coalescer));
         assert!(self.waiting.len() == self.store.pinned(Pin::Application));
+        // A quarter by the quota, and what the coalescer's quarter has become since.
+        assert!(self.waiting.len() <= 1 + self.store.capacity() / 2, "too much waits for the application");
     }
 
     fn now_heard(&mut self, now: Instant) {
@@ -625,7 +627,9 @@ impl<'a> Node<'a> {
             let Some(held) = self.windows.oldest() else { break };
             self.stats.coalesce_early += 1;
             self.store.unpin(held, Pin::Coalescer);
-            self.deliver(held);
+            if self.config.has(Rule::CoalesceEarly) {
+                self.deliver(held);
+            }
         }
         let outcome = self.windows.offer(name, id, slot, now, &self.config, &mut self.stats);
         if let Some(early) = outcome.deliver {
@@ -649,7 +653,7 @@ impl<'a> Node<'a> {
 
     /// Marks an event as seen.
     fn record(&mut self, now: Instant, id: EventId) {
-        self.seen.insert(id, self.config.has(Rule::Floor));
+        self.seen.insert(id);
         self.heal.event_pace.changed(now);
         self.stats.events_new += 1;
     }

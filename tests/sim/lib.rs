@@ -1,1 +1,14 @@
-//! Many nodes in one process, under virtual time and one seed.
+//! Many real nodes in one process, under virtual time and one seed.
+//!
+//! - [`fleet`]: the nodes, the event queue, what an application would see.
+//! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
+//! - [`oracle`]: what must hold, checked at every delivery and at the end.
+//! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
+//!
+//! The same seed gives the same run, to the last datagram; a failure names seed and step.
+
+pub mod chaos;
+pub mod fleet;
+pub mod network;
+pub mod oracle;
+pub mod rng;

@@ -23,14 +23,16 @@ pub(crate) struct Seen<'a> {
     head: usize,
     len: usize,
     floor: EventId,
+    /// Whether the lowest that leaves becomes the floor: always, but in a sabotaged build.
+    floored: bool,
     digest: [u32; BUCKETS],
     /// The last digest above somebody else's floor; void once the set has changed.
     above: Option<(EventId, [u32; BUCKETS])>,
 }
 
 impl<'a> Seen<'a> {
-    pub(crate) fn new(cells: &'a mut [EventId], floor: EventId) -> Self {
-        Seen { cells, head: 0, len: 0, floor, digest: [0; BUCKETS], above: None }
+    pub(crate) fn new(cells: &'a mut [EventId], floor: EventId, floored: bool) -> Self {
+        Seen { cells, head: 0, len: 0, floor, floored, digest: [0; BUCKETS], above: None }
     }
 
     pub(crate) fn release(self) -> &'a mut [EventId] {
@@ -76,19 +78,19 @@ impl<'a> Seen<'a> {
         let rank = self.rank(id);
         if rank < self.len && self.get(rank) == id {
             Sight::Known
-        } else if rank == 0 && self.len == self.cells.len() {
+        } else if rank == 0 && self.len == self.cells.len() && self.floored {
             Sight::Below
         } else {
             Sight::New
         }
     }
 
-    /// Adds an id that [`Seen::judge`] has called new. `floored`: the lowest that leaves becomes the floor.
-    pub(crate) fn insert(&mut self, id: EventId, floored: bool) {
+    /// Adds an id that [`Seen::judge`] has called new.
+    pub(crate) fn insert(&mut self, id: EventId) {
         self.above = None;
         if self.len == self.cells.len() {
             let lowest = self.pop();
-            if floored {
+            if self.floored {
                 self.floor = self.floor.max(lowest);
             }
         }
@@ -192,13 +194,13 @@ mod tests {
     #[test]
     fn full_the_lowest_leaves_and_becomes_the_floor() {
         let mut cells = [EventId::LOWEST; 4];
-        let mut seen = Seen::new(&mut cells, EventId::LOWEST);
+        let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
         for ltime in [5, 3, 9, 7] {
             assert_eq!(seen.judge(id(ltime, 1)), Sight::New);
-            seen.insert(id(ltime, 1), true);
+            seen.insert(id(ltime, 1));
         }
         assert_eq!(seen.judge(id(2, 1)), Sight::Below, "full, and lower than all");
-        seen.insert(id(8, 1), true);
+        seen.insert(id(8, 1));
         assert_eq!(seen.floor(), id(3, 1));
         assert_eq!(seen.judge(id(3, 1)), Sight::Below);
         assert_eq!(seen.judge(id(4, 1)), Sight::Below);
@@ -213,7 +215,7 @@ mod tests {
         for seed in 0..300 {
             let mut random = Random::new(seed);
             let mut cells = [EventId::LOWEST; 16];
-            let mut seen = Seen::new(&mut cells, EventId::LOWEST);
+            let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
             let mut ever = [[false; 4]; 64];
             for step in 0..200 {
                 let (ltime, origin) = ((step / 6 + random.below(24)).min(63), random.below(4));
@@ -221,7 +223,7 @@ mod tests {
                 if seen.judge(candidate) == Sight::New {
                     assert!(!ever[ltime as usize][origin as usize], "delivered twice");
                     ever[ltime as usize][origin as usize] = true;
-                    seen.insert(candidate, true);
+                    seen.insert(candidate);
                     seen.check();
                 }
                 let floor = id(random.below(64) as u64, 2);

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use super::{Joined, Leave, Node};
+use crate::config::Rule;
 use crate::event::store::{Pin, list};
 use crate::gossip::heal::{JOINS, Joining};
 use crate::member::record::{State, flag, say};
@@ -102,7 +103,7 @@ impl Node<'_> {
         self.store.pin(slot, Pin::Own);
         self.record(now, id);
         self.hand_over(now, slot);
-        if !self.has_others() {
+        if !self.has_others() || !self.config.has(Rule::OriginHold) {
             // Nobody is there, nor expected back: nothing to wait for.
             self.store.release_own(slot);
         }

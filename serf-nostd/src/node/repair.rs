@@ -246,7 +246,7 @@ impl Node<'_> {
 
     /// What the fleet knows about this node: it goes on above it.
     fn record_about_self(&mut self, now: Instant, record: &Record<'_>, joining: bool) {
-        if self.leave.is_some() || (joining && !self.config.has(Rule::JoinAbove)) {
+        if self.leave.is_some() || !self.config.has(Rule::JoinAbove) {
             return;
         }
         let slot = self.members.table.slot(SELF);

@@ -1,0 +1,90 @@
+//! Scenarios that anybody would expect to work, one by one.
+
+use serf_nostd::{Config, Status};
+use sim::fleet::{Fleet, Seen, Size};
+
+#[test]
+fn a_fleet_comes_together_and_an_event_reaches_everybody_once() {
+    let mut fleet = Fleet::new(1, 20, Size::Small, Config::LAN);
+    fleet.check_every = 1;
+    let mut heard = vec![0; 20];
+    fleet.assemble(&mut |_, _, _, _| {});
+    let mut watch =
+        |i: usize, _: u64, _: u64, seen: Seen| heard[i] += matches!(seen, Seen::User { .. }) as u32;
+    fleet.with(3, &mut watch, |node, now| node.user_event(now, b"deploy", b"1", false).unwrap());
+    fleet.run(5_000_000, &mut watch);
+    assert_eq!(heard, [1; 20]);
+}
+
+#[test]
+fn a_crash_is_noticed_and_a_return_as_well() {
+    let mut fleet = Fleet::new(2, 10, Size::Small, Config::LAN);
+    fleet.check_every = 1;
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.crash(4);
+    fleet.run(40_000_000, &mut |_, _, _, _| {});
+    assert!((0..10).filter(|i| *i != 4).all(|i| fleet.status(i, 4) == Some(Status::Failed)));
+    fleet.boot(4, &[0], false, &mut |_, _, _, _| {});
+    fleet.run(10_000_000, &mut |_, _, _, _| {});
+    assert!(fleet.agreed());
+    fleet.with(4, &mut |_, _, _, _| {}, |node, now| node.leave(now).unwrap());
+    fleet.run(10_000_000, &mut |_, _, _, _| {});
+    assert!((0..10).filter(|i| *i != 4).all(|i| fleet.status(i, 4) == Some(Status::Left)));
+}
+
+/// How many seeds a plain run takes; `SEEDS=` for more.
+fn seeds() -> u64 {
+    std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+}
+
+#[test]
+fn mixed_faults_break_no_promise() {
+    let first = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
+    let range = first.map_or(0..seeds(), |seed: u64| seed..seed + 1);
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let mut total = sim::chaos::Happened::default();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let range = &range;
+        let handles: Vec<_> = (0..workers)
+            .map(|worker| {
+                scope.spawn(move || {
+                    let mut sum = sim::chaos::Happened::default();
+                    let mut failed = Vec::new();
+                    for seed in range.clone().filter(|seed| seed % workers == worker % workers) {
+                        match sim::chaos::run(&sim::chaos::Plan::draw(seed)) {
+                            Ok(happened) => sum.add(&happened),
+                            Err(failure) => failed.push(failure),
+                        }
+                    }
+                    (sum, failed)
+                })
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().expect("no run panics")).collect()
+    });
+    let mut failed = Vec::new();
+    for (sum, failures) in results {
+        total.add(&sum);
+        failed.extend(failures);
+    }
+    for (name, count) in total.each_mut() {
+        println!("{name:>24}: {count}");
+    }
+    for failure in failed.iter().take(5) {
+        println!(
+            "SEED={} fails at step {}: {}\n  {:?}",
+            failure.plan.seed, failure.step, failure.text, failure.plan
+        );
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds fail; see above, and run one with SEED=",
+        failed.len(),
+        seeds()
+    );
+    if first.is_none() && seeds() >= 500 {
+        for (name, count) in total.each_mut() {
+            assert_ne!(*count, 0, "no {name} in {} seeds: the run proves too little", seeds());
+        }
+    }
+}
