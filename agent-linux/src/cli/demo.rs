@@ -164,7 +164,7 @@ impl Cluster {
         let since = at.duration_since(*begun);
         let (event, payload) = (String::from_utf8_lossy(event), String::from_utf8_lossy(payload));
         ui::say(format!(
-            "    {} ran its handler for {event}: {payload}  (+{:.1} ms)",
+            "    {} ran its handler for {event}: {payload}  (+{:.2} ms)",
             name(agent),
             since.as_secs_f64() * 1000.0
         ))

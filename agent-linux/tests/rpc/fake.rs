@@ -85,6 +85,10 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 note(format!("force-leave {node} {prune}"));
                 let _ = reply.send(Ok(()));
             }
+            Request::SetTags { tags, reply } => {
+                note(format!("tags {tags:?}"));
+                let _ = reply.send(Ok(()));
+            }
             Request::Stats { reply } => {
                 let agent = BTreeMap::from([("name".to_owned(), "fake".to_owned())]);
                 let none = BTreeMap::new();
