@@ -193,6 +193,7 @@ pub struct Node<'a> {
     event_clock: LamportClock,
     query_clock: LamportClock,
     random: Random,
+    secret: u64,
     stats: Stats,
     boot: u64,
     origin: u64,
@@ -272,6 +273,7 @@ impl<'a> Node<'a> {
             clock: LamportClock::new(),
             event_clock,
             query_clock: LamportClock::new(),
+            secret: Random::new(!seed).next(),
             random: Random::new(seed),
             stats: Stats::default(),
             boot: identity.boot,
@@ -604,6 +606,11 @@ impl<'a> Node<'a> {
     /// Something owed to a member at its own address.
     fn owe_member(&mut self, id: u16, what: Answer) {
         self.owe(self.members.table.slot(id).addr, usize::MAX, what);
+    }
+
+    /// What entitles somebody at this address to payloads: only who gets our datagrams there knows it.
+    fn token(&self, to: Address) -> u32 {
+        (hash::mix(hash::mix(to.hash() as u64 ^ self.secret) ^ self.secret.rotate_left(32)) >> 32) as u32
     }
 
     /// Whether this address is that of a member which has answered us there.

@@ -284,7 +284,7 @@ impl Node<'_> {
         };
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         for id in entries.ids {
-            if !self.announced(now, from, id) {
+            if !self.announced(now, (from, entries.token), id) {
                 // As many pulls as may be are running: listed again from here when some are done.
                 next = Some(id);
                 break;

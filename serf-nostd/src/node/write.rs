@@ -113,11 +113,12 @@ impl Node<'_> {
     }
 
     /// The greatest ids that were seen, if one was new of late: in pings and acks.
-    fn write_riders(&mut self, packet: &mut Packet<'_>, now: Instant) {
+    fn write_riders(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
         if self.seen.len() == 0 || !self.heal.event_pace.moved_within(now, RIDING) {
             return;
         }
-        let Some(ids) = packet.open_list(kind::IDS, &()) else { return };
+        let token = self.token(to);
+        let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
             if !packet.push_item(&ids, &self.seen.get(place)) {
                 break;
@@ -126,8 +127,8 @@ impl Node<'_> {
         }
     }
 
-    fn write_piggyback(&mut self, packet: &mut Packet<'_>, now: Instant) {
-        self.write_riders(packet, now);
+    fn write_piggyback(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
+        self.write_riders(packet, to, now);
         let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
         self.write_members(packet);
         packet.unreserve(limit);
@@ -140,7 +141,8 @@ impl Node<'_> {
         if self.held_against(target) {
             let _ = packet.push(&accusation(&self.members.table, target));
         }
-        self.write_piggyback(packet, now);
+        let to = self.members.table.slot(target).addr;
+        self.write_piggyback(packet, to, now);
     }
 
     pub(super) fn write_bare_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
@@ -224,7 +226,7 @@ impl Node<'_> {
                 if asker != NIL && self.held_against(asker) {
                     let _ = packet.push(&accusation(&self.members.table, asker));
                 }
-                self.write_piggyback(packet, now);
+                self.write_piggyback(packet, owed.to, now);
                 acked
             }
             Answer::RelayedAck { seq } => packet.push(&Message::Ack(Ack { seq, payload: &[] })),
@@ -275,7 +277,7 @@ impl Node<'_> {
             Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
             Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
-                self.write_event_entries(packet, nonce, above.max(cursor), buckets)
+                self.write_event_entries(packet, (nonce, self.token(owed.to)), above.max(cursor), buckets)
             }
         }
     }
@@ -351,7 +353,7 @@ impl Node<'_> {
     fn write_event_entries(
         &mut self,
         packet: &mut Packet<'_>,
-        nonce: u32,
+        (nonce, token): (u32, u32),
         from: EventId,
         buckets: u16,
     ) -> bool {
@@ -360,7 +362,9 @@ impl Node<'_> {
         let mut next = None;
         for _ in 0..2 {
             packet.truncate(head);
-            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, next)) else { return false };
+            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, token, next)) else {
+                return false;
+            };
             let mut end = None;
             for place in self.seen.rank(from)..self.seen.len() {
                 let id = self.seen.get(place);
