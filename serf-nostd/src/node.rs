@@ -540,7 +540,8 @@ impl<'a> Node<'a> {
         let accuser = self.members.table.slot(id).accuser;
         if accuser != NIL {
             let accuser = self.members.table.slot(accuser).hash;
-            let _ = self.confirmers.note(id, accuser);
+            let noted = self.confirmers.note(id, accuser);
+            self.stats.confirmers_refused += (noted == Some(false)) as u64;
         }
         self.members.table.time(id, deadline);
         self.stats.suspicions += 1;

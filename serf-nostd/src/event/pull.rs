@@ -52,11 +52,23 @@ impl<'a> Pulls<'a> {
     }
 
     /// `from` has an event that this node lacks. False if there was no room to note it.
+    ///
+    /// If another member has been asked for it for `overdue`, the new one is asked at once.
     #[must_use]
-    pub(crate) fn want(&mut self, id: EventId, from: (Address, u32), now: Instant) -> bool {
+    pub(crate) fn want(
+        &mut self,
+        id: EventId,
+        from: (Address, u32),
+        now: Instant,
+        overdue: Duration,
+    ) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             if pull.from.0 != from.0 {
                 pull.other = Some(from);
+                let asked = pull.due.minus(PATIENCE);
+                if pull.tries > 0 && now.since(asked) >= overdue {
+                    pull.due = now;
+                }
             }
             return true;
         }
