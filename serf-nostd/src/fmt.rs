@@ -1,14 +1,10 @@
 //! One screen of log shim: `defmt`, `log`, or nothing, chosen by feature; with both, `defmt`.
 
 #[cfg(feature = "defmt")]
-macro_rules! info { ($($arg:tt)*) => { ::defmt::info!($($arg)*) } }
-#[cfg(feature = "defmt")]
 macro_rules! warning { ($($arg:tt)*) => { ::defmt::warn!($($arg)*) } }
 #[cfg(feature = "defmt")]
 macro_rules! debug { ($($arg:tt)*) => { ::defmt::debug!($($arg)*) } }
 
-#[cfg(all(feature = "log", not(feature = "defmt")))]
-macro_rules! info { ($($arg:tt)*) => { ::log::info!(target: "serf", $($arg)*) } }
 #[cfg(all(feature = "log", not(feature = "defmt")))]
 macro_rules! warning { ($($arg:tt)*) => { ::log::warn!(target: "serf", $($arg)*) } }
 #[cfg(all(feature = "log", not(feature = "defmt")))]
@@ -16,8 +12,6 @@ macro_rules! debug { ($($arg:tt)*) => { ::log::debug!(target: "serf", $($arg)*) 
 
 #[cfg(not(any(feature = "log", feature = "defmt")))]
 macro_rules! nowhere { ($text:literal $(, $arg:expr)* $(,)?) => {{ $( let _ = &$arg; )* }} }
-#[cfg(not(any(feature = "log", feature = "defmt")))]
-macro_rules! info { ($($arg:tt)*) => { nowhere!($($arg)*) } }
 #[cfg(not(any(feature = "log", feature = "defmt")))]
 macro_rules! warning { ($($arg:tt)*) => { nowhere!($($arg)*) } }
 #[cfg(not(any(feature = "log", feature = "defmt")))]

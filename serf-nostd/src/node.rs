@@ -202,7 +202,7 @@ pub struct Node<'a> {
     starting: Option<Instant>,
     joined: bool,
     leave: Option<Leave>,
-    /// Whether the application takes user events.
+    /// Whether the application takes events.
     taking: bool,
     last_heard: Instant,
     /// By when the last poll wanted to be called again.
@@ -387,8 +387,9 @@ impl<'a> Node<'a> {
         self.starting.is_some()
     }
 
-    /// Says whether the application takes user events now. While it does not, [`Node::poll`] keeps them, up to a
-    /// quarter of the slots; beyond that new ones are left unrecorded, to be had from others later.
+    /// Says whether the application takes events now. While it does not, [`Node::poll`] keeps them: user events up to a
+    /// quarter of the slots (beyond that new ones are left unrecorded, to be had from others later), of each member the
+    /// last state, and no member is forgotten.
     pub fn take_events(&mut self, taking: bool) {
         self.taking = taking;
     }

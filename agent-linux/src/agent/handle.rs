@@ -48,6 +48,13 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Replace this node's tags.
+    SetTags {
+        /// All of them.
+        tags: BTreeMap<String, String>,
+        /// Answer.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
         /// Answer.
@@ -80,5 +87,10 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)
+    }
+
+    /// Waits until the agent has ended: the run loop has dropped its end.
+    pub async fn gone(&self) {
+        self.requests.closed().await;
     }
 }

@@ -1,12 +1,32 @@
-//! The run loop.
+//! `serf agent` as a process: terminal, log, RPC, joining at the start, signals, exit code.
 
+use std::future::pending;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::address::{Endpoint, bind_error};
 use super::config::Config;
 use super::console::{Banner, say};
-use super::signals::Signals;
+use super::driver::End;
+use super::embed::{Agent, Setup};
+use super::handle::{Gone, Handle, Request};
+use super::log::Logger;
+use super::signals::{Action, LEAVE_LIMIT, Signal, Signals, decide};
+use crate::rpc::logs::LogHub;
+use crate::rpc::server;
 
-/// Runs an agent until a signal ends it; the exit code.
+/// How long scripts may take to finish once the node has left.
+const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs an agent until it leaves, fails or is told to end; the exit code.
+///
+/// Takes over the process's log and its SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
 pub async fn run(config: Config) -> u8 {
-    match wait(config).await {
+    match live(config).await {
         Ok(code) => code,
         Err(message) => {
             say(message);
@@ -15,12 +35,26 @@ pub async fn run(config: Config) -> u8 {
     }
 }
 
-async fn wait(config: Config) -> Result<u8, String> {
-    let bind = config.bind_address().await?.to_string();
-    let advertise = config.advertise_address().await?.map(|address| address.to_string());
+async fn live(config: Config) -> Result<u8, String> {
+    let setup = Setup::from_config(&config).await?;
     Banner::starting();
-    let mut signals =
-        Signals::listen().map_err(|error| format!("Failed to start the Serf agent: {error}"))?;
+    let failed = |error: String| format!("Failed to start the Serf agent: {error}");
+    let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
+    let logger = Logger::install(config.log_level).map_err(|error| failed(error.to_string()))?;
+    let logs = LogHub::new();
+    let lines = logs.clone();
+    logger.observe(move |level, line| lines.push(level, line));
+    log::info!(target: "agent", "Serf agent starting");
+    let bind = setup.bind.to_string();
+    let advertise = setup.advertise.map(|address| address.to_string());
+    let agent = Agent::start(setup).await.map_err(failed)?;
+
+    Banner::starting_rpc();
+    let listener = listen(&config.rpc_addr)
+        .await
+        .map_err(|error| format!("Error starting RPC listener: listen tcp {}: {error}", config.rpc_addr))?;
+    let options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
+    let rpc = agent.serve(listener, logs, options);
     Banner {
         node: &config.node_name,
         bind: &bind,
@@ -32,7 +66,186 @@ async fn wait(config: Config) -> Result<u8, String> {
         compression: false,
     }
     .running();
-    Banner::log_follows();
-    say(format_args!("Caught signal: {}", signals.next().await.as_str()));
-    Ok(1)
+    Process { config, agent, rpc, logger, signals }.live().await
+}
+
+async fn listen(address: &str) -> Result<TcpListener, String> {
+    let address = Endpoint::resolve_listener(address).await.map_err(|error| error.to_string())?;
+    TcpListener::bind(address).await.map_err(|error| bind_error(&error))
+}
+
+struct Process {
+    config: Config,
+    agent: Agent,
+    rpc: JoinHandle<()>,
+    logger: &'static Logger,
+    signals: Signals,
+}
+
+impl Process {
+    async fn live(mut self) -> Result<u8, String> {
+        if !self.config.start_join.is_empty()
+            && let Some(code) = self.join_at_start().await?
+        {
+            return Ok(code);
+        }
+        Banner::log_follows();
+        self.logger.open();
+        let mut retries = pin!(retry_join(self.config.clone(), self.agent.handle.clone()));
+        let mut retrying = !self.config.retry_join.is_empty();
+        let mut leave_by = None;
+        loop {
+            tokio::select! {
+                end = &mut self.agent.end => return Ok(self.ended(end.unwrap_or(End::Abandoned)).await),
+                joined = &mut retries, if retrying => {
+                    retrying = false;
+                    if joined.is_err() {
+                        return Ok(stopped());
+                    }
+                }
+                signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
+                    Action::Reload => self.reload().await,
+                    Action::Leave => leave_by = Some(self.leave()),
+                    Action::Exit => return Ok(stopped()),
+                },
+                () = until(leave_by) => return Ok(stopped()),
+            }
+        }
+    }
+
+    fn caught(&self, signal: Signal, leaving: bool) -> Action {
+        say(format_args!("Caught signal: {}", signal.as_str()));
+        decide(signal, self.config.signals, leaving)
+    }
+
+    /// Joins before the log opens. An exit code if that was the end of it.
+    async fn join_at_start(&mut self) -> Result<Option<u8>, String> {
+        let replay = self.config.replay_on_join;
+        Banner::joining(replay);
+        let (handle, seeds) = (self.agent.handle.clone(), self.config.start_join.clone());
+        let mut joined = pin!(join(&handle, &seeds, replay));
+        loop {
+            tokio::select! {
+                // Before its answer: it says more.
+                biased;
+                end = &mut self.agent.end => {
+                    self.logger.open();
+                    return Ok(Some(self.ended(end.unwrap_or(End::Abandoned)).await));
+                }
+                joined = &mut joined => {
+                    Banner::joined(joined?);
+                    return Ok(None);
+                }
+                signal = self.signals.next() => match self.caught(signal, false) {
+                    Action::Reload => {}
+                    // There is nobody to say goodbye to yet.
+                    Action::Leave | Action::Exit => return Ok(Some(1)),
+                },
+            }
+        }
+    }
+
+    /// Asks the node to leave; by when it must be done. Its end tells that it is.
+    fn leave(&self) -> Instant {
+        say("Gracefully shutting down agent...");
+        let handle = self.agent.handle.clone();
+        // An error says that somebody else has asked already.
+        tokio::spawn(async move { handle.ask(|reply| Request::Leave { reply }).await.map(drop) });
+        Instant::now() + LEAVE_LIMIT
+    }
+
+    /// Reads the configuration again and applies what can change: log level, handlers, tags, what signals do.
+    async fn reload(&mut self) {
+        say("Reloading configuration...");
+        let new = match self.config.reload(|warning| say(warning)) {
+            Ok(new) => new,
+            Err(error) => return say(format_args!("Failed to reload configs: {error}")),
+        };
+        self.logger.set_level(new.log_level);
+        self.agent.handlers.set_specs(new.event_handlers);
+        self.config.signals = new.signals;
+        let tags = new.tags;
+        if let Ok(Err(error)) = self.agent.handle.ask(|reply| Request::SetTags { tags, reply }).await {
+            say(format_args!("Failed to update tags: {error}"));
+        }
+    }
+
+    /// The node has ended: lets scripts and RPC clients finish.
+    async fn ended(&mut self, end: End) -> u8 {
+        let code = match end {
+            End::Left => 0,
+            End::NameTaken(told_by) => {
+                log::error!(
+                    target: "agent",
+                    "The name '{}' belongs to another node, which answers; so says {told_by}. Start this one with \
+                     another -node",
+                    self.config.node_name
+                );
+                1
+            }
+            End::Abandoned => 1,
+        };
+        if let Err(unfinished) = self.agent.handlers.drain(Instant::now() + SCRIPTS_LIMIT).await {
+            log::warn!(
+                target: "agent",
+                "Ended with {} scripts still running and {} not started",
+                unfinished.running,
+                unfinished.waiting
+            );
+        }
+        let _ = (&mut self.rpc).await;
+        log::info!(target: "agent", "requesting serf shutdown");
+        log::info!(target: "agent", "shutdown complete");
+        code
+    }
+}
+
+/// The end without a word to the others; its exit code.
+fn stopped() -> u8 {
+    log::info!(target: "agent", "requesting serf shutdown");
+    log::warn!(target: "serf", "Shutdown without a Leave");
+    log::info!(target: "agent", "shutdown complete");
+    1
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// Joins; how many answered, or what went wrong if none did.
+async fn join(handle: &Handle, addresses: &[String], replay: bool) -> Result<usize, String> {
+    let addresses = addresses.to_vec();
+    match handle.ask(|reply| Request::Join { addresses, replay, reply }).await {
+        Ok((_, Some(error))) => Err(error),
+        Ok((nodes, None)) => Ok(nodes),
+        Err(Gone) => Err("Serf can't Join after Leave or Shutdown".to_owned()),
+    }
+}
+
+/// Every attempt that the settings allow has failed.
+struct Exhausted;
+
+/// Joins in the background until it works.
+async fn retry_join(config: Config, handle: Handle) -> Result<(), Exhausted> {
+    let mut retries = 0;
+    loop {
+        log::info!(target: "agent", "Joining cluster...(replay: {})", config.replay_on_join);
+        let error = match join(&handle, &config.retry_join, config.replay_on_join).await {
+            Ok(nodes) => {
+                log::info!(target: "agent", "Join completed. Synced with {nodes} initial agents");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if config.retry_max_attempts.is_some_and(|limit| retries >= limit) {
+            log::error!(target: "agent", "maximum retry join attempts made, exiting");
+            return Err(Exhausted);
+        }
+        retries += 1;
+        log::warn!(target: "agent", "Join failed: {error}, retrying in {:?}", config.retry_interval);
+        sleep(config.retry_interval).await;
+    }
 }

@@ -58,12 +58,13 @@ impl Node<'_> {
         let (quantum, quiescent) = self.telling_window();
         let mut first = self.detector.deadline(self.members.table.live() > 0);
         let telling = self.members.telling.deadline(quantum, quiescent);
-        first = first.min(if self.starting.is_some() { Instant::FAR } else { telling });
+        let tells = self.taking && self.starting.is_none();
+        first = first.min(if tells { telling } else { Instant::FAR });
         first = first.min(self.windows.deadline(&self.config));
         first = first.min(self.repair_deadline()).min(self.pulls.deadline()).min(self.leave_deadline());
         let timed = |id: Option<u16>| id.map_or(Instant::FAR, |id| self.members.table.slot(id).deadline);
         first = first.min(timed(self.members.table.suspects.first()));
-        first = first.min(timed(self.members.table.gone.first()));
+        first = first.min(timed(self.members.table.gone.first().filter(|_| self.taking)));
         if self.members.table.live() > 0 {
             if !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some() {
                 first = first.min(self.queue.next);
@@ -86,7 +87,9 @@ impl Node<'_> {
             }
             self.declare_failed(now, id);
         }
-        while self.erasing.is_none()
+        // The end of a member is told, so it waits for the application.
+        while self.taking
+            && self.erasing.is_none()
             && let Some(id) = self.members.table.gone.first()
         {
             if self.members.table.slot(id).deadline > now {
@@ -119,7 +122,7 @@ impl Node<'_> {
             self.say(now, id, crate::member::record::say::STATE);
         }
         self.confirmers.forget(id);
-        info!("EventMemberFailed: {}", self.members.table.name(id));
+        debug!("{} has failed", self.members.table.name(id));
     }
 
     /// A failed or left member first fades from what is told and compared, then is forgotten.
@@ -162,7 +165,7 @@ impl Node<'_> {
             }
             self.finish_erasing();
         }
-        if self.starting.is_none() {
+        if self.taking && self.starting.is_none() {
             let (quantum, quiescent) = self.telling_window();
             let next = self.members.telling.next(self.members.table.slots, now, quantum, quiescent);
             if let Some((id, change)) = next {

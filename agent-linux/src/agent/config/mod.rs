@@ -18,8 +18,8 @@ use super::signals::Policy;
 /// Members held where nothing else is said.
 pub const DEFAULT_MAX_MEMBERS: usize = 16_384;
 
-/// The most members that may be asked for: their memory is taken at the start.
-pub const MAX_MEMBERS: u64 = 1 << 20;
+/// The most members that may be asked for: what the core can number. Their memory is taken at the start.
+pub const MAX_MEMBERS: u64 = 65_534;
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -171,7 +171,7 @@ pub struct Config {
     pub reconnect_timeout: Duration,
     /// `tombstone_timeout`: after which a member that left is erased.
     pub tombstone_timeout: Duration,
-    /// `max_members`: how many members can be held, 1 to [`MAX_MEMBERS`].
+    /// `max_members`: how many members can be held, 2 to [`MAX_MEMBERS`].
     pub max_members: usize,
     /// What the settings were read from.
     pub source: Source,
@@ -275,7 +275,8 @@ impl Config {
             reconnect_interval: positive("reconnect interval", settings.reconnect_interval, SECONDS_30)?,
             reconnect_timeout: positive("reconnect timeout", settings.reconnect_timeout, DAY)?,
             tombstone_timeout: positive("tombstone timeout", settings.tombstone_timeout, DAY)?,
-            max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?,
+            max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?
+                .max(2),
             source,
         })
     }

@@ -225,7 +225,7 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
         ),
         (
             refused(|flags| flags.max_members = u64::MAX),
-            "Invalid max members: 18446744073709551615. It must be between 1 and 1048576",
+            "Invalid max members: 18446744073709551615. It must be between 1 and 65534",
         ),
     ] {
         assert_eq!(message, text);

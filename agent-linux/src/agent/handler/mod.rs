@@ -4,12 +4,10 @@
 //! - [`Handlers`]: the queue between the gossip core and the scripts, which loses nothing and says when it is full.
 //! - `invoke`: one run of one script.
 
-mod filter;
 mod invoke;
 mod queue;
 mod spec;
 
-pub use filter::Filter;
 pub use invoke::Identity;
 pub use queue::{Counters, Full, Handlers, Limits, Unfinished};
 pub use spec::{InvalidSpec, Spec};

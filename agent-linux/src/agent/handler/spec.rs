@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::filter::Filter;
+use crate::agent::filter::{Filter, InvalidFilter};
 
 /// One script, and the events it is run for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +37,9 @@ impl Spec {
     /// [`InvalidSpec`] for the first filter that does not exist.
     pub fn parse(text: &str) -> Result<Vec<Spec>, InvalidSpec> {
         let (filters, script) = text.split_once('=').unwrap_or(("*", text));
-        filters
-            .split(',')
-            .map(|event| match Filter::parse(event) {
-                Some(filter) => Ok(Spec { filter, script: script.to_owned() }),
-                None => Err(InvalidSpec { event: event.to_owned(), script: script.to_owned() }),
-            })
-            .collect()
+        let filter = Filter::parse(filters)
+            .map_err(|InvalidFilter(event)| InvalidSpec { event, script: script.to_owned() })?;
+        Ok(filter.split().map(|filter| Spec { filter, script: script.to_owned() }).collect())
     }
 }
 
@@ -53,8 +49,8 @@ mod tests {
 
     fn entries(text: &str) -> Vec<(String, String)> {
         let labelled = |spec: Spec| {
-            let (kind, name) = spec.filter.labels();
-            (format!("{kind}:{name}"), spec.script)
+            let labels: Vec<_> = spec.filter.labels().map(|(kind, name)| format!("{kind}:{name}")).collect();
+            (labels.join(","), spec.script)
         };
         Spec::parse(text).unwrap().into_iter().map(labelled).collect()
     }

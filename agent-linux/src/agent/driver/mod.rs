@@ -1,0 +1,262 @@
+//! The run loop around the gossip core: what comes in is handed to the node, what the node wants done is done.
+//!
+//! - `orders`: events, joins, leaving, tags: what the agent's users ask for, and what waits for its answer.
+//! - `news`: what the node tells, for handlers and streams.
+//! - `report`: `serf info`.
+
+mod news;
+mod orders;
+mod report;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output, Reject};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Wall, sleep_until};
+
+use self::orders::{Joining, PendingEvent, Resolved};
+use super::handle::Request;
+use super::handler::Handlers;
+use super::model::{Event, Member, MemberEventKind};
+use super::socket::Socket;
+use crate::rpc::hub::Hub;
+
+/// Datagrams, and requests, taken in before the next look at everything else.
+const BATCH: usize = 64;
+
+/// More than any datagram of either wire; a longer one is cut off and refused.
+const RECEIVE: usize = 2048;
+
+/// Why a node has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It has left the cluster, as it was told to.
+    Left,
+    /// Another node that answers has its name; so said the member at this address.
+    NameTaken(SocketAddr),
+    /// Nobody holds a [`super::handle::Handle`] any more.
+    Abandoned,
+}
+
+/// What the socket refused.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    unsent: u64,
+    send_errors: u64,
+    receive_errors: u64,
+}
+
+/// What a driver works with.
+pub(super) struct Parts<'n> {
+    pub node: Node<'n>,
+    pub clock: Clock,
+    pub socket: Socket,
+    pub requests: mpsc::Receiver<Request>,
+    pub hub: Hub,
+    pub handlers: Handlers,
+    /// Whether the first join that is asked for must be answered before anything is stamped or delivered.
+    pub seeded: bool,
+}
+
+pub(super) struct Driver<'n> {
+    node: Node<'n>,
+    clock: Clock,
+    socket: Socket,
+    requests: mpsc::Receiver<Request>,
+    hub: Hub,
+    handlers: Handlers,
+    seeded: bool,
+    tx: Box<[u8; DATAGRAM_MAX]>,
+    traffic: Traffic,
+    complaints: Complaints,
+    /// Member changes of one kind that the node told one after the other.
+    group: Option<(MemberEventKind, Vec<Member>)>,
+    /// Events that the handlers had no room for: one, or two if a group of members ended with it.
+    held: VecDeque<Arc<Event>>,
+    pending: VecDeque<PendingEvent>,
+    joining: Vec<Joining>,
+    /// Names being looked up, and where what was found comes in.
+    resolved: (mpsc::UnboundedSender<Resolved>, mpsc::UnboundedReceiver<Resolved>),
+    leaving: Vec<oneshot::Sender<Result<(), String>>>,
+    end: Option<End>,
+}
+
+impl<'n> Driver<'n> {
+    pub(super) fn new(parts: Parts<'n>) -> Driver<'n> {
+        let Parts { node, clock, socket, requests, hub, handlers, seeded } = parts;
+        Driver {
+            node,
+            clock,
+            socket,
+            requests,
+            hub,
+            handlers,
+            seeded,
+            tx: Box::new([0; DATAGRAM_MAX]),
+            traffic: Traffic::default(),
+            complaints: Complaints::default(),
+            group: None,
+            held: VecDeque::new(),
+            pending: VecDeque::new(),
+            joining: Vec::new(),
+            resolved: mpsc::unbounded_channel(),
+            leaving: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Runs the node until it ends. Whoever still waits for an answer learns that from its dropped reply.
+    pub(super) async fn run(mut self) -> End {
+        let mut rx = [0; RECEIVE];
+        let mut timer = pin!(sleep_until(Wall::now()));
+        loop {
+            let wake = self.settle();
+            if let Some(end) = self.end {
+                return end;
+            }
+            if timer.deadline() != wake {
+                timer.as_mut().reset(wake);
+            }
+            tokio::select! {
+                received = self.socket.receive(&mut rx) => self.receive(received, &mut rx),
+                request = self.requests.recv() => self.take(request),
+                () = &mut timer => {}
+                () = self.handlers.room(), if !self.held.is_empty() => self.offer_held(),
+                // Its sender is in `self`, so it never ends.
+                Some(resolved) = self.resolved.1.recv() => self.begin_join(resolved),
+            }
+        }
+    }
+
+    fn receive(&mut self, first: io::Result<(usize, SocketAddr)>, rx: &mut [u8]) {
+        let now = self.clock.now();
+        let mut first = Some(first);
+        for _ in 0..BATCH {
+            match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
+                Ok((len, from)) => {
+                    if let Err(reject) = self.node.handle(now, Input::Datagram { from, bytes: &rx[..len] }) {
+                        self.complaints.about(now, reject, from);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.traffic.receive_errors += 1,
+            }
+        }
+    }
+
+    /// Takes this request and what else is there: many events in a row then share datagrams.
+    fn take(&mut self, first: Option<Request>) {
+        let Some(first) = first else {
+            self.end = Some(End::Abandoned);
+            return;
+        };
+        self.obey(first);
+        for _ in 1..BATCH {
+            let Ok(request) = self.requests.try_recv() else { return };
+            self.obey(request);
+        }
+    }
+
+    /// Does all there is to do now; by when to come back.
+    fn settle(&mut self) -> Wall {
+        loop {
+            let until = self.drain();
+            // An event that is accepted wants to be sent and delivered.
+            if !self.retry_events() {
+                let patience = self.pending.front().map(|event| event.deadline);
+                let until = self.clock.wall(until);
+                return patience.map_or(until, |patience| until.min(patience));
+            }
+        }
+    }
+
+    /// Does what the node wants done; until when that was all.
+    fn drain(&mut self) -> Instant {
+        if self.seeded {
+            return Instant::FAR;
+        }
+        let now = self.clock.now();
+        loop {
+            match self.node.poll(now, &mut self.tx[..]) {
+                Output::Datagram { to, bytes } => match self.socket.send(bytes, to) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.traffic.unsent += 1,
+                    Err(_) => self.traffic.send_errors += 1,
+                },
+                Output::Event(CoreEvent::Member(change, member)) => {
+                    let (kind, member) = (news::kind(change), news::member(&member));
+                    self.tell_member(kind, member);
+                }
+                Output::Event(CoreEvent::User(event)) => {
+                    let event = news::user(&event);
+                    self.tell_members();
+                    self.tell(event);
+                }
+                Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
+                Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
+                Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),
+                Output::Event(CoreEvent::Left) => self.left(),
+                Output::Sleep(until) => {
+                    self.tell_members();
+                    return until;
+                }
+            }
+        }
+    }
+}
+
+/// The core's clock: microseconds since the agent's start, of a clock that never goes back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    zero: Wall,
+}
+
+/// The longest sleep: what is "never" to the core has to be a time to the timer.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Clock {
+    pub(super) fn start() -> Clock {
+        Clock { zero: Wall::now() }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        // 2^64 microseconds are half a million years.
+        Instant::from_micros(self.zero.elapsed().as_micros() as u64)
+    }
+
+    fn wall(&self, until: Instant) -> Wall {
+        let limit = Wall::now() + LONG;
+        self.zero.checked_add(Duration::from_micros(until.as_micros())).map_or(limit, |wall| wall.min(limit))
+    }
+}
+
+/// Tells in the log of refused datagrams, but of each kind at most once a second.
+#[derive(Debug, Default)]
+struct Complaints {
+    last: [Option<Instant>; 6],
+}
+
+impl Complaints {
+    fn about(&mut self, now: Instant, reject: Reject, from: SocketAddr) {
+        let (kind, text) = match reject {
+            Reject::TooLong => (0, "it is too long"),
+            Reject::NotNative => (1, "it is not Serf's"),
+            Reject::GoWire => {
+                (2, "another wire: the peer speaks Go Serf's protocol; start it with the same -wire")
+            }
+            Reject::Version => (3, "it is of a version of the protocol that this agent does not speak"),
+            Reject::OtherCluster => (4, "it belongs to a cluster of another name"),
+            Reject::Malformed => (5, "it is malformed"),
+        };
+        let last = &mut self.last[kind];
+        if last.is_none_or(|last| now.since(last).as_secs() >= 1) {
+            *last = Some(now);
+            log::warn!(target: "memberlist", "Refused a datagram from {from}: {text}");
+        }
+    }
+}

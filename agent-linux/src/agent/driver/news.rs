@@ -1,0 +1,98 @@
+//! What the node tells, on its way to handlers and streams.
+
+use std::sync::Arc;
+
+use serf_nostd::{Member as CoreMember, MemberChange, Status as CoreStatus, UserEvent};
+
+use super::Driver;
+use crate::agent::model::{Event, Member, MemberEventKind, Status};
+use crate::agent::tags;
+
+impl Driver<'_> {
+    /// Adds a change to those of the same kind that came just before it.
+    pub(super) fn tell_member(&mut self, kind: MemberEventKind, member: Member) {
+        let (name, addr) = (&member.name, member.addr);
+        match kind {
+            MemberEventKind::Join => log::info!(target: "serf", "EventMemberJoin: {name} {addr}"),
+            MemberEventKind::Leave => log::info!(target: "serf", "EventMemberLeave: {name} {addr}"),
+            MemberEventKind::Failed => log::info!(target: "serf", "EventMemberFailed: {name} {addr}"),
+            MemberEventKind::Update => log::info!(target: "serf", "EventMemberUpdate: {name}"),
+            MemberEventKind::Reap => log::info!(target: "serf", "EventMemberReap: {name}"),
+        }
+        match &mut self.group {
+            Some((of, members)) if *of == kind => members.push(member),
+            _ => {
+                self.tell_members();
+                self.group = Some((kind, vec![member]));
+            }
+        }
+    }
+
+    /// Tells the changes collected so far.
+    pub(super) fn tell_members(&mut self) {
+        if let Some((kind, members)) = self.group.take() {
+            self.tell(Event::Member { kind, members });
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        match &event {
+            Event::Member { kind, .. } => log::info!(target: "agent", "Received event: {}", kind.as_str()),
+            Event::User { name, .. } => {
+                let name = String::from_utf8_lossy(name);
+                log::info!(target: "agent", "Received event: user-event: {name}");
+            }
+        }
+        let event = Arc::new(event);
+        self.hub.publish(event.clone());
+        self.held.push_back(event);
+        self.offer_held();
+    }
+
+    /// Gives the handlers what is kept for them, as far as they have room. While something is left, the node keeps its
+    /// events to itself; gossip, detection and RPC go on.
+    pub(super) fn offer_held(&mut self) {
+        while let Some(event) = self.held.front() {
+            if self.handlers.offer(event.clone()).is_err() {
+                break;
+            }
+            self.held.pop_front();
+        }
+        self.node.take_events(self.held.is_empty());
+    }
+}
+
+pub(super) fn user(event: &UserEvent<'_>) -> Event {
+    Event::User {
+        ltime: event.id.ltime,
+        name: event.name.to_vec(),
+        payload: event.payload.to_vec(),
+        coalesce: event.coalesce,
+    }
+}
+
+pub(super) fn kind(change: MemberChange) -> MemberEventKind {
+    match change {
+        MemberChange::Join => MemberEventKind::Join,
+        MemberChange::Leave => MemberEventKind::Leave,
+        MemberChange::Failed => MemberEventKind::Failed,
+        MemberChange::Update => MemberEventKind::Update,
+        MemberChange::Reap => MemberEventKind::Reap,
+    }
+}
+
+pub(super) fn member(member: &CoreMember<'_>) -> Member {
+    Member {
+        name: member.name.to_owned(),
+        addr: member.addr.ip(),
+        port: member.addr.port(),
+        tags: tags::decode(member.tags),
+        status: match member.status {
+            CoreStatus::Alive => Status::Alive,
+            CoreStatus::Leaving => Status::Leaving,
+            CoreStatus::Left => Status::Left,
+            CoreStatus::Failed => Status::Failed,
+        },
+        versions: member.versions,
+    }
+}

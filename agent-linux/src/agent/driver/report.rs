@@ -1,0 +1,91 @@
+//! `serf info`.
+
+use std::collections::BTreeMap;
+
+use super::Driver;
+use crate::agent::tags;
+
+type Section = BTreeMap<String, String>;
+
+impl Driver<'_> {
+    /// Serf's sections with Serf's keys, and behind them everything that is counted or bounded here.
+    pub(super) fn report(&self) -> BTreeMap<String, Section> {
+        let (levels, counters) = (self.node.levels(), self.handlers.counters());
+        let serf = section([
+            ("encrypted", false.to_string()),
+            ("event_queue", levels.own.to_string()),
+            ("event_time", levels.event_time.to_string()),
+            ("failed", levels.failed.to_string()),
+            ("health_score", levels.awareness.to_string()),
+            ("intent_queue", levels.gossip.to_string()),
+            ("left", levels.left.to_string()),
+            ("member_time", levels.member_time.to_string()),
+            ("members", levels.members.to_string()),
+            ("query_queue", 0.to_string()),
+            ("query_time", levels.query_time.to_string()),
+        ]);
+        let levels = section([
+            ("coalescing", levels.coalescing.to_string()),
+            ("event_floor", levels.event_floor.to_string()),
+            ("events_seen", levels.seen.to_string()),
+            ("events_waiting", levels.waiting.to_string()),
+            ("requests_waiting", self.pending.len().to_string()),
+            ("slots", levels.slots.to_string()),
+        ]);
+        let handlers = section([
+            ("failed", counters.failed.to_string()),
+            ("run", counters.run.to_string()),
+            ("running", counters.running.to_string()),
+            ("timed_out", counters.timed_out.to_string()),
+            ("waiting", counters.waiting.to_string()),
+        ]);
+        let mut counted = section([
+            ("datagrams_unsent", self.traffic.unsent.to_string()),
+            ("send_errors", self.traffic.send_errors.to_string()),
+            ("receive_errors", self.traffic.receive_errors.to_string()),
+        ]);
+        self.node.stats().each(|name, count| drop(counted.insert(name.to_owned(), count.to_string())));
+        let this = self.node.this();
+        BTreeMap::from([
+            ("agent".to_owned(), section([("name", this.name.to_owned())])),
+            ("counters".to_owned(), counted),
+            ("event_handlers".to_owned(), self.handlers_by_filter()),
+            ("handlers".to_owned(), handlers),
+            ("levels".to_owned(), levels),
+            ("runtime".to_owned(), runtime()),
+            ("serf".to_owned(), serf),
+            ("tags".to_owned(), tags::decode(this.tags)),
+        ])
+    }
+
+    fn handlers_by_filter(&self) -> Section {
+        let mut handlers = Section::new();
+        for spec in self.handlers.specs() {
+            for (kind, name) in spec.filter.labels() {
+                handlers.insert(format!("{kind}:{name}"), spec.script.clone());
+            }
+        }
+        handlers
+    }
+}
+
+fn section<const N: usize>(pairs: [(&str, String); N]) -> Section {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// As far as it makes sense without Go; processors have its names.
+fn runtime() -> Section {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    section([
+        ("arch", arch.to_owned()),
+        ("cpu_count", processors.to_string()),
+        ("os", std::env::consts::OS.to_owned()),
+        ("version", env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}

@@ -1,0 +1,211 @@
+//! An agent as a value: started in any process, several of them in one if need be. `serf agent` is one of these with a
+//! terminal and signals around it.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use serf_nostd::{Identity, Node, SetupError};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::address::{advertised_ip, bind_error};
+use super::config::{Config, DEFAULT_MAX_MEMBERS, Profile};
+use super::driver::{Clock, Driver, End, Parts};
+use super::handle::{Handle, Request};
+use super::handler::{self, Handlers, Limits, Spec};
+use super::memory::ServerMemory;
+use super::socket::Socket;
+use super::tags;
+use crate::rpc::hub::Hub;
+use crate::rpc::logs::LogHub;
+use crate::rpc::server;
+
+/// Requests that wait for the run loop; whoever sends one more waits to send it.
+const REQUESTS: usize = 64;
+
+/// What an agent needs to start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Unique in the cluster, 1 to 128 bytes.
+    pub name: String,
+    /// Where to listen for gossip; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// What to tell the others instead of the bound address.
+    pub advertise: Option<SocketAddr>,
+    /// At most [`super::config::TAGS_LIMIT`] bytes encoded.
+    pub tags: BTreeMap<String, String>,
+    /// The core's timing and limits.
+    pub core: serf_nostd::Config,
+    /// 2 to [`super::config::MAX_MEMBERS`].
+    pub max_members: usize,
+    /// A join will be asked for at once: until its first answer, or for 10 s from when its names are looked up, nothing
+    /// is stamped or delivered.
+    pub seeded: bool,
+    /// Scripts to run for events.
+    pub handlers: Vec<Spec>,
+    /// How many of them may wait and run.
+    pub limits: Limits,
+}
+
+impl Setup {
+    /// A node of this name with Serf's LAN timing, and nothing else.
+    pub fn new(name: &str, bind: SocketAddr) -> Setup {
+        Setup {
+            name: name.to_owned(),
+            bind,
+            advertise: None,
+            tags: BTreeMap::new(),
+            core: serf_nostd::Config::LAN,
+            max_members: DEFAULT_MAX_MEMBERS,
+            seeded: false,
+            handlers: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// What the settings of `serf agent` ask for, with names looked up.
+    ///
+    /// # Errors
+    /// The text that Serf prints.
+    pub async fn from_config(config: &Config) -> Result<Setup, String> {
+        let profile = match config.profile {
+            Profile::Lan => serf_nostd::Config::LAN,
+            Profile::Wan => serf_nostd::Config::WAN,
+            Profile::Local => serf_nostd::Config::LOCAL,
+        };
+        let span = |span: Duration| {
+            serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+        };
+        Ok(Setup {
+            name: config.node_name.clone(),
+            bind: config.bind_address().await?,
+            advertise: config.advertise_address().await?,
+            tags: config.tags.clone(),
+            core: serf_nostd::Config {
+                reconnect_interval: span(config.reconnect_interval),
+                reconnect_timeout: span(config.reconnect_timeout),
+                tombstone_timeout: span(config.tombstone_timeout),
+                replay: config.replay_on_join,
+                ..profile
+            },
+            max_members: config.max_members,
+            seeded: !config.start_join.is_empty() || !config.retry_join.is_empty(),
+            handlers: config.event_handlers.clone(),
+            limits: Limits {
+                concurrency: config.handler_concurrency,
+                timeout: config.handler_timeout,
+                ..Limits::default()
+            },
+        })
+    }
+}
+
+/// A running agent. It goes on when this is dropped, until it leaves.
+pub struct Agent {
+    /// Its door.
+    pub handle: Handle,
+    /// Its events.
+    pub hub: Hub,
+    /// Its scripts.
+    pub handlers: Handlers,
+    /// Where it is bound, with its real port.
+    pub bound: SocketAddr,
+    /// What it tells the others.
+    pub advertised: SocketAddr,
+    /// How it ends. Aborting this ends it at once, without a word to the others.
+    pub end: JoinHandle<End>,
+}
+
+impl Agent {
+    /// Starts an agent; must be called within a tokio runtime with time and I/O.
+    ///
+    /// # Errors
+    /// The text that Serf prints behind `Failed to start the Serf agent: `.
+    pub async fn start(setup: Setup) -> Result<Agent, String> {
+        let socket = Socket::bind(setup.bind).map_err(|error| {
+            let (bind, error) = (setup.bind, bind_error(&error));
+            format!("Error creating Serf: Failed to create memberlist: listen udp {bind}: {error}")
+        })?;
+        let bound = socket.bound();
+        let advertised = match setup.advertise {
+            Some(advertise) => advertise,
+            None => {
+                let ip = advertised_ip(bound.ip()).map_err(|error| {
+                    format!("Error creating Serf: Failed to get final advertise address: {error}")
+                })?;
+                SocketAddr::new(ip, bound.port())
+            }
+        };
+        let identity = handler::Identity { name: setup.name.clone(), tags: setup.tags.clone() };
+        let handlers = Handlers::new(setup.handlers.clone(), identity, setup.limits);
+        let hub = Hub::new();
+        let (handle, requests) = Handle::new(REQUESTS);
+        let (ready, started) = oneshot::channel();
+        let task = Task { setup, socket, advertised, requests, hub: hub.clone(), handlers: handlers.clone() };
+        let end = tokio::spawn(task.run(ready));
+        match started.await {
+            Ok(Ok(())) => Ok(Agent { handle, hub, handlers, bound, advertised, end }),
+            Ok(Err(error)) => Err(format!("Error creating Serf: {error}")),
+            Err(_) => Err("Error creating Serf: it ended at once".to_owned()),
+        }
+    }
+
+    /// Serves the RPC at `listener` until the agent ends; the task ends when the last answers are sent.
+    pub fn serve(&self, listener: TcpListener, logs: LogHub, options: server::Options) -> JoinHandle<()> {
+        tokio::spawn(server::serve(listener, self.handle.clone(), self.hub.clone(), logs, options))
+    }
+}
+
+/// What the run loop's task owns.
+struct Task {
+    setup: Setup,
+    socket: Socket,
+    advertised: SocketAddr,
+    requests: mpsc::Receiver<Request>,
+    hub: Hub,
+    handlers: Handlers,
+}
+
+impl Task {
+    async fn run(self, ready: oneshot::Sender<Result<(), String>>) -> End {
+        let Task { setup, socket, advertised, requests, hub, handlers } = self;
+        let mut memory = ServerMemory::new(setup.max_members);
+        let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // Microseconds fit until the year 586,524.
+        let boot = boot.as_micros() as u64;
+        let identity = Identity {
+            name: &setup.name,
+            addr: advertised,
+            boot,
+            tags: &tags::encode(&setup.tags),
+            versions: Identity::VERSIONS,
+        };
+        // The standard library's hash keys are random for each process, and differ with each use.
+        let seed = RandomState::new().hash_one(boot);
+        let clock = Clock::start();
+        let node = match Node::new(memory.lend(), setup.core, identity, seed, clock.now()) {
+            Ok(node) => node,
+            Err(error) => {
+                let _ = ready.send(Err(refusal(error)));
+                return End::Abandoned;
+            }
+        };
+        // If nobody waits, the requests have no sender either, and the loop ends at once.
+        let _ = ready.send(Ok(()));
+        let parts = Parts { node, clock, socket, requests, hub, handlers, seeded: setup.seeded };
+        Driver::new(parts).run().await
+    }
+}
+
+fn refusal(error: SetupError) -> String {
+    match error {
+        SetupError::Memory(what) => format!("the memory for {what} has a length that the core does not take"),
+        SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
+        SetupError::Tags => {
+            format!("Encoded length of tags exceeds limit of {} bytes", super::config::TAGS_LIMIT)
+        }
+    }
+}

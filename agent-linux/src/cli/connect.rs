@@ -1,0 +1,49 @@
+//! What all commands share that talk to an agent.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use tokio::runtime;
+
+use super::ui;
+use crate::rpc::client::{Client, Config};
+
+/// Where the agent is.
+#[derive(clap::Args, Debug)]
+pub(super) struct RpcFlags {
+    /// RPC address of the agent. Default is SERF_RPC_ADDR, else 127.0.0.1:7373
+    #[arg(long, value_name = "127.0.0.1:7373")]
+    rpc_addr: Option<String>,
+    /// RPC token of the agent. Default is SERF_RPC_AUTH, else none
+    #[arg(long, value_name = "\"\"")]
+    rpc_auth: Option<String>,
+}
+
+impl RpcFlags {
+    /// Connects, does the work, and gives back its exit code.
+    pub(super) fn run(self, work: impl AsyncFnOnce(Client) -> ExitCode) -> ExitCode {
+        let from_env = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let address =
+            self.rpc_addr.or_else(|| from_env("SERF_RPC_ADDR")).unwrap_or("127.0.0.1:7373".to_owned());
+        let auth = self.rpc_auth.or_else(|| from_env("SERF_RPC_AUTH")).unwrap_or_default();
+        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return failed("starting", error),
+        };
+        let code = runtime.block_on(async {
+            match Client::connect(&address, Config { auth, ..Config::default() }).await {
+                Ok(client) => work(client).await,
+                Err(error) => failed("connecting to Serf agent", error),
+            }
+        });
+        // A name that takes long to look up should not hold up the exit.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+/// Tells what went wrong; the exit code for it.
+pub(super) fn failed(doing: &str, error: impl Display) -> ExitCode {
+    ui::say(format!("Error {doing}: {error}"));
+    ExitCode::FAILURE
+}

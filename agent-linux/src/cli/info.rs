@@ -1,0 +1,44 @@
+//! `serf info`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use super::connect::{RpcFlags, failed};
+use super::{flags, go_json};
+use crate::rpc::message::Stats;
+
+/// Shows what a running agent knows of itself: versions, queues, clocks, counters, tags and handlers.
+#[derive(clap::Parser)]
+#[command(override_usage = "serf info [options]")]
+struct Flags {
+    /// Format of the output, 'text' or 'json'. Default is text
+    #[arg(long, value_name = "text", default_value = "text")]
+    format: String,
+    #[command(flatten)]
+    rpc: RpcFlags,
+    #[arg(hide = true)]
+    _ignored: Vec<OsString>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: Vec<OsString>) -> ExitCode {
+    let flags: Flags = match flags::parse(args) {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    flags.rpc.run(async |client| match client.stats().await {
+        Ok(stats) => go_json::print(&flags.format, &stats, || as_text(&stats)),
+        Err(error) => failed("querying agent", error),
+    })
+}
+
+fn as_text(stats: &Stats) -> String {
+    let mut text = String::new();
+    for (section, values) in stats {
+        text += &format!("{section}:\n");
+        for (key, value) in values {
+            text += &format!("\t{key} = {value}\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! `serf members`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::connect::{RpcFlags, failed};
+use super::{flags, go_json, ui};
+use crate::rpc::message::{Member, MembersFiltered};
+
+/// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
+#[derive(clap::Parser)]
+#[command(override_usage = "serf members [options]")]
+struct Flags {
+    /// Show the versions of the protocol too (in text only)
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
+    detailed: bool,
+    /// Format of the output, 'text' or 'json'. Default is text
+    #[arg(long, value_name = "text", default_value = "text")]
+    format: String,
+    /// Only members whose name matches
+    #[arg(long, value_name = "<regexp>", default_value = "")]
+    name: String,
+    /// Only members whose tag 'role' matches. Deprecated: use -tag role=<regexp>
+    #[arg(long, value_name = "<regexp>", default_value = "")]
+    role: String,
+    /// Only members whose status (alive, leaving, left, failed) matches
+    #[arg(long, value_name = "<regexp>", default_value = "")]
+    status: String,
+    /// Only members whose tag matches; a missing tag counts as empty. May be given for several tags
+    #[arg(long, value_name = "<key>=<regexp>")]
+    tag: Vec<String>,
+    #[command(flatten)]
+    rpc: RpcFlags,
+    #[arg(hide = true)]
+    _ignored: Vec<OsString>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: Vec<OsString>) -> ExitCode {
+    let flags: Flags = match flags::parse(args) {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    let mut tags = BTreeMap::new();
+    for tag in &flags.tag {
+        match tag.split_once('=') {
+            Some((key, value)) if !key.is_empty() => tags.insert(key.to_owned(), value.to_owned()),
+            _ => {
+                ui::say(format!("Error: Invalid tag: '{tag}'"));
+                return ExitCode::FAILURE;
+            }
+        };
+    }
+    if !flags.role.is_empty() {
+        ui::say("Deprecation warning: 'Role' has been replaced with 'Tags'");
+        tags.insert("role".to_owned(), flags.role);
+    }
+    let conditions = MembersFiltered { tags, status: flags.status, name: flags.name };
+    flags.rpc.run(async |client| match client.members_filtered(&conditions).await {
+        Ok(mut members) => {
+            members.sort_by(|a, b| a.name.cmp(&b.name));
+            go_json::print(&flags.format, &Listing::new(&members), || as_text(&members, flags.detailed))
+        }
+        Err(error) => failed("retrieving members", error),
+    })
+}
+
+/// What JSON shows.
+#[derive(Serialize)]
+struct Listing<'a> {
+    /// Absent (null) rather than empty, as Go has it.
+    members: Option<Vec<Row<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    addr: String,
+    port: u16,
+    tags: &'a BTreeMap<String, String>,
+    status: &'a str,
+    protocol: Protocol,
+}
+
+#[derive(Serialize)]
+struct Protocol {
+    max: u8,
+    min: u8,
+    version: u8,
+}
+
+impl Listing<'_> {
+    fn new(members: &[Member]) -> Listing<'_> {
+        let rows: Vec<Row> = members
+            .iter()
+            .map(|member| Row {
+                name: &member.name,
+                addr: address(member),
+                port: member.port,
+                tags: &member.tags,
+                status: &member.status,
+                protocol: Protocol {
+                    max: member.delegate_max,
+                    min: member.delegate_min,
+                    version: member.delegate_cur,
+                },
+            })
+            .collect();
+        Listing { members: Some(rows).filter(|rows| !rows.is_empty()) }
+    }
+}
+
+fn address(member: &Member) -> String {
+    match member.ip() {
+        Some(ip) => SocketAddr::new(ip, member.port).to_string(),
+        None => format!(":{}", member.port),
+    }
+}
+
+/// Columns, two spaces apart, the last one not padded.
+fn as_text(members: &[Member], detailed: bool) -> String {
+    let rows = members.iter().map(|member| {
+        let tags: Vec<String> = member.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut row = vec![member.name.clone(), address(member), member.status.clone(), tags.join(",")];
+        if detailed {
+            row.push(format!("Protocol Version: {}", member.delegate_cur));
+            row.push(format!("Available Protocol Range: [{}, {}]", member.delegate_min, member.delegate_max));
+        }
+        row
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let (last, padded) = row.split_last().expect("a row has columns");
+        for (cell, width) in padded.iter().zip(&widths) {
+            text += &format!("{cell:<width$}  ");
+        }
+        text += last;
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, tags: &[(&str, &str)]) -> Member {
+        Member {
+            addr: vec![127, 0, 0, 1],
+            name: name.to_owned(),
+            port: 7946,
+            status: "alive".to_owned(),
+            tags: tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+            delegate_cur: 5,
+            delegate_max: 5,
+            delegate_min: 2,
+            ..Member::default()
+        }
+    }
+
+    #[test]
+    fn text_is_in_columns_two_spaces_apart() {
+        let members = [member("a", &[]), member("bcd", &[("role", "web"), ("dc", "east|1")])];
+        assert_eq!(
+            as_text(&members, false),
+            "a    127.0.0.1:7946  alive  \nbcd  127.0.0.1:7946  alive  dc=east|1,role=web\n"
+        );
+        assert_eq!(
+            as_text(&members[..1], true),
+            "a  127.0.0.1:7946  alive    Protocol Version: 5  Available Protocol Range: [2, 5]\n"
+        );
+        assert_eq!(as_text(&[], true), "");
+    }
+}

@@ -1,0 +1,15 @@
+//! Where the commands write. A reader that has gone (`serf members | head -1`) is no failure of the command.
+
+use std::io::{self, Write};
+
+/// Writes a line to standard output, where Serf's users expect everything, errors too. False if nobody reads it.
+pub(crate) fn say(line: impl AsRef<[u8]>) -> bool {
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_ref()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()).is_ok()
+}
+
+/// Writes a line to standard error: help that was asked for, and flags that are none.
+pub(crate) fn complain(line: &str) {
+    // There is nowhere else to say it.
+    let _ = writeln!(io::stderr(), "{line}");
+}

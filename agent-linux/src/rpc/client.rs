@@ -1,0 +1,412 @@
+//! The client's side of the RPC, for the `serf` command and for programs. Works against Go Serf's agents as well.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), agent_linux::rpc::client::Error> {
+//! use agent_linux::rpc::client::{Client, Config};
+//!
+//! let client = Client::connect("127.0.0.1:7373", Config::default()).await?;
+//! client.event(b"deploy", b"v1.2.3", true).await?;
+//! let mut events = client.stream("user:deploy,member-join").await?;
+//! while let Some(received) = events.next().await? {
+//!     println!("{:?}, {} lost before it", received.record, received.missed);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! All methods take `&self`, so several requests can be under way at once; the agent works on them one after another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::demux::{Answer, Demux, Waiting};
+use super::message::*;
+use super::queue::{self, Tap};
+use super::wire::{self, Limits, Reader};
+
+/// How to talk to an agent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The agent's token; empty: it needs none.
+    pub auth: String,
+    /// For connecting. 10 s.
+    pub dial: Duration,
+    /// For sending one request. 10 s.
+    pub write: Duration,
+    /// For the answer to a request. 30 s: an agent answers at once, except that `event` may wait 5 s for room.
+    pub answer: Duration,
+    /// For the answer to `join`, `leave` and `force_leave`, for which the agent waits for others. 5 min.
+    pub slow_answer: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            auth: String::new(),
+            dial: Duration::from_secs(10),
+            write: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            slow_answer: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Why a request failed. The texts are those of Go's `serf` where that has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The address cannot be connected to: not `host:port`, no such host, or nobody answers there.
+    Dial(String),
+    /// The agent says no, with this text.
+    Refused(String),
+    /// The connection has ended.
+    Closed,
+    /// A request could not be sent in time; the connection is of no more use.
+    WriteTimeout,
+    /// The agent did not answer in this time. The connection can still be used.
+    NoAnswer(Duration),
+    /// What came is no answer; the text says why.
+    Protocol(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Error::Dial(why) => write!(f, "dial tcp{why}"),
+            Error::Refused(error) => f.write_str(error),
+            Error::Closed => f.write_str("client closed"),
+            Error::WriteTimeout => f.write_str("write: i/o timeout"),
+            Error::NoAnswer(limit) => write!(f, "no answer from the agent within {} s", limit.as_secs_f32()),
+            Error::Protocol(why) => write!(f, "answer not understood: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A connection to an agent. It closes once the client and all its [`Records`] are dropped.
+#[derive(Debug)]
+pub struct Client {
+    connection: Arc<Connection>,
+    config: Config,
+}
+
+#[derive(Debug)]
+struct Connection {
+    demux: Arc<Demux>,
+    requests: mpsc::Sender<Vec<u8>>,
+    /// The number of the next request. 0 is left to what the agent says unasked.
+    seq: AtomicU64,
+    /// Reads and writes; ended with the connection.
+    _tasks: JoinSet<()>,
+}
+
+/// Records that may wait for the reader of one stream; beyond, the newest are lost and counted.
+const WAITING: usize = 4096;
+
+/// The same in bytes.
+const WAITING_BYTES: usize = 16 << 20;
+
+impl Client {
+    /// Connects to the agent at `host:port` (an empty host is this machine), shakes hands, and brings the token if
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`Error::Dial`] if there is nobody, [`Error::Refused`] if the agent refuses the token, or any other.
+    pub async fn connect(address: &str, config: Config) -> Result<Client, Error> {
+        let stream = dial(address, config.dial).await?;
+        // Requests are small and someone waits for them.
+        let _ = stream.set_nodelay(true);
+        let (read, write) = stream.into_split();
+        let (requests, queued) = mpsc::channel(16);
+        let demux = Arc::new(Demux::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(demux.clone().write(write, queued, config.write));
+        tasks.spawn(demux.clone().read(Reader::new(read, Limits::ANSWER)));
+        let connection = Connection { demux, requests, seq: AtomicU64::new(1), _tasks: tasks };
+        let client = Client { connection: Arc::new(connection), config };
+        client.plain("handshake", &Handshake { version: VERSION }).await?;
+        if !client.config.auth.is_empty() {
+            let auth_key = client.config.auth.clone();
+            client.plain("auth", &Auth { auth_key }).await?;
+        }
+        Ok(client)
+    }
+
+    /// Sends a user event into the cluster. Returns once the agent has taken it over.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is too large or the agent has no room for it, or any other.
+    pub async fn event(&self, name: &[u8], payload: &[u8], coalesce: bool) -> Result<(), Error> {
+        let mut request = Vec::new();
+        UserEvent { name: name.to_vec(), payload: payload.to_vec(), coalesce }.encode(&mut request);
+        self.ask("event", request, false, self.config.answer).await.map(drop)
+    }
+
+    /// All members that the agent knows, itself included, in no order.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn members(&self) -> Result<Vec<Member>, Error> {
+        let answer: Members = self.fetch("members", Vec::new(), self.config.answer).await?;
+        Ok(answer.members)
+    }
+
+    /// The members that meet the conditions, each a regular expression for the whole text.
+    ///
+    /// # Errors
+    /// Any; for an expression that is none, a Go agent closes the connection ([`Error::Closed`]).
+    pub async fn members_filtered(&self, conditions: &MembersFiltered) -> Result<Vec<Member>, Error> {
+        let answer: Members = self.fetch("members-filtered", encoded(conditions), self.config.answer).await?;
+        Ok(answer.members)
+    }
+
+    /// Makes the agent join the cluster through these addresses, `[name/]host[:port]`; tells how many answered.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if none answered, or any other.
+    pub async fn join(&self, addresses: Vec<String>, replay: bool) -> Result<usize, Error> {
+        let request = encoded(&Join { existing: addresses, replay });
+        let Joined { num } = self.fetch("join", request, self.config.slow_answer).await?;
+        usize::try_from(num).map_err(|_| Error::Protocol(format!("{num} nodes contacted")))
+    }
+
+    /// Makes the agent leave the cluster and exit.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn leave(&self) -> Result<(), Error> {
+        self.ask("leave", Vec::new(), false, self.config.slow_answer).await.map(drop)
+    }
+
+    /// Declares a failed member as left; with `prune`, erases it.
+    ///
+    /// # Errors
+    /// Any; an unknown name is none.
+    pub async fn force_leave(&self, node: &str, prune: bool) -> Result<(), Error> {
+        let request = encoded(&ForceLeave { node: node.to_owned(), prune });
+        self.ask("force-leave", request, false, self.config.slow_answer).await.map(drop)
+    }
+
+    /// The sections of `serf info` and their keys.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.fetch("stats", Vec::new(), self.config.answer).await
+    }
+
+    /// Listens to the events that pass the filter, for example `*` or `user:deploy,member-join`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the filter is none or there are too many streams, or any other.
+    pub async fn stream(&self, filter: &str) -> Result<Records<Record>, Error> {
+        let request = encoded(&BTreeMap::from([("Type", filter)]));
+        self.listen("stream", request, |bytes| Record::try_from(decoded::<AnyRecord>(bytes)?)).await
+    }
+
+    /// Listens to the agent's log, beginning with its latest 512 lines. `level` is `TRACE`, `DEBUG`, `INFO`, `WARN` or
+    /// `ERR`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the level is none or this client has a monitor already, or any other.
+    pub async fn monitor(&self, level: &str) -> Result<Records<String>, Error> {
+        let request = encoded(&Monitor { log_level: level.to_owned() });
+        self.listen("monitor", request, |bytes| decoded::<LogRecord>(bytes).map(|record| record.log)).await
+    }
+
+    /// Ends a stream or monitor of this client; records not read yet are dropped.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn stop<T>(&self, records: Records<T>) -> Result<(), Error> {
+        self.plain("stop", &Stop { stop: records.seq }).await
+    }
+
+    async fn plain<T: Serialize>(&self, command: &str, body: &T) -> Result<(), Error> {
+        self.ask(command, encoded(body), false, self.config.answer).await.map(drop)
+    }
+
+    async fn fetch<T: DeserializeOwned + Default>(
+        &self,
+        command: &str,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<T, Error> {
+        decoded(&self.ask(command, body, true, limit).await?)
+    }
+
+    async fn ask(
+        &self,
+        command: &str,
+        body: Vec<u8>,
+        has_answer: bool,
+        limit: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        let (to, answer) = oneshot::channel();
+        self.send(command, body, Waiting::Answer { has_body: has_answer, to }, answer, limit)
+            .await
+            .map(|(_, body)| body)
+    }
+
+    async fn listen<T>(
+        &self,
+        command: &str,
+        body: Vec<u8>,
+        decode: fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<Records<T>, Error> {
+        let (feed, tap) = queue::lossy(WAITING, WAITING_BYTES);
+        let (to, answer) = oneshot::channel();
+        let waiting = Waiting::Stream { started: Some(to), feed };
+        let (seq, _) = self.send(command, body, waiting, answer, self.config.answer).await?;
+        Ok(Records { seq, tap, decode, _connection: self.connection.clone() })
+    }
+
+    /// Sends a request and waits for its answer: the request's number and the answer's body.
+    async fn send(
+        &self,
+        command: &str,
+        body: Vec<u8>,
+        waiting: Waiting,
+        answer: oneshot::Receiver<Answer>,
+        limit: Duration,
+    ) -> Result<(u64, Vec<u8>), Error> {
+        let Connection { demux, requests, seq, .. } = &*self.connection;
+        let seq = seq.fetch_add(1, Ordering::Relaxed);
+        let mut bytes = encoded(&RequestHeader { command: command.to_owned(), seq });
+        bytes.extend_from_slice(&body);
+        demux.expect(seq, waiting)?;
+        let answered = timeout(limit, async {
+            requests.send(bytes).await.map_err(|_| demux.end())?;
+            answer.await.map_err(|_| demux.end())
+        });
+        let Answer { error, body } = answered.await.unwrap_or(Err(Error::NoAnswer(limit)))?;
+        if error.is_empty() { Ok((seq, body)) } else { Err(Error::Refused(error)) }
+    }
+}
+
+/// The records of one stream or monitor, as they come. Dropping it is allowed, but only [`Client::stop`] tells the
+/// agent to send no more.
+#[derive(Debug)]
+pub struct Records<T> {
+    seq: u64,
+    tap: Tap<Vec<u8>>,
+    decode: fn(&[u8]) -> Result<T, Error>,
+    /// Keeps the connection open.
+    _connection: Arc<Connection>,
+}
+
+/// One record of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received<T> {
+    /// What the agent tells.
+    pub record: T,
+    /// How many records were lost just before it, because the agent's or this side's queue was full.
+    pub missed: u64,
+}
+
+impl<T> Records<T> {
+    /// Waits for the next record; `None` once the connection has ended and all is read. There is no limit to the
+    /// waiting. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] if the record is not understood; others may follow it.
+    pub async fn next(&mut self) -> Result<Option<Received<T>>, Error> {
+        match self.tap.next().await {
+            Some((bytes, missed)) => Ok(Some(Received { record: (self.decode)(&bytes)?, missed })),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What an event stream tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Something happened to members.
+    Member(MemberRecord),
+    /// A user event.
+    User(UserRecord),
+    /// A query; only Go agents send them.
+    Query {
+        /// With what to respond.
+        id: u64,
+        /// Lamport time it was stamped with.
+        ltime: u64,
+        /// Any bytes.
+        name: Vec<u8>,
+        /// Any bytes.
+        payload: Vec<u8>,
+    },
+}
+
+impl TryFrom<AnyRecord> for Record {
+    type Error = Error;
+
+    fn try_from(record: AnyRecord) -> Result<Record, Error> {
+        let AnyRecord { coalesce, event, id, ltime, members, name, payload } = record;
+        match event.as_str() {
+            "user" => Ok(Record::User(UserRecord { coalesce, ltime, name, payload })),
+            "query" => Ok(Record::Query { id, ltime, name, payload }),
+            _ if event.starts_with("member-") => Ok(Record::Member(MemberRecord { event, members })),
+            _ => Err(Error::Protocol(format!("unknown event '{event}'"))),
+        }
+    }
+}
+
+fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    wire::encode(&mut bytes, value);
+    bytes
+}
+
+fn decoded<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Error> {
+    wire::decode(bytes).map_err(|error| Error::Protocol(error.to_string()))
+}
+
+async fn dial(address: &str, limit: Duration) -> Result<TcpStream, Error> {
+    let error = |why: String| Error::Dial(why);
+    if address.is_empty() {
+        return Err(error(": missing address".to_owned()));
+    }
+    let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
+        return Err(error(format!(": address {address}: missing port in address")));
+    };
+    let port: u16 = port.parse().map_err(|_| error(format!(": address {port}: invalid port")))?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = if host.is_empty() { "localhost" } else { host };
+    let all = async {
+        let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
+            Ok(addresses) => addresses.collect(),
+            Err(_) => return Err(error(format!(": lookup {host}: no such host"))),
+        };
+        let mut first_error = None;
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(why) => {
+                    first_error.get_or_insert_with(|| format!(" {address}: connect: {}", go_text(&why)));
+                }
+            }
+        }
+        Err(error(first_error.unwrap_or_else(|| format!(": lookup {host}: no such host"))))
+    };
+    timeout(limit, all).await.unwrap_or_else(|_| Err(error(format!(" {address}: i/o timeout"))))
+}
+
+/// The system's text for an error in Go's manner: `connection refused`, not `Connection refused (os error 111)`.
+fn go_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}

@@ -1,0 +1,82 @@
+//! The commands of the RPC: their names, which have a body, and what follows when one is refused.
+
+use super::message::{Joined, Keys, Members, NoCoordinate, Stats};
+use super::wire;
+
+/// A command of Serf's RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Handshake,
+    Auth,
+    Event,
+    Join,
+    Members,
+    MembersFiltered,
+    Leave,
+    ForceLeave,
+    Stream,
+    Monitor,
+    Stop,
+    Stats,
+    /// Known, but not offered: each is refused by name.
+    Later(Later),
+}
+
+/// Commands of Serf that this agent does not offer, by the answer that a client expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Later {
+    /// `tags`, `query`, `respond`: a header only.
+    Plain,
+    /// `install-key`, `use-key`, `remove-key`.
+    Key,
+    /// `list-keys`.
+    ListKeys,
+    /// `get-coordinate`.
+    Coordinate,
+}
+
+impl Command {
+    /// The command of this name.
+    pub(super) fn named(name: &str) -> Option<Command> {
+        Some(match name {
+            "handshake" => Command::Handshake,
+            "auth" => Command::Auth,
+            "event" => Command::Event,
+            "join" => Command::Join,
+            "members" => Command::Members,
+            "members-filtered" => Command::MembersFiltered,
+            "leave" => Command::Leave,
+            "force-leave" => Command::ForceLeave,
+            "stream" => Command::Stream,
+            "monitor" => Command::Monitor,
+            "stop" => Command::Stop,
+            "stats" => Command::Stats,
+            "tags" | "query" | "respond" => Command::Later(Later::Plain),
+            "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
+            "list-keys" => Command::Later(Later::ListKeys),
+            "get-coordinate" => Command::Later(Later::Coordinate),
+            _ => return None,
+        })
+    }
+
+    /// Whether a body follows the request's header.
+    pub(super) fn has_body(self) -> bool {
+        use Command::*;
+        !matches!(self, Members | Leave | Stats | Later(self::Later::ListKeys))
+    }
+
+    /// What follows the header of a refusal. A Go client that waits for an answer with a body waits for it also after
+    /// an error, unless that is `Authentication required`.
+    pub(super) fn empty_answer(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self {
+            Command::Join => wire::encode(&mut bytes, &Joined::default()),
+            Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
+            Command::Stats => wire::encode(&mut bytes, &Stats::new()),
+            Command::Later(Later::Key | Later::ListKeys) => wire::encode(&mut bytes, &Keys::default()),
+            Command::Later(Later::Coordinate) => wire::encode(&mut bytes, &NoCoordinate::default()),
+            _ => {}
+        }
+        bytes
+    }
+}

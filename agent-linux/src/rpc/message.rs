@@ -1,0 +1,387 @@
+//! What is said over the RPC: headers, bodies, records, and the texts of errors.
+//!
+//! Requests have their fields in the order in which Serf declares them, which is the order of the elements where a
+//! client sends an array instead of a map. Answers have them in alphabetical order, as Serf sends them. Decoding takes
+//! missing keys and nil as zero or empty, ignores unknown keys, and takes strings and bytes for one another.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+use super::wire;
+use crate::agent::model;
+
+/// The only version of the protocol.
+pub const VERSION: i32 = 1;
+
+/// The texts with which requests are refused; clients compare them.
+pub mod refusal {
+    /// No such command; the connection is closed, since nobody knows where the next request starts.
+    pub const UNSUPPORTED_COMMAND: &str = "Unsupported command";
+    /// A handshake with a version other than 1.
+    pub const UNSUPPORTED_VERSION: &str = "Unsupported IPC version";
+    /// A second handshake.
+    pub const DUPLICATE_HANDSHAKE: &str = "Handshake already performed";
+    /// Something before the handshake; the connection is closed.
+    pub const HANDSHAKE_REQUIRED: &str = "Handshake required";
+    /// A second monitor on one connection.
+    pub const MONITOR_EXISTS: &str = "Monitor already exists";
+    /// A stream filter that is none.
+    pub const INVALID_FILTER: &str = "Invalid event filter";
+    /// A stream with the sequence number of one that still runs.
+    pub const STREAM_EXISTS: &str = "Stream with given sequence exists";
+    /// Something before `auth` on an agent with a token. The only refusal that is never followed by a body.
+    pub const AUTH_REQUIRED: &str = "Authentication required";
+    /// A wrong token.
+    pub const INVALID_TOKEN: &str = "Invalid authentication token";
+    /// A command that is known, but not offered by this agent.
+    pub const NOT_SUPPORTED: &str = "Feature not supported";
+    /// The agent serves as many connections as it may.
+    pub const TOO_MANY_CONNECTIONS: &str = "Too many RPC connections";
+    /// The connection has as many streams as it may.
+    pub const TOO_MANY_STREAMS: &str = "Too many streams";
+    /// The agent has ended.
+    pub const GONE: &str = "The agent has shut down";
+}
+
+/// Starts every request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RequestHeader {
+    /// What is asked for.
+    #[serde(deserialize_with = "text")]
+    pub command: String,
+    /// Comes back in the answer.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub seq: u64,
+}
+
+/// Starts every answer and every record of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ResponseHeader {
+    /// Empty if all is well.
+    #[serde(deserialize_with = "text")]
+    pub error: String,
+    /// How many records of this stream were lost just before this one. Only sent when some were; Go clients ignore it.
+    #[serde(deserialize_with = "nil_as_default", skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// The request's.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub seq: u64,
+}
+
+/// `handshake`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Handshake {
+    /// [`VERSION`].
+    #[serde(deserialize_with = "nil_as_default")]
+    pub version: i32,
+}
+
+/// `auth`.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Auth {
+    /// The agent's token.
+    #[serde(deserialize_with = "text")]
+    pub auth_key: String,
+}
+
+/// `event`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UserEvent {
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub name: Vec<u8>,
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+    /// Whether receivers may coalesce it.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub coalesce: bool,
+}
+
+impl UserEvent {
+    /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 3);
+        wire::encode(out, &"Coalesce");
+        wire::encode(out, &self.coalesce);
+        wire::encode(out, &"Name");
+        wire::encode_text(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
+}
+
+/// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
+const MAP: u8 = 0x80;
+
+/// `force-leave`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ForceLeave {
+    /// The member's name.
+    #[serde(deserialize_with = "text")]
+    pub node: String,
+    /// Whether to erase it.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub prune: bool,
+}
+
+/// `join`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Join {
+    /// Addresses, `[name/]host[:port]`.
+    #[serde(deserialize_with = "texts")]
+    pub existing: Vec<String>,
+    /// Whether events from before the join are wanted.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub replay: bool,
+}
+
+/// Answer to `join`, also to a refused one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Joined {
+    /// How many nodes answered.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub num: i32,
+}
+
+/// `members-filtered`; empty matches everything.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MembersFiltered {
+    /// Regular expressions for tags; a missing tag counts as empty.
+    #[serde(deserialize_with = "text_map")]
+    pub tags: BTreeMap<String, String>,
+    /// Regular expression for the status.
+    #[serde(deserialize_with = "text")]
+    pub status: String,
+    /// Regular expression for the name.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+}
+
+/// Answer to `members` and `members-filtered`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Members {
+    /// In the agent's order.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub members: Vec<Member>,
+}
+
+/// One member. `delegate_*` are versions of Serf's protocol, `protocol_*` of memberlist's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Member {
+    /// 4 or 16 bytes; see [`Member::ip`].
+    #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "bytes")]
+    pub addr: Vec<u8>,
+    /// Spoken.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub delegate_cur: u8,
+    /// Highest understood.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub delegate_max: u8,
+    /// Lowest understood.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub delegate_min: u8,
+    /// The node's name.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// The gossip port.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub port: u16,
+    /// Spoken.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub protocol_cur: u8,
+    /// Highest understood.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub protocol_max: u8,
+    /// Lowest understood.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub protocol_min: u8,
+    /// `none`, `alive`, `leaving`, `left` or `failed`.
+    #[serde(deserialize_with = "text")]
+    pub status: String,
+    /// The node's tags.
+    #[serde(deserialize_with = "text_map")]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Member {
+    /// The address; IPv4 in IPv6 clothes comes out as IPv4. `None` if it is neither 4 nor 16 bytes.
+    pub fn ip(&self) -> Option<IpAddr> {
+        if let Ok(four) = <[u8; 4]>::try_from(&self.addr[..]) {
+            return Some(four.into());
+        }
+        let sixteen = <[u8; 16]>::try_from(&self.addr[..]).ok()?;
+        Some(IpAddr::from(Ipv6Addr::from(sixteen)).to_canonical())
+    }
+}
+
+impl From<model::Member> for Member {
+    fn from(member: model::Member) -> Member {
+        let [protocol_min, protocol_max, protocol_cur, delegate_min, delegate_max, delegate_cur] =
+            member.versions;
+        Member {
+            addr: match member.addr {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            },
+            delegate_cur,
+            delegate_max,
+            delegate_min,
+            name: member.name,
+            port: member.port,
+            protocol_cur,
+            protocol_max,
+            protocol_min,
+            status: member.status.as_str().to_owned(),
+            tags: member.tags,
+        }
+    }
+}
+
+/// `stream`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Stream {
+    /// The filter, in the grammar of event handlers.
+    #[serde(deserialize_with = "bytes")]
+    pub r#type: Vec<u8>,
+}
+
+/// `monitor`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Monitor {
+    /// The least serious level that is wanted.
+    #[serde(deserialize_with = "text")]
+    pub log_level: String,
+}
+
+/// `stop`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Stop {
+    /// Sequence number of the stream or monitor.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub stop: u64,
+}
+
+/// Answer to `stats`: sections, and in each its keys.
+pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Answer to the key commands, also to refused ones: Go clients wait for it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Keys {
+    /// Base64 key and the number of nodes that have it.
+    pub keys: Option<BTreeMap<String, u32>>,
+    /// Errors by node.
+    pub messages: Option<BTreeMap<String, String>>,
+    /// Nodes that answered with an error.
+    pub num_err: u32,
+    /// Nodes asked.
+    pub num_nodes: u32,
+    /// Nodes that answered.
+    pub num_resp: u32,
+}
+
+/// Answer to `get-coordinate` where there is no coordinate.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NoCoordinate {
+    /// Always nil.
+    pub coord: (),
+    /// Always false.
+    pub ok: bool,
+}
+
+/// One log line of a monitor.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogRecord {
+    /// Without a line end.
+    #[serde(deserialize_with = "text")]
+    pub log: String,
+}
+
+/// What a stream tells of a change of members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MemberRecord {
+    /// `member-join`, `member-leave`, `member-failed`, `member-update` or `member-reap`.
+    pub event: String,
+    /// To whom it happened.
+    pub members: Vec<Member>,
+}
+
+/// What a stream tells of a user event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserRecord {
+    /// Whether the sender allowed coalescing.
+    pub coalesce: bool,
+    /// Lamport time it was stamped with.
+    pub ltime: u64,
+    /// Any bytes.
+    pub name: Vec<u8>,
+    /// Any bytes.
+    pub payload: Vec<u8>,
+}
+
+impl UserRecord {
+    /// Appends the record. Written by hand for the name: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 5);
+        wire::encode(out, &"Coalesce");
+        wire::encode(out, &self.coalesce);
+        wire::encode(out, &"Event");
+        wire::encode(out, &"user");
+        wire::encode(out, &"LTime");
+        wire::encode(out, &self.ltime);
+        wire::encode(out, &"Name");
+        wire::encode_text(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
+}
+
+/// Every field that a record of an event stream can have; `event` says which of them mean something.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AnyRecord {
+    /// As in [`UserRecord`].
+    #[serde(deserialize_with = "nil_as_default")]
+    pub coalesce: bool,
+    /// Kind of event: one of [`MemberRecord`]'s, `user` or `query`.
+    #[serde(deserialize_with = "text")]
+    pub event: String,
+    /// Of a query: with what to respond.
+    #[serde(rename = "ID", deserialize_with = "nil_as_default")]
+    pub id: u64,
+    /// As in [`UserRecord`].
+    #[serde(rename = "LTime", deserialize_with = "nil_as_default")]
+    pub ltime: u64,
+    /// As in [`MemberRecord`].
+    #[serde(deserialize_with = "nil_as_default")]
+    pub members: Vec<Member>,
+    /// As in [`UserRecord`].
+    #[serde(deserialize_with = "bytes")]
+    pub name: Vec<u8>,
+    /// As in [`UserRecord`].
+    #[serde(deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+}
+
+mod lenient;
+use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};

@@ -1,0 +1,104 @@
+//! The agent's side of the RPC: accepting connections, and letting them finish when the agent ends.
+
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::hub::Hub;
+use super::logs::LogHub;
+use super::message::{ResponseHeader, refusal};
+use super::session;
+use super::wire::{self, Limits};
+use crate::agent::handle::Handle;
+
+/// What a server allows. The default is what `serf agent` uses, without a token.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The token that `auth` has to bring; empty: none is needed.
+    pub auth: String,
+    /// Connections at one time; one more is told `Too many RPC connections` and closed. 256.
+    pub connections: usize,
+    /// Streams (a monitor included) at one time on one connection; one more is refused. 64.
+    pub streams: usize,
+    /// Records that wait for a slow reader of one stream; the newest beyond are lost and counted in `Missed`. 4,096.
+    pub waiting: usize,
+    /// The size of one request. 1 MiB.
+    pub limits: Limits,
+    /// How long a connection may take for the handshake, and for `auth` where a token is needed. 10 s.
+    pub handshake: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            auth: String::new(),
+            connections: 256,
+            streams: 64,
+            waiting: 4096,
+            limits: Limits::REQUEST,
+            handshake: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) handle: Handle,
+    pub(super) hub: Hub,
+    pub(super) logs: LogHub,
+    pub(super) options: Options,
+}
+
+/// How long connections may take to send what they still owe when the agent has ended.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves the RPC until the agent ends, that is, until the run loop drops its end of `handle`; then the answers still
+/// owed are sent (for up to 2 s) and it returns. So an agent that leaves should drop its end, then await this.
+/// Dropped earlier, it closes all connections at once. Needs a tokio runtime with time and I/O.
+pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub, options: Options) {
+    let context = Arc::new(Context { handle, hub, logs, options });
+    let (close, closing) = watch::channel(false);
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = context.handle.gone() => break,
+            Some(_) = sessions.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) if sessions.len() < context.options.connections => {
+                    log::info!(target: "agent.ipc", "Accepted client: {peer}");
+                    sessions.spawn(session::run(stream, context.clone(), closing.clone()));
+                }
+                Ok((stream, peer)) => {
+                    log::warn!(target: "agent.ipc", "Refused client: {peer}: {}", refusal::TOO_MANY_CONNECTIONS);
+                    // Whether the client still hears it is its own affair.
+                    let _ = turn_away(stream);
+                }
+                Err(error) => {
+                    log::error!(target: "agent.ipc", "Failed to accept client: {error}");
+                    // Out of file descriptors, most likely: trying again at once would only burn time.
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    close.send_replace(true);
+    let _ = timeout(FAREWELL, async { while sessions.join_next().await.is_some() {} }).await;
+}
+
+/// Tells the client why, without ever waiting for it: a fresh socket has room for these few bytes.
+fn turn_away(stream: TcpStream) -> io::Result<()> {
+    let error = refusal::TOO_MANY_CONNECTIONS.to_owned();
+    let mut bytes = Vec::new();
+    wire::encode(&mut bytes, &ResponseHeader { error, ..ResponseHeader::default() });
+    let mut stream = stream.into_std()?;
+    stream.write_all(&bytes)?;
+    stream.shutdown(Shutdown::Write)
+}

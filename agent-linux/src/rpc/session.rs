@@ -1,0 +1,327 @@
+//! One connection of the server: requests in, one after another; answers and the records of its streams out.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet, yield_now};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::message::*;
+use super::outbox::{Broken, Outbox};
+use super::queue::Tap;
+use super::select::Selection;
+use super::server::Context;
+use super::wire::{self, Reader};
+use super::{command::Command, logs};
+use crate::agent::filter::Filter;
+use crate::agent::handle::{Gone, Request};
+use crate::agent::model::Event;
+
+/// How long a connection that is being closed may take to take its last answers, and to close its own side.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How long a connection is silent before the system asks whether the client is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// The longest filter that makes sense; each event is held against all of it.
+const MAX_FILTER: usize = 4096;
+
+/// Serves one connection until either side closes it.
+pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch::Receiver<bool>) {
+    // Requests and answers are small and someone waits for them.
+    let _ = stream.set_nodelay(true);
+    // A client whose machine has vanished must not keep its place for ever.
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let (read, write) = stream.into_split();
+    let (outbox, writer) = Outbox::new(write);
+    let mut writer = pin!(writer);
+    let mut reader = Reader::new(read, context.options.limits);
+    let mut session = Session::new(context, outbox);
+    tokio::select! {
+        () = &mut writer => return,
+        Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
+    }
+    session.tasks.shutdown().await;
+    drop(session);
+    if timeout(LINGER, writer).await.is_ok() && !*closing.borrow() {
+        // Closing a socket with unread requests in it resets the connection, and the last answer may be lost with it.
+        let _ = timeout(LINGER, tokio::io::copy(&mut reader.into_inner(), &mut tokio::io::sink())).await;
+    }
+}
+
+struct Session {
+    context: Arc<Context>,
+    outbox: Outbox,
+    greeted: bool,
+    authenticated: bool,
+    /// One task per stream, which moves its records to the outbox.
+    tasks: JoinSet<()>,
+    streams: HashMap<u64, AbortHandle>,
+    monitor: Option<u64>,
+}
+
+/// What becomes of a request that is not refused.
+enum Outcome {
+    /// It is answered, with this body or none.
+    Done(Vec<u8>),
+    /// It is answered, and these records follow.
+    Events(Tap<Arc<Event>>),
+    /// It is answered, and first these, then these lines follow.
+    Lines(Vec<Arc<str>>, Tap<Arc<str>>),
+}
+
+impl Session {
+    fn new(context: Arc<Context>, outbox: Outbox) -> Session {
+        let authenticated = context.options.auth.is_empty();
+        let (tasks, streams) = (JoinSet::new(), HashMap::new());
+        Session { context, outbox, greeted: false, authenticated, tasks, streams, monitor: None }
+    }
+
+    /// Answers requests until the client is done, or has to be turned away.
+    async fn converse(
+        &mut self,
+        reader: &mut Reader<OwnedReadHalf>,
+        mut closing: watch::Receiver<bool>,
+    ) -> Result<(), Broken> {
+        let deadline = Instant::now() + self.context.options.handshake;
+        loop {
+            let admitted = self.greeted && self.authenticated;
+            let request = tokio::select! {
+                request = read_request(reader, self.greeted) => request,
+                () = async { if admitted { pending().await } else { sleep_until(deadline).await } } => return Ok(()),
+                _ = closing.wait_for(|&closing| closing) => return Ok(()),
+            };
+            let (header, request) = match request {
+                Ok(Some(request)) => request,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    log::warn!(target: "agent.ipc", "Failed to decode request: {error}");
+                    return Ok(());
+                }
+            };
+            let seq = header.seq;
+            let Some((command, body)) = request else {
+                let error =
+                    if self.greeted { refusal::UNSUPPORTED_COMMAND } else { refusal::HANDSHAKE_REQUIRED };
+                return self.answer(seq, error, &[]).await;
+            };
+            if !self.authenticated && !matches!(command, Command::Handshake | Command::Auth) {
+                self.answer(seq, refusal::AUTH_REQUIRED, &[]).await?;
+                continue;
+            }
+            match self.execute(seq, command, &body).await {
+                Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
+                Ok(Outcome::Events(tap)) => {
+                    self.answer(seq, "", &[]).await?;
+                    self.start(seq, tell_events(self.outbox.clone(), seq, tap));
+                }
+                Ok(Outcome::Lines(backlog, tap)) => {
+                    self.answer(seq, "", &[]).await?;
+                    self.start(seq, tell_lines(self.outbox.clone(), seq, backlog, tap));
+                }
+                Err(error) => self.answer(seq, &error, &command.empty_answer()).await?,
+            }
+        }
+    }
+
+    async fn answer(&self, seq: u64, error: &str, body: &[u8]) -> Result<(), Broken> {
+        let mut bytes = Vec::with_capacity(32 + error.len() + body.len());
+        wire::encode(&mut bytes, &ResponseHeader { error: error.to_owned(), missed: 0, seq });
+        bytes.extend_from_slice(body);
+        self.outbox.send(bytes).await
+    }
+
+    async fn execute(&mut self, seq: u64, command: Command, body: &[u8]) -> Result<Outcome, String> {
+        let handle = &self.context.handle;
+        let gone = |Gone| refusal::GONE.to_owned();
+        let mut answer = Vec::new();
+        match command {
+            Command::Handshake => self.greet(parse(body)?)?,
+            Command::Auth => {
+                let Auth { auth_key } = parse(body)?;
+                if !same_token(auth_key.as_bytes(), self.context.options.auth.as_bytes()) {
+                    return Err(refusal::INVALID_TOKEN.to_owned());
+                }
+                self.authenticated = true;
+            }
+            Command::Event => {
+                let UserEvent { name, payload, coalesce } = parse(body)?;
+                handle
+                    .ask(|reply| Request::Event { name, payload, coalesce, reply })
+                    .await
+                    .map_err(gone)??;
+            }
+            Command::Join => {
+                let Join { existing: addresses, replay } = parse(body)?;
+                let (num, error) =
+                    handle.ask(|reply| Request::Join { addresses, replay, reply }).await.map_err(gone)?;
+                error.map_or(Ok(()), Err)?;
+                wire::encode(&mut answer, &Joined { num: i32::try_from(num).unwrap_or(i32::MAX) });
+            }
+            Command::Members | Command::MembersFiltered => {
+                // `members` has no body, and so no condition.
+                let selection = Selection::new(&parse(body)?)?;
+                let members = handle.ask(|reply| Request::Members { reply }).await.map_err(gone)?;
+                let mut selected = Vec::new();
+                for some in members.chunks(64) {
+                    selected.extend(
+                        some.iter().filter(|member| selection.takes(member)).cloned().map(Member::from),
+                    );
+                    // Matching can take long in a large cluster; others get their turn in between.
+                    yield_now().await;
+                }
+                wire::encode(&mut answer, &Members { members: selected });
+            }
+            Command::Leave => handle.ask(|reply| Request::Leave { reply }).await.map_err(gone)??,
+            Command::ForceLeave => {
+                let ForceLeave { node, prune } = parse(body)?;
+                handle.ask(|reply| Request::ForceLeave { node, prune, reply }).await.map_err(gone)??;
+            }
+            Command::Stats => {
+                let stats = handle.ask(|reply| Request::Stats { reply }).await.map_err(gone)?;
+                wire::encode(&mut answer, &stats);
+            }
+            Command::Stream => {
+                let Stream { r#type: filter } = parse(body)?;
+                self.room_for_stream(seq)?;
+                if filter.len() > MAX_FILTER {
+                    return Err(refusal::INVALID_FILTER.to_owned());
+                }
+                let filter = Filter::parse(filter).map_err(|_| refusal::INVALID_FILTER)?;
+                return Ok(Outcome::Events(self.context.hub.subscribe(filter, self.context.options.waiting)));
+            }
+            Command::Monitor => {
+                let Monitor { log_level } = parse(body)?;
+                let level = logs::parse_level(&log_level)
+                    .ok_or_else(|| format!("Unknown log level: {}", log_level.to_uppercase()))?;
+                if self.monitor.is_some() {
+                    return Err(refusal::MONITOR_EXISTS.to_owned());
+                }
+                self.room_for_stream(seq)?;
+                self.monitor = Some(seq);
+                let (backlog, tap) = self.context.logs.subscribe(level);
+                return Ok(Outcome::Lines(backlog, tap));
+            }
+            Command::Stop => {
+                let Stop { stop } = parse(body)?;
+                self.stop(stop);
+            }
+            Command::Later(_) => return Err(refusal::NOT_SUPPORTED.to_owned()),
+        }
+        Ok(Outcome::Done(answer))
+    }
+
+    fn greet(&mut self, Handshake { version }: Handshake) -> Result<(), &'static str> {
+        if version != VERSION {
+            return Err(refusal::UNSUPPORTED_VERSION);
+        }
+        if self.greeted {
+            return Err(refusal::DUPLICATE_HANDSHAKE);
+        }
+        self.greeted = true;
+        Ok(())
+    }
+
+    fn room_for_stream(&self, seq: u64) -> Result<(), &'static str> {
+        if self.streams.contains_key(&seq) {
+            return Err(refusal::STREAM_EXISTS);
+        }
+        if self.streams.len() >= self.context.options.streams {
+            return Err(refusal::TOO_MANY_STREAMS);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, seq: u64, records: impl Future<Output = Result<(), Broken>> + Send + 'static) {
+        // Those that were stopped earlier.
+        while self.tasks.try_join_next().is_some() {}
+        // A broken connection ends the session by itself.
+        let task = self.tasks.spawn(async { records.await.unwrap_or(()) });
+        self.streams.insert(seq, task);
+    }
+
+    fn stop(&mut self, seq: u64) {
+        if let Some(task) = self.streams.remove(&seq) {
+            task.abort();
+        }
+        self.monitor = self.monitor.filter(|&monitor| monitor != seq);
+    }
+}
+
+/// A request as it came: `None` for a command that nobody knows or that comes before the handshake, both of which end
+/// the connection; else the command and its body, empty if it has none.
+type RawRequest = (RequestHeader, Option<(Command, Vec<u8>)>);
+
+/// Reads a whole request, so that whatever becomes of it, the next one starts where this one ends. Not cancel safe,
+/// and never resumed.
+async fn read_request(
+    reader: &mut Reader<OwnedReadHalf>,
+    greeted: bool,
+) -> std::io::Result<Option<RawRequest>> {
+    let Some(header) = reader.next().await? else { return Ok(None) };
+    let header: RequestHeader = wire::decode(&header).map_err(std::io::Error::other)?;
+    let command = Command::named(&header.command).filter(|&command| greeted || command == Command::Handshake);
+    let Some(command) = command else { return Ok(Some((header, None))) };
+    let body = if command.has_body() { reader.next().await? } else { Some(Vec::new()) };
+    Ok(body.map(|body| (header, Some((command, body)))))
+}
+
+fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    wire::decode(body).map_err(|error| format!("Invalid request: {error}"))
+}
+
+/// Compares in a time that depends on the lengths only.
+fn same_token(given: &[u8], expected: &[u8]) -> bool {
+    let differing = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
+    given.len() == expected.len() && differing == 0
+}
+
+async fn tell_events(outbox: Outbox, seq: u64, tap: Tap<Arc<Event>>) -> Result<(), Broken> {
+    while let Some((event, missed)) = tap.next().await {
+        let mut record = Vec::new();
+        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
+        match &*event {
+            Event::Member { kind, members } => {
+                let members = members.iter().cloned().map(Member::from).collect();
+                wire::encode(&mut record, &MemberRecord { event: kind.as_str().to_owned(), members });
+            }
+            Event::User { ltime, name, payload, coalesce } => {
+                let (name, payload) = (name.clone(), payload.clone());
+                UserRecord { coalesce: *coalesce, ltime: *ltime, name, payload }.encode(&mut record);
+            }
+        }
+        outbox.send(record).await?;
+    }
+    Ok(())
+}
+
+async fn tell_lines(
+    outbox: Outbox,
+    seq: u64,
+    backlog: Vec<Arc<str>>,
+    tap: Tap<Arc<str>>,
+) -> Result<(), Broken> {
+    let record = |line: &str, missed| {
+        let mut record = Vec::new();
+        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
+        wire::encode(&mut record, &LogRecord { log: line.to_owned() });
+        record
+    };
+    for line in backlog {
+        outbox.send(record(&line, 0)).await?;
+    }
+    while let Some((line, missed)) = tap.next().await {
+        outbox.send(record(&line, missed)).await?;
+    }
+    Ok(())
+}

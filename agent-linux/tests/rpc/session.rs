@@ -1,0 +1,274 @@
+//! Handshake, token, and one reply to every request.
+
+use std::collections::BTreeMap;
+
+use agent_linux::rpc::message::{Join, Joined, Members, Stats};
+use agent_linux::rpc::server::Options;
+use rmp_serde::decode::from_slice;
+
+use super::fake::*;
+
+fn with_token() -> Options {
+    Options { auth: "secret".to_owned(), ..Options::default() }
+}
+
+fn event(name: &str) -> Vec<u8> {
+    body([("Name", name)])
+}
+
+#[tokio::test]
+async fn the_handshake_comes_first_and_once() {
+    let fake = Fake::start(Options::default()).await;
+    for (command, body) in
+        [("members", &[][..]), ("event", &event("x")), ("no-such", b"\x80"), ("auth", b"\x80")]
+    {
+        let mut raw = fake.connect().await;
+        raw.send(command, 7, body).await;
+        assert_eq!(raw.header().await, ("Handshake required".to_owned(), 7));
+        assert!(raw.ended().await);
+    }
+    let mut raw = fake.connect().await;
+    for (seq, version) in [(1, 0), (2, 2), (3, -1)] {
+        raw.send("handshake", seq, &body([("Version", version)])).await;
+        assert_eq!(raw.header().await, ("Unsupported IPC version".to_owned(), seq));
+    }
+    raw.send("handshake", 4, b"\xc0").await;
+    assert_eq!(raw.header().await, ("Unsupported IPC version".to_owned(), 4));
+    raw.send("handshake", 5, &body([("Version", 1)])).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 5));
+    raw.send("handshake", 6, &body([("Version", 1)])).await;
+    assert_eq!(raw.header().await, ("Handshake already performed".to_owned(), 6));
+    raw.send("event", 7, &event("still here")).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 7));
+    assert_eq!(fake.done(), ["event still here  false"]);
+}
+
+#[tokio::test]
+async fn what_comes_before_the_token_is_refused_once_and_keeps_in_step() {
+    let fake = Fake::start(with_token()).await;
+    let mut raw = fake.greeted().await;
+    let commands = [
+        "event",
+        "force-leave",
+        "join",
+        "members",
+        "members-filtered",
+        "tags",
+        "stream",
+        "monitor",
+        "stop",
+        "leave",
+        "query",
+        "respond",
+        "install-key",
+        "use-key",
+        "remove-key",
+        "list-keys",
+        "stats",
+        "get-coordinate",
+    ];
+    let mut all = Vec::new();
+    for (seq, command) in commands.iter().enumerate() {
+        let without = ["members", "leave", "list-keys", "stats"].contains(command);
+        all.extend(request(command, seq as u64, if without { &[] } else { b"\x81\xa4Name\xc4\x01x" }));
+    }
+    raw.write(&all).await;
+    for seq in 0..commands.len() as u64 {
+        assert_eq!(raw.header().await, ("Authentication required".to_owned(), seq));
+    }
+    for (seq, key, error) in [
+        (50, "wrong!", "Invalid authentication token"),
+        (51, "", "Invalid authentication token"),
+        (52, "secret1", "Invalid authentication token"),
+        (53, "secret", ""),
+        (54, "wrong", "Invalid authentication token"),
+    ] {
+        raw.send("auth", seq, &body([("AuthKey", key)])).await;
+        assert_eq!(raw.header().await, (error.to_owned(), seq));
+    }
+    // A later failure takes nothing away.
+    raw.send("event", 55, &event("x")).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 55));
+    assert_eq!(fake.done(), ["event x  false"]);
+}
+
+#[tokio::test]
+async fn without_a_token_only_the_empty_one_is_right() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    raw.send("auth", 1, &body([("AuthKey", "x")])).await;
+    assert_eq!(raw.header().await, ("Invalid authentication token".to_owned(), 1));
+    raw.send("auth", 2, &body([("AuthKey", "")])).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn an_unknown_command_ends_the_connection() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    raw.send("reboot", 1, b"\x81\xa1a\x01").await;
+    assert_eq!(raw.header().await, ("Unsupported command".to_owned(), 1));
+    assert!(raw.ended().await);
+}
+
+#[tokio::test]
+async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    for (seq, command) in ["tags", "query", "respond"].iter().enumerate() {
+        raw.send(command, seq as u64, b"\x81\xa4Tags\xc0").await;
+        assert_eq!(raw.header().await, ("Feature not supported".to_owned(), seq as u64));
+    }
+    for command in ["install-key", "use-key", "remove-key", "list-keys"] {
+        raw.send(command, 9, if command == "list-keys" { b"" } else { b"\x81\xa3Key\xa1x" }).await;
+        assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 9));
+        let keys: BTreeMap<String, Option<u32>> = raw.value().await;
+        let names: Vec<_> = keys.keys().map(String::as_str).collect();
+        assert_eq!(names, ["Keys", "Messages", "NumErr", "NumNodes", "NumResp"]);
+    }
+    raw.send("get-coordinate", 10, b"\x81\xa4Node\xa1x").await;
+    assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 10));
+    let none: BTreeMap<String, Option<bool>> = raw.value().await;
+    assert_eq!(none, BTreeMap::from([("Coord".to_owned(), None), ("Ok".to_owned(), Some(false))]));
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.connect().await;
+    let mut all = request("handshake", 0, &body([("Version", 1)]));
+    for seq in 1..=500 {
+        all.extend(request("event", seq, &event(&format!("e{seq}"))));
+    }
+    let join = Join { existing: vec!["a".to_owned(), "nobody".to_owned()], replay: true };
+    all.extend(request("join", 501, &encoded(&join)));
+    all.extend(request("force-leave", 502, b"\x82\xa5Prune\xc3\xa4Node\xa1f"));
+    all.extend(request("leave", 503, b""));
+    raw.write(&all).await;
+    for seq in 0..=501 {
+        assert_eq!(raw.header().await, ("".to_owned(), seq));
+    }
+    assert_eq!(raw.value::<Joined>().await.num, 1);
+    assert_eq!(raw.header().await, ("".to_owned(), 502));
+    assert_eq!(raw.header().await, ("".to_owned(), 503));
+    assert!(raw.ended().await, "the agent has ended");
+    let done = fake.done();
+    assert_eq!(done[..2], ["event e1  false", "event e2  false"]);
+    assert_eq!(done[500..], ["join [\"a\", \"nobody\"] true", "force-leave f true", "leave"]);
+}
+
+#[tokio::test]
+async fn errors_of_the_agent_come_through_and_a_failed_join_has_its_body() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    raw.send("event", 1, &event("full")).await;
+    assert_eq!(raw.header().await, ("event queue full".to_owned(), 1));
+    raw.send("join", 2, b"\x81\xa8Existing\x91\xa6nobody").await;
+    assert_eq!(raw.header().await, ("nobody there".to_owned(), 2));
+    assert_eq!(raw.value::<Joined>().await.num, 0);
+}
+
+#[tokio::test]
+async fn an_event_that_waits_holds_up_its_own_connection_only() {
+    let fake = Fake::start(Options::default()).await;
+    let mut waiting = fake.greeted().await;
+    waiting.send("event", 1, &event("wait")).await;
+    waiting.send("event", 2, &event("second")).await;
+    let mut other = fake.greeted().await;
+    other.send("stats", 1, b"").await;
+    assert_eq!(other.header().await, ("".to_owned(), 1));
+    let stats: Stats = other.value().await;
+    assert_eq!(stats["agent"]["name"], "fake");
+    assert_eq!(fake.done(), [""; 0]);
+    other.send("event", 2, &event("go")).await;
+    assert_eq!(other.header().await, ("".to_owned(), 2));
+    assert_eq!(waiting.header().await, ("".to_owned(), 1));
+    assert_eq!(waiting.header().await, ("".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn members_are_filtered_by_whole_expressions() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    for (body, expected) in [
+        (&b"\x80"[..], &["web2", "web1", "db"][..]),
+        (b"\x81\xa4Name\xa3web", &[]),
+        (b"\x81\xa4Name\xa4web.", &["web2", "web1"]),
+        (b"\x81\xa4Name\xa8web1|d.x", &["web1"]),
+        (b"\x81\xa4Name\xa4x|db", &["db"]),
+        (b"\x82\xa4Name\xa2.*\xa6Status\xa5alive", &["web1", "db"]),
+        (b"\x81\xa4Tags\x81\xa4role\xa3web", &["web1"]),
+        (b"\x81\xa4Tags\x81\xa4role\xa0", &["db"]),
+        (b"\x81\xa4Tags\x82\xa4role\xa4web.\xa2dc\xa2.*", &[]),
+        (b"\x93\xc0\xa5alive\xa2db", &["db"]),
+    ] {
+        raw.send("members-filtered", 1, body).await;
+        assert_eq!(raw.header().await, ("".to_owned(), 1));
+        let names: Vec<String> = raw.value::<Members>().await.members.into_iter().map(|m| m.name).collect();
+        assert_eq!(names, expected, "{}", body.escape_ascii());
+    }
+    for bad in ["(", "a)(b", "((a{200}){200}){200}"] {
+        raw.send("members-filtered", 2, &body([("Name", bad)])).await;
+        let (error, _) = raw.header().await;
+        assert!(error.contains(bad), "{error}");
+        assert!(raw.value::<Members>().await.members.is_empty());
+    }
+    raw.send("members", 3, b"").await;
+    assert_eq!(raw.header().await, ("".to_owned(), 3));
+    assert_eq!(raw.value::<Members>().await.members.len(), 3);
+}
+
+#[tokio::test]
+async fn requests_are_understood_in_every_form_that_go_understands() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    let bodies: [(&[u8], &str); 8] = [
+        (b"\x83\xa8Coalesce\xc3\xa4Name\xa1n\xa7Payload\xc4\x01p", "event n p true"),
+        (b"\x83\xa7Payload\xa1p\xa4Name\xc4\x01n\xa8Coalesce\xc2", "event n p false"),
+        (b"\x82\xa5Extra\x91\x81\x01\xd4\x05a\xa4Name\xd9\x01n", "event n  false"),
+        (b"\x93\xa1n\xa1p\xc3", "event n p true"),
+        (b"\x91\xa1n", "event n  false"),
+        (b"\x83\xa8Coalesce\xc0\xa4Name\xc0\xa7Payload\xc0", "event   false"),
+        (b"\xc0", "event   false"),
+        (b"\x82\xa4Name\xa1\xff\xa7Payload\xa1\xfe", "event \\xff \\xfe false"),
+    ];
+    // Headers too: other orders and types of number, and an array.
+    let headers: [&[u8]; 4] = [
+        b"\x82\xa3Seq\x05\xa7Command\xa5event",
+        b"\x82\xa7Command\xc4\x05event\xa3Seq\xd3\0\0\0\0\0\0\0\x05",
+        b"\x83\xa4More\xc0\xa7Command\xa5event\xa3Seq\xcf\0\0\0\0\0\0\0\x05",
+        b"\x92\xa5event\xd0\x05",
+    ];
+    for header in headers {
+        for (body, _) in bodies {
+            raw.write(&[header, body].concat()).await;
+            assert_eq!(raw.header().await, ("".to_owned(), 5));
+        }
+    }
+    let expected: Vec<&str> = bodies.iter().map(|(_, done)| *done).collect();
+    assert_eq!(fake.done(), expected.repeat(headers.len()));
+    // A body that is none of these is refused, and the next request is understood.
+    raw.send("event", 6, b"\x81\xa4Name\x05").await;
+    assert!(raw.header().await.0.starts_with("Invalid request: "));
+    raw.send("event", 7, b"\xc0").await;
+    assert_eq!(raw.header().await, ("".to_owned(), 7));
+}
+
+#[tokio::test]
+async fn answers_are_byte_for_byte_what_go_sends() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    raw.send("members-filtered", 1, &body([("Name", "web1")])).await;
+    let header = raw.read.next().await.unwrap().unwrap();
+    assert_eq!(header, b"\x82\xa5Error\xa0\xa3Seq\x01");
+    let members = raw.read.next().await.unwrap().unwrap();
+    let expected =
+        b"\x81\xa7Members\x91\x8b\xa4Addr\xc4\x04\x0a\0\0\x01\xabDelegateCur\x05\xabDelegateMax\x05\
+        \xabDelegateMin\x02\xa4Name\xa4web1\xa4Port\xcd\x1f\x0a\xabProtocolCur\x02\xabProtocolMax\x05\
+        \xabProtocolMin\x01\xa6Status\xa5alive\xa4Tags\x81\xa4role\xa3web";
+    assert_eq!(members.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    raw.send("members-filtered", 2, &body([("Name", "nobody")])).await;
+    raw.read.next().await.unwrap().unwrap();
+    assert_eq!(raw.read.next().await.unwrap().unwrap(), b"\x81\xa7Members\x90");
+    assert!(from_slice::<Members>(b"\x81\xa7Members\xc0").unwrap().members.is_empty());
+}
