@@ -619,7 +619,7 @@ impl<'a> Node<'a> {
     fn verified(&self, name: u32, from: Address) -> bool {
         let table = &self.members.table;
         table
-            .from_hash(name)
+            .hashed_from(name)
             .take_while(|id| table.slot(*id).hash == name)
             .any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
     }

@@ -221,7 +221,7 @@ impl Node<'_> {
                 let mut ids = [NIL; RECORDS];
                 for (place, hash) in ids.iter_mut().zip(hashes) {
                     let table = &self.members.table;
-                    let first = table.from_hash(hash).next();
+                    let first = table.hashed_from(hash).next();
                     *place = first.filter(|id| table.slot(*id).hash == hash).unwrap_or(NIL);
                 }
                 self.owe(c.from, c.len, Answer::Records { nonce, ids });

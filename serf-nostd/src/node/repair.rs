@@ -205,7 +205,7 @@ impl Node<'_> {
         let mut resume = next;
         for entry in entries {
             let table = &self.members.table;
-            let mut same = table.from_hash(entry.name).take_while(|id| table.slot(*id).hash == entry.name);
+            let mut same = table.hashed_from(entry.name).take_while(|id| table.slot(*id).hash == entry.name);
             if same.any(|id| table.slot(id).version() == entry.version) {
                 continue;
             }

@@ -4,7 +4,6 @@ use super::Node;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
-use crate::gossip::queue::SENDS_MAX;
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, Table};
 use crate::slice::NIL;
@@ -83,9 +82,9 @@ impl Node<'_> {
     pub(super) fn write_members(&mut self, packet: &mut Packet<'_>) {
         let limit = self.transmissions();
         let counts = self.queue.counts();
-        for sends in 0..SENDS_MAX {
+        for (sends, count) in counts.into_iter().enumerate() {
             let mut at = self.queue.head(sends);
-            for _ in 0..counts[sends] {
+            for _ in 0..count {
                 let Some(id) = at else { break };
                 at = self.queue.after(self.members.table.slots, sends, id);
                 if !write_news(packet, &self.members.table, id) {
@@ -288,7 +287,7 @@ impl Node<'_> {
             return false;
         }
         let table = &self.members.table;
-        for id in table.from_hash(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
+        for id in table.hashed_from(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
             if !packet.push(&Message::Record(record(table, id, now))) {
                 packet.patch_page_next(page_at, table.slot(id).hash);
                 break;
@@ -308,7 +307,7 @@ impl Node<'_> {
         // Bucket by bucket, so that those which agree are not even walked.
         while let Some(skip) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
             from = from.max((skip as u32) << 27);
-            for id in table.from_hash(from) {
+            for id in table.hashed_from(from) {
                 let slot = table.slot(id);
                 if Table::bucket(slot.hash) != skip {
                     break;
@@ -341,7 +340,7 @@ impl Node<'_> {
         for &id in ids.iter().filter(|id| **id != NIL) {
             // Members whose names share a hash stand one behind the other.
             let hash = table.slot(id).hash;
-            for id in table.from_hash(hash).take_while(|id| table.slot(*id).hash == hash) {
+            for id in table.hashed_from(hash).take_while(|id| table.slot(*id).hash == hash) {
                 if !table.slot(id).has(flag::FADED) {
                     let _ = packet.push(&Message::Record(record(table, id, now)));
                 }

@@ -317,7 +317,7 @@ pub struct PageRequest {
     pub cursor: u32,
 }
 
-/// Heads a datagram of [`Record`]s or [`Entries`].
+/// Heads a datagram of [`Record`]s or [`Message::Entries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// From the request.
@@ -354,7 +354,7 @@ pub enum Settled {
     Left,
 }
 
-/// Asks for [`Entries`] of the buckets whose digests differ. Padded.
+/// Asks for [`Message::Entries`] of the buckets whose digests differ. Padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestRequest<'a> {
     /// Echoed in the answer.
