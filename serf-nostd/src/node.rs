@@ -193,6 +193,7 @@ pub struct Node<'a> {
     event_clock: LamportClock,
     query_clock: LamportClock,
     random: Random,
+    secret: u64,
     stats: Stats,
     boot: u64,
     origin: u64,
@@ -272,6 +273,7 @@ impl<'a> Node<'a> {
             clock: LamportClock::new(),
             event_clock,
             query_clock: LamportClock::new(),
+            secret: Random::new(!seed).next(),
             random: Random::new(seed),
             stats: Stats::default(),
             boot: identity.boot,
@@ -539,7 +541,8 @@ impl<'a> Node<'a> {
         let accuser = self.members.table.slot(id).accuser;
         if accuser != NIL {
             let accuser = self.members.table.slot(accuser).hash;
-            let _ = self.confirmers.note(id, accuser);
+            let noted = self.confirmers.note(id, accuser);
+            self.stats.confirmers_refused += (noted == Some(false)) as u64;
         }
         self.members.table.time(id, deadline);
         self.stats.suspicions += 1;
@@ -607,11 +610,16 @@ impl<'a> Node<'a> {
         self.owe(self.members.table.slot(id).addr, usize::MAX, what);
     }
 
+    /// What entitles somebody at this address to payloads: only who gets our datagrams there knows it.
+    fn token(&self, to: Address) -> u32 {
+        (hash::mix(hash::mix(to.hash() as u64 ^ self.secret) ^ self.secret.rotate_left(32)) >> 32) as u32
+    }
+
     /// Whether this address is that of a member which has answered us there.
     fn verified(&self, name: u32, from: Address) -> bool {
         let table = &self.members.table;
         table
-            .from_hash(name)
+            .hashed_from(name)
             .take_while(|id| table.slot(*id).hash == name)
             .any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
     }

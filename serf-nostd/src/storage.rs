@@ -65,8 +65,8 @@ impl Memory<'_> {
         let (members, slots) = (self.members.len(), self.slots.len());
         let rules = [
             ("members", (2..u16::MAX as usize).contains(&members)),
-            ("names", self.names.len() >= members && self.names.len() % members.max(1) == 0),
-            ("tags", self.tags.len() % members.max(1) == 0),
+            ("names", self.names.len() >= members && self.names.len().is_multiple_of(members.max(1))),
+            ("tags", self.tags.len().is_multiple_of(members.max(1))),
             ("member_index", self.member_index.len() == 3 * members),
             ("probe_order", self.probe_order.len() == members),
             ("suspects", self.suspects.len() == members),

@@ -284,8 +284,7 @@ impl Fleet {
         let now = self.local(i);
         let (real, deaf) = (self.now, self.machines[i].deaf);
         let mut tx = std::mem::take(&mut self.tx);
-        loop {
-            let Machine { node: Some(node), boots, skew, .. } = &mut self.machines[i] else { break };
+        while let Machine { node: Some(node), boots, skew, .. } = &mut self.machines[i] {
             let (boots, skew) = (*boots, *skew);
             node.take_events(!deaf);
             match node.poll(now, &mut tx) {

@@ -20,12 +20,15 @@ pub struct Fired {
     pub at: u64,
 }
 
+/// Lamport time and origin of an event.
+type Id = (u64, u64);
+
 /// What one machine's application has been told since its memory began.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     serials: HashSet<u64>,
     /// Per name the greatest coalesced event handed out, and the last one.
-    last: HashMap<Vec<u8>, ((u64, u64), (u64, u64))>,
+    last: HashMap<Vec<u8>, (Id, Id)>,
     /// Since when it has been on without a reboot.
     since: u64,
 }
@@ -36,7 +39,7 @@ pub struct Oracle {
     /// By serial number.
     pub fired: BTreeMap<u64, Fired>,
     heard: Vec<Heard>,
-    ids: HashMap<u64, (u64, u64)>,
+    ids: HashMap<u64, Id>,
     /// Whether fewer names are in use than any node has coalescing places: then values never go backwards.
     pub ordered: bool,
     /// Whether nothing was over its bounds: then every event reaches everybody who stayed.
@@ -111,7 +114,7 @@ impl Oracle {
             let (i, boot) = fired.origin;
             fleet.is_on(i) && fleet.machines[i].boots == boot
         };
-        let mut greatest: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
+        let mut greatest: HashMap<Vec<u8>, Id> = HashMap::new();
         let mut missing = None;
         for (serial, fired) in &self.fired {
             let has = |i: &usize| self.heard[*i].serials.contains(serial) && self.heard[*i].since <= fired.at;

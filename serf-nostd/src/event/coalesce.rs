@@ -80,8 +80,8 @@ pub(crate) struct Coalescer<'a> {
 impl<'a> Coalescer<'a> {
     pub(crate) fn new(windows: &'a mut [Window], index: &'a mut [u16]) -> Self {
         let mut free = List::new();
+        windows.fill(Window::EMPTY);
         for id in 0..windows.len() {
-            windows[id] = Window::EMPTY;
             free.push_back(windows, id as u16);
         }
         Coalescer {

@@ -12,9 +12,10 @@ const TRIES: u8 = 3;
 #[derive(Clone, Copy, Debug)]
 pub struct Pull {
     id: EventId,
-    from: Address,
+    /// Whom to ask, and the token that entitles to.
+    from: (Address, u32),
     /// Who else has announced it.
-    other: Option<Address>,
+    other: Option<(Address, u32)>,
     /// When to ask (again); in the past: now.
     due: Instant,
     tries: u8,
@@ -24,7 +25,7 @@ impl Pull {
     /// A free place.
     pub const EMPTY: Pull = Pull {
         id: EventId { ltime: 0, origin: 0 },
-        from: Address::UNSET,
+        from: (Address::UNSET, 0),
         other: None,
         due: Instant::FAR,
         tries: 0,
@@ -51,11 +52,23 @@ impl<'a> Pulls<'a> {
     }
 
     /// `from` has an event that this node lacks. False if there was no room to note it.
+    ///
+    /// If another member has been asked for it for `overdue`, the new one is asked at once.
     #[must_use]
-    pub(crate) fn want(&mut self, id: EventId, from: Address, now: Instant) -> bool {
+    pub(crate) fn want(
+        &mut self,
+        id: EventId,
+        from: (Address, u32),
+        now: Instant,
+        overdue: Duration,
+    ) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
-            if pull.from != from {
+            if pull.from.0 != from.0 {
                 pull.other = Some(from);
+                let asked = pull.due.minus(PATIENCE);
+                if pull.tries > 0 && now.since(asked) >= overdue {
+                    pull.due = now;
+                }
             }
             return true;
         }
@@ -103,7 +116,7 @@ impl<'a> Pulls<'a> {
     }
 
     /// Whom to ask now, if anybody. Pulls without an answer so far turn to the next announcer, or end.
-    pub(crate) fn whom(&mut self, now: Instant) -> Option<Address> {
+    pub(crate) fn whom(&mut self, now: Instant) -> Option<(Address, u32)> {
         let mut i = 0;
         while i < self.len {
             let pull = &mut self.cells[i];
@@ -124,7 +137,12 @@ impl<'a> Pulls<'a> {
     }
 
     /// Goes through what `from` is to be asked for now; `take` returns false when there is no more room.
-    pub(crate) fn ask(&mut self, from: Address, now: Instant, mut take: impl FnMut(EventId) -> bool) -> u64 {
+    pub(crate) fn ask(
+        &mut self,
+        from: (Address, u32),
+        now: Instant,
+        mut take: impl FnMut(EventId) -> bool,
+    ) -> u64 {
         let mut asked = 0;
         for pull in &mut self.cells[..self.len] {
             if pull.from == from && pull.due <= now {

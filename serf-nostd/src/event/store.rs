@@ -117,9 +117,7 @@ pub(crate) struct Store<'a> {
 impl<'a> Store<'a> {
     pub(crate) fn new(slots: &'a mut [StoreSlot], index: &'a mut [u16], arena: &'a mut [u8]) -> Self {
         let mut lists = [const { List::new() }; list::COUNT];
-        for id in 0..slots.len() {
-            slots[id] = StoreSlot::EMPTY;
-        }
+        slots.fill(StoreSlot::EMPTY);
         for id in 0..slots.len() {
             lists[list::FREE as usize].push_back(slots, id as u16);
         }

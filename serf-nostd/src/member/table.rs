@@ -155,13 +155,13 @@ impl<'a> Table<'a> {
     }
 
     /// Members whose name hash is at least `hash`, in the order of their hashes.
-    pub(crate) fn from_hash(&self, hash: u32) -> impl Iterator<Item = u16> + '_ {
+    pub(crate) fn hashed_from(&self, hash: u32) -> impl Iterator<Item = u16> + '_ {
         self.index.from(hash, |id| self.slot(id).hash)
     }
 
     /// All members, this node included, in the order of their name hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        self.from_hash(0)
+        self.hashed_from(0)
     }
 
     /// Whether a newcomer could be held only in the place of somebody.

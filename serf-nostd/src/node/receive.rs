@@ -14,7 +14,7 @@ use crate::member::record::{State, flag};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Address, EventId, Items, Message, Page, Summary, UserEvent};
+use crate::wire::message::{Accusation, Address, EventId, Message, Page, Summary, UserEvent};
 use crate::wire::native;
 use crate::wire::packet::{self, Reject};
 
@@ -151,9 +151,14 @@ impl Node<'_> {
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
-            Message::Ids(ids) => self.ids(c, ids),
-            Message::Pull(asker, ids) => {
-                let limit = if self.verified(asker, c.from) { usize::MAX } else { c.len };
+            Message::Ids(token, ids) => {
+                // Own events are confirmed, missing ones asked for.
+                for id in ids {
+                    self.announced(now, (c.from, token), id);
+                }
+            }
+            Message::Pull(token, ids) => {
+                let limit = if token == self.token(c.from) { usize::MAX } else { c.len };
                 for id in ids {
                     let held = self.store.find(id).is_some();
                     let what = if held { Answer::Event { id } } else { Answer::Missing { id } };
@@ -216,7 +221,7 @@ impl Node<'_> {
                 let mut ids = [NIL; RECORDS];
                 for (place, hash) in ids.iter_mut().zip(hashes) {
                     let table = &self.members.table;
-                    let first = table.from_hash(hash).next();
+                    let first = table.hashed_from(hash).next();
                     *place = first.filter(|id| table.slot(*id).hash == hash).unwrap_or(NIL);
                 }
                 self.owe(c.from, c.len, Answer::Records { nonce, ids });
@@ -413,17 +418,10 @@ impl Node<'_> {
         true
     }
 
-    /// Others have these events: own ones are confirmed, missing ones asked for.
-    fn ids(&mut self, c: &Context, ids: Items<'_, EventId>) {
-        for id in ids {
-            self.announced(c.now, c.from, id);
-        }
-    }
-
-    /// One announced event. False if it is missing here and could not be noted.
-    pub(super) fn announced(&mut self, now: Instant, from: Address, id: EventId) -> bool {
+    /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
+    pub(super) fn announced(&mut self, now: Instant, from: (Address, u32), id: EventId) -> bool {
         match self.seen.judge(id) {
-            Sight::Known => self.confirm_own(id, from),
+            Sight::Known => self.confirm_own(id, from.0),
             Sight::Below => {}
             Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}
             Sight::New => {
@@ -435,7 +433,7 @@ impl Node<'_> {
                         self.record(now, id);
                         self.hand_over(now, slot);
                     }
-                } else if !self.pulls.want(id, from, now) {
+                } else if !self.pulls.want(id, from, now, self.config.probe_timeout.scaled(1, 10)) {
                     self.stats.pulls_refused += 1;
                     return false;
                 }

@@ -205,7 +205,7 @@ impl Node<'_> {
         let mut resume = next;
         for entry in entries {
             let table = &self.members.table;
-            let mut same = table.from_hash(entry.name).take_while(|id| table.slot(*id).hash == entry.name);
+            let mut same = table.hashed_from(entry.name).take_while(|id| table.slot(*id).hash == entry.name);
             if same.any(|id| table.slot(id).version() == entry.version) {
                 continue;
             }
@@ -284,7 +284,7 @@ impl Node<'_> {
         };
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         for id in entries.ids {
-            if !self.announced(now, from, id) {
+            if !self.announced(now, (from, entries.token), id) {
                 // As many pulls as may be are running: listed again from here when some are done.
                 next = Some(id);
                 break;

@@ -316,11 +316,10 @@ impl Node<'_> {
     }
 
     fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
-        let to = self.pulls.whom(now)?;
-        let asker = self.members.table.slot(SELF).hash;
+        let (to, token) = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
-        let ids = packet.open_list(kind::PULL, &asker)?;
-        self.stats.pulls += self.pulls.ask(to, now, |id| packet.push_item(&ids, &id));
+        let ids = packet.open_list(kind::PULL, &token)?;
+        self.stats.pulls += self.pulls.ask((to, token), now, |id| packet.push_item(&ids, &id));
         Some((to, packet.len()))
     }
 
@@ -351,7 +350,7 @@ impl Node<'_> {
                 RoundKind::Forward(self.write_batch(&mut packet, list::FRESH, count, last, now))
             }
             RoundKind::Announce { due, count } => {
-                let count = self.write_announcements(&mut packet, due, count, last);
+                let count = self.write_announcements(&mut packet, to, due, count, last);
                 RoundKind::Announce { due, count }
             }
             RoundKind::Members => {
@@ -437,11 +436,19 @@ impl Node<'_> {
             .fold(Instant::FAR, |first, slot| first.min(self.store.announce_at(slot)))
     }
 
-    fn write_announcements(&mut self, packet: &mut Packet<'_>, due: Instant, count: u16, last: bool) -> u16 {
+    fn write_announcements(
+        &mut self,
+        packet: &mut Packet<'_>,
+        to: Address,
+        due: Instant,
+        count: u16,
+        last: bool,
+    ) -> u16 {
         let most = if count == 0 { u16::MAX } else { count };
         // While packets get lost, ids are announced twice more.
         let stages = if self.detector.loss() > LOSSY { ANNOUNCE_MS.len() } else { ANNOUNCE_MS.len() - 2 };
-        let Some(ids) = packet.open_list(kind::IDS, &()) else { return 0 };
+        let token = self.token(to);
+        let Some(ids) = packet.open_list(kind::IDS, &token) else { return 0 };
         let mut written = 0;
         // From the last stage down, so that what moves on is not met again.
         for which in (list::ANNOUNCE..list::OWN_HELD).rev() {

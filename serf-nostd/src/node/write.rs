@@ -4,7 +4,6 @@ use super::Node;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
-use crate::gossip::queue::SENDS_MAX;
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, Table};
 use crate::slice::NIL;
@@ -83,9 +82,9 @@ impl Node<'_> {
     pub(super) fn write_members(&mut self, packet: &mut Packet<'_>) {
         let limit = self.transmissions();
         let counts = self.queue.counts();
-        for sends in 0..SENDS_MAX {
+        for (sends, count) in counts.into_iter().enumerate() {
             let mut at = self.queue.head(sends);
-            for _ in 0..counts[sends] {
+            for _ in 0..count {
                 let Some(id) = at else { break };
                 at = self.queue.after(self.members.table.slots, sends, id);
                 if !write_news(packet, &self.members.table, id) {
@@ -113,11 +112,12 @@ impl Node<'_> {
     }
 
     /// The greatest ids that were seen, if one was new of late: in pings and acks.
-    fn write_riders(&mut self, packet: &mut Packet<'_>, now: Instant) {
+    fn write_riders(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
         if self.seen.len() == 0 || !self.heal.event_pace.moved_within(now, RIDING) {
             return;
         }
-        let Some(ids) = packet.open_list(kind::IDS, &()) else { return };
+        let token = self.token(to);
+        let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
             if !packet.push_item(&ids, &self.seen.get(place)) {
                 break;
@@ -126,8 +126,8 @@ impl Node<'_> {
         }
     }
 
-    fn write_piggyback(&mut self, packet: &mut Packet<'_>, now: Instant) {
-        self.write_riders(packet, now);
+    fn write_piggyback(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
+        self.write_riders(packet, to, now);
         let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
         self.write_members(packet);
         packet.unreserve(limit);
@@ -140,7 +140,8 @@ impl Node<'_> {
         if self.held_against(target) {
             let _ = packet.push(&accusation(&self.members.table, target));
         }
-        self.write_piggyback(packet, now);
+        let to = self.members.table.slot(target).addr;
+        self.write_piggyback(packet, to, now);
     }
 
     pub(super) fn write_bare_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
@@ -224,7 +225,7 @@ impl Node<'_> {
                 if asker != NIL && self.held_against(asker) {
                     let _ = packet.push(&accusation(&self.members.table, asker));
                 }
-                self.write_piggyback(packet, now);
+                self.write_piggyback(packet, owed.to, now);
                 acked
             }
             Answer::RelayedAck { seq } => packet.push(&Message::Ack(Ack { seq, payload: &[] })),
@@ -275,7 +276,7 @@ impl Node<'_> {
             Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
             Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
-                self.write_event_entries(packet, nonce, above.max(cursor), buckets)
+                self.write_event_entries(packet, (nonce, self.token(owed.to)), above.max(cursor), buckets)
             }
         }
     }
@@ -286,7 +287,7 @@ impl Node<'_> {
             return false;
         }
         let table = &self.members.table;
-        for id in table.from_hash(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
+        for id in table.hashed_from(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
             if !packet.push(&Message::Record(record(table, id, now))) {
                 packet.patch_page_next(page_at, table.slot(id).hash);
                 break;
@@ -306,7 +307,7 @@ impl Node<'_> {
         // Bucket by bucket, so that those which agree are not even walked.
         while let Some(skip) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
             from = from.max((skip as u32) << 27);
-            for id in table.from_hash(from) {
+            for id in table.hashed_from(from) {
                 let slot = table.slot(id);
                 if Table::bucket(slot.hash) != skip {
                     break;
@@ -339,7 +340,7 @@ impl Node<'_> {
         for &id in ids.iter().filter(|id| **id != NIL) {
             // Members whose names share a hash stand one behind the other.
             let hash = table.slot(id).hash;
-            for id in table.from_hash(hash).take_while(|id| table.slot(*id).hash == hash) {
+            for id in table.hashed_from(hash).take_while(|id| table.slot(*id).hash == hash) {
                 if !table.slot(id).has(flag::FADED) {
                     let _ = packet.push(&Message::Record(record(table, id, now)));
                 }
@@ -351,7 +352,7 @@ impl Node<'_> {
     fn write_event_entries(
         &mut self,
         packet: &mut Packet<'_>,
-        nonce: u32,
+        (nonce, token): (u32, u32),
         from: EventId,
         buckets: u16,
     ) -> bool {
@@ -360,7 +361,9 @@ impl Node<'_> {
         let mut next = None;
         for _ in 0..2 {
             packet.truncate(head);
-            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, next)) else { return false };
+            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, token, next)) else {
+                return false;
+            };
             let mut end = None;
             for place in self.seen.rank(from)..self.seen.len() {
                 let id = self.seen.get(place);

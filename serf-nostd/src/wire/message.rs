@@ -317,7 +317,7 @@ pub struct PageRequest {
     pub cursor: u32,
 }
 
-/// Heads a datagram of [`Record`]s or [`Entries`].
+/// Heads a datagram of [`Record`]s or [`Message::Entries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// From the request.
@@ -354,7 +354,7 @@ pub enum Settled {
     Left,
 }
 
-/// Asks for [`Entries`] of the buckets whose digests differ. Padded.
+/// Asks for [`Message::Entries`] of the buckets whose digests differ. Padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DigestRequest<'a> {
     /// Echoed in the answer.
@@ -392,6 +392,8 @@ pub struct EventDigestRequest<'a> {
 pub struct EventEntries<'a> {
     /// From the request.
     pub nonce: u32,
+    /// As in [`Message::Ids`].
+    pub token: u32,
     /// Where the next page begins; [`None`]: there is none.
     pub next: Option<EventId>,
     /// The ids.
@@ -431,9 +433,9 @@ pub enum Message<'a> {
     Query(Query<'a>),
     QueryResponse(QueryResponse<'a>),
     Summary(Summary),
-    /// "I have these events."
-    Ids(Items<'a, EventId>),
-    /// "Send me these events": hash of the asker's name, ids.
+    /// "I have these events": a token that entitles to ask for them, ids.
+    Ids(u32, Items<'a, EventId>),
+    /// "Send me these events": the teller's token, which shows that the asker gets what is sent to its address; ids.
     Pull(u32, Items<'a, EventId>),
     /// "These are below my floor."
     TooOld(Items<'a, EventId>),

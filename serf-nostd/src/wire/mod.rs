@@ -1,4 +1,4 @@
-//! What nodes say to each other: the messages ([`message`]), their bytes on the native wire ([`native`]) and the
+//! What nodes say to each other: the messages ([`message`]), their bytes on the native wire (`native`) and the
 //! layers of a datagram ([`packet`]). Nothing outside this room knows an encoding.
 
 pub mod message;

@@ -125,10 +125,13 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::QUERY => Message::Query(whole(body)?),
         kind::QUERY_RESPONSE => Message::QueryResponse(whole(body)?),
         kind::SUMMARY => Message::Summary(whole(body)?),
-        kind::IDS => Message::Ids(items(body)?),
+        kind::IDS => {
+            let (token, rest) = head(body)?;
+            Message::Ids(token, items(rest)?)
+        }
         kind::PULL => {
-            let (asker, rest) = head(body)?;
-            Message::Pull(asker, items(rest)?)
+            let (token, rest) = head(body)?;
+            Message::Pull(token, items(rest)?)
         }
         kind::TOO_OLD => Message::TooOld(items(body)?),
         kind::MISSING => Message::Missing(items(body)?),
@@ -158,8 +161,8 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         }
         kind::EVENT_DIGEST_REQUEST => Message::EventDigestRequest(whole(body)?),
         kind::EVENT_ENTRIES => {
-            let ((nonce, next), rest) = head(body)?;
-            Message::EventEntries(EventEntries { nonce, next, ids: items(rest)? })
+            let ((nonce, token, next), rest) = head(body)?;
+            Message::EventEntries(EventEntries { nonce, token, next, ids: items(rest)? })
         }
         kind::PADDING => Message::Padding,
         _ => Message::Unknown,
@@ -192,7 +195,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Record(m) => put(kind::RECORD, m, buf),
         Message::DigestRequest(m) => put(kind::DIGEST_REQUEST, m, buf),
         Message::EventDigestRequest(m) => put(kind::EVENT_DIGEST_REQUEST, m, buf),
-        Message::Ids(_)
+        Message::Ids(..)
         | Message::Pull(..)
         | Message::TooOld(_)
         | Message::Missing(_)

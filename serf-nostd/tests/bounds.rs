@@ -1,0 +1,288 @@
+//! Everything that can fill up is filled here: the rule for "full", and its counter.
+
+mod common;
+
+use common::*;
+use serf_nostd::wire::message::{Accusation, Address, IndirectPing, LeaveIntent, Ping};
+use serf_nostd::{Config, Duration, EventError, Instant, JoinError, Node, SetupError, Status, Storage};
+
+/// Members 4, seen 4, slots 8 (of 64 bytes each), coalesced names 2, everything else 2; names of 4 and tags of 8 bytes.
+type Tiny = Storage<4, 4, 8, 2, 2, 4, 8, 64>;
+/// Enough of everything.
+type Ample = Storage<32, 256, 64, 16, 32, 16, 32, 128>;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
+    let (mut storage, now) = (Tiny::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for i in 2..=5 {
+        hand(&mut node, now, i, &alive(i, 1, &[]));
+    }
+    assert_eq!((node.levels().members, node.stats().members_unheld), (4, 1));
+    assert!(node.member("n5").is_none());
+    assert_eq!(node.stats().foreign_forwarded, 1, "but the news of it is passed on");
+    let left = Accusation { incarnation: 1, node: "n3", from: "n3" };
+    hand(&mut node, now, 3, &datagram(7, &left));
+    hand(&mut node, now, 5, &alive(5, 2, &[]));
+    assert_eq!(node.stats().members_evicted, 1);
+    assert!(node.member("n3").is_none(), "the one that has left made room");
+    assert_eq!(node.member("n5").map(|m| m.status), Some(Status::Alive));
+}
+
+#[test]
+fn a_name_too_long_for_its_slot_is_not_held_but_passed_on() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
+    hand(&mut node, Instant::ZERO, 200, &alive(200, 1, &[]));
+    hand(
+        &mut node,
+        Instant::ZERO,
+        2,
+        &datagram(5, &{
+            let mut alive: serf_nostd::wire::message::Alive =
+                postcard::from_bytes(&[2, b'n', b'9', 4, 1, 2, 3, 4, 5, 1, 1, 1, 0, 1, 5, 2, 2, 5, 5])
+                    .unwrap();
+            alive.node = "much-too-long";
+            alive
+        }),
+    );
+    assert_eq!((node.levels().members, node.stats().names_unheld), (3, 1));
+    assert_eq!(node.stats().foreign_forwarded, 1);
+}
+
+#[test]
+fn tags_too_long_for_their_slot_are_left_out_not_cut() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[7; 9]));
+    assert_eq!(node.stats().tags_unheld, 1);
+    let member = node.member("n2").expect("the member itself is held");
+    assert_eq!(member.tags, b"");
+}
+
+#[test]
+fn a_full_set_of_seen_events_makes_its_lowest_the_floor() {
+    let (mut storage, mut now) = (Tiny::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for ltime in 1..=6 {
+        // As fast as new ones are accepted.
+        now += SECOND;
+        let drained = hand(&mut node, now, 2, &event(ltime * 10, 7, b"x"));
+        assert_eq!(drained.events.len(), 1);
+    }
+    assert_eq!((node.levels().seen, node.levels().event_floor), (4, 20));
+    let late = hand(&mut node, now + SECOND, 2, &event(15, 7, b"late"));
+    assert!(late.events.is_empty());
+    assert_eq!(node.stats().too_old, 1);
+    assert_eq!(late.sent.len(), 1, "whoever sent it is told");
+}
+
+#[test]
+fn a_flood_beyond_the_acceptance_rate_is_shed_and_counted() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    let mut delivered = 0;
+    for ltime in 1..=10 {
+        delivered += hand(&mut node, Instant::ZERO, 2, &event(ltime, 7, b"x")).events.len();
+    }
+    assert_eq!((delivered, node.stats().shed), (4, 6), "a burst of M, then M / 4 per second");
+    // What was shed was not recorded: a later copy passes.
+    let again = hand(&mut node, Instant::ZERO + SECOND, 2, &event(10, 7, b"x"));
+    assert_eq!(again.events.len(), 1);
+}
+
+#[test]
+fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told() {
+    let (mut storage, now) = (Tiny::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, now, 2, &alive(2, 1, &[]));
+    for _ in 0..2 {
+        node.user_event(now, b"e", b"", false).expect("two of eight slots are for own events");
+        drain(&mut node, now);
+    }
+    assert_eq!(node.user_event(now, b"e", b"", false), Err(EventError::Full));
+    assert_eq!((node.levels().own, node.stats().events_full), (2, 1));
+    // Nobody shows that it has them: after half a minute they are let go, and counted.
+    let later = now + Duration::from_secs(31);
+    drain(&mut node, now + Duration::from_millis(900));
+    for tenth in 1..=310 {
+        drain(&mut node, now + Duration::from_millis(100 * tenth));
+    }
+    assert_eq!((node.levels().own, node.stats().own_unconfirmed), (0, 2));
+    assert!(node.user_event(later, b"e", b"", false).is_ok());
+}
+
+#[test]
+fn events_too_long_for_the_limits_are_refused_with_the_limit() {
+    let mut storage = Ample::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    let fire = |node: &mut Node, len| node.user_event(Instant::ZERO, b"e", &vec![0; len], false);
+    assert_eq!(fire(&mut node, 512), Err(EventError::TooLong(512)));
+    assert_eq!(fire(&mut node, 490), Err(EventError::TooLongEncoded(512)));
+    assert!(fire(&mut node, 400).is_ok());
+    hand(&mut node, Instant::ZERO, 2, &event(5, 7, &[0; 600]));
+    assert_eq!(node.stats().events_too_long, 1);
+}
+
+#[test]
+fn a_deaf_application_leaves_new_events_unrecorded_and_gets_them_later() {
+    let (mut deaf_storage, mut storage, mut now) = (Tiny::new(), Ample::new(), Instant::ZERO);
+    let mut deaf = node(deaf_storage.memory(), Config::LAN, 1);
+    let mut other = node(storage.memory(), Config::LAN, 2);
+    deaf.join(now, address(2), false).unwrap();
+    run(&mut [&mut deaf, &mut other], &mut now, SECOND, nothing);
+    deaf.take_events(false);
+    for i in 0..4u8 {
+        other.user_event(now, b"e", &[i], false).unwrap();
+        let heard = run(&mut [&mut deaf, &mut other], &mut now, SECOND, nothing);
+        assert!(heard[0].is_empty());
+    }
+    assert_eq!(deaf.levels().waiting, 2, "a quarter of the slots");
+    assert!(deaf.stats().app_full > 0);
+    deaf.take_events(true);
+    let mut heard = run(&mut [&mut deaf, &mut other], &mut now, Duration::from_secs(90), nothing);
+    heard[0].sort();
+    assert_eq!(heard[0], [[0], [1], [2], [3]], "nothing was lost by waiting");
+}
+
+#[test]
+fn more_names_than_places_are_delivered_early_not_lost() {
+    let (mut storage, now) = (Tiny::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for name in [b"a", b"b", b"c"] {
+        node.user_event(now, name, name, true).unwrap();
+    }
+    assert_eq!(drain(&mut node, now).events, [b"a"], "the oldest, early");
+    assert_eq!(node.stats().coalesce_early, 1);
+    let rest = drain(&mut node, now + SECOND);
+    assert_eq!(rest.events, [b"b", b"c"]);
+}
+
+#[test]
+fn a_full_store_drops_what_was_sent_most() {
+    let (mut storage, mut now) = (Tiny::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, now, 2, &alive(2, 1, &[]));
+    for ltime in 1..=12 {
+        now += SECOND;
+        hand(&mut node, now, 2, &event(ltime, 7, b"x"));
+    }
+    assert!(node.stats().store_dropped >= 4);
+    assert!(node.levels().slots <= 8);
+}
+
+#[test]
+fn answers_owed_beyond_the_bound_are_refused() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for seq in 0..3 {
+        let ping = Ping { seq, node: "n1", source: "n2", source_addr: None };
+        let input = serf_nostd::Input::Datagram { from: address(2), bytes: &datagram(1, &ping) };
+        node.handle(Instant::ZERO, input).unwrap();
+    }
+    assert_eq!(drain(&mut node, Instant::ZERO).sent.len(), 2);
+    assert_eq!(node.stats().answers_refused, 1);
+}
+
+#[test]
+fn probes_for_others_beyond_the_bound_are_refused() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
+    for seq in 0..3 {
+        let target = Address::from(address(2));
+        let ping = IndirectPing { seq, node: "n2", target, nack: true, source: "n3", source_addr: None };
+        hand(&mut node, Instant::ZERO, 3, &datagram(2, &ping));
+    }
+    assert_eq!(node.stats().relays_refused, 1);
+}
+
+#[test]
+fn pulls_beyond_the_bound_are_refused() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    let ids: Vec<(u64, [u8; 8])> = (1..=3).map(|ltime| (ltime, [7; 8])).collect();
+    let mut body = postcard::to_stdvec(&0u32).unwrap();
+    for id in &ids {
+        body.extend(postcard::to_stdvec(id).unwrap());
+    }
+    let mut bytes = vec![b'S', 0xCF, 1, 0, 21, body.len() as u8, 0];
+    bytes.extend(body);
+    hand(&mut node, Instant::ZERO, 2, &bytes);
+    assert_eq!((node.stats().pulls, node.stats().pulls_refused), (2, 1));
+}
+
+#[test]
+fn early_intents_beyond_the_bound_forget_the_oldest() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
+        let intent = LeaveIntent { ltime: 5 + i as u64, node: name, prune: false };
+        hand(&mut node, Instant::ZERO, 2, &datagram(9, &intent));
+    }
+    assert_eq!(node.stats().intents_forgotten, 1);
+}
+
+#[test]
+fn accusers_beyond_the_bound_are_not_noted() {
+    let mut storage = Storage::<16, 4, 8, 2, 2, 4, 8, 64>::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for i in 2..=9 {
+        hand(&mut node, Instant::ZERO, i, &alive(i, 1, &[]));
+    }
+    for accused in ["n2", "n3"] {
+        for from in ["n4", "n5"] {
+            let accusation = Accusation { incarnation: 1, node: accused, from };
+            hand(&mut node, Instant::ZERO, 4, &datagram(6, &accusation));
+        }
+    }
+    assert_eq!(node.stats().suspicions, 2);
+    assert_eq!(node.stats().confirmers_refused, 2);
+}
+
+#[test]
+fn joins_beyond_eight_at_once_are_refused() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for i in 2..10 {
+        node.join(Instant::ZERO, address(i), false).unwrap();
+    }
+    assert_eq!(node.join(Instant::ZERO, address(99), false), Err(JoinError::Busy));
+}
+
+#[test]
+fn times_and_incarnations_out_of_reach_are_refused() {
+    let mut storage = Tiny::new();
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
+    hand(&mut node, Instant::ZERO, 2, &alive(2, u32::MAX, &[]));
+    assert_eq!(node.stats().incarnation_refused, 1);
+    let drained = hand(&mut node, Instant::ZERO, 2, &event(1 << 40, 7, b"x"));
+    assert!(drained.events.is_empty());
+    assert_eq!(node.stats().clock_refused, 1);
+}
+
+#[test]
+fn memory_and_identities_that_break_a_rule_are_named() {
+    let mut storage = Tiny::new();
+    let mut memory = storage.memory();
+    memory.waiting = &mut [];
+    let identity = serf_nostd::Identity {
+        name: "x",
+        addr: address(1),
+        boot: 1,
+        tags: &[],
+        versions: serf_nostd::Identity::VERSIONS,
+    };
+    let result = Node::new(memory, Config::LAN, identity, 1, Instant::ZERO);
+    assert_eq!(result.err(), Some(SetupError::Memory("waiting")));
+    let long = serf_nostd::Identity { name: "12345", ..identity };
+    let result = Node::new(storage.memory(), Config::LAN, long, 1, Instant::ZERO);
+    assert_eq!(result.err(), Some(SetupError::Name));
+    let tagged = serf_nostd::Identity { tags: &[0; 9], ..identity };
+    let result = Node::new(storage.memory(), Config::LAN, tagged, 1, Instant::ZERO);
+    assert_eq!(result.err(), Some(SetupError::Tags));
+}

@@ -1,0 +1,127 @@
+//! A few nodes and a perfect network between them; and datagrams made by hand.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use serf_nostd::wire::message::{Address, Alive, EventId, UserEvent};
+use serf_nostd::{Config, Duration, Event, Identity, Input, Instant, Memory, Node, Output};
+
+/// What is left behind by polling a node until it sleeps.
+#[derive(Default)]
+pub struct Drained {
+    /// Datagrams: where to, bytes.
+    pub sent: Vec<(SocketAddr, Vec<u8>)>,
+    /// Payloads of user events.
+    pub events: Vec<Vec<u8>>,
+    /// Other events, in words.
+    pub told: Vec<String>,
+    /// When it wants to be woken.
+    pub until: Instant,
+}
+
+/// The address of node number `i`.
+pub fn address(i: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, i], 7946))
+}
+
+/// A node called `n<i>` at `address(i)`.
+pub fn node(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
+    let name = format!("n{i}");
+    let identity =
+        Identity { name: &name, addr: address(i), boot: 1, tags: &[], versions: Identity::VERSIONS };
+    Node::new(memory, config, identity, i as u64, Instant::ZERO).expect("the test's sizes fit")
+}
+
+/// Polls until the node sleeps.
+pub fn drain(node: &mut Node<'_>, now: Instant) -> Drained {
+    let mut tx = [0; 1400];
+    let mut drained = Drained::default();
+    for _ in 0..100_000 {
+        match node.poll(now, &mut tx) {
+            Output::Datagram { to, bytes } => drained.sent.push((to, bytes.to_vec())),
+            Output::Event(Event::User(event)) => drained.events.push(event.payload.to_vec()),
+            Output::Event(event) => drained.told.push(format!("{event:?}")),
+            Output::Sleep(until) => {
+                assert!(until > now, "it never sleeps into the past");
+                drained.until = until;
+                return drained;
+            }
+        }
+    }
+    panic!("it never sleeps");
+}
+
+/// Runs the nodes with a network that delivers at once, except what `lose` (from, to) says is lost. Returns the payloads
+/// that each node's application got.
+pub fn run(
+    nodes: &mut [&mut Node<'_>],
+    now: &mut Instant,
+    span: Duration,
+    lose: impl Fn(SocketAddr, SocketAddr) -> bool,
+) -> Vec<Vec<Vec<u8>>> {
+    let end = *now + span;
+    let mut heard = vec![Vec::new(); nodes.len()];
+    let mut flying: Vec<(SocketAddr, SocketAddr, Vec<u8>)> = Vec::new();
+    loop {
+        let mut next = end;
+        for (i, node) in nodes.iter_mut().enumerate() {
+            let here = node.this().addr;
+            for (from, _, bytes) in flying.extract_if(.., |(_, to, _)| *to == here) {
+                let _ = node.handle(*now, Input::Datagram { from, bytes: &bytes });
+            }
+            let drained = drain(node, *now);
+            heard[i].extend(drained.events);
+            flying.extend(
+                drained.sent.into_iter().filter(|(to, _)| !lose(here, *to)).map(|(to, b)| (here, to, b)),
+            );
+            next = next.min(drained.until);
+        }
+        let known: Vec<SocketAddr> = nodes.iter().map(|node| node.this().addr).collect();
+        flying.retain(|(_, to, _)| known.contains(to));
+        if flying.is_empty() {
+            *now = next;
+            if *now >= end {
+                return heard;
+            }
+        }
+    }
+}
+
+/// Nothing is lost.
+pub fn nothing(_: SocketAddr, _: SocketAddr) -> bool {
+    false
+}
+
+/// A datagram with one message.
+pub fn datagram(kind: u8, body: &impl Serialize) -> Vec<u8> {
+    let body = postcard::to_stdvec(body).expect("it fits a Vec");
+    let mut bytes = vec![b'S', 0xCF, 1, 0, kind];
+    bytes.extend((body.len() as u16).to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// Hands a datagram from `n<i>` to a node and returns what it does.
+pub fn hand(node: &mut Node<'_>, now: Instant, i: u8, bytes: &[u8]) -> Drained {
+    let _ = node.handle(now, Input::Datagram { from: address(i), bytes });
+    drain(node, now)
+}
+
+/// That `n<i>` lives.
+pub fn alive(i: u8, incarnation: u32, tags: &[u8]) -> Vec<u8> {
+    let name = format!("n{i}");
+    let alive = Alive {
+        node: &name,
+        addr: Address::from(address(i)),
+        incarnation,
+        boot: 1,
+        tags: Some(tags),
+        versions: Identity::VERSIONS,
+    };
+    datagram(5, &alive)
+}
+
+/// An event that is not to be coalesced, of some foreign origin.
+pub fn event(ltime: u64, origin: u64, payload: &[u8]) -> Vec<u8> {
+    datagram(10, &UserEvent { id: EventId { ltime, origin }, coalesce: false, name: b"e", payload })
+}
