@@ -47,6 +47,10 @@ impl Node<'_> {
             self.stats.bytes_out += len as u64;
             return Output::Datagram { to: to.into(), bytes: &tx[..len] };
         }
+        // A join that is given up is news of its own.
+        if let Some(told) = self.told_joins.pop_front() {
+            return Output::Event(self.show(Shown::Joined(told)));
+        }
         self.promised = self.deadline(now);
         Output::Sleep(self.promised)
     }
