@@ -150,8 +150,8 @@ impl Driven {
 
     /// The body of the last message of this kind that was sent.
     fn said(&self, kind: u8) -> Option<Vec<u8>> {
-        let messages = self.sent.iter().flat_map(|(_, bytes)| read(bytes));
-        messages.filter(|(k, _)| *k == kind).next_back().map(|(_, body)| body)
+        let mut messages = self.sent.iter().flat_map(|(_, bytes)| read(bytes));
+        messages.rfind(|(k, _)| *k == kind).map(|(_, body)| body)
     }
 }
 
@@ -535,11 +535,9 @@ fn an_accusation_at_the_greatest_incarnation_does_not_evict_for_good() {
     converse(&mut victim, &mut witness, 5 * SECOND);
     for step in 1..=4_096u64 {
         let incarnation = (step << 20).min(u32::MAX as u64) as u32;
-        let forged = accusation(kind::SUSPECT, "victim", incarnation, "x");
+        let forged = datagram(&[accusation(kind::SUSPECT, "victim", incarnation, "x")]);
         for node in [&mut victim, &mut witness] {
-            let _ = node
-                .node
-                .handle(node.at(), Input::Datagram { from: addr(99), bytes: &datagram(&[forged.clone()]) });
+            let _ = node.node.handle(node.at(), Input::Datagram { from: addr(99), bytes: &forged });
         }
     }
     witness.feed(99, &datagram(&[accusation(kind::DEAD, "victim", u32::MAX, "x")]));
