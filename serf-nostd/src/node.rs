@@ -9,7 +9,7 @@ mod write;
 
 use core::net::SocketAddr;
 
-use crate::clock::LamportClock;
+use crate::clock::{LTIME_LIMIT, LamportClock};
 use crate::config::{Config, Rule};
 use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
@@ -19,12 +19,13 @@ use crate::event::seen::Seen;
 use crate::event::store::{Pin, Store, UserEvent};
 use crate::gossip::heal::{Heal, JOINS};
 use crate::gossip::owed::{Answer, Owed};
+use crate::gossip::passed::Passed;
 use crate::gossip::queue::Queue;
 use crate::gossip::round::Round;
 use crate::hash;
 use crate::member::intents::Early;
 use crate::member::machine::{Effect, Members, Moment};
-use crate::member::record::{State, flag, say};
+use crate::member::record::{State, Told, flag, say};
 use crate::member::table::{Parts, SELF, Table};
 use crate::member::told::Telling;
 use crate::member::{Member, MemberChange};
@@ -112,6 +113,8 @@ pub enum SetupError {
     Name,
     /// The tags are longer than 512 bytes, or than the storage's tags.
     Tags,
+    /// The limit for events is beyond what fits a datagram: 1,350 bytes.
+    EventSize,
 }
 
 /// How much of what is bounded is in use: for `serf info`, and for tests.
@@ -147,6 +150,12 @@ pub struct Levels {
     /// Lifeguard's health score, 0 is well.
     pub awareness: u8,
 }
+
+/// Longest event, name and payload together, that fits a datagram with everything around it.
+const EVENT_MAX: usize = 1_350;
+
+/// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
+const REFUTE_STEP: u32 = 1 << 10;
 
 /// Leaving, step by step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,11 +219,9 @@ pub struct Node<'a> {
     last_heard: Instant,
     /// By when the last poll wanted to be called again.
     promised: Instant,
-    /// Erased when the event that tells it has been shown.
-    erasing: Option<u16>,
-    /// Hashes of messages about members that are not held, passed on of late: each only once.
-    foreign: [u32; 16],
-    foreign_next: u8,
+    /// Whose end is being told, and whether it has been: then it is erased.
+    erasing: Option<(u16, bool)>,
+    foreign: Passed,
     /// Events that may be accepted now, and since when that has been counted.
     tokens: (u32, Instant),
 }
@@ -254,6 +261,9 @@ impl<'a> Node<'a> {
             0 => EventId::LOWEST,
             ltime => EventId { ltime, origin: u64::MAX },
         };
+        if config.event_size_limit as usize > EVENT_MAX {
+            return Err(SetupError::EventSize);
+        }
         let capacity = memory.seen.len() as u32;
         let cluster = config.cluster.map(|name| hash::bytes(name.as_bytes()) as u32);
         let mut event_clock = LamportClock::new();
@@ -290,8 +300,7 @@ impl<'a> Node<'a> {
             last_heard: now,
             promised: Instant::FAR,
             erasing: None,
-            foreign: [0; 16],
-            foreign_next: 0,
+            foreign: Passed::new(now),
             tokens: (capacity, now),
             config,
         };
@@ -425,12 +434,15 @@ impl<'a> Node<'a> {
 
     /// Somebody is heard again: verdicts reached meanwhile become suspicions, which the others may confirm.
     fn end_isolation(&mut self, now: Instant) {
-        let mut i = 0;
-        while let Some(&id) = self.members.table.gone.ids().get(i) {
+        // Each that leaves the heap moves others: from the back, what moves has been looked at, or is met again.
+        let mut i = self.members.table.gone.len();
+        while i > 0 {
+            i -= 1;
+            let Some(&id) = self.members.table.gone.ids().get(i) else { continue };
             if !self.members.table.slot(id).has(flag::PRIVATE) {
-                i += 1;
                 continue;
             }
+            i = self.members.table.gone.len();
             self.members.table.untime(id);
             self.members.table.edit(id, |slot| {
                 slot.set(flag::PRIVATE, false);
@@ -456,6 +468,9 @@ impl<'a> Node<'a> {
         }
         self.stats.freezes += 1;
         self.detector.restart(now);
+        for conflict in &mut self.heal.conflicts {
+            (conflict.tries, conflict.due) = (0, now);
+        }
         // All by the same span: the order of the heap stays.
         let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
         for place in 0..self.members.table.suspects.len() {
@@ -467,10 +482,11 @@ impl<'a> Node<'a> {
 
     /// Forgets the member whose end has been shown.
     fn finish_erasing(&mut self) {
-        if let Some(id) = self.erasing.take()
-            && !self.members.table.slot(id).is_live()
-        {
+        if let Some((id, true)) = self.erasing {
+            self.erasing = None;
             self.forget(id);
+            // There is room: whoever could not be held may be met again by comparing.
+            self.members.table.partial = false;
         }
     }
 
@@ -480,6 +496,13 @@ impl<'a> Node<'a> {
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.heal.conflicts.retain(|conflict| conflict.holder != id);
+        for place in 0..self.members.table.suspects.len() {
+            let suspect = self.members.table.suspects.ids()[place];
+            let slot = self.members.table.slot_mut(suspect);
+            if slot.accuser == id {
+                slot.accuser = SELF;
+            }
+        }
         self.members.table.erase(id);
     }
 
@@ -491,7 +514,14 @@ impl<'a> Node<'a> {
     /// Carries what follows from news about members to the other rooms.
     fn follow(&mut self, now: Instant, effect: Effect) {
         match effect {
-            Effect::Nothing | Effect::Foreign | Effect::Erase(_) => {}
+            Effect::Nothing | Effect::Foreign => {}
+            Effect::Erase(id) => {
+                // Its end is told first; the newcomer is held when it is met again.
+                if self.erasing.is_none() {
+                    self.stats.members_evicted += 1;
+                    self.erasing = Some((id, false));
+                }
+            }
             Effect::Say(id, bits) => {
                 if id != SELF {
                     self.joined = true;
@@ -500,17 +530,18 @@ impl<'a> Node<'a> {
                     }
                 }
                 self.heal.member_pace.changed(now);
-                self.say(now, id, bits);
+                self.say(id, bits);
             }
             Effect::Suspected(id) => self.start_suspicion(now, id, true),
             Effect::Confirmed(_) => {}
             Effect::Refute { incarnation, boot } => self.refute(now, incarnation, boot),
             Effect::Contradict(ltime) => {
-                self.clock.adopt(ltime.saturating_add(1));
+                // The clock is past it: it was witnessed before the intent was looked at.
+                debug_assert!(self.clock.now() > ltime);
                 let ltime = self.clock.stamp();
                 self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
                 self.stats.refuted += 1;
-                self.say(now, SELF, say::JOIN);
+                self.say(SELF, say::JOIN);
             }
             Effect::Conflict(holder) => self.dispute(now, holder, Address::UNSET, 0),
             Effect::Doubted(id) => {
@@ -529,11 +560,32 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Queues news about a member, unless it is a verdict of a node that hears nobody.
-    fn say(&mut self, now: Instant, id: u16, bits: u8) {
-        if self.queue.is_empty() {
-            self.queue.next = now;
+    /// As `judge` says; if a newcomer wants the place of somebody of whose end the application need not be told, that one
+    /// goes at once.
+    fn with_room(
+        &mut self,
+        now: Instant,
+        judge: impl Fn(&mut Members<'a>, &mut Moment<'_>) -> Effect,
+    ) -> Effect {
+        let (members, mut moment) = self.moment(now);
+        let effect = judge(members, &mut moment);
+        let Effect::Erase(id) = effect else { return effect };
+        self.members.table.partial = true;
+        let slot = self.members.table.slot(id);
+        if slot.told == Told::Joined
+            || slot.told_waiting
+            || self.erasing.is_some_and(|(erased, _)| erased == id)
+        {
+            return effect;
         }
+        self.stats.members_evicted += 1;
+        self.forget(id);
+        let (members, mut moment) = self.moment(now);
+        judge(members, &mut moment)
+    }
+
+    /// Queues news about a member, unless it is a verdict of a node that hears nobody.
+    fn say(&mut self, id: u16, bits: u8) {
         self.queue.say(self.members.table.slots, id, bits);
         if id == SELF {
             self.shout |= bits;
@@ -555,7 +607,7 @@ impl<'a> Node<'a> {
         self.stats.suspicions += 1;
         debug!("suspecting {}", self.members.table.name(id));
         if tell && !self.isolated(now) {
-            self.say(now, id, say::STATE);
+            self.say(id, say::STATE);
         }
     }
 
@@ -578,7 +630,7 @@ impl<'a> Node<'a> {
         let began = slot.deadline.minus(before);
         slot.deadline = (began + after).max(now);
         self.members.table.suspects.moved(self.members.table.slots, id);
-        self.say(now, id, say::STATE);
+        self.say(id, say::STATE);
     }
 
     /// Contradicts what was said against this node, above it.
@@ -586,19 +638,22 @@ impl<'a> Node<'a> {
         if !self.config.has(Rule::Refute) {
             return;
         }
-        if boot > self.boot {
-            // An earlier life had a clock that ran ahead of ours.
-            self.set_boot(boot.saturating_add(1));
-        }
+        let own = self.members.table.slot(SELF).incarnation;
+        let far = incarnation > own.saturating_add(REFUTE_STEP) || own == u32::MAX;
+        let next = if boot > self.boot || far {
+            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
+            // would not follow. A new life starts below all of that.
+            self.set_boot(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1));
+            1
+        } else {
+            own.max(incarnation) + 1
+        };
         let boot = self.boot;
-        self.members.table.edit(SELF, |slot| {
-            slot.incarnation = slot.incarnation.max(incarnation).saturating_add(1);
-            slot.boot = boot;
-        });
+        self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, next));
         self.stats.refuted += 1;
         self.detector.worsen(&self.config, 1);
         self.queue.next = now;
-        self.say(now, SELF, say::STATE);
+        self.say(SELF, say::STATE);
     }
 
     fn set_boot(&mut self, boot: u64) {
@@ -625,10 +680,7 @@ impl<'a> Node<'a> {
     /// Whether this address is that of a member which has answered us there.
     fn verified(&self, name: u32, from: Address) -> bool {
         let table = &self.members.table;
-        table
-            .hashed_from(name)
-            .take_while(|id| table.slot(*id).hash == name)
-            .any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
+        table.same_hash(name).any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
     }
 
     /// Takes an event's place among those handed to the application, or in its window.

@@ -23,10 +23,14 @@ fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
     assert_eq!((node.levels().members, node.stats().members_unheld), (4, 1));
     assert!(node.member("n5").is_none());
     assert_eq!(node.stats().foreign_forwarded, 1, "but the news of it is passed on");
+    drain(&mut node, now + SECOND);
+    let now = now + SECOND;
     let left = Accusation { incarnation: 1, node: "n3", from: "n3" };
     hand(&mut node, now, 3, &datagram(7, &left));
-    hand(&mut node, now, 5, &alive(5, 2, &[]));
+    let end = hand(&mut node, now, 5, &alive(5, 2, &[]));
     assert_eq!(node.stats().members_evicted, 1);
+    assert!(end.told.iter().any(|told| told.contains("Reap")), "its end is told first");
+    hand(&mut node, now, 5, &alive(5, 3, &[]));
     assert!(node.member("n3").is_none(), "the one that has left made room");
     assert_eq!(node.member("n5").map(|m| m.status), Some(Status::Alive));
 }

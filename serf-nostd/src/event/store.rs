@@ -284,6 +284,11 @@ impl<'a> Store<'a> {
         self.lists[which as usize].after(self.slots, slot)
     }
 
+    /// Longest event that the arena can hold at all.
+    pub(crate) fn longest(&self) -> usize {
+        self.arena.capacity() - Arena::cost(0)
+    }
+
     /// Slots in use.
     pub(crate) fn used(&self) -> usize {
         self.touched - self.lists[list::FREE as usize].len()

@@ -3,5 +3,6 @@
 
 pub(crate) mod heal;
 pub(crate) mod owed;
+pub(crate) mod passed;
 pub(crate) mod queue;
 pub(crate) mod round;

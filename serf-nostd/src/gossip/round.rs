@@ -34,6 +34,11 @@ impl Targets {
         Some(place)
     }
 
+    /// How many are still to come.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
     /// Whether the next one is the last.
     pub(crate) fn at_last(&self) -> bool {
         self.left == 1

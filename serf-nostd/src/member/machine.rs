@@ -4,7 +4,7 @@
 //! follows (gossip, timers, refutation) is the node's business.
 
 use super::intents::Early;
-use super::record::{State, Told, flag, say};
+use super::record::{Slot, State, Told, flag, say};
 use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
 use crate::config::{Config, Rule};
@@ -16,6 +16,9 @@ use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, S
 
 /// How far above the known one an incarnation may be.
 const INCARNATION_JUMP: u32 = 1 << 20;
+
+/// How far above the known one a boot may be: as microseconds 12 days, which is longer than anybody is remembered.
+const BOOT_JUMP: u64 = 1 << 40;
 
 /// What the state machine needs to know of the moment, and where it counts.
 pub(crate) struct Moment<'m> {
@@ -44,7 +47,7 @@ pub(crate) enum Effect {
     Conflict(u16),
     /// About somebody this table does not hold: pass it on unread.
     Foreign,
-    /// A failed or left member was erased at once; it has to be told from what is left of it.
+    /// A newcomer wants the place of this failed or left member.
     Erase(u16),
     /// Another node holds this live member for failed.
     Doubted(u16),
@@ -98,7 +101,7 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         if !new {
-            if too_far(alive.incarnation, slot.incarnation) {
+            if out_of_reach(alive, slot) {
                 m.stats.incarnation_refused += 1;
                 return Effect::Nothing;
             }
@@ -107,9 +110,7 @@ impl Members<'_> {
             if moved && slot.is_live() && alive.boot != slot.boot {
                 return if newer { Effect::Conflict(id) } else { Effect::Nothing };
             }
-            // The name of a failed or left member is free for another life at another address.
-            let takes_name = moved && !slot.is_live() && alive.boot != slot.boot;
-            if !newer && !takes_name {
+            if !newer {
                 let fills = (alive.boot, alive.incarnation) == (slot.boot, slot.incarnation)
                     && slot.has(flag::TAGS_WANTED)
                     && alive.tags.is_some();
@@ -173,6 +174,9 @@ impl Members<'_> {
     fn alive_about_self(&mut self, m: &mut Moment, alive: &Alive) -> Effect {
         let slot = self.table.slot(SELF);
         let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
+        if slot.has(flag::LEAVING) {
+            return Effect::Nothing;
+        }
         if alive.boot != slot.boot && alive.addr != slot.addr {
             // Somebody else under our name: others ask us, and our answers decide.
             return Effect::Nothing;
@@ -182,7 +186,7 @@ impl Members<'_> {
         if theirs < ours || (theirs == ours && same) {
             return Effect::Nothing;
         }
-        if alive.boot == slot.boot && too_far(alive.incarnation, slot.incarnation) {
+        if out_of_reach(alive, slot) {
             m.stats.incarnation_refused += 1;
             return Effect::Nothing;
         }
@@ -269,6 +273,7 @@ impl Members<'_> {
             slot.since = m.now.minus(age);
             slot.set(flag::PRIVATE | flag::LEAVING, false);
             slot.confirmations = 0;
+            slot.accuser = NIL;
         });
         self.table.make_gone(id);
         let since = self.table.slot(id).since;
@@ -319,6 +324,7 @@ impl Members<'_> {
         }
         self.table.edit(id, |slot| {
             slot.status_ltime = intent.ltime;
+            slot.set(flag::PRUNE, false);
             if id != SELF && slot.is_live() {
                 slot.set(flag::LEAVING, false);
             }
@@ -398,6 +404,7 @@ impl Members<'_> {
         let Some(id) = self.table.find(alive.node) else {
             if self.table.is_full() {
                 m.stats.members_unheld += 1;
+                self.table.partial = true;
                 return Effect::Nothing;
             }
             let Ok(id) = self.newcomer(m, alive.node) else { return Effect::Nothing };
@@ -408,12 +415,13 @@ impl Members<'_> {
             self.table.set_tags(id, alive.tags);
             self.bury(m, id, state, age);
             // Old news for everybody else: not an event here either.
+            self.telling.drop(self.table.slots, id);
             self.table.slot_mut(id).told = if state == State::Left { Told::Left } else { Told::Failed };
             return Effect::Nothing;
         };
         let slot = self.table.slot(id);
         let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
-        if theirs < ours || (alive.boot == slot.boot && too_far(alive.incarnation, slot.incarnation)) {
+        if theirs < ours || slot.has(flag::PRUNE) || out_of_reach(alive, slot) {
             return Effect::Nothing;
         }
         match (slot.state, state) {
@@ -426,7 +434,13 @@ impl Members<'_> {
             _ => {
                 let age = if slot.is_live() { Duration::ZERO } else { age };
                 self.bury(m, id, state, age);
-                self.table.edit(id, |slot| (slot.boot, slot.incarnation) = theirs);
+                if theirs > ours {
+                    self.table.edit(id, |slot| {
+                        (slot.boot, slot.incarnation, slot.addr, slot.versions) =
+                            (alive.boot, alive.incarnation, alive.addr, alive.versions);
+                    });
+                    self.table.set_tags(id, alive.tags);
+                }
                 Effect::Say(id, say::STATE)
             }
         }
@@ -441,6 +455,12 @@ pub(crate) fn fades(config: &Config, state: State) -> Duration {
 /// When a failed or left member is forgotten.
 pub(crate) fn timeout(config: &Config, state: State) -> Duration {
     if state == State::Left { config.tombstone_timeout } else { config.reconnect_timeout }
+}
+
+/// Whether somebody claims to be further along than any honest member can be by now.
+fn out_of_reach(alive: &Alive, slot: &Slot) -> bool {
+    let known = if alive.boot == slot.boot { slot.incarnation } else { 0 };
+    too_far(alive.incarnation, known) || alive.boot > slot.boot.saturating_add(BOOT_JUMP)
 }
 
 fn too_far(incarnation: u32, known: u32) -> bool {

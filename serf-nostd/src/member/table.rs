@@ -160,6 +160,11 @@ impl<'a> Table<'a> {
         self.index.from(hash, |id| self.slot(id).hash)
     }
 
+    /// Members whose name has just this hash: mostly one at most. Touches no more cells than these.
+    pub(crate) fn same_hash(&self, hash: u32) -> impl Iterator<Item = u16> + '_ {
+        self.index.equal(hash, |id| self.slot(id).hash)
+    }
+
     /// All members, this node included, in the order of their name hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.hashed_from(0)
@@ -218,7 +223,6 @@ impl<'a> Table<'a> {
         let slots = &*self.slots;
         self.index.remove(hash, id, |id| slots[id as usize].hash);
         self.free.push_back(self.slots, id);
-        self.partial = false;
     }
 
     /// Changes what nodes agree on about a member, and the digest with it.
@@ -246,11 +250,8 @@ impl<'a> Table<'a> {
                     self.tags[at..at + tags.len()].copy_from_slice(tags);
                 }
             }
-            None => {
-                (slot.tags_len, slot.tags_hash) = (0, 0);
-                slot.set(flag::TAGS_HELD, false);
-                slot.set(flag::TAGS_WANTED, true);
-            }
+            // The teller could not hold them: what is known stays until somebody tells more.
+            None => slot.set(flag::TAGS_WANTED, true),
         }
         let changed = before != (slot.tags_len, slot.tags_hash);
         self.toggle_digest(id);

@@ -8,7 +8,7 @@ use crate::event::store::{Pin, list};
 use crate::gossip::heal::{JOINS, Joining};
 use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, TAGS_MAX, UserEvent};
 
 /// Why an event was not accepted. Nothing of it was kept.
@@ -23,6 +23,8 @@ pub enum EventError {
     Full,
     /// The first join has not been answered yet: try again.
     Starting,
+    /// The event clock has come to its end: forged times have used up 2^62. Only a new fleet helps.
+    ClockExhausted,
     /// The node is leaving or has left.
     Left,
 }
@@ -53,6 +55,9 @@ pub enum TagsError {
     TooLong,
 }
 
+/// How long the word that a member is pruned may take to reach everybody.
+const PRUNE_SPREADS: Duration = Duration::from_secs(5);
+
 impl Node<'_> {
     /// Fires a user event and returns its Lamport time. It is handed to this node's application at once (or coalesced),
     /// sent by the next polls, and held until others have shown that they have it.
@@ -75,7 +80,10 @@ impl Node<'_> {
             return Err(EventError::Starting);
         }
         let len = name.len() + payload.len();
-        let limit = self.config.event_size_limit;
+        if self.event_clock.is_exhausted() {
+            return Err(EventError::ClockExhausted);
+        }
+        let limit = self.event_limit();
         if len > limit as usize {
             return Err(EventError::TooLong(limit));
         }
@@ -110,6 +118,11 @@ impl Node<'_> {
         Ok(id.ltime)
     }
 
+    /// Longest event, name and payload together, that this node takes: by its settings, and by its memory.
+    pub(super) fn event_limit(&self) -> u16 {
+        self.config.event_size_limit.min(self.store.longest().min(u16::MAX as usize) as u16)
+    }
+
     /// Whether there is anybody to tell, or somebody failed who may come back.
     fn has_others(&self) -> bool {
         let table = &self.members.table;
@@ -138,6 +151,10 @@ impl Node<'_> {
         self.starting = Some(now + self.config.join_timeout);
         for seed in seeds.iter().take(JOINS) {
             let _ = self.join(now, *seed, self.config.replay);
+        }
+        if self.heal.joins.is_empty() {
+            // Its own address only: there is nobody to wait for.
+            self.starting = None;
         }
     }
 
@@ -185,7 +202,7 @@ impl Node<'_> {
         if self.members.table.live() == 0 {
             self.leave = Some(Leave::Linger(now));
         } else {
-            self.say(now, SELF, say::LEAVE);
+            self.say(SELF, say::LEAVE);
             self.leave = Some(Leave::Intent(now + self.config.leave_propagate));
         }
         Ok(())
@@ -200,16 +217,18 @@ impl Node<'_> {
         let (members, mut moment) = self.moment(now);
         let effect = members.leave_intent(&mut moment, &intent);
         self.follow(now, effect);
-        self.prune(name);
+        self.prune(now, name);
     }
 
-    /// Erases a member that an intent to prune has reached, once it is no longer live.
-    pub(super) fn prune(&mut self, name: &str) {
+    /// Erases a member that an intent to prune has reached, once it is no longer live and the word has spread. Until then
+    /// it is told to nobody and compared with nobody, so that none brings it back.
+    pub(super) fn prune(&mut self, now: Instant, name: &str) {
         if let Some(id) = self.members.table.find(name).filter(|id| *id != SELF) {
             let slot = self.members.table.slot(id);
-            if slot.has(flag::PRUNE) && !slot.is_live() {
+            if slot.has(flag::PRUNE) && !slot.is_live() && !slot.has(flag::FADED) {
                 self.members.table.untime(id);
-                self.members.table.time(id, Instant::ZERO);
+                self.members.table.edit(id, |slot| slot.set(flag::FADED, true));
+                self.members.table.time(id, now + PRUNE_SPREADS);
             }
         }
     }
@@ -227,7 +246,7 @@ impl Node<'_> {
             slot.tags_changed = true;
             self.members.table.edit(SELF, |slot| slot.incarnation = slot.incarnation.saturating_add(1));
             self.members.telling.note(self.members.table.slots, SELF, now);
-            self.say(now, SELF, say::STATE);
+            self.say(SELF, say::STATE);
         }
         Ok(())
     }
@@ -238,7 +257,7 @@ impl Node<'_> {
         match self.leave? {
             Leave::Intent(until) if said || now >= until => {
                 self.members.table.edit(SELF, |slot| slot.state = State::Left);
-                self.say(now, SELF, say::STATE);
+                self.say(SELF, say::STATE);
                 self.leave = Some(Leave::Left(now + self.config.leave_propagate));
                 None
             }

@@ -10,7 +10,7 @@ use crate::event::store::{Pin, list};
 use crate::gossip::owed::{Answer, RECORDS};
 use crate::hash;
 use crate::member::machine::Effect;
-use crate::member::record::{State, flag};
+use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
@@ -25,8 +25,10 @@ const CONFIRMATIONS: usize = 3;
 struct Context {
     now: Instant,
     from: Address,
-    /// Its length: to somebody who has not answered us, no answer is longer.
-    len: usize,
+    /// How long an answer to somebody who has not answered us may be: as long as the datagram, and there is only one.
+    budget: usize,
+    /// Whether what came proves that its sender is who it says: an answer to our question.
+    proven: bool,
     summary: Option<Summary>,
     /// The records that follow were asked for: by a join (`true`) or a comparison.
     records: Option<bool>,
@@ -57,8 +59,15 @@ impl Node<'_> {
         self.stats.datagrams_in += 1;
         self.stats.bytes_in += bytes.len() as u64;
         let messages = packet::open(bytes, self.cluster)?;
-        let mut context =
-            Context { now, from: from.into(), len: bytes.len(), summary: None, records: None, page: None };
+        let mut context = Context {
+            now,
+            from: from.into(),
+            budget: bytes.len(),
+            proven: false,
+            summary: None,
+            records: None,
+            page: None,
+        };
         self.now_heard(now);
         for message in messages {
             self.message(&mut context, message?);
@@ -66,7 +75,8 @@ impl Node<'_> {
         if let Some(page) = context.page {
             self.page_done(now, &page);
         }
-        if let Some(summary) = context.summary {
+        // A comparison sends to where this came from: not at a stranger's word.
+        if let Some(summary) = context.summary.filter(|_| context.proven) {
             self.compare(now, context.from, &summary);
         }
         Ok(())
@@ -96,10 +106,15 @@ impl Node<'_> {
                 }
                 let source = self.members.table.find(ping.source).filter(|id| *id != SELF);
                 let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
-                let limit = self.limit(hash::name(ping.source), c);
                 let asker = source.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
-                self.owe(c.from, limit, Answer::Ack { seq: ping.seq, above, asker });
+                let what = Answer::Ack { seq: ping.seq, above, asker };
+                if self.verified(hash::name(ping.source), c.from) {
+                    c.proven = true;
+                    self.owe(c.from, usize::MAX, what);
+                } else {
+                    self.owe_stranger(c, what);
+                }
                 if let Some(id) = source
                     && self.members.table.slot(id).has(flag::PRIVATE)
                 {
@@ -121,12 +136,7 @@ impl Node<'_> {
             Message::Ack(ack) => self.ack(c, ack.seq),
             Message::Nack(nack) => self.detector.nacked(nack.seq),
             Message::Alive(alive) => {
-                let (members, mut moment) = self.moment(now);
-                let effect = members.alive(&mut moment, &alive);
-                let effect = self.make_room(effect, |node| {
-                    let (members, mut moment) = node.moment(now);
-                    members.alive(&mut moment, &alive)
-                });
+                let effect = self.with_room(now, |members, moment| members.alive(moment, &alive));
                 self.follow_about(now, effect, &message);
             }
             Message::Suspect(accusation) => self.suspect(now, &accusation, &message),
@@ -147,7 +157,10 @@ impl Node<'_> {
                     let (members, mut moment) = self.moment(now);
                     let effect = members.leave_intent(&mut moment, &intent);
                     self.follow_about(now, effect, &message);
-                    self.prune(intent.node);
+                    if effect == Effect::Say(self.members.table.find(intent.node).unwrap_or(NIL), say::LEAVE)
+                    {
+                        self.prune(now, intent.node);
+                    }
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
@@ -158,18 +171,21 @@ impl Node<'_> {
                 }
             }
             Message::Pull(token, ids) => {
-                let limit = if token == self.token(c.from) { usize::MAX } else { c.len };
+                let entitled = token == self.token(c.from);
                 for id in ids {
                     let held = self.store.find(id).is_some();
                     let what = if held { Answer::Event { id } } else { Answer::Missing { id } };
-                    self.owe(c.from, limit, what);
+                    if entitled {
+                        self.owe(c.from, usize::MAX, what);
+                    } else {
+                        self.owe_stranger(c, what);
+                    }
                 }
             }
             Message::TooOld(ids) => {
                 for id in ids {
-                    let own = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own));
-                    if let Some(slot) = own {
-                        self.store.release_own(slot);
+                    // Counts like a return, so that no single word releases it.
+                    if self.confirm_own(id, c.from) {
                         self.stats.own_expired += 1;
                         warning!("own event of Lamport time {} came too late for others", id.ltime);
                     }
@@ -182,16 +198,21 @@ impl Node<'_> {
                     }
                 }
             }
-            Message::Join(join) => self.join_request(c.now, c.from, c.len, &join),
+            Message::Join(join) => {
+                if let Some(what) = self.join_request(now, c.from, &join) {
+                    self.owe_stranger(c, what);
+                }
+            }
             Message::JoinAnswer(answer) => {
-                if self.join_answer(now, c.from, &answer) {
-                    c.records = Some(true);
+                if let Some(asked) = self.join_answer(now, c.from, &answer) {
+                    c.proven = true;
+                    c.records = asked.then_some(true);
                 }
             }
             Message::NameTaken(nonce) => self.name_taken(nonce),
             Message::PageRequest(request) => {
                 let what = Answer::Page { nonce: request.nonce, cursor: request.cursor };
-                self.owe(c.from, c.len, what);
+                self.owe_stranger(c, what);
             }
             Message::Page(page) => {
                 if self.heal.members.as_ref().is_some_and(|session| session.nonce == page.nonce) {
@@ -208,7 +229,7 @@ impl Node<'_> {
             Message::DigestRequest(request) => {
                 let buckets = self.differing_members(request.buckets);
                 let what = Answer::Entries { nonce: request.nonce, cursor: request.cursor, buckets };
-                self.owe(c.from, c.len, what);
+                self.owe_stranger(c, what);
             }
             Message::Entries(entries) => {
                 if let Some(page) = c.page
@@ -220,11 +241,9 @@ impl Node<'_> {
             Message::RecordsRequest(nonce, hashes) => {
                 let mut ids = [NIL; RECORDS];
                 for (place, hash) in ids.iter_mut().zip(hashes) {
-                    let table = &self.members.table;
-                    let first = table.hashed_from(hash).next();
-                    *place = first.filter(|id| table.slot(*id).hash == hash).unwrap_or(NIL);
+                    *place = self.members.table.same_hash(hash).next().unwrap_or(NIL);
                 }
-                self.owe(c.from, c.len, Answer::Records { nonce, ids });
+                self.owe_stranger(c, Answer::Records { nonce, ids });
             }
             Message::EventDigestRequest(request) => {
                 let buckets = self.differing_events(request.above, request.buckets);
@@ -234,7 +253,7 @@ impl Node<'_> {
                     cursor: request.cursor,
                     buckets,
                 };
-                self.owe(c.from, c.len, what);
+                self.owe_stranger(c, what);
             }
             Message::EventEntries(entries) => self.event_entries(now, c.from, &entries),
             Message::Padding => {}
@@ -245,9 +264,12 @@ impl Node<'_> {
         }
     }
 
-    /// How long an answer may be.
-    fn limit(&self, source: u32, c: &Context) -> usize {
-        if self.verified(source, c.from) { usize::MAX } else { c.len }
+    /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it.
+    fn owe_stranger(&mut self, c: &mut Context, what: Answer) {
+        match core::mem::take(&mut c.budget) {
+            0 => self.stats.answers_refused += 1,
+            budget => self.owe(c.from, budget, what),
+        }
     }
 
     /// Moves the member clock past a received time; false if that is out of reach and its message refused.
@@ -257,17 +279,17 @@ impl Node<'_> {
         ok
     }
 
-    fn ack(&mut self, c: &Context, seq: u32) {
+    fn ack(&mut self, c: &mut Context, seq: u32) {
         match self.detector.acked(seq) {
             Answered::Target(NIL) => {}
             Answered::Target(id) => {
-                let direct = self.members.table.slot(id).addr == c.from;
-                if direct {
+                if self.members.table.slot(id).addr == c.from {
+                    c.proven = true;
                     self.members.table.slot_mut(id).set(flag::VERIFIED, true);
                 }
                 self.member_answered(c.now, id);
             }
-            Answered::Relayed { to, seq } => self.owe(to, c.len, Answer::RelayedAck { seq }),
+            Answered::Relayed { to, seq } => self.owe(to, usize::MAX, Answer::RelayedAck { seq }),
             Answered::Nobody => self.conflict_answered(seq),
         }
     }
@@ -301,45 +323,17 @@ impl Node<'_> {
         }
         let mut body = [0; 768];
         let Some((kind, len)) = native::encode(message, &mut body) else { return };
-        // The message's own hash is its identity: while it is held it is not taken in again.
-        let hash = hash::bytes(&body[..len]) ^ kind as u64;
-        let id = EventId { ltime: 0, origin: hash };
-        if self.foreign_known(id) {
+        if !self.foreign.is_news(hash::bytes(&body[..len]) ^ kind as u64, now) {
             return;
         }
         let mut dropped = 0;
         if self.store.put_foreign(kind, &body[..len], &mut dropped) {
             self.stats.foreign_forwarded += 1;
-            if self.queue.is_empty() {
-                self.queue.next = now;
-            }
         }
         self.stats.store_dropped += dropped;
     }
 
-    /// Whether a foreign message was passed on lately; remembers it if not.
-    fn foreign_known(&mut self, id: EventId) -> bool {
-        let known = self.foreign.contains(&(id.origin as u32));
-        if !known {
-            self.foreign[self.foreign_next as usize] = id.origin as u32;
-            self.foreign_next = (self.foreign_next + 1) % self.foreign.len() as u8;
-        }
-        known
-    }
-
-    /// If a full table has somebody to give up for a newcomer, gives it up and tries again.
-    fn make_room(&mut self, effect: Effect, again: impl FnOnce(&mut Self) -> Effect) -> Effect {
-        match effect {
-            Effect::Erase(id) => {
-                self.stats.members_evicted += 1;
-                self.forget(id);
-                again(self)
-            }
-            effect => effect,
-        }
-    }
-
-    fn event(&mut self, c: &Context, event: &UserEvent) {
+    fn event(&mut self, c: &mut Context, event: &UserEvent) {
         let now = c.now;
         let id = event.id;
         let pulled = self.pulls.done(id);
@@ -350,11 +344,12 @@ impl Node<'_> {
         match sight {
             Sight::Known => {
                 self.stats.events_duplicate += 1;
-                return self.confirm_own(id, c.from);
+                self.confirm_own(id, c.from);
+                return;
             }
             Sight::Below => {
                 self.stats.too_old += 1;
-                return self.owe(c.from, c.len, Answer::TooOld { id });
+                return self.owe_stranger(c, Answer::TooOld { id });
             }
             Sight::New => {}
         }
@@ -370,9 +365,10 @@ impl Node<'_> {
             self.event_clock.adopt(id.ltime + 1);
         }
         let len = event.name.len() + event.payload.len();
-        if len > self.config.event_size_limit as usize {
+        if len > self.event_limit() as usize {
+            // Seen all the same, or it would be offered for ever.
             self.stats.events_too_long += 1;
-            return;
+            return self.record(now, id);
         }
         let held = self.store.find(id);
         if self.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
@@ -421,7 +417,9 @@ impl Node<'_> {
     /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
     pub(super) fn announced(&mut self, now: Instant, from: (Address, u32), id: EventId) -> bool {
         match self.seen.judge(id) {
-            Sight::Known => self.confirm_own(id, from.0),
+            Sight::Known => {
+                self.confirm_own(id, from.0);
+            }
             Sight::Below => {}
             Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}
             Sight::New => {
@@ -442,17 +440,16 @@ impl Node<'_> {
         true
     }
 
-    /// An own event came back from somebody who has it.
-    fn confirm_own(&mut self, id: EventId, from: Address) {
-        if id.origin != self.origin {
-            return;
-        }
+    /// An own event came back from somebody. True if with this it has come back from enough of them.
+    fn confirm_own(&mut self, id: EventId, from: Address) -> bool {
         let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
-            return;
+            return false;
         };
         let needed = CONFIRMATIONS.min(self.members.table.live());
-        if self.store.confirm(slot, from.hash()) as usize >= needed {
+        let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
+        if enough {
             self.store.release_own(slot);
         }
+        enough
     }
 }

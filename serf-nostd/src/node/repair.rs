@@ -88,9 +88,10 @@ impl Node<'_> {
 
     // ---- joining ----
 
-    pub(super) fn join_request(&mut self, now: Instant, from: Address, len: usize, join: &Join<'_>) {
+    /// Somebody wants in: what it is to be answered, if anything yet.
+    pub(super) fn join_request(&mut self, now: Instant, from: Address, join: &Join<'_>) -> Option<Answer> {
         if self.leave.is_some() {
-            return;
+            return None;
         }
         let joiner = self.members.table.find(join.node);
         if let Some(id) = joiner {
@@ -98,49 +99,54 @@ impl Node<'_> {
             let other = slot.boot != join.boot && slot.addr != join.addr;
             if id == SELF && slot.boot != join.boot {
                 // Our own name: nobody needs to be asked whether its holder lives.
-                return self.owe(from, len, Answer::NameTaken { nonce: join.nonce });
+                return Some(Answer::NameTaken { nonce: join.nonce });
             }
             if id != SELF && slot.is_live() && other {
-                return self.dispute(now, id, from, join.nonce);
+                self.dispute(now, id, from, join.nonce);
+                return None;
             }
         }
         let (joiner, pages) = (joiner.unwrap_or(NIL), join.pages);
-        self.owe(from, len, Answer::Join { nonce: join.nonce, joiner, pages });
+        Some(Answer::Join { nonce: join.nonce, joiner, pages })
     }
 
-    /// A join was answered. Returns whether this node had asked.
-    pub(super) fn join_answer(&mut self, now: Instant, from: Address, answer: &JoinAnswer) -> bool {
-        let Some(place) = self.heal.joins.iter().position(|join| join.nonce == answer.nonce) else {
-            return false;
-        };
+    /// A join was answered. `None` if this node had not asked, else whether records are to follow.
+    pub(super) fn join_answer(&mut self, now: Instant, from: Address, answer: &JoinAnswer) -> Option<bool> {
+        let place = self.heal.joins.iter().position(|join| join.nonce == answer.nonce)?;
         let join = self.heal.joins.swap_remove(place);
-        self.clock.adopt(answer.clock);
-        self.event_clock.adopt(answer.event_clock);
-        self.query_clock.adopt(answer.query_clock);
-        if !self.joined && !join.replay {
+        let first = self.starting.is_some() || !self.joined;
+        if first {
+            self.clock.adopt(answer.clock);
+            self.event_clock.adopt(answer.event_clock);
+            self.query_clock.adopt(answer.query_clock);
+        }
+        if first && !join.replay {
             let ltime = answer.event_clock.saturating_sub(1).min(self.event_clock.now() - 1);
             self.seen.raise_floor(EventId { ltime, origin: u64::MAX });
         }
         self.starting = None;
         if join.quiet {
-            return false;
+            return Some(false);
         }
         self.joined = true;
         let _ = self.told_joins.push_back(Joined::Yes(join.to));
         let ltime = self.clock.stamp();
         self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
-        self.say(now, SELF, say::STATE | say::JOIN);
+        self.say(SELF, say::STATE | say::JOIN);
         let empty = self.members.table.len() == 1;
         let step = if empty { Step::Pages { cursor: 0 } } else { Step::List { cursor: 0 } };
         if self.heal.members.is_none() {
             self.begin_members(now, from, step);
         }
-        true
+        Some(true)
     }
 
     pub(super) fn name_taken(&mut self, nonce: u32) {
         let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
         let join = self.heal.joins.swap_remove(place);
+        if join.quiet {
+            return;
+        }
         // Only a node that is not in yet steps back: no packet can talk a running one out of its name.
         let told = if self.joined { Joined::No(join.to) } else { Joined::NameTaken(join.to) };
         let _ = self.told_joins.push_back(told);
@@ -190,6 +196,8 @@ impl Node<'_> {
         let next = match session.step {
             Step::Pages { cursor } if page.next > cursor => Some(Step::Pages { cursor: page.next }),
             Step::List { cursor } if page.next > cursor => Some(Step::List { cursor: page.next }),
+            // What did not fit is listed again, and so is what comes behind it.
+            Step::Records { .. } if page.next > 0 => Some(Step::List { cursor: page.next }),
             Step::Records { resume, .. } if resume > 0 => Some(Step::List { cursor: resume }),
             _ => None,
         };
@@ -206,7 +214,7 @@ impl Node<'_> {
         let mut resume = next;
         for entry in entries {
             let table = &self.members.table;
-            let mut same = table.hashed_from(entry.name).take_while(|id| table.slot(*id).hash == entry.name);
+            let mut same = table.same_hash(entry.name);
             if same.any(|id| table.slot(id).version() == entry.version) {
                 continue;
             }
@@ -225,11 +233,15 @@ impl Node<'_> {
 
     /// What another node's table says, asked for by a comparison or as part of a join answer.
     pub(super) fn record_about(&mut self, now: Instant, record: &Record<'_>, joining: bool) {
+        // Of the times in it none may lead the clocks astray.
+        if record.status_ltime > 0 && self.clock.witness(record.status_ltime).is_err() {
+            self.stats.clock_refused += 1;
+            return;
+        }
         if self.members.table.find(record.alive.node) == Some(SELF) {
             return self.record_about_self(now, record, joining);
         }
-        let (members, mut moment) = self.moment(now);
-        let effect = members.record(&mut moment, record);
+        let effect = self.with_room(now, |members, moment| members.record(moment, record));
         // A comparison tells many at once; everybody compares, so nobody needs to be told what was found.
         let quiet = match effect {
             crate::member::machine::Effect::Say(id, _) => {
@@ -259,10 +271,9 @@ impl Node<'_> {
             self.refute(now, record.alive.incarnation, record.alive.boot);
         }
         if record.status_ltime >= status_ltime && (said_leaving || record.status_ltime > status_ltime) {
-            self.clock.adopt(record.status_ltime.saturating_add(1));
             let ltime = self.clock.stamp();
             self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
-            self.say(now, SELF, say::JOIN);
+            self.say(SELF, say::JOIN);
         }
     }
 
@@ -366,11 +377,7 @@ impl Node<'_> {
         }
         self.heal.conflicts.swap_remove(place);
         if self.members.table.slot(holder).is_live() {
-            let (members, mut moment) = self.moment(now);
-            members.bury(&mut moment, holder, State::Failed, Duration::ZERO);
-            self.members.table.slot_mut(holder).accuser = SELF;
-            self.confirmers.forget(holder);
-            self.say(now, holder, say::STATE);
+            self.declare_failed(now, holder);
         }
         self.conflicts_due(now)
     }

@@ -2,13 +2,14 @@
 
 use super::repair::Ask;
 use super::{Event, Joined, Leave, Node, Output};
+use crate::config::Rule;
 use crate::detect::probe::Due;
 use crate::event::store::{ANNOUNCE_MS, Pin, list};
 use crate::gossip::owed::Answer;
 use crate::gossip::round::{Round, RoundKind, Targets};
-use crate::member::machine;
-use crate::member::record::{State, flag};
+use crate::member::record::{State, Told, flag};
 use crate::member::table::SELF;
+use crate::member::{MemberChange, machine};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
@@ -23,7 +24,7 @@ const LOSSY: u32 = 6;
 /// Something shown to the application, without its texts.
 enum Shown {
     User(u16),
-    Member(u16, crate::member::MemberChange),
+    Member(u16, MemberChange),
     Joined(Joined),
     Left,
 }
@@ -114,7 +115,7 @@ impl Node<'_> {
         }
     }
 
-    fn declare_failed(&mut self, now: Instant, id: u16) {
+    pub(super) fn declare_failed(&mut self, now: Instant, id: u16) {
         let private = self.isolated(now);
         let (members, mut moment) = self.moment(now);
         if private {
@@ -123,7 +124,7 @@ impl Node<'_> {
             members.bury(&mut moment, id, State::Failed, Duration::ZERO);
             self.members.table.slot_mut(id).accuser = SELF;
             self.heal.member_pace.changed(now);
-            self.say(now, id, crate::member::record::say::STATE);
+            self.say(id, crate::member::record::say::STATE);
         }
         self.confirmers.forget(id);
         debug!("{} has failed", self.members.table.name(id));
@@ -139,7 +140,7 @@ impl Node<'_> {
             self.members.table.time(id, end);
         } else {
             self.stats.members_reaped += 1;
-            self.erasing = Some(id);
+            self.erasing = Some((id, false));
         }
     }
 
@@ -154,20 +155,22 @@ impl Node<'_> {
     }
 
     fn next_event(&mut self, now: Instant) -> Option<Shown> {
+        if let Some((id, false)) = self.erasing {
+            if self.members.table.slot(id).is_live() && self.config.has(Rule::EvictGone) {
+                // It came back just now.
+                self.erasing = None;
+            } else {
+                // Its end outdoes what else is to be told of it; it is erased when this has been shown.
+                self.members.telling.drop(self.members.table.slots, id);
+                self.erasing = Some((id, true));
+                if self.members.table.slot(id).told != Told::Nothing {
+                    return Some(Shown::Member(id, MemberChange::Reap));
+                }
+                self.finish_erasing();
+            }
+        }
         if let Some(told) = self.told_joins.pop_front() {
             return Some(Shown::Joined(told));
-        }
-        if let Some(id) = self.erasing {
-            // Its last news first, then its end; erased when this has been shown.
-            self.members.telling.drop(self.members.table.slots, id);
-            if core::mem::replace(
-                &mut self.members.table.slot_mut(id).told,
-                crate::member::record::Told::Nothing,
-            ) != crate::member::record::Told::Nothing
-            {
-                return Some(Shown::Member(id, crate::member::MemberChange::Reap));
-            }
-            self.finish_erasing();
         }
         if self.taking && self.starting.is_none() {
             let (quantum, quiescent) = self.telling_window();
@@ -335,15 +338,35 @@ impl Node<'_> {
             self.pass_over_fresh(now);
             return None;
         }
-        if self.round.is_none() {
-            self.round = self.next_round(now, live);
-        }
-        let mut round = self.round?;
-        let last = round.targets.at_last();
-        let Some(place) = round.targets.next(live) else {
+        loop {
+            if self.round.is_none() {
+                self.round = self.next_round(now, live);
+            }
+            let round = self.round?;
+            let sent = self.round_datagram(round, live, now, tx);
+            if sent.is_some() {
+                return sent;
+            }
+            // Nothing was left to say in it: on to the next, unless the caller's buffer is too short for what waits.
+            let stuck =
+                round.targets.left() > 0 && !matches!(round.kind, RoundKind::Members | RoundKind::OwnNews(_));
             self.round = None;
-            return self.rounds(now, tx);
-        };
+            if stuck {
+                return None;
+            }
+        }
+    }
+
+    /// The next datagram of a round; `None` if there is nothing left to say, or nobody to say it to.
+    fn round_datagram(
+        &mut self,
+        mut round: Round,
+        live: usize,
+        now: Instant,
+        tx: &mut [u8],
+    ) -> Option<(Address, usize)> {
+        let last = round.targets.at_last();
+        let place = round.targets.next(live)?;
         let to = self.members.table.slot(self.members.table.live_at(place)).addr;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         round.kind = match round.kind {
@@ -368,11 +391,7 @@ impl Node<'_> {
             }
         };
         self.round = (!last).then_some(round);
-        if packet.is_empty() {
-            self.round = None;
-            return None;
-        }
-        Some((to, packet.len()))
+        (!packet.is_empty()).then_some((to, packet.len()))
     }
 
     /// News about members, when its time has come, goes before events, which have their own rounds at once: neither
@@ -403,7 +422,7 @@ impl Node<'_> {
     }
 
     fn round_of(&mut self, kind: RoundKind, live: usize, wanted: usize) -> Round {
-        Round { kind, targets: Targets::draw(&mut self.random, live, wanted) }
+        Round { kind, targets: Targets::draw(&mut self.random, live, wanted.max(1)) }
     }
 
     /// Nobody is there to pass events on to: others' are announced when somebody is; own ones wait unsent.

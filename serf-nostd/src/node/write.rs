@@ -18,6 +18,9 @@ const RIDING: Duration = Duration::from_secs(10);
 /// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
 const PIGGYBACK: usize = 600;
 
+/// How many pieces of news that don't fit end the search for one that does.
+const PASSED_OVER: u32 = 4;
+
 /// A member as it is told.
 fn alive<'t>(table: &'t Table<'_>, id: u16) -> Alive<'t> {
     let slot = table.slot(id);
@@ -44,7 +47,7 @@ fn record<'t>(table: &'t Table<'_>, id: u16, now: Instant) -> Record<'t> {
 
 fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
     let slot = table.slot(id);
-    let accuser = if slot.accuser == NIL { SELF } else { slot.accuser };
+    let accuser = if slot.accuser == NIL || slot.accuser == id { SELF } else { slot.accuser };
     let from = if slot.state == State::Left { id } else { accuser };
     let accusation =
         Accusation { incarnation: slot.incarnation, node: table.name(id), from: table.name(from) };
@@ -82,6 +85,8 @@ impl Node<'_> {
     pub(super) fn write_members(&mut self, packet: &mut Packet<'_>) {
         let limit = self.transmissions();
         let counts = self.queue.counts();
+        // A few that are too long may be passed over for shorter ones; not the whole queue.
+        let mut passed_over = 0;
         for (sends, count) in counts.into_iter().enumerate() {
             let mut at = self.queue.head(sends);
             for _ in 0..count {
@@ -89,6 +94,10 @@ impl Node<'_> {
                 at = self.queue.after(self.members.table.slots, sends, id);
                 let bits = self.members.table.slot(id).say;
                 if !write_news(packet, &self.members.table, id, bits) {
+                    passed_over += 1;
+                    if passed_over == PASSED_OVER {
+                        return;
+                    }
                     continue;
                 }
                 self.queue.sent(self.members.table.slots, id, limit);
@@ -339,17 +348,18 @@ impl Node<'_> {
         ids: &[u16; RECORDS],
         now: Instant,
     ) -> bool {
+        let page_at = packet.len();
         if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
             return false;
         }
         let table = &self.members.table;
-        for &id in ids.iter().filter(|id| **id != NIL) {
-            // Members whose names share a hash stand one behind the other.
-            let hash = table.slot(id).hash;
-            for id in table.hashed_from(hash).take_while(|id| table.slot(*id).hash == hash) {
-                if !table.slot(id).has(flag::FADED) {
-                    let _ = packet.push(&Message::Record(record(table, id, now)));
-                }
+        let named = ids.iter().filter(|id| **id != NIL).map(|id| table.slot(*id).hash);
+        // Members whose names share a hash are all meant.
+        for id in named.flat_map(|hash| table.same_hash(hash)).filter(|id| !table.slot(*id).has(flag::FADED))
+        {
+            if !packet.push(&Message::Record(record(table, id, now))) {
+                packet.patch_page_next(page_at, table.slot(id).hash);
+                break;
             }
         }
         true
@@ -362,10 +372,10 @@ impl Node<'_> {
         from: EventId,
         buckets: u16,
     ) -> bool {
-        // How far one page reaches is only known when it is full: the first pass finds out, the second writes it.
+        // How far one page reaches is only known when it is full: passes go on until one ends where the one before did.
         let head = packet.len();
         let mut next = None;
-        for _ in 0..2 {
+        for _ in 0..4 {
             packet.truncate(head);
             let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, token, next)) else {
                 return false;

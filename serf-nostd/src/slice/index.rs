@@ -84,6 +84,22 @@ impl<'a> Index<'a> {
         self.cells[at] = FREE;
     }
 
+    /// Items with just this hash.
+    pub(crate) fn equal<'b>(
+        &'b self,
+        hash: u32,
+        hash_of: impl Fn(u16) -> u32 + 'b,
+    ) -> impl Iterator<Item = u16> + 'b {
+        let run = self.cells[self.home(hash)..].iter().take_while(|cell| **cell != FREE);
+        let hash_of = move |id: &u16| hash_of(*id).cmp(&hash);
+        let order = move |id: u16| (id, hash_of(&id));
+        run.map(|cell| cell - 1)
+            .map(order)
+            .take_while(|(_, order)| order.is_le())
+            .filter(|(_, order)| order.is_eq())
+            .map(|(id, _)| id)
+    }
+
     /// Items with at least this hash, in the order of their hashes.
     pub(crate) fn from<'b>(
         &'b self,

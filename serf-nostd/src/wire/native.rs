@@ -74,6 +74,7 @@ fn named(node: &str) -> Result<(), Malformed> {
 
 fn alive_ok(alive: &Alive) -> Result<(), Malformed> {
     named(alive.node)?;
+    timely(alive.boot)?;
     if alive.tags.is_some_and(|tags| tags.len() > TAGS_MAX) { Err(Malformed) } else { Ok(()) }
 }
 
@@ -138,6 +139,7 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::JOIN => {
             let join: Join = whole(body)?;
             named(join.node)?;
+            timely(join.boot)?;
             Message::Join(join)
         }
         kind::JOIN_ANSWER => Message::JoinAnswer(whole(body)?),
