@@ -16,7 +16,7 @@ use crate::detect::suspicion::{self, Confirmers};
 use crate::event::coalesce::Coalescer;
 use crate::event::pull::Pulls;
 use crate::event::seen::Seen;
-use crate::event::store::{Pin, Store, UserEvent, list};
+use crate::event::store::{Pin, Store, UserEvent};
 use crate::gossip::heal::{Heal, JOINS};
 use crate::gossip::owed::{Answer, Owed};
 use crate::gossip::queue::Queue;
@@ -188,6 +188,9 @@ pub struct Node<'a> {
     queue: Queue,
     heal: Heal,
     round: Option<Round>,
+    /// Own news (bits of `say`) that goes to many members at once, besides the usual gossip: who joins, leaves or
+    /// contradicts wants to be heard before timers run out.
+    shout: u8,
     told_joins: heapless::Deque<Joined, JOINS>,
     clock: LamportClock,
     event_clock: LamportClock,
@@ -269,6 +272,7 @@ impl<'a> Node<'a> {
             queue: Queue::new(),
             heal,
             round: None,
+            shout: 0,
             told_joins: heapless::Deque::new(),
             clock: LamportClock::new(),
             event_clock,
@@ -373,7 +377,7 @@ impl<'a> Node<'a> {
             query_time: self.query_clock.now(),
             event_floor: self.seen.floor().ltime,
             seen: self.seen.len(),
-            slots: self.store.capacity() - self.store.count(list::FREE),
+            slots: self.store.used(),
             own: self.store.pinned(Pin::Own),
             coalescing: self.windows.held(),
             waiting: self.waiting.len(),
@@ -531,6 +535,9 @@ impl<'a> Node<'a> {
             self.queue.next = now;
         }
         self.queue.say(self.members.table.slots, id, bits);
+        if id == SELF {
+            self.shout |= bits;
+        }
     }
 
     fn start_suspicion(&mut self, now: Instant, id: u16, tell: bool) {

@@ -5,6 +5,7 @@ use core::ops::{Add, AddAssign};
 /// A point on the caller's monotonic clock, in microseconds since any fixed moment. 8 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Instant(u64);
 
 /// A span of time in microseconds. 8 bytes.

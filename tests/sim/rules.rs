@@ -77,7 +77,7 @@ fn event_healing() {
 
 #[test]
 fn member_healing() {
-    proves(Rule::MemberHealing, 20, chaos);
+    proves(Rule::MemberHealing, 300, chaos);
 }
 
 #[test]

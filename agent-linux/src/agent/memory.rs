@@ -1,6 +1,8 @@
 //! A server's memory for the gossip core, taken once at the start.
 
 use serf_nostd::Memory;
+use zerocopy::FromZeros;
+
 use serf_nostd::storage::cells::{
     Confirmer, EarlyIntent, EventId, Owed, Pull, Relay, Slot, StoreSlot, Window,
 };
@@ -20,49 +22,54 @@ const NAMES: usize = 1024;
 /// Answers owed, probes for others, pulls and accusers.
 const SMALL: usize = 256;
 
-/// What [`Memory`] borrows, on the heap. Names, tags and payloads come zeroed from the system, which hands out their
-/// pages only as they are used.
+/// What [`Memory`] borrows, on the heap. It comes zeroed from the system, which hands out its pages only as they are
+/// used: room for many members costs nothing while there are few.
 pub struct ServerMemory {
-    members: Vec<Slot>,
-    names: Vec<u8>,
-    tags: Vec<u8>,
-    member_index: Vec<u16>,
-    probe_order: Vec<u16>,
-    suspects: Vec<u16>,
-    gone: Vec<u16>,
-    seen: Vec<EventId>,
-    slots: Vec<StoreSlot>,
-    slot_index: Vec<u16>,
-    arena: Vec<u8>,
-    waiting: Vec<u16>,
-    windows: Vec<Window>,
-    window_index: Vec<u16>,
-    intents: Vec<EarlyIntent>,
+    members: Box<[Slot]>,
+    names: Box<[u8]>,
+    tags: Box<[u8]>,
+    member_index: Box<[u16]>,
+    probe_order: Box<[u16]>,
+    suspects: Box<[u16]>,
+    gone: Box<[u16]>,
+    seen: Box<[EventId]>,
+    slots: Box<[StoreSlot]>,
+    slot_index: Box<[u16]>,
+    arena: Box<[u8]>,
+    waiting: Box<[u16]>,
+    windows: Box<[Window]>,
+    window_index: Box<[u16]>,
+    intents: Box<[EarlyIntent]>,
     owed: Vec<Owed>,
     relays: Vec<Relay>,
     pulls: Vec<Pull>,
     confirmers: Vec<Confirmer>,
 }
 
+fn zeroed<T: FromZeros>(len: usize) -> Box<[T]> {
+    <[T]>::new_box_zeroed_with_elems(len)
+        .expect("the settings bound the lengths, and the system lends pages it has not got")
+}
+
 impl ServerMemory {
     /// Memory for so many members, this node included; the core takes 2 to 65,534.
     pub fn new(max_members: usize) -> ServerMemory {
         ServerMemory {
-            members: vec![Slot::EMPTY; max_members],
-            names: vec![0; NAME * max_members],
-            tags: vec![0; TAGS * max_members],
-            member_index: vec![0; 3 * max_members],
-            probe_order: vec![0; max_members],
-            suspects: vec![0; max_members],
-            gone: vec![0; max_members],
-            seen: vec![EventId::LOWEST; SEEN],
-            slots: vec![StoreSlot::EMPTY; SLOTS],
-            slot_index: vec![0; 3 * SLOTS],
-            arena: vec![0; ARENA],
-            waiting: vec![0; SLOTS],
-            windows: vec![Window::EMPTY; NAMES],
-            window_index: vec![0; 3 * NAMES],
-            intents: vec![EarlyIntent::EMPTY; NAMES],
+            members: zeroed(max_members),
+            names: zeroed(NAME * max_members),
+            tags: zeroed(TAGS * max_members),
+            member_index: zeroed(3 * max_members),
+            probe_order: zeroed(max_members),
+            suspects: zeroed(max_members),
+            gone: zeroed(max_members),
+            seen: zeroed(SEEN),
+            slots: zeroed(SLOTS),
+            slot_index: zeroed(3 * SLOTS),
+            arena: zeroed(ARENA),
+            waiting: zeroed(SLOTS),
+            windows: zeroed(NAMES),
+            window_index: zeroed(3 * NAMES),
+            intents: zeroed(NAMES),
             owed: vec![Owed::EMPTY; SMALL],
             relays: vec![Relay::EMPTY; SMALL],
             pulls: vec![Pull::EMPTY; SMALL],

@@ -13,6 +13,7 @@ use crate::wire::message::EventId;
 
 /// One name's place. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Window {
     name: u64,
     greatest: EventId,

@@ -129,6 +129,10 @@ impl<'a> Seen<'a> {
 
     /// Nothing at or below `floor` is delivered from now on.
     pub(crate) fn raise_floor(&mut self, floor: EventId) {
+        if floor.ltime == 0 {
+            // No event has that time: there is one way only to say "no floor".
+            return;
+        }
         self.above = None;
         self.floor = self.floor.max(floor);
         while self.len > 0 && self.get(0) <= self.floor {

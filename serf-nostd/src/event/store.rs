@@ -58,6 +58,7 @@ pub(crate) mod list {
 
 /// One slot. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct StoreSlot {
     id: EventId,
     /// Arrival; for an own event the first sending.
@@ -111,21 +112,19 @@ pub(crate) struct Store<'a> {
     index: Index<'a>,
     arena: Arena<'a>,
     lists: [List<0>; list::COUNT],
+    /// Slots from here on were never used, and are in no list.
+    touched: usize,
     pinned: [Pinned; 3],
 }
 
 impl<'a> Store<'a> {
     pub(crate) fn new(slots: &'a mut [StoreSlot], index: &'a mut [u16], arena: &'a mut [u8]) -> Self {
-        let mut lists = [const { List::new() }; list::COUNT];
-        slots.fill(StoreSlot::EMPTY);
-        for id in 0..slots.len() {
-            lists[list::FREE as usize].push_back(slots, id as u16);
-        }
         Store {
             slots,
             index: Index::new(index),
             arena: Arena::new(arena),
-            lists,
+            lists: [const { List::new() }; list::COUNT],
+            touched: 0,
             pinned: [Pinned::default(); 3],
         }
     }
@@ -134,6 +133,7 @@ impl<'a> Store<'a> {
         (self.slots, self.index.release(), self.arena.release())
     }
 
+    #[cfg(any(test, feature = "sabotage"))]
     pub(crate) fn capacity(&self) -> usize {
         self.slots.len()
     }
@@ -226,10 +226,17 @@ impl<'a> Store<'a> {
             return None;
         }
         loop {
-            if let Some(slot) = self.lists[list::FREE as usize].head()
-                && self.arena.fits(len)
-            {
-                return Some(slot);
+            if self.arena.fits(len) {
+                if let Some(slot) = self.lists[list::FREE as usize].head() {
+                    return Some(slot);
+                }
+                if self.touched < self.slots.len() {
+                    let slot = self.touched as u16;
+                    self.touched += 1;
+                    self.slots[slot as usize] = StoreSlot::EMPTY;
+                    self.lists[list::FREE as usize].push_back(self.slots, slot);
+                    return Some(slot);
+                }
             }
             let victim = self.victim()?;
             *dropped += 1;
@@ -277,8 +284,9 @@ impl<'a> Store<'a> {
         self.lists[which as usize].after(self.slots, slot)
     }
 
-    pub(crate) fn count(&self, which: u8) -> usize {
-        self.lists[which as usize].len()
+    /// Slots in use.
+    pub(crate) fn used(&self) -> usize {
+        self.touched - self.lists[list::FREE as usize].len()
     }
 
     pub(crate) fn pin(&mut self, slot: u16, pin: Pin) {
@@ -360,14 +368,14 @@ impl<'a> Store<'a> {
     #[cfg(any(test, feature = "sabotage"))]
     pub(crate) fn check(&mut self) {
         let listed: usize = self.lists.iter().map(|list| list.len()).sum();
-        assert_eq!(listed, self.slots.len(), "every slot is in one list");
+        assert_eq!(listed, self.touched, "every slot is in one list");
         for kind in 0..3 {
-            let slots = self.slots.iter().filter(|s| s.pins & 1 << kind != 0);
+            let slots = self.slots[..self.touched].iter().filter(|s| s.pins & 1 << kind != 0);
             let bytes: usize = slots.clone().map(|s| Arena::cost(s.len as usize)).sum();
             assert_eq!(self.pinned[kind].slots, slots.count());
             assert_eq!(self.pinned[kind].bytes, bytes);
         }
-        for slot in 0..self.slots.len() as u16 {
+        for slot in 0..self.touched as u16 {
             let s = self.slots[slot as usize];
             if s.list != list::FREE && s.list != list::FOREIGN {
                 assert_eq!(self.find(s.id), Some(slot));

@@ -62,6 +62,8 @@ pub(crate) enum RoundKind {
     Forward(u16),
     /// Ids whose time had come at this moment (microseconds), likewise counted.
     Announce { due: crate::time::Instant, count: u16 },
+    /// What this node has to say about itself: bits of `say`.
+    OwnNews(u8),
     /// News about members.
     Members,
 }

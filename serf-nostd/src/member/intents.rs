@@ -8,6 +8,7 @@ const KEPT: Duration = Duration::from_secs(300);
 
 /// A join or leave intent for somebody unknown. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct EarlyIntent {
     name: u64,
     ltime: u64,

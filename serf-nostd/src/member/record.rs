@@ -8,6 +8,8 @@ use crate::wire::message::{Address, Settled, Versions};
 
 /// What failure detection believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+#[repr(u8)]
 pub(crate) enum State {
     Alive,
     Suspect,
@@ -92,6 +94,8 @@ pub(crate) mod say {
 
 /// What the application was last told, and whether more is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+#[repr(u8)]
 pub(crate) enum Told {
     Nothing,
     Joined,
@@ -101,6 +105,7 @@ pub(crate) enum Told {
 
 /// One place in the table: a member without its texts. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Slot {
     pub(crate) boot: u64,
     pub(crate) status_ltime: u64,

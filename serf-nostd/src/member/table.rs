@@ -17,6 +17,7 @@ pub(crate) const BUCKETS: usize = 32;
 
 /// The slices that a table works on.
 pub(crate) struct Parts<'a> {
+    /// Written before they are read: may hold anything.
     pub slots: &'a mut [Slot],
     pub names: &'a mut [u8],
     pub tags: &'a mut [u8],

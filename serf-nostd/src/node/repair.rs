@@ -13,8 +13,9 @@ use crate::wire::message::{
     Address, Entry, EventEntries, EventId, Items, Join, JoinAnswer, Page, Record, Summary,
 };
 
-/// How long the member table must have been at rest before it is compared: news that is under way is no difference.
-const MEMBERS_QUIET: Duration = Duration::from_secs(2);
+/// How long a member table must have been at rest before it is compared, in gossip intervals: news that is under way is
+/// no difference.
+const MEMBERS_QUIET: u32 = 3;
 /// The same for events, which travel faster.
 const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
@@ -58,7 +59,7 @@ impl Node<'_> {
         if differ
             && self.config.has(Rule::MemberHealing)
             && self.heal.members.is_none()
-            && self.heal.member_pace.may_begin(now, MEMBERS_QUIET)
+            && self.heal.member_pace.may_begin(now, self.config.gossip_interval.times(MEMBERS_QUIET))
         {
             self.begin_members(now, peer, Step::List { cursor: 0 });
         }

@@ -357,6 +357,10 @@ impl Node<'_> {
                 let count = self.write_announcements(&mut packet, to, due, count, last);
                 RoundKind::Announce { due, count }
             }
+            RoundKind::OwnNews(bits) => {
+                self.write_own_news(&mut packet, bits);
+                RoundKind::OwnNews(bits)
+            }
             RoundKind::Members => {
                 self.write_members(&mut packet);
                 self.write_foreign(&mut packet);
@@ -375,6 +379,11 @@ impl Node<'_> {
     /// can starve the other.
     fn next_round(&mut self, now: Instant, live: usize) -> Option<Round> {
         let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
+        if self.shout != 0 {
+            let bits = core::mem::take(&mut self.shout);
+            let fanout = self.config.origin_fanout as usize;
+            return Some(self.round_of(RoundKind::OwnNews(bits), live, fanout));
+        }
         if news && self.queue.next <= now {
             self.queue.next = now + self.config.gossip_interval;
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));

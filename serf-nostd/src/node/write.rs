@@ -52,11 +52,11 @@ fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
 }
 
 /// Writes what is to be said about a member; false (and nothing written) if it does not fit.
-fn write_news(packet: &mut Packet<'_>, table: &Table<'_>, id: u16) -> bool {
+fn write_news(packet: &mut Packet<'_>, table: &Table<'_>, id: u16, bits: u8) -> bool {
     let slot = table.slot(id);
     let before = packet.len();
     let mut whole = true;
-    if slot.say & say::STATE != 0 {
+    if bits & say::STATE != 0 {
         whole &= match slot.state {
             State::Alive => packet.push(&Message::Alive(alive(table, id))),
             State::Failed if slot.has(flag::PRIVATE) => true,
@@ -64,10 +64,10 @@ fn write_news(packet: &mut Packet<'_>, table: &Table<'_>, id: u16) -> bool {
         };
     }
     let (ltime, node) = (slot.status_ltime, table.name(id));
-    if slot.say & say::JOIN != 0 {
+    if bits & say::JOIN != 0 {
         whole &= packet.push(&Message::JoinIntent(JoinIntent { ltime, node }));
     }
-    if slot.say & say::LEAVE != 0 {
+    if bits & say::LEAVE != 0 {
         let prune = slot.has(flag::PRUNE);
         whole &= packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
     }
@@ -87,7 +87,8 @@ impl Node<'_> {
             for _ in 0..count {
                 let Some(id) = at else { break };
                 at = self.queue.after(self.members.table.slots, sends, id);
-                if !write_news(packet, &self.members.table, id) {
+                let bits = self.members.table.slot(id).say;
+                if !write_news(packet, &self.members.table, id, bits) {
                     continue;
                 }
                 self.queue.sent(self.members.table.slots, id, limit);
@@ -96,6 +97,11 @@ impl Node<'_> {
                 }
             }
         }
+    }
+
+    /// News about this node itself, not counted as sent.
+    pub(super) fn write_own_news(&mut self, packet: &mut Packet<'_>, bits: u8) {
+        let _ = write_news(packet, &self.members.table, SELF, bits);
     }
 
     /// As many messages about unknown members as fit; each goes out as often as other news.

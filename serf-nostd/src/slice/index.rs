@@ -1,9 +1,11 @@
 //! Find an item by hash: an array sorted by hash, with gaps, so that look-up, insertion and removal touch a few cells
 //! and a walk from any hash on meets the items in the order of their hashes.
 
-use super::NIL;
+const FREE: u16 = 0;
 
 /// Ids of items by 32-bit hash. The caller tells the hash of an id; equal hashes are told apart by the caller, too.
+///
+/// A cell holds the id plus one, or 0 if it is free: fresh zeroed memory is an empty index, and stays untouched.
 ///
 /// The slice has three cells for each item it can hold: two thirds are homes (hash scaled to their number), the last
 /// third takes what runs over the end. Cells behind a home run on without a gap, sorted by hash.
@@ -14,7 +16,10 @@ pub(crate) struct Index<'a> {
 
 impl<'a> Index<'a> {
     pub(crate) fn new(cells: &'a mut [u16]) -> Self {
-        cells.fill(NIL);
+        // Only what is in use is written: a server's untouched pages cost nothing.
+        for cell in cells.iter_mut().filter(|cell| **cell != FREE) {
+            *cell = FREE;
+        }
         let homes = cells.len() / 3 * 2;
         Index { cells, homes }
     }
@@ -34,8 +39,9 @@ impl<'a> Index<'a> {
         hash_of: impl Fn(u16) -> u32,
         is: impl Fn(u16) -> bool,
     ) -> Option<u16> {
-        for &id in &self.cells[self.home(hash)..] {
-            if id == NIL || hash_of(id) > hash {
+        for &cell in &self.cells[self.home(hash)..] {
+            let id = cell.wrapping_sub(1);
+            if cell == FREE || hash_of(id) > hash {
                 return None;
             }
             if hash_of(id) == hash && is(id) {
@@ -48,11 +54,11 @@ impl<'a> Index<'a> {
     /// Adds an item. The owner never adds more than the index was made for.
     pub(crate) fn insert(&mut self, hash: u32, id: u16, hash_of: impl Fn(u16) -> u32) {
         let mut at = self.home(hash);
-        while self.cells[at] != NIL && hash_of(self.cells[at]) <= hash {
+        while self.cells[at] != FREE && hash_of(self.cells[at] - 1) <= hash {
             at += 1;
         }
-        let mut carried = id;
-        while carried != NIL {
+        let mut carried = id + 1;
+        while carried != FREE {
             core::mem::swap(&mut self.cells[at], &mut carried);
             at += 1;
         }
@@ -61,20 +67,21 @@ impl<'a> Index<'a> {
     /// Takes an item out, if it is in.
     pub(crate) fn remove(&mut self, hash: u32, id: u16, hash_of: impl Fn(u16) -> u32) {
         let home = self.home(hash);
-        let Some(steps) = self.cells[home..].iter().take_while(|c| **c != NIL).position(|c| *c == id) else {
+        let Some(steps) = self.cells[home..].iter().take_while(|c| **c != FREE).position(|c| *c == id + 1)
+        else {
             return;
         };
         let mut at = home + steps;
         // What stands behind moves one cell back, up to the first that stands at its home.
         while at + 1 < self.cells.len() {
             let next = self.cells[at + 1];
-            if next == NIL || self.home(hash_of(next)) > at {
+            if next == FREE || self.home(hash_of(next - 1)) > at {
                 break;
             }
             self.cells[at] = next;
             at += 1;
         }
-        self.cells[at] = NIL;
+        self.cells[at] = FREE;
     }
 
     /// Items with at least this hash, in the order of their hashes.
@@ -83,7 +90,8 @@ impl<'a> Index<'a> {
         hash: u32,
         hash_of: impl Fn(u16) -> u32 + 'b,
     ) -> impl Iterator<Item = u16> + 'b {
-        self.cells[self.home(hash)..].iter().copied().filter(move |id| *id != NIL && hash_of(*id) >= hash)
+        let used = self.cells[self.home(hash)..].iter().filter(|cell| **cell != FREE);
+        used.map(|cell| cell - 1).filter(move |id| hash_of(*id) >= hash)
     }
 }
 

@@ -4,6 +4,7 @@ use super::NIL;
 
 /// An item's place in a list.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Link {
     prev: u16,
     next: u16,

@@ -16,6 +16,7 @@ pub const TAGS_MAX: usize = 512;
 /// An IP address and UDP port in 18 bytes; IPv4 is held in its mapped form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Address {
     ip: [u8; 16],
     port: u16,
@@ -84,6 +85,7 @@ impl<'de> Deserialize<'de> for Address {
 /// Which event: its Lamport time, and who fired it (a hash of node name and boot). The order of events is total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct EventId {
     /// Lamport time.
     pub ltime: u64,
@@ -277,7 +279,25 @@ pub struct Summary {
     /// Digest of the ids of seen events above `floor`.
     pub events: u32,
     /// Events at or below it are not known one by one any more.
+    #[serde(with = "floor")]
     pub floor: EventId,
+}
+
+/// A floor is mostly a whole Lamport time, or none: the origin is only sent if it says something.
+mod floor {
+    use super::EventId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(floor: &EventId, serializer: S) -> Result<S::Ok, S::Error> {
+        let whole = floor.origin == u64::MAX || *floor == EventId::LOWEST;
+        (floor.ltime, (!whole).then_some(floor.origin.to_le_bytes())).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
+        let (ltime, origin) = <(u64, Option<[u8; 8]>)>::deserialize(deserializer)?;
+        let whole = if ltime == 0 { 0 } else { u64::MAX };
+        Ok(EventId { ltime, origin: origin.map_or(whole, u64::from_le_bytes) })
+    }
 }
 
 /// First words of a node that wants in. Padded: no answer is longer than its request.
