@@ -273,3 +273,15 @@ async fn an_agent_that_cannot_start_says_why() {
     let error = Agent::start(Setup { bind: first.bound, ..setup("second") }).await.err().unwrap();
     assert!(error.ends_with("bind: address already in use"), "{error}");
 }
+
+#[tokio::test]
+async fn joining_two_clusters_makes_one() {
+    let (first, second) = (started(setup("first")).await, started(setup("second")).await);
+    let third = started(Setup { seeded: true, ..setup("third") }).await;
+    assert_eq!(join(&third, &[first.bound, second.bound]).await, (2, None));
+    for agent in [&first, &second, &third] {
+        for name in ["first", "second", "third"] {
+            sees(agent, name, |member| member.status == Status::Alive).await;
+        }
+    }
+}

@@ -203,6 +203,7 @@ impl Task {
 fn refusal(error: SetupError) -> String {
     match error {
         SetupError::Memory(what) => format!("the memory for {what} has a length that the core does not take"),
+        SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
         SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
         SetupError::Tags => {
             format!("Encoded length of tags exceeds limit of {} bytes", super::config::TAGS_LIMIT)

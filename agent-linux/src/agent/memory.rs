@@ -26,19 +26,15 @@ const SMALL: usize = 256;
 /// used: room for many members costs nothing while there are few.
 pub struct ServerMemory {
     members: Box<[Slot]>,
+    /// All that is counted in numbers of members, slots and windows, in one piece: the allocator hands pages out
+    /// untouched only in large pieces.
+    numbers: Box<[u16]>,
     names: Box<[u8]>,
     tags: Box<[u8]>,
-    member_index: Box<[u16]>,
-    probe_order: Box<[u16]>,
-    suspects: Box<[u16]>,
-    gone: Box<[u16]>,
     seen: Box<[EventId]>,
     slots: Box<[StoreSlot]>,
-    slot_index: Box<[u16]>,
     arena: Box<[u8]>,
-    waiting: Box<[u16]>,
     windows: Box<[Window]>,
-    window_index: Box<[u16]>,
     intents: Box<[EarlyIntent]>,
     owed: Vec<Owed>,
     relays: Vec<Relay>,
@@ -56,19 +52,13 @@ impl ServerMemory {
     pub fn new(max_members: usize) -> ServerMemory {
         ServerMemory {
             members: zeroed(max_members),
+            numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES),
             names: zeroed(NAME * max_members),
             tags: zeroed(TAGS * max_members),
-            member_index: zeroed(3 * max_members),
-            probe_order: zeroed(max_members),
-            suspects: zeroed(max_members),
-            gone: zeroed(max_members),
             seen: zeroed(SEEN),
             slots: zeroed(SLOTS),
-            slot_index: zeroed(3 * SLOTS),
             arena: zeroed(ARENA),
-            waiting: zeroed(SLOTS),
             windows: zeroed(NAMES),
-            window_index: zeroed(3 * NAMES),
             intents: zeroed(NAMES),
             owed: vec![Owed::EMPTY; SMALL],
             relays: vec![Relay::EMPTY; SMALL],
@@ -79,21 +69,24 @@ impl ServerMemory {
 
     /// The slices for a node.
     pub fn lend(&mut self) -> Memory<'_> {
+        let mut numbers = &mut self.numbers[..];
+        let mut take = |len| numbers.split_off_mut(..len).unwrap_or_default();
+        let max_members = self.members.len();
         Memory {
             members: &mut self.members,
             names: &mut self.names,
             tags: &mut self.tags,
-            member_index: &mut self.member_index,
-            probe_order: &mut self.probe_order,
-            suspects: &mut self.suspects,
-            gone: &mut self.gone,
+            member_index: take(3 * max_members),
+            probe_order: take(max_members),
+            suspects: take(max_members),
+            gone: take(max_members),
             seen: &mut self.seen,
             slots: &mut self.slots,
-            slot_index: &mut self.slot_index,
+            slot_index: take(3 * SLOTS),
             arena: &mut self.arena,
-            waiting: &mut self.waiting,
+            waiting: take(SLOTS),
             windows: &mut self.windows,
-            window_index: &mut self.window_index,
+            window_index: take(3 * NAMES),
             intents: &mut self.intents,
             owed: &mut self.owed,
             relays: &mut self.relays,

@@ -73,25 +73,21 @@ pub(crate) struct Coalescer<'a> {
     held: List<FIRST>,
     /// Held names, longest quiet first.
     quiet: List<LAST>,
-    /// Names whose event was delivered, longest ago first; then the places never used.
+    /// Names whose event was delivered, longest ago first.
     sent: List<FIRST>,
-    free: List<FIRST>,
+    /// Places from here on were never used.
+    touched: usize,
 }
 
 impl<'a> Coalescer<'a> {
     pub(crate) fn new(windows: &'a mut [Window], index: &'a mut [u16]) -> Self {
-        let mut free = List::new();
-        windows.fill(Window::EMPTY);
-        for id in 0..windows.len() {
-            free.push_back(windows, id as u16);
-        }
         Coalescer {
             windows,
             index: Index::new(index),
             held: List::new(),
             quiet: List::new(),
             sent: List::new(),
-            free,
+            touched: 0,
         }
     }
 
@@ -156,8 +152,10 @@ impl<'a> Coalescer<'a> {
 
     /// A place for a new name.
     fn place(&mut self, outcome: &mut Outcome, stats: &mut Stats, config: &Config) -> u16 {
-        if let Some(id) = self.free.pop_front(self.windows) {
-            return id;
+        if let Some(fresh) = self.windows.get_mut(self.touched) {
+            *fresh = Window::EMPTY;
+            self.touched += 1;
+            return (self.touched - 1) as u16;
         }
         if self.sent.is_empty()
             && let Some(id) = self.held.head()

@@ -131,6 +131,9 @@ pub(crate) struct Heal {
     pub joins: heapless::Vec<Joining, JOINS>,
     pub seeds: heapless::Vec<Address, SEEDS>,
     pub conflicts: heapless::Vec<Conflict, CONFLICTS>,
+    /// Who answered a join while another comparison was running: they may belong to another fleet, so their tables are
+    /// next.
+    pub met: heapless::Vec<Address, JOINS>,
     pub members: Option<Session<Step>>,
     pub events: Option<Session<EventStep>>,
     pub member_pace: Pace,
@@ -145,6 +148,7 @@ impl Heal {
             joins: heapless::Vec::new(),
             seeds: heapless::Vec::new(),
             conflicts: heapless::Vec::new(),
+            met: heapless::Vec::new(),
             members: None,
             events: None,
             member_pace: Pace::new(),

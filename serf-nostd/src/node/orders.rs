@@ -257,6 +257,7 @@ impl Node<'_> {
         match self.leave? {
             Leave::Intent(until) if said || now >= until => {
                 self.members.table.edit(SELF, |slot| slot.state = State::Left);
+                self.members.telling.note(self.members.table.slots, SELF, now);
                 self.say(SELF, say::STATE);
                 self.leave = Some(Leave::Left(now + self.config.leave_propagate));
                 None

@@ -137,6 +137,9 @@ impl Node<'_> {
         let step = if empty { Step::Pages { cursor: 0 } } else { Step::List { cursor: 0 } };
         if self.heal.members.is_none() {
             self.begin_members(now, from, step);
+        } else {
+            // No room: it is a seed too, and tried again as such.
+            let _ = self.heal.met.push(from);
         }
         Some(true)
     }
@@ -388,6 +391,12 @@ impl Node<'_> {
                 return Some(Ask::Members(*session));
             }
             self.heal.members = None;
+        }
+        if self.heal.members.is_none()
+            && let Some(peer) = self.heal.met.pop()
+        {
+            self.begin_members(now, peer, Step::List { cursor: 0 });
+            return self.sessions_due(now);
         }
         if let Some(session) = self.heal.events.as_mut().filter(|session| session.due <= now) {
             if session.ask(now) {

@@ -243,6 +243,9 @@ fn refusal(error: EventError) -> String {
         }
         EventError::Full => "event queue full".to_owned(),
         EventError::Starting => "still joining the cluster".to_owned(),
+        EventError::ClockExhausted => {
+            "the event clock is exhausted by forged times; only a new cluster helps".to_owned()
+        }
         EventError::Left => "Serf can't send events after Leave or Shutdown".to_owned(),
     }
 }
