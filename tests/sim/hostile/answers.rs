@@ -1,0 +1,64 @@
+//! Amplification: what one datagram from a stranger draws.
+
+use serf_nostd::Config;
+
+use super::kit::*;
+
+/// Bytes that one datagram from a stranger draws to an address that never answered.
+fn drawn(node: &mut Driven, request: &[u8]) -> usize {
+    node.run(30 * SECOND, &[]);
+    node.sent.clear();
+    node.feed(99, request);
+    node.run(10 * SECOND, &[]);
+    let sent = std::mem::take(&mut node.sent);
+    sent.iter().filter(|(to, _)| *to == addr(99)).map(|(_, bytes)| bytes.len()).sum()
+}
+
+fn well_stocked() -> Driven {
+    let mut node = Driven::new(server(), Config::LAN);
+    for place in 2..14 {
+        node.feed(place, &datagram(&[alive(&format!("member-{place}"), place, 1, 1)]));
+    }
+    for ltime in 1..60 {
+        node.feed(2, &datagram(&[event(ltime, 7, b"e", &[b'x'; 400], false)]));
+    }
+    node
+}
+
+#[test]
+fn many_page_requests_in_one_datagram_draw_no_more_than_one() {
+    let request: Vec<_> = (0..100).map(|nonce| body(kind::PAGE_REQUEST).int(nonce).int(0).end()).collect();
+    let request = padded(&request);
+    let answer = drawn(&mut well_stocked(), &request);
+    assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
+}
+
+#[test]
+fn many_pings_in_one_datagram_draw_no_more_than_they_are() {
+    let ping = |seq| body(kind::PING).int(seq).text("me").text("stranger").raw(&[0]).end();
+    let request = padded(&(0..50).map(ping).collect::<Vec<_>>());
+    let answer = drawn(&mut well_stocked(), &request);
+    assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
+}
+
+#[test]
+fn a_pull_of_many_events_draws_no_more_than_it_is() {
+    let pull = (1..60).fold(body(kind::PULL).int(1), |list, ltime| list.id(ltime, 7)).end();
+    let request = datagram(&[pull]);
+    let answer = drawn(&mut well_stocked(), &request);
+    assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
+}
+
+#[test]
+fn a_strangers_summary_draws_no_more_than_it_is() {
+    let request = datagram(&[summary(1)]);
+    let answer = drawn(&mut well_stocked(), &request);
+    assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
+}
+
+#[test]
+fn a_strangers_announcement_draws_no_more_than_twice_its_size() {
+    let request = datagram(&[body(kind::IDS).id(1_000, 9).end()]);
+    let answer = drawn(&mut well_stocked(), &request);
+    assert!(answer <= 2 * request.len(), "{} bytes draw {answer}", request.len());
+}

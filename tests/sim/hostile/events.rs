@@ -1,0 +1,122 @@
+//! Events: ids in pages, limits of size, the end of the clock, pulls.
+
+use std::collections::BTreeSet;
+
+use serf_nostd::{Config, Identity, Instant, Node};
+use sim::fleet::{Fleet, Seen, Size};
+
+use super::kit::*;
+
+#[test]
+fn pages_of_event_ids_leave_none_out() {
+    let mut node = Driven::new(server(), Config::LAN);
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    for ltime in 1..=600 {
+        node.feed(2, &datagram(&[event(1_000 + ltime, 7, b"e", b"", false)]));
+        node.now += 10_000;
+    }
+    assert_eq!(node.node.levels().seen, 600);
+    let mut listed = BTreeSet::new();
+    let mut cursor = (0, 0);
+    for nonce in 0..100 {
+        node.sent.clear();
+        let request = body(kind::EVENT_DIGEST_REQUEST).int(0x8000_0000 + nonce).id(0, 0);
+        let request = request.bytes(&[0x55; 64]).id(cursor.0, cursor.1).end();
+        node.feed(2, &padded(&[request]));
+        let answer = node.said(kind::EVENT_ENTRIES).expect("it answers");
+        let mut rest = &answer[..];
+        take(&mut rest);
+        take(&mut rest);
+        let more = rest[0] == 1;
+        rest = &rest[1..];
+        let id = |rest: &mut &[u8]| {
+            let ltime = take(rest);
+            let (origin, behind) = rest.split_first_chunk::<8>().expect("an id");
+            *rest = behind;
+            (ltime, u64::from_le_bytes(*origin))
+        };
+        let next = more.then(|| id(&mut rest));
+        while !rest.is_empty() {
+            listed.insert(id(&mut rest));
+        }
+        match next {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    assert_eq!(listed.len(), 600);
+}
+
+#[test]
+fn a_limit_for_events_that_fit_no_datagram_is_refused() {
+    let identity = Identity { name: "me", addr: addr(1), boot: 1, tags: &[], versions: Identity::VERSIONS };
+    let config = |event_size_limit| Config { event_size_limit, ..Config::LAN };
+    let node = Node::new(server(), config(9_216), identity, 1, Instant::ZERO);
+    assert_eq!(node.err(), Some(serf_nostd::SetupError::EventSize));
+    let mut node = Driven::new(server(), config(1_350));
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.node.user_event(node.at(), b"big", &[0; 1_250], false).expect("there is room");
+    node.drain();
+    assert!(node.node.stats().payloads_sent > 0, "what is accepted goes out");
+}
+
+#[test]
+fn events_stay_apart_when_the_clock_has_come_to_its_end() {
+    let mut node = Driven::new(small(), Config::LAN);
+    node.node.join(node.at(), addr(2), false).expect("there is room");
+    node.drain();
+    let nonce = node.said(kind::JOIN).map(|body| number(&body)).expect("it joins");
+    let answer = body(kind::JOIN_ANSWER).int(nonce).int(u64::MAX).int(u64::MAX).int(u64::MAX);
+    node.feed(2, &datagram(&[answer.end()]));
+    let first = node.node.user_event(node.at(), b"e", b"1", false);
+    node.drain();
+    let second = node.node.user_event(node.at(), b"e", b"2", false);
+    node.drain();
+    assert!(first != second || first.is_err(), "two events with one identity: {first:?}");
+}
+
+#[test]
+fn an_event_too_long_for_this_node_is_not_asked_for_for_ever() {
+    let mut node = Driven::new(small(), Config { event_size_limit: 20, ..Config::LAN });
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    for _ in 0..5 {
+        node.feed(2, &datagram(&[event(5, 7, b"e", &[0; 100], false)]));
+        node.now += 20_000;
+    }
+    node.sent.clear();
+    node.feed(2, &datagram(&[body(kind::IDS).int(0).id(5, 7).end()]));
+    assert_eq!(node.said(kind::PULL), None, "it is known, and known to be too long");
+}
+
+#[test]
+fn a_member_that_was_never_probed_can_pull() {
+    let mut node = Driven::new(server(), Config::LAN);
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1), event(5, 7, b"deploy", &[b'x'; 100], false)]));
+    node.sent.clear();
+    // What a node of this version sends when it has heard of the event: its own pull, byte by byte.
+    let mut lacking = Driven::named(server(), Config::LAN, "a", 2);
+    node.now += 20_000;
+    node.drain();
+    let (_, announcement) = node.sent.pop().expect("it announces");
+    lacking.feed(1, &announcement);
+    let (_, pull) = lacking.sent.pop().expect("it asks");
+    assert_eq!(read(&pull)[0].0, kind::PULL);
+    node.sent.clear();
+    node.feed(2, &pull);
+    assert!(
+        node.said(kind::USER_EVENT).is_some(),
+        "its members get what they lack from their first second on"
+    );
+}
+
+#[test]
+fn a_fleet_that_has_just_met_pulls_what_it_lacks_as_well_as_an_old_one() {
+    let mut fleet = Fleet::new(0, 400, Size::Thousand, Config::LAN);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.network.loss = 0.3;
+    let mut heard = 0;
+    let mut watch = |_: usize, _: u64, _: u64, seen| heard += matches!(seen, Seen::User { .. }) as u32;
+    fleet.with(1, &mut watch, |node, now| node.user_event(now, b"deploy", &[b'x'; 40], false));
+    fleet.run(30 * SECOND, &mut watch);
+    assert_eq!(heard, 400);
+}
