@@ -69,7 +69,9 @@ client.close()
     let sections = lines.pop();
     lines.sort_unstable();
     assert_eq!(lines, ["n1 alive", "n2 alive"]);
-    assert_eq!(sections, Some("['agent', 'event_handlers', 'runtime', 'serf', 'tags']"));
+    for section in ["'agent'", "'event_handlers'", "'runtime'", "'serf'", "'tags'"] {
+        assert!(sections.is_some_and(|names| names.contains(section)), "{section} in {sections:?}");
+    }
     for agent in &agents {
         wait_until("python's event at the handler", || {
             agent.recorder().payloads("from python") == ["payload"]

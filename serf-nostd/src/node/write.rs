@@ -184,10 +184,10 @@ impl Node<'_> {
 
     pub(super) fn write_member_session(&mut self, packet: &mut Packet<'_>, session: &Session<Step>) {
         let nonce = session.nonce;
+        // The answerer is to know us, too: it does not look for what it lacks at a stranger's.
+        let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
         match session.step {
             Step::Pages { cursor } => {
-                // The answerer is to know us, too.
-                let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
                 let _ = packet.push(&Message::PageRequest(PageRequest { nonce, cursor }));
             }
             Step::List { cursor } => {
