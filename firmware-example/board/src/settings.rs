@@ -6,12 +6,12 @@ use core::str::FromStr;
 use embassy_net::{Ipv4Cidr, StaticConfigV4};
 use heapless::{String, Vec};
 
-/// Words `key=value`, separated by blanks:
+/// Words `key=value`, separated by blanks; of a key that comes twice, the last counts:
 ///
 /// | key | value | when missing |
 /// |---|---|---|
 /// | `name` | the node's name, at most 32 bytes | the application's choice, usually from the MAC address |
-/// | `ip` | the board's address, as `10.77.0.11` or `10.77.0.11/24` (then 24 is what a bare address means) | the board's choice, usually DHCP |
+/// | `ip` | the board's address, as `10.77.0.11/24`; without a length, 24 | the board's choice, usually DHCP |
 /// | `gateway` | router's address | none |
 /// | `advertise` | `address:port` at which others reach the board, if a router translates | its own |
 /// | `peers` | at most 8 `address:port`, separated by `/` | none |
@@ -56,6 +56,7 @@ impl Settings {
             "gateway" => self.gateway = Some(parse(value)?),
             "advertise" => self.advertise = Some(parse(value)?),
             "peers" => {
+                self.peers.clear();
                 for peer in value.split('/') {
                     self.peers.push(parse(peer)?).ok()?;
                 }
@@ -88,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_line_sets_what_it_names() {
-        let line = "fw ip=10.77.0.11/16 gateway=10.77.0.1 name=lamp peers=10.77.0.1:7946/10.77.0.2:7946 seed=7";
+        let line =
+            "fw ip=10.77.0.11/16 gateway=10.77.0.1 name=lamp peers=10.77.0.1:7946/10.77.0.2:7946 seed=7";
         let settings = Settings::parse(line).unwrap();
         assert_eq!(settings.name.as_deref(), Some("lamp"));
         assert_eq!(settings.ip, Some(Ipv4Cidr::new(Ipv4Addr::new(10, 77, 0, 11), 16)));
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_wrong_word_is_named() {
-        for (line, key) in [("ip=10.77.0", "ip"), ("ip=1.2.3.4/33", "ip"), ("peers=1.2.3.4", "peers"), ("nmae=x", "nmae")] {
+        for (line, key) in
+            [("ip=10.77.0", "ip"), ("ip=1.2.3.4/33", "ip"), ("peers=1.2.3.4", "peers"), ("nmae=x", "nmae")]
+        {
             assert_eq!(Settings::parse(line), Err(Invalid(key)));
         }
     }

@@ -6,7 +6,9 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use embedded_storage_async::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash};
+use embedded_storage_async::nor_flash::{
+    ErrorType, MultiwriteNorFlash, NorFlash, NorFlashErrorKind, ReadNorFlash,
+};
 
 const BASE: usize = 0x2100_0000;
 const SIZE: usize = 64 * 1024;
@@ -27,7 +29,6 @@ impl Flash {
         assert!(!TAKEN.swap(true, Ordering::Relaxed), "there is one flash");
         Flash(())
     }
-
 }
 
 /// The cells of `range`, whose ends must be multiples of `unit`.

@@ -17,8 +17,8 @@ use embassy_net_driver::{Capabilities, Driver, HardwareAddress, LinkState};
 use embassy_sync::waitqueue::AtomicWaker;
 
 use registers::{
-    BYTE_TEST, FIFO_INT, HW_CFG, INT_EN, INT_STS, IRQ_CFG, MacRegister, PhyRegister, RX_CFG, RX_DATA_FIFO, RX_FIFO_INF,
-    RX_STATUS_FIFO, Registers, TX_CFG, TX_DATA_FIFO, TX_FIFO_INF, TX_STATUS_FIFO, interrupt,
+    BYTE_TEST, FIFO_INT, HW_CFG, INT_EN, INT_STS, IRQ_CFG, MacRegister, PhyRegister, RX_CFG, RX_DATA_FIFO,
+    RX_FIFO_INF, RX_STATUS_FIFO, Registers, TX_CFG, TX_DATA_FIFO, TX_FIFO_INF, TX_STATUS_FIFO, interrupt,
 };
 
 /// Longest Ethernet frame without its checksum: header and 1,500 bytes.
@@ -67,12 +67,21 @@ impl Lan9118 {
         let [a, b, c, d] = chip.read_mac(MacRegister::Addrl).to_le_bytes();
         let [e, f, ..] = chip.read_mac(MacRegister::Addrh).to_le_bytes();
 
-        chip.write(IRQ_CFG, registers::IRQ_CFG_IRQ_EN | registers::IRQ_CFG_IRQ_POL | registers::IRQ_CFG_IRQ_TYPE);
+        chip.write(
+            IRQ_CFG,
+            registers::IRQ_CFG_IRQ_EN | registers::IRQ_CFG_IRQ_POL | registers::IRQ_CFG_IRQ_TYPE,
+        );
         chip.write(FIFO_INT, registers::fifo_int(TX_ROOM, 0));
         chip.write(RX_CFG, 0);
         chip.write(TX_CFG, registers::TX_CFG_TX_ON);
-        chip.write_mac(MacRegister::Cr, registers::MAC_CR_FDPX | registers::MAC_CR_TXEN | registers::MAC_CR_RXEN);
-        chip.write_phy(PhyRegister::InterruptMask, registers::PHY_INT_LINK_DOWN | registers::PHY_INT_AUTONEG_COMPLETE);
+        chip.write_mac(
+            MacRegister::Cr,
+            registers::MAC_CR_FDPX | registers::MAC_CR_TXEN | registers::MAC_CR_RXEN,
+        );
+        chip.write_phy(
+            PhyRegister::InterruptMask,
+            registers::PHY_INT_LINK_DOWN | registers::PHY_INT_AUTONEG_COMPLETE,
+        );
         let address = [a, b, c, d, e, f];
         Ok(Device { chip: self, address, link: LinkState::Down, rx: [0; FRAME_MAX], tx: [0; FRAME_MAX] })
     }
