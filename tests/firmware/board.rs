@@ -97,14 +97,24 @@ impl Board {
 
     /// Presses its button.
     pub fn press(&mut self) {
+        self.write_console("\n");
+    }
+
+    /// Most bytes of its stack that have been in use since it started.
+    #[track_caller]
+    pub fn stack_used(&mut self) -> usize {
+        let answered = self.count("stack: ");
+        self.write_console("?\n");
+        self.wait_lines("stack: ", answered + 1);
+        let lines = self.lines();
+        let (_, answer) = lines.iter().rev().find_map(|line| line.split_once("stack: ")).expect("waited for");
+        answer.split_once(' ').and_then(|(used, _)| used.parse().ok()).expect("a number comes first")
+    }
+
+    fn write_console(&mut self, text: &str) {
         let power = self.power.as_mut().expect("it is on");
-        power
-            .child
-            .stdin
-            .as_mut()
-            .expect("it was asked for")
-            .write_all(b"\n")
-            .expect("QEMU reads its console");
+        let console = power.child.stdin.as_mut().expect("it was asked for");
+        console.write_all(text.as_bytes()).expect("QEMU reads its console");
     }
 
     /// Its log since it was made, over all its starts.

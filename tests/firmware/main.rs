@@ -80,6 +80,8 @@ fn a_board_has_a_button_and_survives_a_power_cut() {
     board.wait_lines("LED on", 1);
     board.press();
     board.wait_lines("LED off", 1);
+    let used = board.stack_used();
+    assert!((500..8_000).contains(&used), "{used} bytes of the stack");
     board.switch_off();
     board.switch_on();
     board.wait_lines("seed 0000000000000007", 2);

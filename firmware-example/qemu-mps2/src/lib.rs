@@ -12,18 +12,16 @@ pub mod host;
 mod interrupts;
 mod led;
 mod mmio;
-mod restart;
 pub mod stack;
 
 use board::{Board, Settings};
 use embassy_executor::Spawner;
 use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, StackResources, StaticConfigV4};
-use lan9118::{Device, Lan9118};
-use static_cell::StaticCell;
+use lan9118::{Buffers, Device, Lan9118};
+use static_cell::{ConstStaticCell, StaticCell};
 
 pub use executor::run;
 pub use flash::Flash;
-pub use restart::restart;
 
 use interrupts::Interrupt;
 
@@ -47,7 +45,8 @@ pub fn start(spawner: Spawner) -> Board<Flash, impl FnMut(bool), impl AsyncFnMut
     let seed = settings.seed.unwrap_or_else(host::random);
 
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
-    let device = ETHERNET.start().expect("QEMU models this controller");
+    static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
+    let device = ETHERNET.start(BUFFERS.take()).expect("QEMU models this controller");
     let config = embassy_net::Config::ipv4_static(settings.network().unwrap_or_else(user_network));
     let (stack, runner) = embassy_net::new(device, config, RESOURCES.init(StackResources::new()), seed);
     spawner.spawn(network(runner).expect("the board is started once"));
@@ -55,7 +54,16 @@ pub fn start(spawner: Spawner) -> Board<Flash, impl FnMut(bool), impl AsyncFnMut
 
     let flash = Flash::take();
     let flash_range = 0..Flash::CAPACITY as u32;
-    Board { stack, seed, flash, flash_range, led: led::switch, button: console::line, restart, settings }
+    Board {
+        stack,
+        seed,
+        flash,
+        flash_range,
+        led: led::switch,
+        button: console::press,
+        restart: restart::restart,
+        settings,
+    }
 }
 
 fn user_network() -> StaticConfigV4 {

@@ -27,6 +27,25 @@ pub const FRAME_MAX: usize = 1514;
 /// Of the TX FIFO's data room: a frame of [`FRAME_MAX`] in words, and its two command words.
 const TX_ROOM: usize = FRAME_MAX.next_multiple_of(4) + 8;
 
+/// Memory for one frame in each direction; best a static, as it is large.
+pub struct Buffers {
+    rx: [u8; FRAME_MAX],
+    tx: [u8; FRAME_MAX],
+}
+
+impl Buffers {
+    /// Empty ones.
+    pub const fn new() -> Buffers {
+        Buffers { rx: [0; FRAME_MAX], tx: [0; FRAME_MAX] }
+    }
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers::new()
+    }
+}
+
 /// There is no LAN9118 at this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFound;
@@ -55,7 +74,7 @@ impl Lan9118 {
     ///
     /// # Errors
     /// [`NotFound`] if something else, or nothing, is at its address.
-    pub fn start(&self) -> Result<Device<'_>, NotFound> {
+    pub fn start<'a>(&'a self, buffers: &'a mut Buffers) -> Result<Device<'a>, NotFound> {
         let chip = &self.registers;
         if chip.read(BYTE_TEST) != registers::BYTE_TEST_PATTERN {
             return Err(NotFound);
@@ -83,7 +102,7 @@ impl Lan9118 {
             registers::PHY_INT_LINK_DOWN | registers::PHY_INT_AUTONEG_COMPLETE,
         );
         let address = [a, b, c, d, e, f];
-        Ok(Device { chip: self, address, link: LinkState::Down, rx: [0; FRAME_MAX], tx: [0; FRAME_MAX] })
+        Ok(Device { chip: self, buffers, address, link: LinkState::Down })
     }
 
     /// To be called by the controller's interrupt: mutes it and wakes the network's task, which reads what there is.
@@ -145,10 +164,9 @@ impl Lan9118 {
 /// The running controller, as the network stack sees it.
 pub struct Device<'a> {
     chip: &'a Lan9118,
+    buffers: &'a mut Buffers,
     address: [u8; 6],
     link: LinkState,
-    rx: [u8; FRAME_MAX],
-    tx: [u8; FRAME_MAX],
 }
 
 impl Driver for Device<'_> {
@@ -174,16 +192,16 @@ impl Driver for Device<'_> {
                     return None;
                 }
             }
-            if let Some(length) = self.chip.read_frame(&mut self.rx) {
-                let frame = &mut self.rx[..length];
-                return Some((RxToken { frame }, TxToken { chip: self.chip, buffer: &mut self.tx }));
+            if let Some(length) = self.chip.read_frame(&mut self.buffers.rx) {
+                let frame = &mut self.buffers.rx[..length];
+                return Some((RxToken { frame }, TxToken { chip: self.chip, buffer: &mut self.buffers.tx }));
             }
         }
     }
 
     fn transmit(&mut self, context: &mut Context<'_>) -> Option<TxToken<'_>> {
         if self.chip.has_tx_room() {
-            return Some(TxToken { chip: self.chip, buffer: &mut self.tx });
+            return Some(TxToken { chip: self.chip, buffer: &mut self.buffers.tx });
         }
         self.chip.listen(context, interrupt::TDFA | interrupt::RSFL);
         None
