@@ -99,3 +99,30 @@ fn an_idle_board_leaves_the_processor_alone() {
     // Sleeping takes none of it, waiting in a loop takes all.
     assert!(board.cpu_time() - before < Duration::from_millis(500));
 }
+
+#[test]
+fn frames_may_come_late_and_twice_or_not_at_all() {
+    let lab = Lab::new(4);
+    let host = lab.linux();
+    let socket = host.run(|| UdpSocket::bind((host.ip, 9000)).expect("nobody else is there"));
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("not zero");
+    let mut board = lab.board("qemu-mps2", "one", &[]);
+    board.switch_on();
+    board.wait_lines("echo: up", 1);
+
+    let delay = Duration::from_millis(10)..Duration::from_millis(30);
+    lab.hub.faults(Faults { duplicate: 0.5, delay, ..Faults::NONE });
+    for round in 0..10 {
+        assert!(echoes(&socket, &board, &format!("round {round}"), 20));
+    }
+    let counters = lab.hub.counters();
+    assert!(counters.duplicated > 0 && counters.delayed > counters.duplicated, "{counters:?}");
+
+    lab.hub.plug(board.port(), false);
+    assert!(!echoes(&socket, &board, "unplugged", 2));
+    lab.hub.plug(board.port(), true);
+    lab.hub.inject(board.port(), &[0xff; 60]);
+    lab.hub.inject(board.port(), &[]);
+    assert!(echoes(&socket, &board, "plugged in, and not impressed by garbage", 20));
+    assert_eq!(board.count("echo: up"), 1);
+}
