@@ -121,8 +121,9 @@ fn frames_may_come_late_and_twice_or_not_at_all() {
     lab.hub.plug(board.port(), false);
     assert!(!echoes(&socket, &board, "unplugged", 2));
     lab.hub.plug(board.port(), true);
-    lab.hub.inject(board.port(), &[0xff; 60]);
-    lab.hub.inject(board.port(), &[]);
+    for length in [1, 13, 14, 60, 1514, 1518, 1600] {
+        lab.hub.inject(board.port(), &vec![0xff; length]);
+    }
     assert!(echoes(&socket, &board, "plugged in, and not impressed by garbage", 20));
     assert_eq!(board.count("echo: up"), 1);
 }

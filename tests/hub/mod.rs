@@ -144,7 +144,11 @@ impl Hub {
     }
 
     /// Hands bytes of any kind to a port, as a frame, without faults.
+    ///
+    /// # Panics
+    /// Without bytes: QEMU takes an empty datagram for the end of its connection.
     pub fn inject(&self, port: Port, frame: &[u8]) {
+        assert!(!frame.is_empty(), "a frame has bytes");
         self.state().send(port.0, frame);
     }
 
