@@ -18,9 +18,15 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use board::Board;
-use harness::wait_until;
+use harness::{Address, Setup, wait_until};
 use hub::Faults;
-use lab::Lab;
+use lab::{Lab, Linux};
+
+/// An agent on this host, where alone its RPC can be reached.
+fn agent(host: &Linux, name: &str) -> Setup {
+    let gossip = SocketAddr::from((host.ip, 7946));
+    Setup::new(name).at(Address { gossip, rpc: SocketAddr::from(([127, 0, 0, 1], 7373)) })
+}
 
 /// Sends `text` to the board's echo port until it comes back, or `tries` times; whether it did.
 fn echoes(socket: &UdpSocket, board: &Board, text: &str, tries: u32) -> bool {
@@ -126,4 +132,18 @@ fn frames_may_come_late_and_twice_or_not_at_all() {
     }
     assert!(echoes(&socket, &board, "plugged in, and not impressed by garbage", 20));
     assert_eq!(board.count("echo: up"), 1);
+}
+
+#[test]
+fn linux_agents_meet_on_the_hub() {
+    let lab = Lab::new(5);
+    let hosts = [lab.linux(), lab.linux()];
+    let first = hosts[0].run(|| agent(&hosts[0], "first").start());
+    let second = hosts[1].run(|| agent(&hosts[1], "second").join(&first).start());
+    hosts[0].run(|| first.wait_sees("second", "alive"));
+    lab.hub.plug(hosts[1].port, false);
+    hosts[0].run(|| first.wait_sees("second", "failed"));
+    lab.hub.plug(hosts[1].port, true);
+    hosts[0].run(|| first.wait_sees("second", "alive"));
+    hosts[1].run(|| second.wait_sees("first", "alive"));
 }
