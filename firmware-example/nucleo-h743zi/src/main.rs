@@ -1,0 +1,101 @@
+//! The firmware on ST's Nucleo-H743ZI: LED LD1, the blue user button, Ethernet by its RJ45 socket.
+//!
+//! It runs on the internal oscillator's 64 MHz: Ethernet needs 25, and gossip not more.
+#![no_std]
+#![no_main]
+
+use board::{Board, Settings};
+use defmt_rtt as _;
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_executor::Spawner;
+use embassy_net::{Runner, StackResources};
+use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
+use embassy_stm32::exti::{self, ExtiInput};
+use embassy_stm32::flash::Flash;
+use embassy_stm32::gpio::{Level, Output, Pull, Speed};
+use embassy_stm32::mode::Async;
+use embassy_stm32::peripherals::{ETH, ETH_SMA, RNG};
+use embassy_stm32::rng::{self, Rng};
+use embassy_stm32::{bind_interrupts, interrupt, uid};
+use embassy_time::Timer;
+use static_cell::StaticCell;
+
+bind_interrupts!(struct Irqs {
+    ETH => eth::InterruptHandler;
+    EXTI15_10 => exti::InterruptHandler<interrupt::typelevel::EXTI15_10>;
+    RNG => rng::InterruptHandler<RNG>;
+});
+
+type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
+
+/// The last two of the sixteen sectors of 128 KiB: far from the program, in the bank that it does not run from.
+const FLASH_RANGE: core::ops::Range<u32> = 14 * 128 * 1024..16 * 128 * 1024;
+/// UDP sockets that can be open at a time, and DHCP's.
+const SOCKETS: usize = 3;
+/// Contacts bounce for less than this.
+const BOUNCE_MS: u64 = 30;
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    let mut config = embassy_stm32::Config::default();
+    config.rcc.hsi48 = Some(Default::default()); // for the random number generator
+    let p = embassy_stm32::init(config);
+    let settings = Settings::parse(option_env!("BOARD").unwrap_or(""))
+        .unwrap_or_else(|invalid| defmt::panic!("unusable setting: {}", invalid.0));
+    let seed = settings.seed.unwrap_or_else(|| Rng::new(p.RNG, Irqs).next_u64());
+
+    static QUEUE: StaticCell<PacketQueue<4, 8>> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    let device = Ethernet::new(
+        QUEUE.init(PacketQueue::new()),
+        p.ETH,
+        Irqs,
+        p.PA1,
+        p.PA7,
+        p.PC4,
+        p.PC5,
+        p.PG13,
+        p.PB13,
+        p.PG11,
+        address(&uid::uid()),
+        p.ETH_SMA,
+        p.PA2,
+        p.PC1,
+    );
+    let config = settings
+        .network()
+        .map_or(embassy_net::Config::dhcpv4(Default::default()), embassy_net::Config::ipv4_static);
+    let (stack, runner) = embassy_net::new(device, config, RESOURCES.init(StackResources::new()), seed);
+    spawner.spawn(network(runner).expect("it is spawned once"));
+
+    let mut led = Output::new(p.PB0, Level::Low, Speed::Low);
+    let mut button: ExtiInput<'_, Async> = ExtiInput::new(p.PC13, p.EXTI13, Pull::Down, Irqs);
+    let board = Board {
+        stack,
+        seed,
+        flash: BlockingAsync::new(Flash::new_blocking(p.FLASH)),
+        flash_range: FLASH_RANGE,
+        led: |on: bool| led.set_level(on.into()),
+        button: async || {
+            button.wait_for_rising_edge().await;
+            Timer::after_millis(BOUNCE_MS).await;
+        },
+        restart: restart::restart,
+        settings,
+    };
+    board::echo::run(board).await
+}
+
+/// A locally administered MAC address out of the chip's unique number.
+fn address(uid: &[u8; 12]) -> [u8; 6] {
+    let mut address = [0x02, 0, 0, 0, 0, 0];
+    for (i, byte) in uid.iter().enumerate() {
+        address[1 + i % 5] ^= byte.rotate_left(i as u32 / 5);
+    }
+    address
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, Device>) -> ! {
+    runner.run().await
+}

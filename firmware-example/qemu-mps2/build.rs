@@ -1,0 +1,13 @@
+//! Tells the linker of memory.x, device.x, and the scripts of cortex-m-rt and defmt.
+
+use std::env;
+
+fn main() {
+    println!("cargo:rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").unwrap());
+    for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+    for file in ["build.rs", "memory.x", "device.x"] {
+        println!("cargo:rerun-if-changed={file}");
+    }
+}
