@@ -79,6 +79,7 @@ mod fmt;
 mod clock;
 pub mod config;
 mod detect;
+pub mod driver;
 mod event;
 mod gossip;
 mod hash;

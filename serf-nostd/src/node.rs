@@ -354,12 +354,14 @@ impl<'a> Node<'a> {
 
     /// All members that this node holds, itself included; on a device its own view, which may be a part of the fleet.
     pub fn members(&self) -> impl Iterator<Item = Member<'_>> + '_ {
-        self.members.table.iter().map(|id| self.members.table.member(id))
+        let table = &self.members.table;
+        table.iter().filter(|id| !table.slot(*id).is_pruned()).map(|id| table.member(id))
     }
 
     /// One member by name.
     pub fn member(&self, name: &str) -> Option<Member<'_>> {
-        self.members.table.find(name).map(|id| self.members.table.member(id))
+        let table = &self.members.table;
+        table.find(name).filter(|id| !table.slot(*id).is_pruned()).map(|id| table.member(id))
     }
 
     /// How many members are believed to live, this node included.

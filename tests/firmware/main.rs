@@ -5,6 +5,7 @@
 mod board;
 mod lab;
 mod log;
+mod members;
 
 #[path = "../hub/mod.rs"]
 #[allow(dead_code, reason = "every suite uses its own part of it")]
@@ -51,7 +52,7 @@ fn datagrams_cross_a_hub_that_loses_some_and_is_cut_for_a_while() {
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("not zero");
 
     let peers = format!("peers={}:9000", host.ip);
-    let mut boards = [lab.board("qemu-mps2", "one", &[&peers]), lab.board("qemu-mps2", "two", &[])];
+    let mut boards = [lab.board("echo", "one", &[&peers]), lab.board("qemu-mps2", "two", &[])];
     for board in &mut boards {
         board.switch_on();
         board.wait_lines("echo: up", 1);
@@ -79,7 +80,7 @@ fn datagrams_cross_a_hub_that_loses_some_and_is_cut_for_a_while() {
 #[test]
 fn a_board_has_a_button_and_survives_a_power_cut() {
     let lab = Lab::new(2);
-    let mut board = lab.board("qemu-mps2", "one", &["seed=7"]);
+    let mut board = lab.board("echo", "one", &["seed=7"]);
     board.switch_on();
     board.wait_lines("echo: up", 1);
     board.press();
@@ -97,7 +98,7 @@ fn a_board_has_a_button_and_survives_a_power_cut() {
 #[test]
 fn an_idle_board_leaves_the_processor_alone() {
     let lab = Lab::new(3);
-    let mut board = lab.board("qemu-mps2", "one", &[]);
+    let mut board = lab.board("echo", "one", &[]);
     board.switch_on();
     board.wait_lines("echo: up", 1);
     let before = board.cpu_time();
@@ -112,7 +113,7 @@ fn frames_may_come_late_and_twice_or_not_at_all() {
     let host = lab.linux();
     let socket = host.run(|| UdpSocket::bind((host.ip, 9000)).expect("nobody else is there"));
     socket.set_read_timeout(Some(Duration::from_millis(500))).expect("not zero");
-    let mut board = lab.board("qemu-mps2", "one", &[]);
+    let mut board = lab.board("echo", "one", &[]);
     board.switch_on();
     board.wait_lines("echo: up", 1);
 

@@ -12,5 +12,5 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn application(spawner: Spawner) {
-    board::echo::run(qemu_mps2::start(spawner)).await
+    app::run(qemu_mps2::start(spawner)).await
 }

@@ -180,6 +180,11 @@ impl Slot {
         matches!(self.state, State::Alive | State::Suspect)
     }
 
+    /// To be erased, and remembered only until the word has spread.
+    pub(crate) fn is_pruned(&self) -> bool {
+        self.has(flag::PRUNE) && self.has(flag::FADED)
+    }
+
     pub(crate) fn status(&self) -> Status {
         match self.state {
             State::Alive | State::Suspect if self.has(flag::LEAVING) => Status::Leaving,

@@ -40,6 +40,8 @@ impl Driver<'_> {
             Event::Member { kind, .. } => log::info!(target: "agent", "Received event: {}", kind.as_str()),
             Event::User { name, .. } => {
                 let name = String::from_utf8_lossy(name);
+                // A name is anybody's bytes: it stays on its line.
+                let name = name.replace('\n', "\\n");
                 log::info!(target: "agent", "Received event: user-event: {name}");
             }
         }

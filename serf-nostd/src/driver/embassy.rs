@@ -1,0 +1,208 @@
+//! The run loop for embassy-net: one UDP socket, one [`Node`], and nothing to do while nothing happens.
+//!
+//! It meets what smoltcp does to UDP sockets:
+//! - A datagram to a neighbour that does not answer ARP blocks its socket for good. Each send is waited for, for
+//!   [`SEND_PATIENCE`] at most; then the socket is made anew on the same buffers.
+//! - Datagrams that arrive in a burst wait in the socket's metadata slots: bring many ([`Buffers::RX_SLOTS`] are a good
+//!   number, at 16 bytes or so each).
+//! - ARP asks for one neighbour per second: give the interface a neighbour cache as large as the fleet.
+
+use core::net::SocketAddr;
+
+use embassy_futures::select::{Either3, select3};
+use embassy_net::udp::{PacketMetadata, UdpSocket};
+use embassy_net::{IpAddress, IpEndpoint, Stack};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_sync::channel::Channel;
+use embassy_time::{Duration, Timer, with_timeout};
+
+use crate::{DATAGRAM_MAX, Event, EventError, Input, Instant, Node, Output};
+
+/// How long a datagram may take to leave, its neighbour's answer to ARP included.
+pub const SEND_PATIENCE: Duration = Duration::from_millis(50);
+
+/// Datagrams taken in between two drains, at most: bounded work, however many arrive.
+const BURST: usize = 8;
+
+/// What the socket and the loop keep in memory; a `static` on a device.
+pub struct Buffers<const RX: usize, const TX: usize> {
+    rx_slots: [PacketMetadata; 32],
+    tx_slots: [PacketMetadata; 4],
+    rx: [u8; RX],
+    tx: [u8; TX],
+    datagram: [u8; DATAGRAM_MAX],
+}
+
+impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
+    /// How many datagrams can wait to be read.
+    pub const RX_SLOTS: usize = 32;
+
+    /// Empty buffers. `RX` and `TX`: bytes for datagrams that wait to be read, and to be sent.
+    pub const fn new() -> Self {
+        Buffers {
+            rx_slots: [PacketMetadata::EMPTY; 32],
+            tx_slots: [PacketMetadata::EMPTY; 4],
+            rx: [0; RX],
+            tx: [0; TX],
+            datagram: [0; DATAGRAM_MAX],
+        }
+    }
+}
+
+impl<const RX: usize, const TX: usize> Default for Buffers<RX, TX> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Something that the application wants done by the node.
+#[derive(Clone, Debug)]
+pub enum Command<const NAME: usize, const PAYLOAD: usize> {
+    /// Fire an event. While the node is full the command waits, and others behind it.
+    Event {
+        /// Its name.
+        name: heapless::Vec<u8, NAME>,
+        /// Its payload.
+        payload: heapless::Vec<u8, PAYLOAD>,
+        /// Whether receivers may coalesce it.
+        coalesce: bool,
+    },
+    /// Leave the fleet in good order; [`run`] returns when it is done.
+    Leave,
+}
+
+/// The clock that the node is given: time since the start of embassy's.
+pub fn now() -> Instant {
+    Instant::from_micros(embassy_time::Instant::now().as_micros())
+}
+
+/// Runs a node on `port` until it has left. Events go to `on_event`, which may wait (for flash, say): gossip waits with
+/// it, so not for long. Commands come from `commands`.
+pub async fn run<
+    M,
+    const RX: usize,
+    const TX: usize,
+    const N: usize,
+    const NAME: usize,
+    const PAYLOAD: usize,
+>(
+    node: &mut Node<'_>,
+    stack: Stack<'_>,
+    port: u16,
+    buffers: &mut Buffers<RX, TX>,
+    commands: &Channel<M, Command<NAME, PAYLOAD>, N>,
+    mut on_event: impl AsyncFnMut(Event<'_>),
+) where
+    M: RawMutex,
+{
+    let Buffers { rx_slots, tx_slots, rx, tx, datagram } = buffers;
+    let mut waiting: Option<Command<NAME, PAYLOAD>> = None;
+    loop {
+        let mut socket = UdpSocket::new(stack, rx_slots, rx, tx_slots, tx);
+        // A new socket, and no node listens on port 0: it can't fail.
+        let _ = socket.bind(port);
+        loop {
+            if let Some(command) = waiting.take() {
+                waiting = obey(node, command);
+            }
+            let until = match drain(node, &mut socket, datagram, &mut on_event).await {
+                Drained::Sleep(until) => until,
+                Drained::Left => return,
+                Drained::Wedged => break,
+            };
+            let micros = until.as_micros().saturating_sub(now().as_micros());
+            let news = async {
+                match waiting {
+                    Some(_) => core::future::pending().await,
+                    None => commands.receive().await,
+                }
+            };
+            match select3(socket.recv_from(datagram), Timer::after_micros(micros), news).await {
+                Either3::First(received) => {
+                    if let Ok((len, from)) = received {
+                        take_in(node, from.endpoint, &datagram[..len]);
+                    }
+                    for _ in 1..BURST {
+                        if !socket.may_recv() {
+                            break;
+                        }
+                        let Ok((len, from)) = socket.recv_from(datagram).await else { break };
+                        take_in(node, from.endpoint, &datagram[..len]);
+                    }
+                }
+                Either3::Second(()) => {}
+                Either3::Third(command) => waiting = Some(command),
+            }
+        }
+    }
+}
+
+/// Gives a command to the node; gives it back if it has to wait.
+fn obey<const NAME: usize, const PAYLOAD: usize>(
+    node: &mut Node<'_>,
+    command: Command<NAME, PAYLOAD>,
+) -> Option<Command<NAME, PAYLOAD>> {
+    match &command {
+        Command::Event { name, payload, coalesce } => {
+            match node.user_event(now(), name, payload, *coalesce) {
+                Err(EventError::Full | EventError::Starting) => return Some(command),
+                Err(_) => warning!("an event was refused"),
+                Ok(_) => {}
+            }
+        }
+        Command::Leave => {
+            let _ = node.leave(now());
+        }
+    }
+    None
+}
+
+enum Drained {
+    Sleep(Instant),
+    Left,
+    /// A datagram did not leave: the socket has to be made anew.
+    Wedged,
+}
+
+async fn drain(
+    node: &mut Node<'_>,
+    socket: &mut UdpSocket<'_>,
+    datagram: &mut [u8],
+    on_event: &mut impl AsyncFnMut(Event<'_>),
+) -> Drained {
+    loop {
+        match node.poll(now(), datagram) {
+            Output::Datagram { to, bytes } => {
+                // The interface speaks IPv4; members elsewhere are beyond it.
+                let Some(to) = endpoint(to) else { continue };
+                let sending = async {
+                    let _ = socket.send_to(bytes, to).await;
+                    socket.flush().await;
+                };
+                if with_timeout(SEND_PATIENCE, sending).await.is_err() {
+                    debug!("a neighbour does not answer");
+                    return Drained::Wedged;
+                }
+            }
+            Output::Event(Event::Left) => return Drained::Left,
+            Output::Event(event) => on_event(event).await,
+            Output::Sleep(until) => return Drained::Sleep(until),
+        }
+    }
+}
+
+fn take_in(node: &mut Node<'_>, from: IpEndpoint, bytes: &[u8]) {
+    // What is refused is counted in the node's statistics.
+    let _ = node.handle(now(), Input::Datagram { from: address(from), bytes });
+}
+
+fn endpoint(to: SocketAddr) -> Option<IpEndpoint> {
+    match to {
+        SocketAddr::V4(to) => Some(IpEndpoint::new(IpAddress::from(*to.ip()), to.port())),
+        SocketAddr::V6(_) => None,
+    }
+}
+
+fn address(from: IpEndpoint) -> SocketAddr {
+    SocketAddr::new(from.addr.into(), from.port)
+}
