@@ -32,6 +32,24 @@ fn a_crash_is_noticed_and_a_return_as_well() {
     assert!((0..10).filter(|i| *i != 4).all(|i| fleet.status(i, 4) == Some(Status::Left)));
 }
 
+#[test]
+fn a_node_that_returns_without_a_seed_is_found_and_hears_nothing_old() {
+    let mut fleet = Fleet::new(3, 6, Size::Small, Config::LAN);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.with(0, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"old", b"1", false).unwrap());
+    fleet.run(5_000_000, &mut |_, _, _, _| {});
+    fleet.crash(4);
+    fleet.run(60_000_000, &mut |_, _, _, _| {});
+    let mut old = 0;
+    let mut watch = |i: usize, _: u64, _: u64, seen: Seen| {
+        old += (i == 4 && matches!(seen, Seen::User { .. })) as u32;
+    };
+    fleet.boot(4, &[], false, &mut watch);
+    fleet.run(90_000_000, &mut watch);
+    assert!(fleet.agreed());
+    assert_eq!(old, 0);
+}
+
 /// How many seeds a plain run takes; `SEEDS=` for more.
 fn seeds() -> u64 {
     std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)

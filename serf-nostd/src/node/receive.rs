@@ -115,10 +115,12 @@ impl Node<'_> {
                 } else {
                     self.owe_stranger(c, what);
                 }
-                if let Some(id) = source
-                    && self.members.table.slot(id).has(flag::PRIVATE)
-                {
-                    self.member_answered(now, id);
+                match source {
+                    Some(id) if self.members.table.slot(id).has(flag::PRIVATE) => {
+                        self.member_answered(now, id)
+                    }
+                    None if self.members.table.live() == 0 => self.meet(now, c.from),
+                    _ => {}
                 }
             }
             Message::IndirectPing(ping) => {

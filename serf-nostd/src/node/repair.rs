@@ -144,6 +144,19 @@ impl Node<'_> {
         Some(true)
     }
 
+    /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, no longer than the
+    /// ping; the answer proves that somebody is there.
+    pub(super) fn meet(&mut self, now: Instant, addr: Address) {
+        if self.leave.is_none() && !self.heal.joins.iter().any(|join| join.to == addr) {
+            let nonce = self.random.next() as u32;
+            let deadline = now + crate::gossip::heal::PATIENCE;
+            let replay = self.config.replay;
+            // No room: it is pinged again.
+            let _ =
+                self.heal.joins.push(Joining { to: addr, nonce, replay, quiet: true, due: now, deadline });
+        }
+    }
+
     pub(super) fn name_taken(&mut self, nonce: u32) {
         let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
         let join = self.heal.joins.swap_remove(place);
