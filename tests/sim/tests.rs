@@ -106,3 +106,13 @@ fn mixed_faults_break_no_promise() {
         }
     }
 }
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in [3, 17, 40] {
+        let run = || {
+            format!("{:?}", sim::chaos::run(&sim::chaos::Plan::draw(seed)).map_err(|failure| failure.step))
+        };
+        assert_eq!(run(), run());
+    }
+}
