@@ -163,7 +163,9 @@ impl Scene<'_> {
 
     /// A line of `members` with its tags in one order; any other line as it is.
     fn row(&self, line: &str) -> String {
-        let columns = line.trim_end().split("  ").map(|column| {
+        // How far columns are apart depends on the lengths of addresses, which differ from pair to pair.
+        let columns = line.trim_end().split("  ").map(str::trim_start).filter(|column| !column.is_empty());
+        let columns = columns.map(|column| {
             let mut parts: Vec<_> = column.split(',').collect();
             if column.contains('=') && !column.contains(' ') {
                 parts.sort_unstable();
