@@ -34,7 +34,7 @@ fn boards_and_agents_see_each_other_and_each_others_events() {
     }
     boards[0].press();
     wait_until("the button at an agent's handler", || second.recorder().payloads("button") == [""]);
-    boards[1].wait_lines("event button", 1);
+    boards[1].wait_lines("event b\"button\"", 1);
 
     // Power off and on: the same member, in its second life; what it has handled does not come again.
     boards[0].switch_off();
