@@ -290,3 +290,9 @@ fn memory_and_identities_that_break_a_rule_are_named() {
     let result = Node::new(storage.memory(), Config::LAN, tagged, 1, Instant::ZERO);
     assert_eq!(result.err(), Some(SetupError::Tags));
 }
+
+#[test]
+fn a_device_s_storage_fits_into_16_kib() {
+    // No pointers: the same size on every target.
+    const { assert!(size_of::<Storage<32>>() <= 16 * 1024) }
+}

@@ -9,15 +9,15 @@
 
 mod memory;
 
-use core::fmt::Write;
 use core::net::SocketAddr;
 
 use board::Board;
+use embassy_net::HardwareAddress;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embedded_storage_async::nor_flash::NorFlash;
 use serf_nostd::driver::embassy::{self, Buffers, Command};
-use serf_nostd::{Config, Event, Identity, Node, Storage};
+use serf_nostd::{Config, DATAGRAM_MAX, Event, Identity, Node, Storage};
 use static_cell::ConstStaticCell;
 
 use memory::Memory;
@@ -42,7 +42,7 @@ where
     Button: AsyncFnMut(),
 {
     static STORAGE: ConstStaticCell<Fleet> = ConstStaticCell::new(Fleet::new());
-    static BUFFERS: ConstStaticCell<Buffers<6000, 3000>> = ConstStaticCell::new(Buffers::new());
+    static BUFFERS: ConstStaticCell<Buffers<6000, DATAGRAM_MAX>> = ConstStaticCell::new(Buffers::new());
     let Board { stack, seed, flash, flash_range, mut led, mut button, restart, settings } = board;
     stack.wait_config_up().await;
     let Some(ip) = stack.config_v4().map(|config| config.address.address()) else { restart() };
@@ -56,8 +56,10 @@ where
     match &settings.name {
         Some(given) => name.clone_from(given),
         None => {
-            let mac = stack.hardware_address();
-            let _ = write!(name, "{mac}");
+            let HardwareAddress::Ethernet(mac) = stack.hardware_address();
+            for digit in mac.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+                let _ = name.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+            }
         }
     }
     let addr = settings.advertise.map_or(SocketAddr::from((ip, PORT)), SocketAddr::V4);
