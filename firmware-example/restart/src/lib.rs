@@ -4,8 +4,8 @@
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use cortex_m::peripheral::SCB;
 use cortex_m::asm;
+use cortex_m::peripheral::SCB;
 use cortex_m_rt::{ExceptionFrame, exception};
 
 /// Processor cycles that a debug probe gets to fetch the last words: about 60 ms at 64 MHz.
@@ -20,7 +20,10 @@ pub fn restart() -> ! {
 /// have been said (texts, file names and `core`'s formatting, 14 KiB). The log has the address, the ELF file its line.
 #[panic_handler]
 #[inline(always)]
-#[allow(unused_attributes, reason = "the function is exported, and link-time optimization inlines it all the same")]
+#[allow(
+    unused_attributes,
+    reason = "the function is exported, and link-time optimization inlines it all the same"
+)]
 fn panic(_: &PanicInfo<'_>) -> ! {
     asm::udf()
 }
