@@ -9,9 +9,6 @@ use sequential_storage::map::{MapConfig, MapStorage};
 const BOOTS: u8 = 0;
 const FLOOR: u8 = 1;
 
-/// Events are covered this many Lamport times ahead, so that not each costs a write.
-const AHEAD: u64 = 16;
-
 /// Two numbers in flash, written so that a power cut at any moment leaves the old or the new one.
 pub struct Memory<F: NorFlash> {
     flash: F,
@@ -34,12 +31,15 @@ impl<F: NorFlash> Memory<F> {
     }
 
     /// Makes sure that events up to this time are not handed out again after a power cut. False if it can't be.
+    ///
+    /// Each later time costs a write. To cover some times ahead would save most of them, but whatever others fire at those
+    /// times would be lost to the next start.
     pub async fn cover(&mut self, ltime: u64) -> bool {
         if ltime <= self.floor {
             return true;
         }
-        self.floor = ltime + AHEAD;
-        self.store(FLOOR, self.floor).await
+        self.floor = ltime;
+        self.store(FLOOR, ltime).await
     }
 
     async fn fetch(&mut self, key: u8) -> u64 {
