@@ -7,7 +7,7 @@ use embassy_net::Stack;
 use embassy_net::udp::{PacketMetadata, UdpSocket};
 use static_cell::ConstStaticCell;
 
-use crate::Board;
+use crate::{Board, Press};
 
 /// The echo protocol's port (RFC 862).
 pub const PORT: u16 = 7;
@@ -20,7 +20,7 @@ pub const PORT: u16 = 7;
 pub async fn run<Flash, Led, Button>(board: Board<Flash, Led, Button>) -> !
 where
     Led: FnMut(bool),
-    Button: AsyncFnMut(),
+    Button: AsyncFnMut() -> Press,
 {
     let Board { stack, mut led, mut button, settings, seed, .. } = board;
     defmt::info!("echo: up, seed {:016x}", seed);

@@ -23,10 +23,19 @@ pub struct Board<Flash, Led, Button> {
     pub flash_range: Range<u32>,
     /// `FnMut(bool)`: switches the LED on or off.
     pub led: Led,
-    /// `AsyncFnMut()`: returns each time the button has been pressed, debounced.
+    /// `AsyncFnMut() -> Press`: returns each time the button has been pressed, debounced.
     pub button: Button,
     /// Starts the board again, as after a power cut.
     pub restart: fn() -> !,
     /// What its owner has set.
     pub settings: Settings,
+}
+
+/// What was done to the button.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub enum Press {
+    /// Pressed and released.
+    Short,
+    /// Held for a second.
+    Long,
 }

@@ -4,7 +4,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Board, Settings};
+use board::{Board, Press, Settings};
 use defmt_rtt as _;
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
@@ -17,7 +17,7 @@ use embassy_stm32::mode::Async;
 use embassy_stm32::peripherals::{ETH, ETH_SMA, RNG};
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::{bind_interrupts, interrupt, uid};
-use embassy_time::Timer;
+use embassy_time::{Duration, Timer, with_timeout};
 use static_cell::StaticCell;
 
 bind_interrupts!(struct Irqs {
@@ -33,7 +33,9 @@ const FLASH_RANGE: core::ops::Range<u32> = 14 * 128 * 1024..16 * 128 * 1024;
 /// UDP sockets that can be open at a time, and DHCP's.
 const SOCKETS: usize = 3;
 /// Contacts bounce for less than this.
-const BOUNCE_MS: u64 = 30;
+const BOUNCE: Duration = Duration::from_millis(30);
+/// From here on a press is a long one.
+const LONG: Duration = Duration::from_secs(1);
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
@@ -78,7 +80,10 @@ async fn main(spawner: Spawner) {
         led: |on: bool| led.set_level(on.into()),
         button: async || {
             button.wait_for_rising_edge().await;
-            Timer::after_millis(BOUNCE_MS).await;
+            Timer::after(BOUNCE).await;
+            let released = with_timeout(LONG, button.wait_for_low()).await;
+            Timer::after(BOUNCE).await;
+            if released.is_ok() { Press::Short } else { Press::Long }
         },
         restart: restart::restart,
         settings,

@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 
-use board::{Board, Settings};
+use board::{Board, Press, Settings};
 use defmt_rtt as _;
 use embassy_executor::Spawner;
 use embassy_net::StackResources;
@@ -15,7 +15,7 @@ use embassy_rp::gpio::{Input, Level, Output, Pull};
 use embassy_rp::peripherals::{DMA_CH0, DMA_CH1, DMA_CH2, SPI0};
 use embassy_rp::spi::{self, Spi};
 use embassy_rp::{bind_interrupts, dma};
-use embassy_time::{Delay, Timer};
+use embassy_time::{Delay, Duration, Timer, with_timeout};
 use embedded_hal_bus::spi::ExclusiveDevice;
 use static_cell::StaticCell;
 
@@ -34,7 +34,9 @@ const SOCKETS: usize = 3;
 /// The W5500 allows 80 MHz, the wires of a breadboard less.
 const SPI_HZ: u32 = 20_000_000;
 /// Contacts bounce for less than this.
-const BOUNCE_MS: u64 = 30;
+const BOUNCE: Duration = Duration::from_millis(30);
+/// From here on a press is a long one.
+const LONG: Duration = Duration::from_secs(1);
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
@@ -76,7 +78,10 @@ async fn main(spawner: Spawner) {
         led: |on: bool| led.set_level(on.into()),
         button: async || {
             button.wait_for_falling_edge().await;
-            Timer::after_millis(BOUNCE_MS).await;
+            Timer::after(BOUNCE).await;
+            let released = with_timeout(LONG, button.wait_for_high()).await;
+            Timer::after(BOUNCE).await;
+            if released.is_ok() { Press::Short } else { Press::Long }
         },
         restart: restart::restart,
         settings,

@@ -60,6 +60,8 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
         /// Whether receivers may coalesce it.
         coalesce: bool,
     },
+    /// Call this with the node, to log its members, levels or counters.
+    Inspect(fn(&Node<'_>)),
     /// Leave the fleet in good order; [`run`] returns when it is done.
     Leave,
 }
@@ -144,6 +146,7 @@ fn obey<const NAME: usize, const PAYLOAD: usize>(
                 Ok(_) => {}
             }
         }
+        Command::Inspect(look) => look(node),
         Command::Leave => {
             let _ = node.leave(now());
         }
