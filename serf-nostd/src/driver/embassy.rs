@@ -113,17 +113,15 @@ pub async fn run<
                     None => commands.receive().await,
                 }
             };
-            match select3(socket.recv_from(datagram), Timer::after_micros(micros), news).await {
-                Either3::First(received) => {
-                    if let Ok((len, from)) = received {
-                        take_in(node, from.endpoint, &datagram[..len]);
-                    }
+            // Read where it is: one that is too long for a buffer of ours is the node's to refuse and count.
+            let receiving = socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes));
+            match select3(receiving, Timer::after_micros(micros), news).await {
+                Either3::First(()) => {
                     for _ in 1..BURST {
                         if !socket.may_recv() {
                             break;
                         }
-                        let Ok((len, from)) = socket.recv_from(datagram).await else { break };
-                        take_in(node, from.endpoint, &datagram[..len]);
+                        socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes)).await;
                     }
                 }
                 Either3::Second(()) => {}
