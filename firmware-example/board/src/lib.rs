@@ -1,8 +1,7 @@
-//! What a board hands to the application, so that one application runs on all of them, and [`echo`], the smallest one.
+//! What a board hands to the application, so that one application runs on all of them.
 #![no_std]
 #![forbid(unsafe_code)]
 
-pub mod echo;
 mod settings;
 
 use core::ops::Range;
@@ -19,7 +18,7 @@ pub struct Board<Flash, Led, Button> {
     pub seed: u64,
     /// Memory that outlives the power, an `embedded_storage_async::nor_flash::NorFlash`.
     pub flash: Flash,
-    /// The part of [`flash`](Self::flash) that is the application's, in bytes: at least two erasable pages.
+    /// The part of [`flash`](Self::flash) that is the application's, in bytes: at least three erasable pages.
     pub flash_range: Range<u32>,
     /// `FnMut(bool)`: switches the LED on or off.
     pub led: Led,
