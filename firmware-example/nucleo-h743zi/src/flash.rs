@@ -107,6 +107,7 @@ fn clear_errors() {
         clear.set_clr_dbeccerr(true);
         clear.set_clr_crcrderr(true);
     });
+    dsb();
 }
 
 /// Passes over a bus fault in `read`, which then has read anything.

@@ -39,7 +39,7 @@ const SPI_HZ: u32 = 20_000_000;
 const BOUNCE: Duration = Duration::from_millis(30);
 /// From here on a press is a long one.
 const LONG: Duration = Duration::from_secs(1);
-/// The board starts again when its tasks have not run for so long, which is nearly the longest that this watchdog can wait.
+/// The board starts again when its tasks have not run for so long. This watchdog can't wait longer than 8.3 s.
 const WATCHDOG: Duration = Duration::from_secs(8);
 
 #[embassy_executor::main]
