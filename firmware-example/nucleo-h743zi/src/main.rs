@@ -16,6 +16,7 @@ use embassy_stm32::exti::{self, ExtiInput};
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
 use embassy_stm32::mode::Async;
 use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG1, RNG};
+use embassy_stm32::rcc::VoltageScale;
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, interrupt, uid};
@@ -45,6 +46,7 @@ const WATCHDOG_US: u32 = 20_000_000;
 async fn main(spawner: Spawner) {
     let mut config = embassy_stm32::Config::default();
     config.rcc.hsi48 = Some(Default::default()); // for the random number generator
+    config.rcc.voltage_scale = VoltageScale::Scale1; // enough for 64 MHz; the default one is not for early chips
     let p = embassy_stm32::init(config);
     let settings = match Settings::parse(option_env!("BOARD").unwrap_or("")) {
         Ok(settings) => settings,
