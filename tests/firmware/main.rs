@@ -6,6 +6,7 @@ mod board;
 mod cable;
 mod faults;
 mod fleet;
+mod frame;
 mod hostile;
 mod lab;
 mod log;
