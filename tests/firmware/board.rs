@@ -15,6 +15,9 @@ use crate::hub::Port;
 use crate::log;
 use crate::report::{self, Report};
 
+/// Bytes of stack that its memory.x gives it.
+pub const STACK: usize = 16 * 1024;
+
 /// How it is connected.
 pub struct Wiring {
     pub ip: Ipv4Addr,

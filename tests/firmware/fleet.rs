@@ -72,32 +72,29 @@ impl Fleet {
     pub fn wait_heard<P: AsRef<str>>(&self, event: &str, payloads: &[P]) {
         let mut expected: Vec<_> = payloads.iter().map(AsRef::as_ref).collect();
         expected.sort_unstable();
-        for (name, heard) in self.listeners(event) {
-            wait_until(&format!("{name} to hear all of {event}"), || heard().len() >= expected.len());
-        }
-        self.check_heard(event, &expected);
-        // A second copy would be on its way by now.
-        sleep(Duration::from_secs(2));
-        self.check_heard(event, &expected);
-    }
-
-    #[track_caller]
-    fn check_heard(&self, event: &str, expected: &[&str]) {
-        for (name, heard) in self.listeners(event) {
-            let mut heard = heard();
-            heard.sort_unstable();
-            assert_eq!(heard, expected, "what {name} heard of {event}");
-        }
-    }
-
-    fn listeners<'f>(&'f self, event: &'f str) -> Vec<(&'f str, Box<dyn Fn() -> Vec<String> + 'f>)> {
-        let mut all: Vec<(_, Box<dyn Fn() -> _>)> = Vec::new();
+        let what = |name| format!("{name} to hear all of {event}");
         for server in &self.servers {
-            all.push((server.name(), Box::new(move || server.heard(event))));
+            wait_until(&what(server.name()), || server.heard(event).len() >= expected.len());
         }
         for board in &self.boards {
-            all.push((board.name(), Box::new(move || board.heard(event))));
+            wait_until(&what(board.name()), || board.heard(event).len() >= expected.len());
         }
-        all
+        // A second copy would be on its way by now.
+        sleep(Duration::from_secs(2));
+        let servers = self.servers.iter().map(|server| (server.name(), server.heard(event)));
+        let boards = self.boards.iter().map(|board| (board.name(), board.heard(event)));
+        for (name, mut heard) in servers.chain(boards) {
+            heard.sort_unstable();
+            assert_eq!(heard, expected, "what {name} has heard of {event}");
+        }
+    }
+
+    /// How often anybody has been told that somebody failed.
+    pub fn failures(&self) -> usize {
+        let names = self.names();
+        let told =
+            |server: &Server| names.iter().map(|name| server.told("member-failed", name)).sum::<usize>();
+        let servers: usize = self.servers.iter().map(told).sum();
+        servers + self.boards.iter().map(|board| board.count("Failed: ")).sum::<usize>()
     }
 }

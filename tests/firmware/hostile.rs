@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sim::rng::Rng;
 
-use crate::board::Board;
+use crate::board::{self, Board};
 use crate::fleet::Fleet;
 use crate::frame::{self, End};
 use crate::harness::wait_until;
@@ -56,6 +56,7 @@ fn check_unharmed(fleet: &mut Fleet, event: &str) {
     for board in &mut fleet.boards {
         assert_eq!(board.count(": boot "), 1, "{} has started again", board.name());
         assert_eq!(board.ended(), None);
+        assert!(board.report().stack < board::STACK * 3 / 4, "no input comes near the end of its stack");
     }
 }
 
@@ -77,7 +78,7 @@ fn hostile_datagrams_are_refused_and_counted() {
     let mut fleet = Fleet::start(22, 2, "qemu-mps2", 2);
     fleet.lab.hub.record();
     fleet.wait_agree();
-    fleet.servers[1].fire("blink", &numbered("recorded ", 20), false);
+    fleet.servers[1].fire("blink", numbered("recorded ", 20), false);
     fleet.servers[0].fire("led", ["on"], true);
     fleet.wait_heard("led", &["on"]);
     let mut lengths = BTreeSet::new();
