@@ -13,6 +13,7 @@ mod memory;
 use core::net::SocketAddr;
 
 use board::{Board, Press};
+use embassy_futures::select::select3;
 use embassy_net::HardwareAddress;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
@@ -117,7 +118,19 @@ where
             commands.send(command).await;
         }
     };
-    embassy_futures::select::select(node, buttons).await;
+    // An address that DHCP has taken back is not where the others look for the board: it starts again at the new one.
+    let moved = async {
+        loop {
+            stack.wait_config_down().await;
+            stack.wait_config_up().await;
+            if settings.advertise.is_none()
+                && stack.config_v4().map(|config| config.address.address()) != Some(ip)
+            {
+                return;
+            }
+        }
+    };
+    select3(node, buttons, moved).await;
     restart()
 }
 
