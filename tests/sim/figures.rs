@@ -1,8 +1,9 @@
-//! Figures of simulated fleets: how fast and how completely events spread, and what idling costs. Printed as tables;
-//! asserted is only what is promised: nothing is missed.
+//! Figures of simulated fleets: how fast and how completely events spread, what idling costs, and how crashes are told
+//! from loss. Printed as tables; asserted is only what is promised: nothing is missed, and nobody is wrongly called failed.
 
 use serf_nostd::Config;
 use sim::chaos::SECOND;
+use sim::detection::{Trial, quantile};
 use sim::fleet::{Fleet, Seen, Size};
 
 /// One row of the table: events fired one by one into a fleet at rest.
@@ -96,4 +97,27 @@ fn idling_costs_the_same_at_ten_and_at_a_thousand_nodes() {
     }
     let ratio = costs[1].0 / costs[0].0;
     assert!((0.9..=1.1).contains(&ratio), "idle bytes differ by more than a tenth: {ratio:.2}");
+}
+
+#[test]
+fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
+    println!(
+        "| nodes | loss | false `failed` | first p50 / p99 | everywhere p50 | bytes per node and second |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for loss in [0.01, 0.25] {
+        let trial = Trial { seed: 1, nodes: 300, loss, seconds: 120, crashes: 10, config: Config::LAN };
+        let seen = trial.run();
+        let seconds = |times: &[u64], share| quantile(times, share).unwrap_or(u64::MAX) as f64 / 1e6;
+        println!(
+            "| 300 | {:.0} % | {} | {:.1} / {:.1} s | {:.1} s | {:.0} |",
+            loss * 100.0,
+            seen.failed,
+            seconds(&seen.first, 0.5),
+            seconds(&seen.first, 0.99),
+            seconds(&seen.everywhere, 0.5),
+            seen.bytes
+        );
+        assert_eq!((seen.failed, seen.everywhere.len()), (0, trial.crashes));
+    }
 }

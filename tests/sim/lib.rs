@@ -4,10 +4,12 @@
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`oracle`]: what must hold, checked at every delivery and at the end.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
+//! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
 //! The same seed gives the same run, to the last datagram; a failure names seed and step.
 
 pub mod chaos;
+pub mod detection;
 pub mod fleet;
 pub mod network;
 pub mod oracle;
