@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::slice::NIL;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
 
 /// Probing somebody for somebody else. Opaque outside the core.
@@ -195,7 +195,9 @@ impl<'a> Detector<'a> {
         if self.relaying == self.relays.len() {
             return false;
         }
-        let deadline = now + config.probe_timeout;
+        // A nack must reach the asker before its probe ends, or the asker blames itself for the target's silence.
+        let asker_waits = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
+        let deadline = now + Duration::from_micros(asker_waits).scaled(4, 5);
         self.relays[self.relaying] = Relay { seq, asker_seq: asker.1, asker: asker.0, nack, deadline };
         self.relaying += 1;
         true
