@@ -237,7 +237,7 @@ impl Network {
         self.luck ^= self.luck >> 7;
         self.luck ^= self.luck << 17;
         let Some(to) = (0..NODES).find(|i| address(*i) == to) else { return };
-        if self.luck % LOST == 0 {
+        if self.luck.is_multiple_of(LOST) {
             return;
         }
         let mut flight = Flight { from, to, at: now + LATENCY, len: bytes.len(), bytes: [0; DATAGRAM_MAX] };
