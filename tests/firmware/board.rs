@@ -1,6 +1,5 @@
 //! One board: a QEMU process, its log, its console, and a memory that outlives it.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use crate::harness::{Scratch, wait_until};
 use crate::hub::Port;
+use crate::image;
 use crate::log;
 use crate::report::{self, Report};
 
@@ -45,7 +45,7 @@ struct Power {
 
 impl Board {
     pub fn new(firmware: &str, name: &str, wiring: Wiring, settings: Vec<String>, scratch: Scratch) -> Board {
-        let (name, elf) = (name.to_owned(), elf(firmware));
+        let (name, elf) = (name.to_owned(), image::build("qemu-mps2", firmware));
         Board { name, elf, wiring, settings, scratch, lines: Arc::default(), power: None }
     }
 
@@ -217,24 +217,4 @@ impl Drop for Board {
             eprintln!("---- {}\n{}\n{errors}", self.name, last.join("\n"));
         }
     }
-}
-
-/// The firmware of this name, built now as it is shipped.
-fn elf(firmware: &str) -> PathBuf {
-    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    let mut built = BUILT.lock().expect("a failed build ends every test");
-    let build = || {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = tests.with_file_name("firmware-example").join("qemu-mps2");
-        let status = Command::new(tests.join("cross"))
-            .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", firmware])
-            // Beside this workspace's own output, and never in its way.
-            .env("CARGO_TARGET_DIR", folder.with_file_name("target"))
-            .current_dir(folder)
-            .status()
-            .expect("tests/cross can be run");
-        assert!(status.success(), "the firmware does not build");
-        tests.with_file_name("firmware-example").join("target/thumbv7m-none-eabi/release").join(firmware)
-    };
-    built.get_or_insert_default().entry(firmware.to_owned()).or_insert_with(build).clone()
 }

@@ -5,6 +5,8 @@ mod board;
 #[allow(dead_code, reason = "the quick suite uses the rest")]
 mod fleet;
 #[allow(dead_code, reason = "the quick suite uses the rest")]
+mod image;
+#[allow(dead_code, reason = "the quick suite uses the rest")]
 mod lab;
 mod log;
 mod report;

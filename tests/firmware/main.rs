@@ -8,6 +8,8 @@ mod faults;
 mod fleet;
 mod frame;
 mod hostile;
+mod image;
+mod images;
 mod lab;
 mod log;
 mod members;

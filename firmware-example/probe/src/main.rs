@@ -61,5 +61,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 }
 
 fn halt() -> ! {
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }

@@ -62,11 +62,19 @@ fn address(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1 + i as u8], 7946))
 }
 
+/// Makes a node in its place: a function of its own, so that no other's stack holds copies of the large value.
 #[inline(never)]
-fn node(memory: Memory<'_>, i: usize, boot: u64, now: Instant) -> Result<Node<'_>, &'static str> {
+fn make<'s, 'n>(
+    place: &'n mut Option<Node<'s>>,
+    memory: Memory<'s>,
+    i: usize,
+    boot: u64,
+    now: Instant,
+) -> Result<&'n mut Node<'s>, &'static str> {
     let (name, addr) = (["a", "b", "c"][i], address(i));
     let identity = Identity { name, addr, boot, tags: &[], versions: Identity::VERSIONS };
-    Node::new(memory, Config::DEVICE, identity, i as u64, now).map_err(|_| "a node can't be made")
+    let node = Node::new(memory, Config::DEVICE, identity, i as u64, now);
+    Ok(place.insert(node.map_err(|_| "a node can't be made")?))
 }
 
 impl Fleet {
@@ -88,7 +96,7 @@ impl Fleet {
         let mut heard = [Heard::default(); NODES];
         let mut now = Instant::ZERO;
         for (i, storage) in [a, b, c].into_iter().enumerate() {
-            nodes[i] = Some(node(storage.memory(), i, 1, now)?);
+            make(&mut nodes[i], storage.memory(), i, 1, now)?;
         }
         let mut world = World { nodes, network, tx, heard: &mut heard };
 
@@ -119,11 +127,11 @@ impl Fleet {
             return Err("coalesced events were heard more than once");
         }
 
-        let lost = world.nodes[2].take().ok_or("the third is there")?;
+        let lost = world.nodes[2].take().ok_or("the third is there")?.release();
         world
             .until(&mut now, 60, |world| world.heard[..2].iter().all(|heard| heard.failed == 1))
             .ok_or("the others did not notice the power cut")?;
-        world.nodes[2].insert(node(lost.release(), 2, 2, now)?).start(now, &[address(1)]);
+        make(&mut world.nodes[2], lost, 2, 2, now)?.start(now, &[address(1)]);
         world.until(&mut now, 60, |world| world.all_see(NODES)).ok_or("it did not come back")?;
         if world.heard.iter().any(|heard| heard.blinks != [BLINKS; NODES] || heard.led_calls != 1) {
             return Err("an event was heard twice");

@@ -3,7 +3,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use qemu_mps2::host;
+use qemu_mps2::{host, stack};
 use selftest::{Fleet, Nodes};
 use static_cell::ConstStaticCell;
 
@@ -16,10 +16,11 @@ fn main() -> ! {
     match verdict {
         Ok((kinds, fleet)) => {
             defmt::info!(
-                "selftest: {=usize} kinds, {=u32} datagrams, digest {=u64:016x}",
+                "selftest: {=usize} kinds, {=u32} datagrams, digest {=u64:016x}, {=usize} bytes of stack",
                 kinds,
                 fleet.datagrams,
-                fleet.digest
+                fleet.digest,
+                stack::high_water()
             );
             host::exit(0)
         }

@@ -1,0 +1,66 @@
+//! Firmware images: built as they are shipped, measured, and looked into.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use object::elf::{SHF_ALLOC, SHF_WRITE};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionKind};
+
+/// The firmware of this name in a folder of `firmware-example`, built now.
+pub fn build(folder: &str, firmware: &str) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut built = BUILT.lock().expect("a failed build ends every test");
+    let build = || {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let example = tests.with_file_name("firmware-example");
+        let status = Command::new(tests.join("cross"))
+            .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", firmware])
+            // Beside this workspace's own output, and never in its way.
+            .env("CARGO_TARGET_DIR", example.join("target"))
+            .current_dir(example.join(folder))
+            .status()
+            .expect("tests/cross can be run");
+        assert!(status.success(), "the firmware does not build");
+        example.join("target/thumbv7m-none-eabi/release").join(firmware)
+    };
+    built.get_or_insert_default().entry(firmware.to_owned()).or_insert_with(build).clone()
+}
+
+/// What is in an ELF file.
+pub struct Image {
+    /// Bytes in flash: code, constants, and the first values of variables.
+    pub flash: u64,
+    /// Bytes of variables, the stack not among them.
+    pub ram: u64,
+    symbols: Vec<String>,
+}
+
+impl Image {
+    pub fn read(elf: &Path) -> Image {
+        let bytes = fs::read(elf).expect("it has been built");
+        let file = object::File::parse(&*bytes).expect("an ELF file");
+        let (mut flash, mut ram) = (0, 0);
+        for section in file.sections() {
+            let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
+                unreachable!("it is an ELF file")
+            };
+            let has = |flag| sh_flags.contains(flag);
+            if has(SHF_ALLOC) && section.kind() != SectionKind::UninitializedData {
+                flash += section.size();
+            }
+            if has(SHF_ALLOC) && has(SHF_WRITE) {
+                ram += section.size();
+            }
+        }
+        let names = file.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+        Image { flash, ram, symbols: names.collect() }
+    }
+
+    /// Names of functions and variables, as the linker knows them, of which `is` is true.
+    pub fn symbols(&self, is: impl Fn(&str) -> bool) -> Vec<&str> {
+        self.symbols.iter().map(String::as_str).filter(|name| is(name)).collect()
+    }
+}
