@@ -10,6 +10,7 @@ mod image;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod lab;
 mod log;
+#[allow(dead_code, reason = "the tests use the rest")]
 mod report;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod server;
@@ -19,7 +20,6 @@ mod server;
 mod hub;
 
 #[path = "../process/harness/mod.rs"]
-#[allow(dead_code, reason = "every suite uses its own part of it")]
 mod harness;
 
 use std::thread::sleep;
