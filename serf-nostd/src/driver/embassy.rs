@@ -104,7 +104,11 @@ pub async fn run<
             let until = match drain(node, &mut socket, datagram, &mut on_event).await {
                 Drained::Sleep(until) => until,
                 Drained::Left => return,
-                Drained::Wedged => break,
+                Drained::Wedged => {
+                    // What has arrived meanwhile would go with the socket.
+                    take_arrived(node, &mut socket, RX_SLOTS).await;
+                    break;
+                }
             };
             let micros = until.as_micros().saturating_sub(now().as_micros());
             let news = async {
@@ -116,14 +120,7 @@ pub async fn run<
             // Read where it is: one that is too long for a buffer of ours is the node's to refuse and count.
             let receiving = socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes));
             match select3(receiving, Timer::after_micros(micros), news).await {
-                Either3::First(()) => {
-                    for _ in 1..BURST {
-                        if !socket.may_recv() {
-                            break;
-                        }
-                        socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes)).await;
-                    }
-                }
+                Either3::First(()) => take_arrived(node, &mut socket, BURST - 1).await,
                 Either3::Second(()) => {}
                 Either3::Third(command) => waiting = Some(command),
             }
@@ -183,6 +180,16 @@ async fn drain(
             Output::Event(event) => on_event(event).await,
             Output::Sleep(until) => return Drained::Sleep(until),
         }
+    }
+}
+
+/// Hands over what has arrived: so many datagrams, at most.
+async fn take_arrived(node: &mut Node<'_>, socket: &mut UdpSocket<'_>, most: usize) {
+    for _ in 0..most {
+        if !socket.may_recv() {
+            break;
+        }
+        socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes)).await;
     }
 }
 
