@@ -2,6 +2,7 @@
 //!
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
+//! - [`wire`]: datagrams written by hand.
 //! - [`oracle`]: what must hold, checked at every delivery and at the end.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //!
@@ -12,3 +13,4 @@ pub mod fleet;
 pub mod network;
 pub mod oracle;
 pub mod rng;
+pub mod wire;
