@@ -15,7 +15,7 @@ struct Row {
 }
 
 fn spread(nodes: usize, loss: f64, events: usize) -> Row {
-    let mut fleet = Fleet::new(1, nodes, Size::Thousand, Config::LAN);
+    let mut fleet = Fleet::new(1, nodes, Size::Members(1024), Config::LAN);
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
     fleet.network.loss = loss;
@@ -51,7 +51,7 @@ fn spread(nodes: usize, loss: f64, events: usize) -> Row {
 
 /// Bytes (with UDP and IP heads) and datagrams per node and second, at rest.
 fn idle(nodes: usize) -> (f64, f64) {
-    let mut fleet = Fleet::new(1, nodes, Size::Thousand, Config::LAN);
+    let mut fleet = Fleet::new(1, nodes, Size::Members(1024), Config::LAN);
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.run(180 * SECOND, &mut |_, _, _, _| {});
     let sent = |fleet: &Fleet| {

@@ -1,6 +1,6 @@
 //! The native wire, written and read by hand: nothing here knows the core's own encoder.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serf_nostd::{DATAGRAM_MAX, Identity};
 
@@ -8,6 +8,17 @@ use serf_nostd::{DATAGRAM_MAX, Identity};
 pub fn addr(i: u32) -> SocketAddr {
     let [_, a, b, c] = i.to_be_bytes();
     SocketAddr::from(([10, a, b, c], 7946))
+}
+
+/// The number of the machine at an address; `usize::MAX` for one that is nobody's.
+pub fn machine(addr: SocketAddr) -> usize {
+    match addr.ip() {
+        IpAddr::V4(v4) => {
+            let [_, a, b, c] = v4.octets();
+            u32::from_be_bytes([0, a, b, c]) as usize
+        }
+        IpAddr::V6(_) => usize::MAX,
+    }
 }
 
 /// Kinds of messages.
