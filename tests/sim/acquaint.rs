@@ -27,20 +27,29 @@ impl Fleet {
         for i in 0..count {
             let due = began + SPREAD * i as u64 / count as u64;
             self.run(due - self.now(), watch);
-            self.boot(i, &[], false, watch);
-            let seed = if i % 3 == i { (i + 1) % count } else { i % 3 };
-            let mut others = Vec::new();
-            self.with(i, watch, |node, now| others = fetch(node, now, seed, &pages));
-            for (to, bytes) in others {
-                self.inject(i, to, bytes);
-            }
-            assert_eq!(self.node(i).map(Node::live), Some(count), "machine {i} knows everybody");
+            self.introduce(i, &pages, watch);
         }
+    }
+
+    /// Switches one machine on, which then knows everybody in these pages.
+    ///
+    /// # Panics
+    /// If it then does not know as many as there are machines.
+    pub fn introduce(&mut self, i: usize, pages: &[Vec<u8>], watch: &mut Watcher) {
+        let count = self.machines.len();
+        self.boot(i, &[], false, watch);
+        let seed = if i < 3 { (i + 1) % count } else { i % 3 };
+        let mut others = Vec::new();
+        self.with(i, watch, |node, now| others = fetch(node, now, seed, pages));
+        for (to, bytes) in others {
+            self.inject(i, to, bytes);
+        }
+        assert_eq!(self.node(i).map(Node::live), Some(count), "machine {i} knows everybody");
     }
 }
 
-/// The records of the whole fleet, as many in each page as fit.
-fn pages(count: usize) -> Vec<Vec<u8>> {
+/// The records of a whole fleet, as many in each page as fit.
+pub fn pages(count: usize) -> Vec<Vec<u8>> {
     let mut pages = vec![Vec::new()];
     for i in 0..count {
         let record =

@@ -6,6 +6,8 @@ use serf_nostd::storage::cells::{Confirmer, Owed, Pull, Relay};
 use serf_nostd::{Memory, Storage};
 use zerocopy::FromZeros;
 
+use crate::fleet::{Fleet, TAGS};
+
 /// Capacities that a simulated node can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
@@ -17,7 +19,7 @@ pub enum Size {
     Server,
     /// Every other one small, the others servers; not of a single machine.
     Mixed,
-    /// So many members with short names and hardly any tags, 512 events.
+    /// So many members with names and tags no longer than the simulator's, 512 events.
     Members(u16),
     /// So many members with names and tags as long as Serf allows, 512 events.
     FullMembers(u16),
@@ -42,7 +44,7 @@ pub(crate) fn take(size: Size) -> Memory<'static> {
         Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
         Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
         Size::Server => Box::leak(Box::new(Server::new())).memory(),
-        Size::Members(count) => lazy(count as usize, 10, 4),
+        Size::Members(count) => lazy(count as usize, Fleet::name(count as usize - 1).len(), TAGS.len()),
         Size::FullMembers(count) => lazy(count as usize, 128, 512),
     })
 }

@@ -1,0 +1,131 @@
+//! Figures of simulated fleets: `tests/run simbench`. No pass or fail; what does not depend on the machine is kept in
+//! `figures.md`, so that whoever changes it sees it in the diff.
+//!
+//! Large fleets are measured by this program started once more for each, for the sake of their memory.
+
+mod fleet;
+mod instructions;
+mod machine;
+mod table;
+
+use std::env;
+use std::process::{Child, Command, Stdio};
+
+use fleet::{Figures, LOSSES};
+use table::Goal::{AtLeast, AtMost, None};
+use table::{goal, goals, head, number, row};
+
+/// How this program tells itself to measure one fleet, or the memory of a full-size one.
+const FLEET: &str = "--fleet";
+const FULL_SIZE: &str = "--full-size";
+
+const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/simbench/figures.md");
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
+    match args.first().map(String::as_str) {
+        Some(FLEET) => fleet::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
+        Some(FULL_SIZE) => println!("resident_mib {}", machine::full_size(number(1))),
+        Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
+        _ => report(),
+    }
+}
+
+fn report() {
+    // Alone on the machine, before anything else runs.
+    let speed = machine::speed();
+    let children = SIZES.map(|nodes| start(FLEET, nodes));
+    let full_size = start(FULL_SIZE, 2_000);
+    let instructions = instructions::table();
+    let fleets = children.map(finish);
+    let full_size = finish(full_size);
+
+    let kept = [events(&fleets), idle(&fleets), instructions].concat();
+    println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
+    let text = format!(
+        "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
+         LAN profile.\n{kept}"
+    );
+    if std::fs::read_to_string(SNAPSHOT).is_ok_and(|before| before == text) {
+        println!("\nAs in {SNAPSHOT}.");
+    } else {
+        std::fs::write(SNAPSHOT, text).expect("the repository can be written to");
+        println!("\nChanged: {SNAPSHOT}.");
+    }
+}
+
+fn start(mode: &str, nodes: usize) -> Child {
+    let own = env::current_exe().expect("a running program has a path");
+    Command::new(own)
+        .args([mode, &nodes.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts again")
+}
+
+fn finish(child: Child) -> Figures {
+    let output = child.wait_with_output().expect("a child can be waited for");
+    assert!(output.status.success(), "a fleet could not be measured");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figure =
+        |line: &str| line.split_once(' ').and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
+    text.lines().filter_map(figure).collect()
+}
+
+fn events(fleets: &[Figures; 4]) -> String {
+    let columns = ["nodes", "loss", "to 50 %", "to 99 %", "to all", "payload copies per node", "missed"];
+    let mut text = head("Events one by one: median / 95th percentile in ms", 0, &columns);
+    for (nodes, figures) in SIZES.into_iter().zip(fleets) {
+        for loss in LOSSES {
+            let time = |name: &str| {
+                let [median, p95] = ["", "_p95"].map(|end| number(figures[&format!("{name}_{loss}{end}")]));
+                format!("{median} / {p95}")
+            };
+            text += &row(&[
+                number(nodes as f64),
+                format!("{loss} %"),
+                time("t50"),
+                time("t99"),
+                time("t100"),
+                number(figures[&format!("copies_{loss}")]),
+                number(figures[&format!("missed_{loss}")]),
+            ]);
+        }
+    }
+    let largest = &fleets[3];
+    text += &goals("Events among 10,000 nodes");
+    text += &goal("to 99 % at 5 % loss, median (ms)", largest["t99_5"], AtMost(80.0));
+    text += &goal("to all at 5 % loss, median (ms)", largest["t100_5"], AtMost(500.0));
+    text += &goal("to all at 5 % loss, 95th percentile (ms)", largest["t100_5_p95"], AtMost(800.0));
+    text += &goal("payload copies per node at 5 % loss", largest["copies_5"], AtMost(3.0));
+    text += &goal("missed at 5 % loss", largest["missed_5"], AtMost(0.0));
+    text += &goal("missed at 25 % loss", largest["missed_25"], AtMost(0.0));
+    text
+}
+
+fn idle(fleets: &[Figures; 4]) -> String {
+    let columns =
+        ["nodes", "bytes/s", "datagrams/s", "joining: table complete after (ms)", "joiner sends (bytes)"];
+    let mut text = head("Idle, per node with UDP and IP heads; and a node that joins", 0, &columns);
+    for (nodes, figures) in SIZES.into_iter().zip(fleets) {
+        let cells =
+            ["idle_bytes", "idle_datagrams", "join_ms", "join_bytes"].map(|name| number(figures[name]));
+        text += &row(&[vec![number(nodes as f64)], cells.to_vec()].concat());
+    }
+    let bytes: Vec<f64> = fleets.iter().map(|figures| figures["idle_bytes"]).collect();
+    let (least, most) = bytes.iter().fold((f64::MAX, 0.0f64), |(l, m), b| (l.min(*b), m.max(*b)));
+    text += &goals("Idle at 10 to 10,000 nodes");
+    text += &goal("bytes: most above least (%)", (most / least - 1.0) * 100.0, AtMost(10.0));
+    text
+}
+
+fn machine_table(speed: f64, largest: &Figures, full_size: &Figures) -> String {
+    let gib = |figures: &Figures| figures["resident_mib"] / 1024.0;
+    let mut text = goals("The simulator on this machine");
+    text += &goal("1,000 nodes: steps per second and core (millions)", speed / 1e6, AtLeast(1.0));
+    text += &goal("10,000 nodes, small records (GiB)", gib(largest), AtMost(8.0));
+    text += &goal("2,000 nodes, full-size records (GiB)", gib(full_size), None);
+    text
+}
