@@ -177,7 +177,13 @@ pub fn event(ltime: u64, origin: u64, name: &[u8], payload: &[u8], coalesce: boo
 
 /// A summary whose digests are those of nobody.
 pub fn summary(clock: u64) -> Vec<u8> {
-    body(kind::SUMMARY).int(clock).int(1).int(1).raw(&[1]).int(0xdead).int(0xbeef).int(0).raw(&[0]).end()
+    summary_above(clock, 0)
+}
+
+/// As [`summary`], of events above this Lamport time.
+pub fn summary_above(clock: u64, floor: u64) -> Vec<u8> {
+    let body = body(kind::SUMMARY).int(clock).int(1).int(1).raw(&[1]).int(0xdead).int(0xbeef);
+    body.int(floor).raw(&[0]).end()
 }
 
 /// Messages with the outer layer around them.

@@ -110,7 +110,7 @@ fn spread(fleet: &mut Fleet, percent: u32, figures: &mut Figures) {
 }
 
 /// The smallest value that at least this share of all does not exceed.
-fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() as f64 * share).ceil() as usize).clamp(1, values.len()) - 1]
 }

@@ -4,6 +4,7 @@
 //! Large fleets are measured by this program started once more for each, for the sake of their memory.
 
 mod fleet;
+mod foca;
 mod instructions;
 mod machine;
 mod table;
@@ -27,6 +28,10 @@ fn main() {
     let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
     match args.first().map(String::as_str) {
         Some(FLEET) => fleet::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
+        Some("--foca") => {
+            foca::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}"))
+        }
+        Some("--verdicts") => println!("downs {}", foca::verdicts(number(1), number(2))),
         Some(FULL_SIZE) => println!("resident_mib {}", machine::full_size(number(1))),
         Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
         _ => report(),
