@@ -16,11 +16,14 @@ use fleet::{Figures, LOSSES};
 use table::Goal::{AtLeast, AtMost, None};
 use table::{goal, goals, head, number, row};
 
-/// How this program tells itself to measure one fleet, or the memory of a full-size one.
+/// How this program tells itself to measure one fleet of ours, the memory of a full-size one, or a fleet of foca's.
 const FLEET: &str = "--fleet";
 const FULL_SIZE: &str = "--full-size";
+const FOCA: &str = "--foca";
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+/// foca's fleets: what it does for a packet grows with its table.
+const FOCA_SIZES: [usize; 3] = [10, 100, 1_000];
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/simbench/figures.md");
 
 fn main() {
@@ -28,10 +31,7 @@ fn main() {
     let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
     match args.first().map(String::as_str) {
         Some(FLEET) => fleet::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
-        Some("--foca") => {
-            foca::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}"))
-        }
-        Some("--verdicts") => println!("downs {}", foca::verdicts(number(1), number(2))),
+        Some(FOCA) => foca::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
         Some(FULL_SIZE) => println!("resident_mib {}", machine::full_size(number(1))),
         Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
         _ => report(),
@@ -42,12 +42,14 @@ fn report() {
     // Alone on the machine, before anything else runs.
     let speed = machine::speed();
     let children = SIZES.map(|nodes| start(FLEET, nodes));
+    let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
     let full_size = start(FULL_SIZE, 2_000);
     let instructions = instructions::table();
     let fleets = children.map(finish);
+    let rivals = rivals.map(finish);
     let full_size = finish(full_size);
 
-    let kept = [events(&fleets), idle(&fleets), instructions].concat();
+    let kept = [events(&fleets), idle(&fleets), instructions, rival(&fleets, &rivals)].concat();
     println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
     let text = format!(
         "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
@@ -123,6 +125,28 @@ fn idle(fleets: &[Figures; 4]) -> String {
     let (least, most) = bytes.iter().fold((f64::MAX, 0.0f64), |(l, m), b| (l.min(*b), m.max(*b)));
     text += &goals("Idle at 10 to 10,000 nodes");
     text += &goal("bytes: most above least (%)", (most / least - 1.0) * 100.0, AtMost(10.0));
+    text
+}
+
+fn rival(ours: &[Figures; 4], theirs: &[Figures; 3]) -> String {
+    let columns =
+        ["", "nodes", "loss", "to 50 %", "to 99 %", "to all", "copies per node", "missed", "idle bytes/s"];
+    let mut text = head("Events of ours and foca's: medians in ms", 1, &columns);
+    for (i, nodes) in FOCA_SIZES.into_iter().enumerate() {
+        for loss in foca::LOSSES {
+            for (name, figures) in [("ours", &ours[i]), ("foca", &theirs[i])] {
+                let figure = |name: &str| number(figures[&format!("{name}_{loss}")]);
+                let cells = ["t50", "t99", "t100", "copies", "missed"].map(figure);
+                let which = [name.into(), number(nodes as f64), format!("{loss} %")];
+                text += &row(&[&which[..], &cells, &[number(figures["idle_bytes"])]].concat());
+            }
+        }
+    }
+    let columns = ["loss", "living nodes called dead, pairs of observer and subject"];
+    text += &head("foca: false verdicts among 100 nodes in 240 s", 0, &columns);
+    for loss in [1, 5, 25] {
+        text += &row(&[format!("{loss} %"), number(foca::verdicts(100, loss) as f64)]);
+    }
     text
 }
 
