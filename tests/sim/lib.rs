@@ -2,6 +2,7 @@
 //!
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
 //! - [`acquaint`]: a fleet in which everybody knows everybody, without the storm of their joining.
+//! - [`measure`]: figures of a fleet.
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`wire`]: datagrams written by hand.
@@ -13,6 +14,7 @@
 pub mod acquaint;
 pub mod chaos;
 pub mod fleet;
+pub mod measure;
 pub mod memory;
 pub mod network;
 pub mod oracle;

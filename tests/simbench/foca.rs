@@ -15,10 +15,9 @@ use foca::{
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
+use sim::measure::{Figures, quantile};
 use sim::network::Network;
 use sim::wire::{addr, machine};
-
-use crate::fleet::{Figures, quantile};
 
 const SECOND: u64 = 1_000_000;
 /// Losses at which events are fired, in percent.

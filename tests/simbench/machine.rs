@@ -4,6 +4,7 @@ use std::fs::read_to_string;
 
 use serf_nostd::Config;
 use sim::fleet::{Fleet, Size};
+use sim::measure::Figures;
 
 /// Things that happen in a fleet of 1,000 with an event a second, per second of this program's processor time.
 pub fn speed() -> f64 {
@@ -19,11 +20,11 @@ pub fn speed() -> f64 {
     (fleet.steps - steps) as f64 / (cpu_seconds() - began)
 }
 
-/// What a fleet with names and tags as long as Serf allows takes: for a program of its own.
-pub fn full_size(nodes: usize) -> f64 {
+/// A fleet with room for names and tags as long as Serf allows: for a program of its own, whose memory is asked for.
+pub fn full_size(nodes: usize) -> Figures {
     let mut fleet = Fleet::new(1, nodes, Size::FullMembers(nodes as u16), Config::LAN);
     fleet.acquaint(&mut |_, _, _, _| {});
-    resident_mib()
+    Figures::new()
 }
 
 /// Most memory that this program has held so far, in MiB.

@@ -3,7 +3,6 @@
 //!
 //! Large fleets are measured by this program started once more for each, for the sake of their memory.
 
-mod fleet;
 mod foca;
 mod instructions;
 mod machine;
@@ -12,16 +11,20 @@ mod table;
 use std::env;
 use std::process::{Child, Command, Stdio};
 
-use fleet::{Figures, LOSSES};
+use sim::measure::{self, Figures, LOSSES};
 use table::Goal::{AtLeast, AtMost, None};
 use table::{goal, goals, head, number, row};
 
-/// How this program tells itself to measure one fleet of ours, the memory of a full-size one, or a fleet of foca's.
+/// How this program tells itself to measure one fleet of ours, its storm of joining, the memory of a full-size one, or
+/// a fleet of foca's.
 const FLEET: &str = "--fleet";
 const FULL_SIZE: &str = "--full-size";
 const FOCA: &str = "--foca";
+const STORM: &str = "--storm";
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Fleets that join all at once: their news about each other are as many as the square of their number.
+const STORMS: [usize; 3] = [10, 100, 1_000];
 /// foca's fleets: what it does for a packet grows with its table.
 const FOCA_SIZES: [usize; 3] = [10, 100, 1_000];
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/simbench/figures.md");
@@ -30,12 +33,27 @@ fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
     match args.first().map(String::as_str) {
-        Some(FLEET) => fleet::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
-        Some(FOCA) => foca::measure(number(1)).iter().for_each(|(name, value)| println!("{name} {value}")),
-        Some(FULL_SIZE) => println!("resident_mib {}", machine::full_size(number(1))),
+        Some(FLEET) => show(&with_memory(measure::at_rest(number(1)))),
+        Some(STORM) => show(&storm(number(1))),
+        Some(FOCA) => show(&foca::measure(number(1))),
+        Some(FULL_SIZE) => show(&with_memory(machine::full_size(number(1)))),
         Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
         _ => report(),
     }
+}
+
+fn show(figures: &Figures) {
+    figures.iter().for_each(|(name, value)| println!("{name} {value}"));
+}
+
+fn with_memory(mut figures: Figures) -> Figures {
+    figures.insert("resident_mib".into(), machine::resident_mib());
+    figures
+}
+
+fn storm(nodes: usize) -> Figures {
+    let (seconds, bytes) = measure::storm(nodes);
+    Figures::from([("seconds".into(), seconds), ("bytes".into(), bytes)])
 }
 
 fn report() {
@@ -43,13 +61,16 @@ fn report() {
     let speed = machine::speed();
     let children = SIZES.map(|nodes| start(FLEET, nodes));
     let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
+    let storms = STORMS.map(|nodes| start(STORM, nodes));
     let full_size = start(FULL_SIZE, 2_000);
     let instructions = instructions::table();
     let fleets = children.map(finish);
     let rivals = rivals.map(finish);
+    let storms = storms.map(finish);
     let full_size = finish(full_size);
 
-    let kept = [events(&fleets), idle(&fleets), instructions, rival(&fleets, &rivals)].concat();
+    let kept =
+        [events(&fleets), idle(&fleets), joining(&storms), instructions, rival(&fleets, &rivals)].concat();
     println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
     let text = format!(
         "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
@@ -125,6 +146,15 @@ fn idle(fleets: &[Figures; 4]) -> String {
     let (least, most) = bytes.iter().fold((f64::MAX, 0.0f64), |(l, m), b| (l.min(*b), m.max(*b)));
     text += &goals("Idle at 10 to 10,000 nodes");
     text += &goal("bytes: most above least (%)", (most / least - 1.0) * 100.0, AtMost(10.0));
+    text
+}
+
+fn joining(storms: &[Figures; 3]) -> String {
+    let columns = ["nodes", "all see all after (s)", "bytes sent by each"];
+    let mut text = head("All joining within a second through three seeds", 0, &columns);
+    for (nodes, figures) in STORMS.into_iter().zip(storms) {
+        text += &row(&[number(nodes as f64), number(figures["seconds"]), number(figures["bytes"])]);
+    }
     text
 }
 

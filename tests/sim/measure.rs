@@ -1,10 +1,9 @@
-//! What is measured of one simulated fleet of ours: idling, then events at growing loss. A program of its own for each
-//! size, for the sake of its memory.
+//! What is measured of one fleet: idling, a node that joins, events at growing loss; and all joining at once.
 
 use std::collections::BTreeMap;
 
+use crate::fleet::{Fleet, Seen, Size};
 use serf_nostd::Config;
-use sim::fleet::{Fleet, Seen, Size};
 
 const SECOND: u64 = 1_000_000;
 /// Losses at which events are fired, in percent.
@@ -19,8 +18,13 @@ fn quiet() -> impl FnMut(usize, u64, u64, Seen) {
     |_, _, _, _| {}
 }
 
-/// All figures of a fleet of so many nodes.
-pub fn measure(nodes: usize) -> Figures {
+/// The figures of a fleet of so many nodes at rest:
+///
+/// - `idle_bytes`, `idle_datagrams`: per node and second;
+/// - `join_ms`, `join_bytes`: until a node that joins knows everybody, and what it sends for it;
+/// - for each loss `t50_5` and the like: until half (99 %, all) of the others have an event, the median in ms, with `_p95`
+///   the 95th percentile; `copies_5`: payloads sent per node; `missed_5`: in all events together.
+pub fn at_rest(nodes: usize) -> Figures {
     let mut figures = Figures::new();
     let mut fleet = Fleet::new(1, nodes, Size::Members(nodes as u16), Config::LAN);
     fleet.acquaint(&mut quiet());
@@ -30,7 +34,6 @@ pub fn measure(nodes: usize) -> Figures {
     for percent in LOSSES {
         spread(&mut fleet, percent, &mut figures);
     }
-    figures.insert("resident_mib".into(), super::machine::resident_mib());
     figures
 }
 
@@ -113,4 +116,23 @@ fn spread(fleet: &mut Fleet, percent: u32, figures: &mut Figures) {
 pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() as f64 * share).ceil() as usize).clamp(1, values.len()) - 1]
+}
+
+/// All switched on within a second, with three of them as seeds: seconds until all see all, and bytes that each has sent
+/// for it.
+///
+/// # Panics
+/// If it takes more than ten minutes.
+pub fn storm(nodes: usize) -> (f64, f64) {
+    let mut fleet = Fleet::new(1, nodes, Size::Members(nodes as u16), Config::LAN);
+    for i in 0..nodes {
+        fleet.boot(i, &[0, 1, 2], false, &mut quiet());
+        fleet.run(SECOND / nodes as u64, &mut quiet());
+    }
+    while !fleet.agreed() {
+        assert!(fleet.now() < 600 * SECOND, "the fleet does not come together");
+        fleet.run(SECOND / 10, &mut quiet());
+    }
+    let sent: u64 = fleet.machines.iter().map(|machine| machine.sent.0).sum();
+    (fleet.now() as f64 / SECOND as f64, sent as f64 / nodes as f64)
 }
