@@ -164,7 +164,7 @@ fn count(packet: &str, members: usize, function: &str) -> f64 {
 /// What each kind of packet costs, with small and with large tables.
 pub fn table() -> String {
     let columns =
-        ["packet", "16 members", "10,000 members", "goal", "met", "and what follows", "10,000 members"];
+        ["packet", "16 members", "10,000 members", "goal", "met", "answering, passing on", "10,000 members"];
     let mut text = head("Instructions per packet handled (callgrind)", 1, &columns);
     let mut one = [0.0; 2];
     for packet in Packet::ALL {

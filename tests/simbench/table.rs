@@ -23,7 +23,7 @@ pub fn row(cells: &[String]) -> String {
 
 /// The head of a table whose rows are [`goal`]s.
 pub fn goals(title: &str) -> String {
-    head(title, 1, &["figure", "", "goal", "met"])
+    head(title, 1, &["figure", "measured", "goal", "met"])
 }
 
 /// A figure and what it has to be.
@@ -40,9 +40,9 @@ fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "NOT MET" }
 }
 
-/// Three digits or so, thousands apart.
+/// Three digits or so, thousands apart; whole numbers as they are.
 pub fn number(value: f64) -> String {
-    let digits = if value == 0.0 || value.abs() >= 100.0 {
+    let digits = if value.fract() == 0.0 || value.abs() >= 100.0 {
         0
     } else if value.abs() >= 10.0 {
         1
