@@ -1,11 +1,15 @@
 # Sourced by `run` and `cross`: Debian packages as plain folders. Nothing is installed, no service is started, no root
 # is needed, and packages that would conflict with what the machine has can stand beside it.
 
-# unpack FOLDER FOLLOW PACKAGE...: downloads and unpacks the packages into FOLDER, once; of what they depend on, only
-# what matches the regular expression FOLLOW.
+# unpack FOLDER FOLLOW PACKAGE...: downloads and unpacks the packages into FOLDER, once, whoever else wants the same at the
+# same time; of what they depend on, only what matches the regular expression FOLLOW.
 unpack() {
+    [[ -e $1/.complete ]] && return
+    mkdir -p "$(dirname "$1")" && (flock 9 && { [[ -e $1/.complete ]] || unpack_now "$@" 9>&-; }) 9>"$1.lock"
+}
+
+unpack_now() {
     local folder=$1 follow=$2 package lists=(); shift 2
-    [[ -e $folder/.complete ]] && return
     command -v apt-get dpkg >/dev/null || { echo "no apt and dpkg here; install by hand: $*" >&2; return 1; }
     rm -rf "$folder" && mkdir -p "$folder"/deb "$folder"/apt/{lists/partial,cache/archives/partial} || return
     while (($#)); do

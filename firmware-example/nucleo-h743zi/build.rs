@@ -1,8 +1,13 @@
-//! Tells the linker of the scripts of cortex-m-rt and defmt; memory.x comes from embassy-stm32.
+//! Tells the linker of memory.x, and the scripts of cortex-m-rt and defmt.
+
+use std::env;
 
 fn main() {
+    println!("cargo:rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").unwrap());
     for argument in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
-    println!("cargo:rerun-if-changed=build.rs");
+    for file in ["build.rs", "memory.x"] {
+        println!("cargo:rerun-if-changed={file}");
+    }
 }

@@ -19,7 +19,8 @@ pub struct Config {
     pub gossip_nodes: u8,
     /// A message is sent `retransmit_mult * ceil(log10(n + 1))` times by each node.
     pub retransmit_mult: u8,
-    /// Shortest suspicion is `suspicion_mult * log10(n)` probe intervals.
+    /// Shortest suspicion is `suspicion_mult * log10(n)` probe intervals. For half of that whoever did not answer a probe is
+    /// probed again each probe timeout, before anybody is told.
     pub suspicion_mult: u8,
     /// Longest suspicion is this times the shortest.
     pub suspicion_max_mult: u8,
@@ -168,6 +169,8 @@ pub enum Rule {
     Freeze,
     /// A node that hears nobody keeps its verdicts to itself.
     Isolation,
+    /// Who has not answered a probe is probed again before anybody is told.
+    Doubt,
     /// A joiner continues above what the fleet knows of it.
     JoinAbove,
 }

@@ -453,7 +453,7 @@ impl<'a> Node<'a> {
             });
             self.members.table.make_live(id, &mut self.random);
             self.members.telling.note(self.members.table.slots, id, now);
-            self.start_suspicion(now, id, false);
+            self.start_suspicion(now, now, id, false);
         }
     }
 
@@ -534,7 +534,13 @@ impl<'a> Node<'a> {
                 self.heal.member_pace.changed(now);
                 self.say(id, bits);
             }
-            Effect::Suspected(id) => self.start_suspicion(now, id, true),
+            Effect::Suspected(id) => {
+                let doubted = self.detector.end_doubt(id);
+                self.start_suspicion(now, doubted.unwrap_or(now), id, true);
+                if doubted.is_some() {
+                    self.accuse_too(now, id);
+                }
+            }
             Effect::Confirmed(_) => {}
             Effect::Refute { incarnation, boot } => self.refute(now, incarnation, boot),
             Effect::Contradict(ltime) => {
@@ -554,7 +560,7 @@ impl<'a> Node<'a> {
                         slot.accuser = SELF;
                         slot.confirmations = 0;
                     });
-                    self.start_suspicion(now, id, true);
+                    self.start_suspicion(now, now, id, true);
                 }
                 let seq = self.random.next() as u32;
                 self.owe_member(id, Answer::Ping { seq, target: id });
@@ -594,10 +600,10 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn start_suspicion(&mut self, now: Instant, id: u16, tell: bool) {
+    fn start_suspicion(&mut self, now: Instant, since: Instant, id: u16, tell: bool) {
         let n = self.members.table.live() + 1;
         let k = suspicion::expected(&self.config, n);
-        let deadline = now + suspicion::timeout(&self.config, n, 0, k);
+        let deadline = since + suspicion::timeout(&self.config, n, 0, k);
         self.confirmers.forget(id);
         let accuser = self.members.table.slot(id).accuser;
         if accuser != NIL {
@@ -610,6 +616,14 @@ impl<'a> Node<'a> {
         debug!("suspecting {}", self.members.table.name(id));
         if tell && !self.isolated(now) {
             self.say(id, say::STATE);
+        }
+    }
+
+    /// This node confirms a suspicion.
+    fn accuse_too(&mut self, now: Instant, id: u16) {
+        if !self.isolated(now) {
+            let own = self.members.table.slot(SELF).hash;
+            self.confirm_suspicion(now, id, SELF, own);
         }
     }
 

@@ -55,8 +55,12 @@ stats! {
     intents_forgotten,
     /// Probes sent.
     probes,
-    /// Probes without any answer.
+    /// Probes without any answer, before their target is probed again.
     probes_failed,
+    /// Times that a member which did not answer was probed again before anybody was told.
+    doubts,
+    /// Times that it was not, because too many were in doubt.
+    doubts_refused,
     /// Suspicions begun here.
     suspicions,
     /// Times this node contradicted what was said against it.

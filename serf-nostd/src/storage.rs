@@ -5,11 +5,11 @@ use crate::detect::probe::Relay;
 use crate::detect::suspicion::Confirmer;
 use crate::event::coalesce::Window;
 use crate::event::pull::Pull;
+use crate::event::seen::SeenEvent;
 use crate::event::store::StoreSlot;
 use crate::gossip::owed::Owed;
 use crate::member::intents::EarlyIntent;
 use crate::member::record::Slot;
-use crate::wire::message::EventId;
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
 ///
@@ -31,7 +31,7 @@ pub struct Memory<'a> {
     /// One cell per member.
     pub gone: &'a mut [u16],
     /// Identities of seen events: M, at least 2.
-    pub seen: &'a mut [EventId],
+    pub seen: &'a mut [SeenEvent],
     /// Slots for events that are held and passed on: 4 to 65,534.
     pub slots: &'a mut [StoreSlot],
     /// Three cells per slot.
@@ -108,7 +108,7 @@ pub struct Storage<
     const SMALL: usize = 8,
     const NAME: usize = 32,
     const TAGS: usize = 64,
-    const ARENA: usize = 256,
+    const ARENA: usize = 224,
 > {
     members: [Slot; MEMBERS],
     names: [[u8; NAME]; MEMBERS],
@@ -117,7 +117,7 @@ pub struct Storage<
     probe_order: [u16; MEMBERS],
     suspects: [u16; MEMBERS],
     gone: [u16; MEMBERS],
-    seen: [EventId; SEEN],
+    seen: [SeenEvent; SEEN],
     slots: [StoreSlot; SLOTS],
     slot_index: [[u16; 3]; SLOTS],
     arena: [[u8; ARENA]; SLOTS],
@@ -142,7 +142,7 @@ impl<
     const ARENA: usize,
 > Storage<MEMBERS, SEEN, SLOTS, COALESCED, SMALL, NAME, TAGS, ARENA>
 {
-    /// Empty storage.
+    /// Empty storage: zeros, so that a `static` costs no flash (.bss).
     pub const fn new() -> Self {
         const {
             assert!(MEMBERS >= 2 && MEMBERS < u16::MAX as usize, "MEMBERS: 2 to 65,534");
@@ -160,7 +160,7 @@ impl<
             probe_order: [0; MEMBERS],
             suspects: [0; MEMBERS],
             gone: [0; MEMBERS],
-            seen: [EventId::LOWEST; SEEN],
+            seen: [SeenEvent::EMPTY; SEEN],
             slots: [StoreSlot::EMPTY; SLOTS],
             slot_index: [[0; 3]; SLOTS],
             arena: [[0; ARENA]; SLOTS],
@@ -217,15 +217,15 @@ impl<
     }
 }
 
-/// What the slices of [`Memory`] are made of: opaque values with an `EMPTY` constant each.
+/// What the slices of [`Memory`] are made of: opaque values with an `EMPTY` constant each, which is all zeros.
 pub mod cells {
     pub use crate::detect::probe::Relay;
     pub use crate::detect::suspicion::Confirmer;
     pub use crate::event::coalesce::Window;
     pub use crate::event::pull::Pull;
+    pub use crate::event::seen::SeenEvent;
     pub use crate::event::store::StoreSlot;
     pub use crate::gossip::owed::Owed;
     pub use crate::member::intents::EarlyIntent;
     pub use crate::member::record::Slot;
-    pub use crate::wire::message::EventId;
 }

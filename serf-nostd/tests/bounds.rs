@@ -248,6 +248,22 @@ fn accusers_beyond_the_bound_are_not_noted() {
 }
 
 #[test]
+fn silent_members_beyond_the_eight_in_doubt_are_suspected_at_once() {
+    let mut storage = Ample::new();
+    // Long suspicions, so long doubts; and as many probes per second whatever comes of them.
+    let config = Config { suspicion_mult: 40, awareness_max: 1, ..Config::LAN };
+    let (mut node, mut now) = (node(storage.memory(), config, 1), Instant::ZERO);
+    for i in 2..=12 {
+        hand(&mut node, now, i, &alive(i, 1, &[]));
+    }
+    while now < Instant::from_millis(11_500) {
+        now = drain(&mut node, now).until;
+    }
+    let stats = node.stats();
+    assert_eq!((stats.probes_failed, stats.doubts, stats.doubts_refused, stats.suspicions), (11, 8, 3, 3));
+}
+
+#[test]
 fn joins_beyond_eight_at_once_are_refused() {
     let mut storage = Tiny::new();
     let mut node = node(storage.memory(), Config::LAN, 1);
@@ -289,4 +305,10 @@ fn memory_and_identities_that_break_a_rule_are_named() {
     let tagged = serf_nostd::Identity { tags: &[0; 9], ..identity };
     let result = Node::new(storage.memory(), Config::LAN, tagged, 1, Instant::ZERO);
     assert_eq!(result.err(), Some(SetupError::Tags));
+}
+
+#[test]
+fn a_device_s_storage_fits_into_16_kib() {
+    // No pointers: the same size on every target.
+    const { assert!(size_of::<Storage<32>>() <= 16 * 1024) }
 }

@@ -13,6 +13,10 @@ use std::time::Duration;
 use crate::harness::{Scratch, wait_until};
 use crate::hub::Port;
 use crate::log;
+use crate::report::{self, Report};
+
+/// Bytes of stack that its memory.x gives it.
+pub const STACK: usize = 16 * 1024;
 
 /// How it is connected.
 pub struct Wiring {
@@ -20,7 +24,7 @@ pub struct Wiring {
     pub port: Port,
     /// Of QEMU's `-netdev`, all but the identifier.
     pub netdev: String,
-    pub mac: String,
+    pub mac: [u8; 6],
 }
 
 /// A board, which can be switched on and off any number of times.
@@ -45,9 +49,19 @@ impl Board {
         Board { name, elf, wiring, settings, scratch, lines: Arc::default(), power: None }
     }
 
+    /// Its node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its address.
     pub fn ip(&self) -> Ipv4Addr {
         self.wiring.ip
+    }
+
+    /// Its Ethernet address.
+    pub fn mac(&self) -> [u8; 6] {
+        self.wiring.mac
     }
 
     /// Its place in the hub.
@@ -103,12 +117,32 @@ impl Board {
     /// Most bytes of its stack that have been in use since it started.
     #[track_caller]
     pub fn stack_used(&mut self) -> usize {
-        let answered = self.count("stack: ");
+        report::stack_used(&self.ask("stack: "))
+    }
+
+    /// What its node knows and has counted.
+    #[track_caller]
+    pub fn report(&mut self) -> Report {
+        Report::parse(&self.ask("counted: "))
+    }
+
+    /// Presses its button for long; what it has logged when this line has come.
+    #[track_caller]
+    fn ask(&mut self, last: &str) -> Vec<String> {
+        let answered = self.count(last);
         self.write_console("?\n");
-        self.wait_lines("stack: ", answered + 1);
-        let lines = self.lines();
-        let (_, answer) = lines.iter().rev().find_map(|line| line.split_once("stack: ")).expect("waited for");
-        answer.split_once(' ').and_then(|(used, _)| used.parse().ok()).expect("a number comes first")
+        self.wait_lines(last, answered + 1);
+        self.lines()
+    }
+
+    /// Payloads of the events of this name that it has handled, over all its starts.
+    pub fn heard(&self, event: &str) -> Vec<String> {
+        let start = format!("event b\"{event}\": b\"");
+        let payload = |line: &String| {
+            let (_, rest) = line.split_once(&start)?;
+            rest.split_once("\", LTime ").map(|(payload, _)| payload.to_owned())
+        };
+        self.lines().iter().filter_map(payload).collect()
     }
 
     fn write_console(&mut self, text: &str) {
@@ -140,7 +174,8 @@ impl Board {
     fn command(&self) -> Command {
         let memory = self.scratch.file(&format!("{}.psram", self.name));
         let words: String = self.settings.iter().map(|word| format!(",arg={word}")).collect();
-        let Wiring { netdev, mac, .. } = &self.wiring;
+        let netdev = &self.wiring.netdev;
+        let mac = self.wiring.mac.map(|byte| format!("{byte:02x}")).join(":");
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("qemu"));
         command
             .args([

@@ -39,7 +39,7 @@ impl Lab {
         let ip = Ipv4Addr::new(10, 77, 0, 100 + number);
         let mut words = vec![format!("name={name}"), format!("ip={ip}/24")];
         words.extend(settings.iter().map(|word| (*word).to_owned()));
-        let mac = format!("52:54:00:4d:00:{number:02x}");
+        let mac = [0x52, 0x54, 0x00, 0x4d, 0x00, number];
         Board::new(firmware, name, Wiring { ip, port, netdev, mac }, words, self.scratch.clone())
     }
 

@@ -1,48 +1,63 @@
 //! Boards are full members beside Linux agents.
 
-use crate::agent;
-use crate::harness::wait_until;
+use crate::fleet::Fleet;
 use crate::lab::Lab;
+use crate::server::Server;
+
+/// `count` different payloads.
+pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("{prefix}{number}")).collect()
+}
 
 #[test]
-fn boards_and_agents_see_each_other_and_each_others_events() {
-    let lab = Lab::new(6);
-    let hosts = [lab.linux(), lab.linux()];
-    let first = hosts[0].run(|| agent(&hosts[0], "first").start());
-    let second = hosts[1].run(|| agent(&hosts[1], "second").join(&first).start());
-    let peers = format!("peers={}:7946", hosts[0].ip);
-    let mut boards =
-        ["three", "four"].map(|name| lab.board("qemu-mps2", name, &[&format!("name={name}"), &peers]));
-    for board in &mut boards {
-        board.switch_on();
-    }
-    for name in ["first", "second", "three", "four"] {
-        hosts[0].run(|| first.wait_sees(name, "alive"));
-        hosts[1].run(|| second.wait_sees(name, "alive"));
-    }
+fn linux_agents_meet_on_the_hub() {
+    let lab = Lab::new(5);
+    let first = Server::start(&lab, "first", None);
+    let second = Server::start(&lab, "second", Some(&first));
+    first.wait_sees("second", "alive");
+    lab.hub.plug(second.host.port, false);
+    first.wait_sees("second", "failed");
+    lab.hub.plug(second.host.port, true);
+    first.wait_sees("second", "alive");
+    second.wait_sees("first", "alive");
+}
 
-    hosts[1].run(|| second.cli(["event", "-coalesce=false", "blink", "1"]));
-    for board in &boards {
-        board.wait_lines("blink 1,", 1);
-    }
-    for state in ["off", "on", "off", "on"] {
-        hosts[0].run(|| first.cli(["event", "led", state]));
-    }
-    for board in &boards {
-        board.wait_lines("LED true", 1);
-        assert_eq!(board.count("LED true,") + board.count("LED false,"), 1, "once, with the last value");
-    }
-    boards[0].press();
-    wait_until("the button at an agent's handler", || second.recorder().payloads("button") == [""]);
-    boards[1].wait_lines("event b\"button\"", 1);
+#[test]
+fn boards_and_agents_are_one_fleet() {
+    let mut fleet = Fleet::start(6, 3, "qemu-mps2", 4);
+    fleet.wait_agree();
 
-    // Power off and on: the same member, in its second life; what it has handled does not come again.
-    boards[0].switch_off();
-    hosts[0].run(|| first.wait_sees("three", "failed"));
-    boards[0].switch_on();
-    hosts[0].run(|| first.wait_sees("three", "alive"));
-    boards[0].wait_lines("boot 2,", 1);
-    hosts[1].run(|| second.cli(["event", "-coalesce=false", "blink", "2"]));
-    boards[1].wait_lines("blink 2,", 1);
-    boards[0].wait_lines("blink 1,", 2);
+    fleet.servers[1].fire("blink", ["from Linux"], false);
+    fleet.wait_heard("blink", &["from Linux"]);
+    fleet.boards[2].press();
+    fleet.wait_heard("button", &["b3"]);
+
+    // Coalesced: one call, with the last value.
+    fleet.servers[0].fire("led", ["off", "on"].into_iter().cycle().take(12), true);
+    fleet.wait_heard("led", &["on"]);
+    for board in &fleet.boards {
+        assert_eq!((board.count("LED on"), board.count("LED off")), (1, 0), "{}", board.name());
+    }
+    // Not coalesced: every one.
+    let many = numbered("quick ", 12);
+    fleet.servers[2].fire("blink", &many, false);
+    fleet.wait_heard("blink", &[&["from Linux".to_owned()], &many[..]].concat());
+    fleet.wait_agree();
+}
+
+#[test]
+fn the_event_reboot_starts_boards_again_as_the_same_members() {
+    let mut fleet = Fleet::start(7, 1, "qemu-mps2", 2);
+    fleet.wait_agree();
+    fleet.servers[0].fire("reboot", [""], false);
+    for board in &fleet.boards {
+        board.wait_lines("boot 2,", 1);
+    }
+    fleet.wait_agree();
+    fleet.boards[0].press();
+    fleet.wait_heard("button", &["b1"]);
+    fleet.wait_heard("reboot", &[""]);
+    for board in &fleet.boards {
+        assert_eq!(board.count(": boot "), 2, "{} heard it once", board.name());
+    }
 }

@@ -152,6 +152,16 @@ impl Hub {
         self.state().send(port.0, frame);
     }
 
+    /// Keeps a copy of every frame from now on.
+    pub fn record(&self) {
+        self.state().recorded = Some(Vec::new());
+    }
+
+    /// Ends it: the frames as they came in, before any fault.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.state().recorded.take().unwrap_or_default()
+    }
+
     /// The counters.
     pub fn counters(&self) -> Counters {
         self.state().counters
@@ -247,6 +257,7 @@ struct State {
     rng: Rng,
     delayed: BinaryHeap<Delayed>,
     counters: Counters,
+    recorded: Option<Vec<Vec<u8>>>,
     ended: bool,
 }
 
@@ -259,12 +270,16 @@ impl State {
             rng: Rng::new(seed),
             delayed: BinaryHeap::new(),
             counters: Counters::default(),
+            recorded: None,
             ended: false,
         }
     }
 
     /// Brings a frame on its way to whom it is for.
     fn forward(&mut self, from: usize, frame: &[u8]) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(frame.to_vec());
+        }
         let Some((destination, rest)) = frame.split_first_chunk::<6>() else { return };
         if let Some(source) = rest.first_chunk::<6>() {
             self.addresses.insert(*source, from);

@@ -1,6 +1,8 @@
-//! What of the figures is promised: nothing is missed, and idling costs the same in any fleet. The rest of them is
-//! `tests/run simbench`'s.
+//! What of the figures is promised: nothing is missed, idling costs the same in any fleet, and nobody is wrongly called
+//! failed. The rest of them is `tests/run simbench`'s.
 
+use serf_nostd::Config;
+use sim::detection::Trial;
 use sim::measure::{LOSSES, at_rest};
 
 #[test]
@@ -11,4 +13,13 @@ fn a_thousand_nodes_miss_no_event_at_any_loss_and_idle_like_ten() {
     }
     let ratio = large["idle_bytes"] / small["idle_bytes"];
     assert!((0.9..=1.1).contains(&ratio), "idle bytes differ by more than a tenth: {ratio:.2}");
+}
+
+#[test]
+fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
+    for loss in [0.01, 0.25] {
+        let trial = Trial { seed: 1, nodes: 300, loss, seconds: 120, crashes: 10, config: Config::LAN };
+        let seen = trial.run();
+        assert_eq!((seen.failed, seen.everywhere.len()), (0, trial.crashes));
+    }
 }

@@ -8,11 +8,13 @@
 //! - [`wire`]: datagrams written by hand.
 //! - [`oracle`]: what must hold, checked at every delivery and at the end.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
+//! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
 //! The same seed gives the same run, to the last datagram; a failure names seed and step.
 
 pub mod acquaint;
 pub mod chaos;
+pub mod detection;
 pub mod fleet;
 pub mod measure;
 pub mod memory;

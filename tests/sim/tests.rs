@@ -44,6 +44,21 @@ fn a_crash_is_noticed_and_a_return_as_well() {
 }
 
 #[test]
+fn a_crash_makes_nobody_doubt_its_own_health() {
+    let mut fleet = Fleet::new(4, 10, Size::Small, Config::LAN);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.crash(4);
+    let mut worst = 0;
+    for _ in 0..100 {
+        fleet.run(100_000, &mut |_, _, _, _| {});
+        worst =
+            (0..10).filter_map(|i| fleet.node(i)).map(|node| node.levels().awareness).fold(worst, u8::max);
+    }
+    assert!((0..10).filter(|i| *i != 4).all(|i| fleet.status(i, 4) == Some(Status::Failed)));
+    assert_eq!(worst, 0, "helpers that answer in time show that it is the crashed node's fault");
+}
+
+#[test]
 fn a_node_that_returns_without_a_seed_is_found_and_hears_nothing_old() {
     let mut fleet = Fleet::new(3, 6, Size::Small, Config::LAN);
     fleet.assemble(&mut |_, _, _, _| {});

@@ -11,6 +11,8 @@ mod table;
 use std::env;
 use std::process::{Child, Command, Stdio};
 
+use serf_nostd::Config;
+use sim::detection::{Trial, quantile};
 use sim::measure::{self, Figures, LOSSES};
 use table::Goal::{AtLeast, AtMost, None};
 use table::{goal, goals, head, number, row};
@@ -64,13 +66,15 @@ fn report() {
     let storms = STORMS.map(|nodes| start(STORM, nodes));
     let full_size = start(FULL_SIZE, 2_000);
     let instructions = instructions::table();
+    let detection = detection();
     let fleets = children.map(finish);
     let rivals = rivals.map(finish);
     let storms = storms.map(finish);
     let full_size = finish(full_size);
 
     let kept =
-        [events(&fleets), idle(&fleets), joining(&storms), instructions, rival(&fleets, &rivals)].concat();
+        [events(&fleets), detection, idle(&fleets), joining(&storms), instructions, rival(&fleets, &rivals)]
+            .concat();
     println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
     let text = format!(
         "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
@@ -130,6 +134,32 @@ fn events(fleets: &[Figures; 4]) -> String {
     text += &goal("payload copies per node at 5 % loss", largest["copies_5"], AtMost(3.0));
     text += &goal("missed at 5 % loss", largest["missed_5"], AtMost(0.0));
     text += &goal("missed at 25 % loss", largest["missed_25"], AtMost(0.0));
+    text
+}
+
+fn detection() -> String {
+    let columns = [
+        "loss",
+        "living nodes called failed",
+        "crash noticed by the first (s)",
+        "by the last (s)",
+        "bytes/s",
+    ];
+    let title = "1,000 nodes and 10 crashes in 240 s: false verdicts, medians of true ones";
+    let mut text = head(title, 0, &columns);
+    let mut falsely = 0;
+    for percent in [1, 5, 25] {
+        let loss = percent as f64 / 100.0;
+        let seen =
+            Trial { seed: 1, nodes: 1_000, loss, seconds: 240, crashes: 10, config: Config::LAN }.run();
+        let seconds = |times| quantile(times, 0.5).map_or("–".into(), |time| number(time as f64 / 1e6));
+        let verdicts = number(seen.failed as f64);
+        let times = [seconds(&seen.first), seconds(&seen.everywhere)];
+        text += &row(&[&[format!("{percent} %"), verdicts][..], &times, &[number(seen.bytes)]].concat());
+        falsely = seen.failed;
+    }
+    text += &goals("Detection among 1,000 nodes");
+    text += &goal("living ones called failed at 25 % loss, pairs in 240 s", falsely as f64, AtMost(1_368.0));
     text
 }
 

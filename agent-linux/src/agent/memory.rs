@@ -4,7 +4,7 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Confirmer, EarlyIntent, EventId, Owed, Pull, Relay, Slot, StoreSlot, Window,
+    Confirmer, EarlyIntent, Owed, Pull, Relay, SeenEvent, Slot, StoreSlot, Window,
 };
 
 /// Longest name of a member, in bytes.
@@ -31,7 +31,7 @@ pub struct ServerMemory {
     numbers: Box<[u16]>,
     names: Box<[u8]>,
     tags: Box<[u8]>,
-    seen: Box<[EventId]>,
+    seen: Box<[SeenEvent]>,
     slots: Box<[StoreSlot]>,
     arena: Box<[u8]>,
     windows: Box<[Window]>,

@@ -3,22 +3,26 @@
 //! - `led` with payload `on` or `off` switches the LED; coalesced events do so once, with the last value.
 //! - `blink` is counted, each one.
 //! - `reboot` starts the board again.
-//! - The button fires the event `button`.
+//! - The button fires the event `button`, whose payload is the node's name. Held, it logs what this node knows and has
+//!   counted.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod memory;
 
-use core::fmt::Write;
 use core::net::SocketAddr;
 
-use board::Board;
+use board::{Board, Press};
+use embassy_futures::select::select3;
+use embassy_net::HardwareAddress;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::channel::Channel;
 use embedded_storage_async::nor_flash::NorFlash;
 use serf_nostd::driver::embassy::{self, Buffers, Command};
-use serf_nostd::{Config, Event, Identity, Node, Storage};
+use serf_nostd::{Config, DATAGRAM_MAX, Event, Identity, Node};
 use static_cell::ConstStaticCell;
+
+pub use serf_nostd::Storage;
 
 use memory::Memory;
 
@@ -28,21 +32,20 @@ pub const PORT: u16 = 7946;
 /// `role=sensor`, encoded as on Go Serf's wire.
 const TAGS: &[u8] = b"\xff\x81\xa4role\xa6sensor";
 
-/// 32 members, 256 events told apart, 16 held.
-type Fleet = Storage<32, 256, 16>;
-
-/// Runs the node for ever.
+/// Runs the node for ever, with the members and events that `storage` has room for.
 ///
 /// # Panics
 /// On a second call.
-pub async fn run<Flash, Led, Button>(board: Board<Flash, Led, Button>) -> !
+pub async fn run<Flash, Led, Button>(
+    board: Board<Flash, Led, Button>,
+    storage: serf_nostd::Memory<'static>,
+) -> !
 where
     Flash: NorFlash,
     Led: FnMut(bool),
-    Button: AsyncFnMut(),
+    Button: AsyncFnMut() -> Press,
 {
-    static STORAGE: ConstStaticCell<Fleet> = ConstStaticCell::new(Fleet::new());
-    static BUFFERS: ConstStaticCell<Buffers<6000, 3000>> = ConstStaticCell::new(Buffers::new());
+    static BUFFERS: ConstStaticCell<Buffers<6000, DATAGRAM_MAX>> = ConstStaticCell::new(Buffers::new());
     let Board { stack, seed, flash, flash_range, mut led, mut button, restart, settings } = board;
     stack.wait_config_up().await;
     let Some(ip) = stack.config_v4().map(|config| config.address.address()) else { restart() };
@@ -56,14 +59,16 @@ where
     match &settings.name {
         Some(given) => name.clone_from(given),
         None => {
-            let mac = stack.hardware_address();
-            let _ = write!(name, "{mac}");
+            let HardwareAddress::Ethernet(mac) = stack.hardware_address();
+            for digit in mac.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+                let _ = name.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+            }
         }
     }
     let addr = settings.advertise.map_or(SocketAddr::from((ip, PORT)), SocketAddr::V4);
     let identity = Identity { name: &name, addr, boot, tags: TAGS, versions: Identity::VERSIONS };
     let config = Config { event_floor: floor, ..Config::DEVICE };
-    let node = Node::new(STORAGE.take().memory(), config, identity, seed, embassy::now());
+    let node = Node::new(storage, config, identity, seed, embassy::now());
     let Ok(mut node) = node else {
         defmt::error!("the name or the storage's sizes can't be used");
         restart()
@@ -81,21 +86,16 @@ where
                 defmt::error!("the flash can't be written: event {=[u8]:a} is not handled", event.name);
                 return;
             }
-            match event.name {
-                b"led" => {
-                    let on = event.payload == b"on";
-                    led(on);
-                    defmt::info!("LED {=bool}, LTime {=u64}", on, event.id.ltime);
-                }
+            let (name, payload, ltime) = (event.name, event.payload, event.id.ltime);
+            defmt::info!("event {=[u8]:a}: {=[u8]:a}, LTime {=u64}", name, payload, ltime);
+            match name {
+                b"led" => led(payload == b"on"),
                 b"blink" => {
                     blinks += 1;
-                    defmt::info!("blink {=u32}, LTime {=u64}", blinks, event.id.ltime);
+                    defmt::info!("blink {=u32}", blinks);
                 }
-                b"reboot" => {
-                    defmt::info!("reboot");
-                    restart();
-                }
-                name => defmt::info!("event {=[u8]:a}, LTime {=u64}", name, event.id.ltime),
+                b"reboot" => restart(),
+                _ => {}
             }
         }
         Event::Member(change, member) => defmt::info!("{}: {=str}", change, member.name),
@@ -109,12 +109,41 @@ where
     });
     let buttons = async {
         loop {
-            button().await;
-            let mut name = heapless::Vec::new();
-            let _ = name.extend_from_slice(b"button");
-            commands.send(Command::Event { name, payload: heapless::Vec::new(), coalesce: false }).await;
+            let command = match button().await {
+                Press::Short => {
+                    Command::Event { name: bytes("button"), payload: bytes(&name), coalesce: false }
+                }
+                Press::Long => Command::Inspect(report),
+            };
+            commands.send(command).await;
         }
     };
-    embassy_futures::select::select(node, buttons).await;
+    // An address that DHCP has taken back is not where the others look for the board: it starts again at the new one.
+    let moved = async {
+        loop {
+            stack.wait_config_down().await;
+            stack.wait_config_up().await;
+            if settings.advertise.is_none()
+                && stack.config_v4().map(|config| config.address.address()) != Some(ip)
+            {
+                return;
+            }
+        }
+    };
+    select3(node, buttons, moved).await;
     restart()
+}
+
+/// Logs what the node knows and has counted.
+fn report(node: &Node<'_>) {
+    for member in node.members() {
+        defmt::info!("member {=str}: {}", member.name, member.status);
+    }
+    defmt::info!("levels: {}", node.levels());
+    defmt::info!("counted: {}", node.stats());
+}
+
+/// As much of a text as there is room for.
+fn bytes<const N: usize>(text: &str) -> heapless::Vec<u8, N> {
+    text.bytes().take(N).collect()
 }

@@ -1,8 +1,7 @@
-//! What a board hands to the application, so that one application runs on all of them, and [`echo`], the smallest one.
+//! What a board hands to the application, so that one application runs on all of them.
 #![no_std]
 #![forbid(unsafe_code)]
 
-pub mod echo;
 mod settings;
 
 use core::ops::Range;
@@ -19,14 +18,23 @@ pub struct Board<Flash, Led, Button> {
     pub seed: u64,
     /// Memory that outlives the power, an `embedded_storage_async::nor_flash::NorFlash`.
     pub flash: Flash,
-    /// The part of [`flash`](Self::flash) that is the application's, in bytes: at least two erasable pages.
+    /// The part of [`flash`](Self::flash) that is the application's, in bytes: at least three erasable pages.
     pub flash_range: Range<u32>,
     /// `FnMut(bool)`: switches the LED on or off.
     pub led: Led,
-    /// `AsyncFnMut()`: returns each time the button has been pressed, debounced.
+    /// `AsyncFnMut() -> Press`: returns each time the button has been pressed, debounced.
     pub button: Button,
     /// Starts the board again, as after a power cut.
     pub restart: fn() -> !,
     /// What its owner has set.
     pub settings: Settings,
+}
+
+/// What was done to the button.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, defmt::Format)]
+pub enum Press {
+    /// Pressed and released.
+    Short,
+    /// Held for a second.
+    Long,
 }

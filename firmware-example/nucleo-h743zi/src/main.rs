@@ -4,21 +4,26 @@
 #![no_std]
 #![no_main]
 
-use board::{Board, Settings};
+mod flash;
+
+use app::Storage;
+use board::{Board, Press, Settings};
 use defmt_rtt as _;
-use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_executor::Spawner;
 use embassy_net::{Runner, StackResources};
 use embassy_stm32::eth::{self, Ethernet, GenericPhy, PacketQueue, Sma};
 use embassy_stm32::exti::{self, ExtiInput};
-use embassy_stm32::flash::Flash;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
 use embassy_stm32::mode::Async;
-use embassy_stm32::peripherals::{ETH, ETH_SMA, RNG};
+use embassy_stm32::peripherals::{ETH, ETH_SMA, IWDG1, RNG};
+use embassy_stm32::rcc::VoltageScale;
 use embassy_stm32::rng::{self, Rng};
+use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, interrupt, uid};
-use embassy_time::Timer;
-use static_cell::StaticCell;
+use embassy_time::{Duration, Timer, with_timeout};
+use static_cell::{ConstStaticCell, StaticCell};
+
+use flash::Flash;
 
 bind_interrupts!(struct Irqs {
     ETH => eth::InterruptHandler;
@@ -28,20 +33,26 @@ bind_interrupts!(struct Irqs {
 
 type Device = Ethernet<'static, ETH, GenericPhy<Sma<'static, ETH_SMA>>>;
 
-/// The last two of the sixteen sectors of 128 KiB: far from the program, in the bank that it does not run from.
-const FLASH_RANGE: core::ops::Range<u32> = 14 * 128 * 1024..16 * 128 * 1024;
 /// UDP sockets that can be open at a time, and DHCP's.
 const SOCKETS: usize = 3;
 /// Contacts bounce for less than this.
-const BOUNCE_MS: u64 = 30;
+const BOUNCE: Duration = Duration::from_millis(30);
+/// From here on a press is a long one.
+const LONG: Duration = Duration::from_secs(1);
+/// The board starts again when its tasks have not run for so long. A sector of flash takes up to 4 s to be erased.
+const WATCHDOG_US: u32 = 20_000_000;
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     let mut config = embassy_stm32::Config::default();
     config.rcc.hsi48 = Some(Default::default()); // for the random number generator
+    config.rcc.voltage_scale = VoltageScale::Scale1; // enough for 64 MHz; the default one is not for early chips
     let p = embassy_stm32::init(config);
-    let settings = Settings::parse(option_env!("BOARD").unwrap_or(""))
-        .unwrap_or_else(|invalid| defmt::panic!("unusable setting: {}", invalid.0));
+    let settings = match Settings::parse(option_env!("BOARD").unwrap_or("")) {
+        Ok(settings) => settings,
+        Err(invalid) => return defmt::error!("unusable setting: {}", invalid.0),
+    };
+    let mut core = cortex_m::Peripherals::take().expect("nobody else takes them");
     let seed = settings.seed.unwrap_or_else(|| Rng::new(p.RNG, Irqs).next_u64());
 
     static QUEUE: StaticCell<PacketQueue<4, 8>> = StaticCell::new();
@@ -67,23 +78,32 @@ async fn main(spawner: Spawner) {
         .map_or(embassy_net::Config::dhcpv4(Default::default()), embassy_net::Config::ipv4_static);
     let (stack, runner) = embassy_net::new(device, config, RESOURCES.init(StackResources::new()), seed);
     spawner.spawn(network(runner).expect("it is spawned once"));
+    spawner.spawn(watch(IndependentWatchdog::new(p.IWDG1, WATCHDOG_US)).expect("it is spawned once"));
 
     let mut led = Output::new(p.PB0, Level::Low, Speed::Low);
     let mut button: ExtiInput<'_, Async> = ExtiInput::new(p.PC13, p.EXTI13, Pull::Down, Irqs);
     let board = Board {
         stack,
         seed,
-        flash: BlockingAsync::new(Flash::new_blocking(p.FLASH)),
-        flash_range: FLASH_RANGE,
+        flash: Flash::new(p.FLASH, &mut core.SCB),
+        flash_range: Flash::RANGE,
         led: |on: bool| led.set_level(on.into()),
         button: async || {
-            button.wait_for_rising_edge().await;
-            Timer::after_millis(BOUNCE_MS).await;
+            // It also bounces when it is released: pressed is what is still down a little later.
+            loop {
+                button.wait_for_rising_edge().await;
+                Timer::after(BOUNCE).await;
+                if button.is_high() {
+                    let released = with_timeout(LONG, button.wait_for_low()).await;
+                    return if released.is_ok() { Press::Short } else { Press::Long };
+                }
+            }
         },
         restart: restart::restart,
         settings,
     };
-    board::echo::run(board).await
+    static STORAGE: ConstStaticCell<Storage> = ConstStaticCell::new(Storage::new());
+    app::run(board, STORAGE.take().memory()).await
 }
 
 /// A locally administered MAC address out of the chip's unique number.
@@ -98,4 +118,13 @@ fn address(uid: &[u8; 12]) -> [u8; 6] {
 #[embassy_executor::task]
 async fn network(mut runner: Runner<'static, Device>) -> ! {
     runner.run().await
+}
+
+#[embassy_executor::task]
+async fn watch(mut watchdog: IndependentWatchdog<'static, IWDG1>) -> ! {
+    watchdog.unleash();
+    loop {
+        watchdog.pet();
+        Timer::after_secs(1).await;
+    }
 }

@@ -1,8 +1,9 @@
-//! UART0, in QEMU the serial console: each line that is typed there is a press of the button, but one that
-//! ends with `?` asks how much of the stack has been used.
+//! UART0, in QEMU the serial console: each line that is typed there is a press of the button. One that ends with `?` is
+//! a long one, and logs how much of the stack has been used.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use board::Press;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::channel::Channel;
 
@@ -25,11 +26,11 @@ const INT_RX: u32 = 1 << 1;
 /// 25 MHz / 217 = 115,200 baud.
 const BAUDDIV_115200: u32 = 217;
 
-/// Lines not yet waited for, and whether each is a question; what is typed beyond that is lost, as on a button.
-static LINES: Channel<CriticalSectionRawMutex, bool, 4> = Channel::new();
+/// Lines not yet waited for; what is typed beyond that is lost, as on a button.
+static LINES: Channel<CriticalSectionRawMutex, Press, 4> = Channel::new();
 
-/// The next line but questions, which are answered here.
-pub async fn press() {
+/// The next line.
+pub async fn press() -> Press {
     if UART0.read(CTRL) == 0 {
         UART0.write(BAUDDIV, BAUDDIV_115200);
         UART0.write(CTRL, CTRL_RX_ENABLE | CTRL_RX_INTERRUPT_ENABLE);
@@ -37,9 +38,11 @@ pub async fn press() {
         // Nothing has come yet; but only a read makes QEMU look at a console that it found closed before.
         UART0.read(DATA);
     }
-    while LINES.receive().await {
+    let press = LINES.receive().await;
+    if press == Press::Long {
         defmt::info!("stack: {=usize} of {=usize} bytes used", stack::high_water(), stack::size());
     }
+    press
 }
 
 pub fn on_interrupt() {
@@ -52,7 +55,7 @@ pub fn on_interrupt() {
         LAST.store(byte, Ordering::Relaxed);
         // A terminal ends its lines with CR, a pipe with LF, some programs with both.
         if byte == b'\r' || byte == b'\n' && last != b'\r' {
-            let _ = LINES.try_send(last == b'?');
+            let _ = LINES.try_send(if last == b'?' { Press::Long } else { Press::Short });
         }
     }
 }

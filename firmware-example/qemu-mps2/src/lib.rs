@@ -14,7 +14,7 @@ mod led;
 mod mmio;
 pub mod stack;
 
-use board::{Board, Settings};
+use board::{Board, Press, Settings};
 use embassy_executor::Spawner;
 use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, StackResources, StaticConfigV4};
 use lan9118::{Buffers, Device, Lan9118};
@@ -35,7 +35,7 @@ static ETHERNET: Lan9118 = unsafe { Lan9118::new(0x4020_0000) };
 /// `-semihosting-config ..,arg=KEY=VALUE`, the MAC address is that of its `-net nic`.
 ///
 /// Without an address it takes the one that QEMU's user networking expects, 10.0.2.15 behind 10.0.2.2.
-pub fn start(spawner: Spawner) -> Board<Flash, impl FnMut(bool), impl AsyncFnMut()> {
+pub fn start(spawner: Spawner) -> Board<Flash, impl FnMut(bool), impl AsyncFnMut() -> Press> {
     clock::start();
     let mut line = [0; 512];
     let settings = Settings::parse(host::command_line(&mut line)).unwrap_or_else(|invalid| {

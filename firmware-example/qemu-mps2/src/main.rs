@@ -2,8 +2,10 @@
 #![no_std]
 #![no_main]
 
+use app::Storage;
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
+use static_cell::ConstStaticCell;
 
 #[entry]
 fn main() -> ! {
@@ -12,5 +14,6 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn application(spawner: Spawner) {
-    app::run(qemu_mps2::start(spawner)).await
+    static STORAGE: ConstStaticCell<Storage> = ConstStaticCell::new(Storage::new());
+    app::run(qemu_mps2::start(spawner), STORAGE.take().memory()).await
 }

@@ -1,8 +1,8 @@
-//! One probe at a time, round-robin, with indirect help; and the help given to others.
+//! One probe at a time, round-robin, with indirect help; doubts about who did not answer; and the help given to others.
 
-use crate::config::Config;
+use crate::config::{Config, Rule};
 use crate::slice::NIL;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
 
 /// Probing somebody for somebody else. Opaque outside the core.
@@ -18,7 +18,7 @@ pub struct Relay {
 impl Relay {
     /// A free place.
     pub const EMPTY: Relay =
-        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::FAR };
+        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::ZERO };
 }
 
 /// The running probe.
@@ -33,6 +33,31 @@ struct Probe {
     nacks: u8,
 }
 
+/// Members that can be in doubt at once.
+const DOUBTS: usize = 8;
+
+/// Somebody has not answered a probe, and nobody has been told.
+///
+/// Datagrams get lost. Told at once, each unlucky probe becomes a rumour that the whole fleet carries, and a contradiction
+/// after it: at 25 % loss more of them than gossip can. So the first half of the shortest suspicion is the prober's own: the
+/// member is probed again after each probe timeout, directly and with help at once. Any answer ends the doubt; another's
+/// accusation, or the end of the last round, makes it a suspicion, which has been running since the doubt began.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: Instant,
+    /// That of the probe: its late answer counts as well.
+    seq: u32,
+    target: u16,
+    done: u8,
+    rounds: u8,
+}
+
+impl Doubt {
+    fn due(&self, config: &Config) -> Instant {
+        self.since + config.probe_timeout.times(self.done as u32)
+    }
+}
+
 /// What the detector wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -40,8 +65,12 @@ pub(crate) enum Due {
     Next,
     /// Ask others to probe this target, under this sequence number.
     AskOthers { target: u16, seq: u32 },
-    /// This target has not answered anybody.
-    Silent { target: u16 },
+    /// Probe this doubtful target once more, and ask others to, under the sequence number of its probe.
+    Again { target: u16, seq: u32 },
+    /// This target has not answered its probe, directly or through others.
+    Unanswered { target: u16, seq: u32 },
+    /// Nor has it in all its further rounds since then.
+    Silent { target: u16, since: Instant },
     /// Tell an asker that the target did not answer in time.
     Nack { to: Address, seq: u32 },
 }
@@ -60,6 +89,7 @@ pub(crate) enum Answered {
 pub(crate) struct Detector<'a> {
     running: Option<Probe>,
     next: Instant,
+    doubts: heapless::Vec<Doubt, DOUBTS>,
     relays: &'a mut [Relay],
     relaying: usize,
     /// Lifeguard's awareness: how much this node doubts its own health. 0 is well.
@@ -70,7 +100,15 @@ pub(crate) struct Detector<'a> {
 
 impl<'a> Detector<'a> {
     pub(crate) fn new(relays: &'a mut [Relay], now: Instant) -> Self {
-        Detector { running: None, next: now, relays, relaying: 0, awareness: 0, losses: 0 }
+        Detector {
+            running: None,
+            next: now,
+            doubts: heapless::Vec::new(),
+            relays,
+            relaying: 0,
+            awareness: 0,
+            losses: 0,
+        }
     }
 
     pub(crate) fn release(self) -> &'a mut [Relay] {
@@ -91,14 +129,16 @@ impl<'a> Detector<'a> {
         self.losses.count_ones()
     }
 
-    pub(crate) fn deadline(&self, anybody: bool) -> Instant {
+    pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
         let own = match &self.running {
             Some(probe) if !probe.asked => probe.timeout,
             Some(probe) => probe.end,
             None if anybody => self.next,
             None => Instant::FAR,
         };
-        self.relays[..self.relaying].iter().fold(own, |first, relay| first.min(relay.deadline))
+        let doubts = self.doubts.iter().map(|doubt| doubt.due(config));
+        let relays = self.relays[..self.relaying].iter().map(|relay| relay.deadline);
+        doubts.chain(relays).fold(own, Instant::min)
     }
 
     /// The next thing that is due, if any.
@@ -115,6 +155,16 @@ impl<'a> Detector<'a> {
             self.relays[i] = self.relays[self.relaying];
             return self.due(now, config, anybody);
         }
+        if let Some(i) = self.doubts.iter().position(|doubt| doubt.due(config) <= now) {
+            let doubt = &mut self.doubts[i];
+            let Doubt { since, seq, target, done, rounds } = *doubt;
+            if done == rounds {
+                self.doubts.swap_remove(i);
+                return Some(Due::Silent { target, since });
+            }
+            doubt.done += 1;
+            return Some(Due::Again { target, seq });
+        }
         match &mut self.running {
             Some(probe) if !probe.asked && probe.timeout <= now => {
                 probe.asked = true;
@@ -122,12 +172,12 @@ impl<'a> Detector<'a> {
                 Some(Due::AskOthers { target: probe.target, seq: probe.seq })
             }
             Some(probe) if probe.asked && probe.end <= now => {
-                let Probe { target, nacks, nacks_expected, .. } = *probe;
+                let Probe { target, seq, nacks, nacks_expected, .. } = *probe;
                 self.running = None;
                 // Helpers that answer nothing at all say something about this node.
                 let doubt = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
                 self.worsen(config, doubt);
-                Some(Due::Silent { target })
+                Some(Due::Unanswered { target, seq })
             }
             None if anybody && self.next <= now => Some(Due::Next),
             _ => None,
@@ -149,21 +199,47 @@ impl<'a> Detector<'a> {
         self.next = now + config.probe_interval;
     }
 
-    /// One more helper has been asked.
-    pub(crate) fn asked_helper(&mut self) {
-        if let Some(probe) = &mut self.running {
+    /// One more helper has been asked for the probe with this number.
+    pub(crate) fn asked_helper(&mut self, seq: u32) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
             probe.nacks_expected += 1;
         }
     }
 
+    /// Takes an unanswered target into doubt for `span`. False if too many are: it counts as silent at once.
+    #[must_use]
+    pub(crate) fn doubt(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        (target, seq): (u16, u32),
+        span: Duration,
+    ) -> bool {
+        let rounds = span.as_micros() / config.probe_timeout.as_micros().max(1);
+        let doubt = Doubt { since: now, seq, target, done: 0, rounds: rounds.min(u8::MAX as u64) as u8 };
+        config.has(Rule::Doubt)
+            && (self.doubts.iter().any(|doubt| doubt.target == target) || self.doubts.push(doubt).is_ok())
+    }
+
+    /// A member is accused by others: whether it was in doubt here, and since when.
+    pub(crate) fn end_doubt(&mut self, target: u16) -> Option<Instant> {
+        let place = self.doubts.iter().position(|doubt| doubt.target == target)?;
+        Some(self.doubts.swap_remove(place).since)
+    }
+
     pub(crate) fn acked(&mut self, seq: u32) -> Answered {
-        if let Some(probe) = self.running.filter(|probe| probe.seq == seq) {
+        let probed = self.running.filter(|probe| probe.seq == seq);
+        if let Some(probe) = probed {
             if !probe.asked {
                 self.losses <<= 1;
             }
             self.running = None;
             self.awareness = self.awareness.saturating_sub(1);
-            return Answered::Target(probe.target);
+        }
+        let doubted = self.doubts.iter().find(|doubt| doubt.seq == seq);
+        if let Some(target) = probed.map(|probe| probe.target).or(doubted.map(|doubt| doubt.target)) {
+            self.end_doubt(target);
+            return Answered::Target(target);
         }
         match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
             Some(i) => {
@@ -195,7 +271,9 @@ impl<'a> Detector<'a> {
         if self.relaying == self.relays.len() {
             return false;
         }
-        let deadline = now + config.probe_timeout;
+        // A nack must reach the asker before its probe ends, or the asker blames itself for the target's silence.
+        let asker_waits = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
+        let deadline = now + Duration::from_micros(asker_waits).scaled(4, 5);
         self.relays[self.relaying] = Relay { seq, asker_seq: asker.1, asker: asker.0, nack, deadline };
         self.relaying += 1;
         true
@@ -205,6 +283,7 @@ impl<'a> Detector<'a> {
     pub(crate) fn restart(&mut self, now: Instant) {
         self.running = None;
         self.next = now;
+        self.doubts.clear();
         self.relaying = 0;
     }
 
@@ -215,5 +294,6 @@ impl<'a> Detector<'a> {
         {
             probe.target = NIL;
         }
+        self.end_doubt(id);
     }
 }

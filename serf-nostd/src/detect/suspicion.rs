@@ -63,6 +63,12 @@ pub(crate) fn expected(config: &Config, n: usize) -> u8 {
     if n.saturating_sub(2) < k as usize { 0 } else { k }
 }
 
+/// How long a doubt is kept to oneself, in a fleet of `n`: half of the shortest suspicion, so that the accused have the
+/// other half to contradict.
+pub(crate) fn doubt(config: &Config, n: usize) -> Duration {
+    timeout(config, n, 0, 0).scaled(1, 2)
+}
+
 /// How long a suspicion runs in all, after `confirmations` of `k`, in a fleet of `n`.
 ///
 /// `max - log(c + 1) / log(k + 1) * (max - min)`, with min = `suspicion_mult * max(1, log10 n)` probe intervals.

@@ -3,8 +3,7 @@
 //! It meets what smoltcp does to UDP sockets:
 //! - A datagram to a neighbour that does not answer ARP blocks its socket for good. Each send is waited for, for
 //!   [`SEND_PATIENCE`] at most; then the socket is made anew on the same buffers.
-//! - Datagrams that arrive in a burst wait in the socket's metadata slots: bring many ([`Buffers::RX_SLOTS`] are a good
-//!   number, at 16 bytes or so each).
+//! - Datagrams that arrive in a burst wait in the socket's metadata slots, of which there are many.
 //! - ARP asks for one neighbour per second: give the interface a neighbour cache as large as the fleet.
 
 use core::net::SocketAddr;
@@ -24,28 +23,22 @@ pub const SEND_PATIENCE: Duration = Duration::from_millis(50);
 /// Datagrams taken in between two drains, at most: bounded work, however many arrive.
 const BURST: usize = 8;
 
-/// What the socket and the loop keep in memory; a `static` on a device.
+/// Datagrams that can wait to be read: what comes in a burst beyond it is lost, at 20 bytes or so for each place.
+const RX_SLOTS: usize = 32;
+/// Datagrams that can wait to be sent: each is waited for.
+const TX_SLOTS: usize = 2;
+
+/// What the socket and the loop keep in memory; a `static` on a device, all zeros.
 pub struct Buffers<const RX: usize, const TX: usize> {
-    rx_slots: [PacketMetadata; 32],
-    tx_slots: [PacketMetadata; 4],
     rx: [u8; RX],
     tx: [u8; TX],
     datagram: [u8; DATAGRAM_MAX],
 }
 
 impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
-    /// How many datagrams can wait to be read.
-    pub const RX_SLOTS: usize = 32;
-
     /// Empty buffers. `RX` and `TX`: bytes for datagrams that wait to be read, and to be sent.
     pub const fn new() -> Self {
-        Buffers {
-            rx_slots: [PacketMetadata::EMPTY; 32],
-            tx_slots: [PacketMetadata::EMPTY; 4],
-            rx: [0; RX],
-            tx: [0; TX],
-            datagram: [0; DATAGRAM_MAX],
-        }
+        Buffers { rx: [0; RX], tx: [0; TX], datagram: [0; DATAGRAM_MAX] }
     }
 }
 
@@ -67,6 +60,8 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
         /// Whether receivers may coalesce it.
         coalesce: bool,
     },
+    /// Call this with the node, to log its members, levels or counters.
+    Inspect(fn(&Node<'_>)),
     /// Leave the fleet in good order; [`run`] returns when it is done.
     Leave,
 }
@@ -95,10 +90,11 @@ pub async fn run<
 ) where
     M: RawMutex,
 {
-    let Buffers { rx_slots, tx_slots, rx, tx, datagram } = buffers;
+    let Buffers { rx, tx, datagram } = buffers;
+    let (mut rx_slots, mut tx_slots) = ([PacketMetadata::EMPTY; RX_SLOTS], [PacketMetadata::EMPTY; TX_SLOTS]);
     let mut waiting: Option<Command<NAME, PAYLOAD>> = None;
     loop {
-        let mut socket = UdpSocket::new(stack, rx_slots, rx, tx_slots, tx);
+        let mut socket = UdpSocket::new(stack, &mut rx_slots, rx, &mut tx_slots, tx);
         // A new socket, and no node listens on port 0: it can't fail.
         let _ = socket.bind(port);
         loop {
@@ -117,17 +113,15 @@ pub async fn run<
                     None => commands.receive().await,
                 }
             };
-            match select3(socket.recv_from(datagram), Timer::after_micros(micros), news).await {
-                Either3::First(received) => {
-                    if let Ok((len, from)) = received {
-                        take_in(node, from.endpoint, &datagram[..len]);
-                    }
+            // Read where it is: one that is too long for a buffer of ours is the node's to refuse and count.
+            let receiving = socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes));
+            match select3(receiving, Timer::after_micros(micros), news).await {
+                Either3::First(()) => {
                     for _ in 1..BURST {
                         if !socket.may_recv() {
                             break;
                         }
-                        let Ok((len, from)) = socket.recv_from(datagram).await else { break };
-                        take_in(node, from.endpoint, &datagram[..len]);
+                        socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes)).await;
                     }
                 }
                 Either3::Second(()) => {}
@@ -150,6 +144,7 @@ fn obey<const NAME: usize, const PAYLOAD: usize>(
                 Ok(_) => {}
             }
         }
+        Command::Inspect(look) => look(node),
         Command::Leave => {
             let _ = node.leave(now());
         }

@@ -36,7 +36,7 @@ impl Window {
         last: Instant::ZERO,
         by_first: Link::LOOSE,
         by_last: Link::LOOSE,
-        slot: NONE,
+        slot: 0,
     };
 }
 

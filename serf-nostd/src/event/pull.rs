@@ -27,7 +27,7 @@ impl Pull {
         id: EventId { ltime: 0, origin: 0 },
         from: (Address::UNSET, 0),
         other: None,
-        due: Instant::FAR,
+        due: Instant::ZERO,
         tries: 0,
     };
 }

@@ -17,11 +17,36 @@ pub(crate) enum Sight {
     Below,
 }
 
+/// An identity in 12 bytes: of its time only the lower half, as the set spans less than 2^32. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+pub struct SeenEvent {
+    ltime: u32,
+    origin: [u32; 2],
+}
+
+impl SeenEvent {
+    /// A free place.
+    pub const EMPTY: SeenEvent = SeenEvent { ltime: 0, origin: [0; 2] };
+
+    fn new(id: EventId) -> SeenEvent {
+        SeenEvent { ltime: id.ltime as u32, origin: [id.origin as u32, (id.origin >> 32) as u32] }
+    }
+
+    /// The identity, given a time at or less than 2^32 above its own.
+    fn id(self, top: u64) -> EventId {
+        let [low, high] = self.origin.map(u64::from);
+        EventId { ltime: top - (top as u32).wrapping_sub(self.ltime) as u64, origin: high << 32 | low }
+    }
+}
+
 /// The set, as a ring so that the lowest leaves in constant time; new ids mostly belong near the top.
 pub(crate) struct Seen<'a> {
-    cells: &'a mut [EventId],
+    cells: &'a mut [SeenEvent],
     head: usize,
     len: usize,
+    /// No time in the set is above this one, or 2^32 below.
+    top: u64,
     floor: EventId,
     /// Whether the lowest that leaves becomes the floor: always, but in a sabotaged build.
     floored: bool,
@@ -31,11 +56,11 @@ pub(crate) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    pub(crate) fn new(cells: &'a mut [EventId], floor: EventId, floored: bool) -> Self {
-        Seen { cells, head: 0, len: 0, floor, floored, digest: [0; BUCKETS], above: None }
+    pub(crate) fn new(cells: &'a mut [SeenEvent], floor: EventId, floored: bool) -> Self {
+        Seen { cells, head: 0, len: 0, top: 0, floor, floored, digest: [0; BUCKETS], above: None }
     }
 
-    pub(crate) fn release(self) -> &'a mut [EventId] {
+    pub(crate) fn release(self) -> &'a mut [SeenEvent] {
         self.cells
     }
 
@@ -58,7 +83,7 @@ impl<'a> Seen<'a> {
 
     /// The id at place `i`, lowest first.
     pub(crate) fn get(&self, i: usize) -> EventId {
-        self.cells[self.at(i)]
+        self.cells[self.at(i)].id(self.top)
     }
 
     /// How many ids are below `id`.
@@ -72,7 +97,7 @@ impl<'a> Seen<'a> {
     }
 
     pub(crate) fn judge(&self, id: EventId) -> Sight {
-        if id <= self.floor {
+        if id <= self.floor || (self.len > 0 && self.top.saturating_sub(id.ltime) > u32::MAX.into()) {
             return Sight::Below;
         }
         let rank = self.rank(id);
@@ -88,12 +113,14 @@ impl<'a> Seen<'a> {
     /// Adds an id that [`Seen::judge`] has called new.
     pub(crate) fn insert(&mut self, id: EventId) {
         self.above = None;
-        if self.len == self.cells.len() {
+        let too_far = |seen: &Self| id.ltime.saturating_sub(seen.get(0).ltime) > u32::MAX.into();
+        while self.len == self.cells.len() || (self.len > 0 && too_far(self)) {
             let lowest = self.pop();
             if self.floored {
                 self.floor = self.floor.max(lowest);
             }
         }
+        self.top = if self.len > 0 { self.top.max(id.ltime) } else { id.ltime };
         let rank = self.rank(id);
         if rank < self.len / 2 {
             self.head = self.at(self.cells.len() - 1);
@@ -110,7 +137,7 @@ impl<'a> Seen<'a> {
             }
         }
         let place = self.at(rank);
-        self.cells[place] = id;
+        self.cells[place] = SeenEvent::new(id);
         self.toggle(id);
     }
 
@@ -197,7 +224,7 @@ mod tests {
 
     #[test]
     fn full_the_lowest_leaves_and_becomes_the_floor() {
-        let mut cells = [EventId::LOWEST; 4];
+        let mut cells = [SeenEvent::EMPTY; 4];
         let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
         for ltime in [5, 3, 9, 7] {
             assert_eq!(seen.judge(id(ltime, 1)), Sight::New);
@@ -215,10 +242,30 @@ mod tests {
     }
 
     #[test]
+    fn times_far_apart_are_told_apart() {
+        let mut cells = [SeenEvent::EMPTY; 4];
+        let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
+        let far = 1 << 32;
+        for ltime in [7, far + 6, far - 1] {
+            assert_eq!(seen.judge(id(ltime, u64::MAX)), Sight::New);
+            seen.insert(id(ltime, u64::MAX));
+            seen.check();
+        }
+        assert_eq!(seen.judge(id(7, u64::MAX)), Sight::Known);
+        assert_eq!(seen.judge(id(6, 1)), Sight::Below, "2^32 below the highest");
+        seen.insert(id(far + 7, 1));
+        assert_eq!(seen.floor(), id(7, u64::MAX), "what is too far below leaves, as if the set were full");
+        assert_eq!(seen.judge(id(far + 6, u64::MAX)), Sight::Known);
+        assert_eq!((seen.get(0), seen.len()), (id(far - 1, u64::MAX), 3));
+        seen.insert(id(1 << 60, 1));
+        assert_eq!((seen.get(0), seen.len()), (id(1 << 60, 1), 1));
+    }
+
+    #[test]
     fn agrees_with_a_plain_set_and_never_says_new_twice() {
         for seed in 0..300 {
             let mut random = Random::new(seed);
-            let mut cells = [EventId::LOWEST; 16];
+            let mut cells = [SeenEvent::EMPTY; 16];
             let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
             let mut ever = [[false; 4]; 64];
             for step in 0..200 {

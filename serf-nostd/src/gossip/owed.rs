@@ -17,7 +17,8 @@ pub struct Owed {
 
 impl Owed {
     /// A free place.
-    pub const EMPTY: Owed = Owed { to: Address::UNSET, limit: 0, what: Answer::Nack { seq: 0 } };
+    pub const EMPTY: Owed =
+        Owed { to: Address::UNSET, limit: 0, what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0 } };
 }
 
 /// What is owed.

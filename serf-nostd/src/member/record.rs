@@ -143,21 +143,21 @@ impl Slot {
     pub const EMPTY: Slot = Slot {
         boot: 0,
         status_ltime: 0,
-        deadline: Instant::FAR,
+        deadline: Instant::ZERO,
         since: Instant::ZERO,
         hash: 0,
         incarnation: 0,
         tags_hash: 0,
         addr: Address::UNSET,
         tags_len: 0,
-        accuser: NIL,
-        heap_place: NIL,
-        order_place: NIL,
+        accuser: 0,
+        heap_place: 0,
+        order_place: 0,
         gossip_link: Link::LOOSE,
         told_link: Link::LOOSE,
         versions: [0; 6],
         name_len: 0,
-        state: State::Left,
+        state: State::Alive,
         flags: 0,
         say: 0,
         sends: 0,
@@ -166,6 +166,12 @@ impl Slot {
         told_waiting: false,
         tags_changed: false,
     };
+
+    /// A place just taken, by somebody of whom no more than the name is known.
+    pub(crate) fn named(hash: u32, name_len: u8) -> Slot {
+        let (state, deadline) = (State::Left, Instant::FAR);
+        Slot { hash, name_len, state, deadline, accuser: NIL, heap_place: NIL, ..Slot::EMPTY }
+    }
 
     pub(crate) fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0

@@ -197,7 +197,7 @@ impl<'a> Table<'a> {
             None => return Err(Unheld::Full),
         };
         let hash = hash::name(name);
-        self.slots[id as usize] = Slot { hash, name_len: name.len() as u8, ..Slot::EMPTY };
+        self.slots[id as usize] = Slot::named(hash, name.len() as u8);
         let at = id as usize * self.name_room();
         self.names[at..at + name.len()].copy_from_slice(name.as_bytes());
         let slots = &*self.slots;

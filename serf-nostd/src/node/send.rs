@@ -4,6 +4,7 @@ use super::repair::Ask;
 use super::{Event, Joined, Leave, Node, Output};
 use crate::config::Rule;
 use crate::detect::probe::Due;
+use crate::detect::suspicion;
 use crate::event::store::{ANNOUNCE_MS, Pin, list};
 use crate::gossip::owed::Answer;
 use crate::gossip::round::{Round, RoundKind, Targets};
@@ -61,7 +62,7 @@ impl Node<'_> {
             return Instant::FAR;
         }
         let (quantum, quiescent) = self.telling_window();
-        let mut first = self.detector.deadline(self.members.table.live() > 0);
+        let mut first = self.detector.deadline(&self.config, self.members.table.live() > 0);
         let telling = self.members.telling.deadline(quantum, quiescent);
         let tells = self.taking && self.starting.is_none();
         first = first.min(if tells { telling } else { Instant::FAR });
@@ -242,18 +243,27 @@ impl Node<'_> {
                     };
                     let seq = self.random.next() as u32;
                     self.detector.begin(now, &self.config, target, seq);
-                    self.stats.probes += 1;
-                    let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
-                    self.write_ping(&mut packet, now, seq, target);
-                    return Some((self.members.table.slot(target).addr, packet.len()));
+                    return Some(self.probe(now, tx, target, seq));
                 }
-                Due::AskOthers { target: NIL, .. } | Due::Silent { target: NIL } => {}
+                Due::AskOthers { target: NIL, .. } | Due::Unanswered { target: NIL, .. } => {}
                 Due::AskOthers { target, seq } => self.ask_others(target, seq),
-                Due::Silent { target } => self.silent(now, target),
+                Due::Unanswered { target, seq } => self.unanswered(now, target, seq),
+                Due::Again { target, seq } => {
+                    self.ask_others(target, seq);
+                    return Some(self.probe(now, tx, target, seq));
+                }
+                Due::Silent { target, since } => self.silent(now, target, since),
                 Due::Nack { to, seq } => self.owe(to, DATAGRAM_MAX, Answer::Nack { seq }),
             }
         }
         self.answers(now, tx)
+    }
+
+    fn probe(&mut self, now: Instant, tx: &mut [u8], target: u16, seq: u32) -> (Address, usize) {
+        self.stats.probes += 1;
+        let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
+        self.write_ping(&mut packet, now, seq, target);
+        (self.members.table.slot(target).addr, packet.len())
     }
 
     /// Asks a few others to probe a target that has not answered.
@@ -265,15 +275,28 @@ impl Node<'_> {
             let helper = self.members.table.live_at(place);
             if helper != target && asked < self.config.indirect_checks {
                 asked += 1;
-                self.detector.asked_helper();
+                self.detector.asked_helper(seq);
                 self.owe_member(helper, Answer::IndirectPing { seq, target });
             }
         }
     }
 
-    /// A target has answered nobody: from now on it is suspect, here and for those who hear it.
-    fn silent(&mut self, now: Instant, target: u16) {
+    /// A target has not answered its probe: doubted here, unless others accuse it already.
+    fn unanswered(&mut self, now: Instant, target: u16, seq: u32) {
         self.stats.probes_failed += 1;
+        if self.members.table.slot(target).state == State::Alive {
+            let span = suspicion::doubt(&self.config, self.live());
+            if self.detector.doubt(now, &self.config, (target, seq), span) {
+                self.stats.doubts += 1;
+                return;
+            }
+            self.stats.doubts_refused += 1;
+        }
+        self.silent(now, target, now);
+    }
+
+    /// A target has answered nobody: from now on it is suspect, here and for those who hear it.
+    fn silent(&mut self, now: Instant, target: u16, since: Instant) {
         let table = &mut self.members.table;
         match table.slot(target).state {
             State::Alive => {
@@ -282,14 +305,9 @@ impl Node<'_> {
                     slot.accuser = SELF;
                     slot.confirmations = 0;
                 });
-                self.start_suspicion(now, target, true);
+                self.start_suspicion(now, since, target, true);
             }
-            State::Suspect => {
-                let own = table.slot(SELF).hash;
-                if !self.isolated(now) {
-                    self.confirm_suspicion(now, target, SELF, own);
-                }
-            }
+            State::Suspect => self.accuse_too(now, target),
             State::Failed | State::Left => {}
         }
     }

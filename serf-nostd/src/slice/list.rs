@@ -11,7 +11,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub(crate) const LOOSE: Link = Link { prev: NIL, next: NIL };
+    pub(crate) const LOOSE: Link = Link { prev: 0, next: 0 };
 }
 
 /// An item that can stand in a list; `WHICH` tells the lists apart that it can stand in at the same time.

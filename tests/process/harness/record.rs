@@ -58,7 +58,7 @@ impl Recorder {
         let text = fs::read(&self.file).unwrap_or_default();
         // What follows the last newline is still being written.
         let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        text[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
+        text[..complete].split(|byte| *byte == b'\n').filter_map(parse).collect()
     }
 
     /// Payloads of the user events called `name`.
@@ -74,10 +74,11 @@ impl Recorder {
     }
 }
 
-fn parse(line: &[u8]) -> Record {
-    let mut fields = line.splitn(4, |byte| *byte == b'\t');
-    let mut field = || fields.next().expect("the script writes four fields").to_vec();
-    let (event, name, ltime, payload) = (field(), field(), field(), field());
-    let text = |bytes| String::from_utf8(bytes).expect("Serf's own words are ASCII");
-    Record { event: text(event), name, ltime: text(ltime).parse().unwrap_or(0), payload }
+/// `None` for a line that the script has not begun: names and payloads may contain any bytes, line ends too.
+fn parse(line: &[u8]) -> Option<Record> {
+    let mut fields = line.splitn(4, |byte| *byte == b'\t').map(<[u8]>::to_vec);
+    let (event, name, ltime, payload) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let event = String::from_utf8(event).ok()?;
+    let ltime = String::from_utf8(ltime).ok()?.parse().unwrap_or(0);
+    Some(Record { event, name, ltime, payload })
 }

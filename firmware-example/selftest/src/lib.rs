@@ -1,0 +1,27 @@
+//! Tests of the gossip core that need no operating system, to run on a board's own processor: the bytes of the wire
+//! ([`codec`]), and a fleet of three nodes ([`Fleet`]).
+//!
+//! The core is deterministic, so all processors must agree: [`Fleet::run`] returns a digest of everything that the
+//! nodes have said, which is the same on a Cortex-M as on a server, or one of them is wrong.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod codec;
+mod fleet;
+
+pub use codec::codec;
+pub use fleet::{Fleet, Nodes, Verdict};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well_and_the_same_every_time() {
+        assert_eq!(codec(), Ok(21));
+        let run = || Fleet::new().run(&mut [None, None, None]);
+        let verdict = run().unwrap();
+        assert!(verdict.datagrams > 100);
+        assert_eq!(run(), Ok(verdict));
+    }
+}

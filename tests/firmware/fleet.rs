@@ -1,0 +1,100 @@
+//! Agents and boards that know each other.
+
+use std::collections::BTreeSet;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::board::Board;
+use crate::harness::wait_until;
+use crate::lab::Lab;
+use crate::server::Server;
+
+/// A fleet on one hub: agents `s1`, `s2` and so on, and boards `b1`, `b2`.
+pub struct Fleet {
+    /// The agents; the first two are whom the boards join.
+    pub servers: Vec<Server>,
+    /// The boards.
+    pub boards: Vec<Board>,
+    /// Their network.
+    pub lab: Lab,
+}
+
+impl Fleet {
+    /// Starts it, with this firmware on the boards.
+    pub fn start(seed: u64, servers: usize, firmware: &str, boards: usize) -> Fleet {
+        let lab = Lab::new(seed);
+        let mut agents: Vec<Server> = Vec::new();
+        for number in 1..=servers {
+            let server = Server::start(&lab, &format!("s{number}"), agents.first());
+            agents.push(server);
+        }
+        let peers: Vec<_> = agents.iter().take(2).map(|server| format!("{}:7946", server.host.ip)).collect();
+        let peers = format!("peers={}", peers.join("/"));
+        let board = |number| lab.board(firmware, &format!("b{number}"), &[&peers]);
+        let mut boards: Vec<_> = (1..=boards).map(board).collect();
+        boards.iter_mut().for_each(Board::switch_on);
+        Fleet { servers: agents, boards, lab }
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> BTreeSet<String> {
+        let servers = self.servers.iter().map(Server::name);
+        servers.chain(self.boards.iter().map(Board::name)).map(str::to_owned).collect()
+    }
+
+    /// Waits until every agent sees all as alive.
+    #[track_caller]
+    pub fn wait_servers_agree(&self) {
+        let names = self.names();
+        for server in &self.servers {
+            wait_until(&format!("{} to see all alive", server.name()), || {
+                let members = server.members();
+                names.iter().all(|name| members.get(name).is_some_and(|status| status == "alive"))
+            });
+        }
+    }
+
+    /// Waits until everyone sees all as alive.
+    #[track_caller]
+    pub fn wait_agree(&mut self) {
+        self.wait_servers_agree();
+        let names = self.names();
+        for board in &mut self.boards {
+            wait_until(&format!("{} to see all alive", board.name()), || {
+                let members = board.report().members;
+                names.iter().all(|name| members.get(name).is_some_and(|status| status == "Alive"))
+            });
+        }
+    }
+
+    /// Waits until everyone has heard these payloads, in whatever order; nobody ever hears one twice, or another.
+    #[track_caller]
+    pub fn wait_heard<P: AsRef<str>>(&self, event: &str, payloads: &[P]) {
+        let mut expected: Vec<_> = payloads.iter().map(AsRef::as_ref).collect();
+        expected.sort_unstable();
+        let what = |name| format!("{name} to hear all of {event}");
+        for server in &self.servers {
+            wait_until(&what(server.name()), || server.heard(event).len() >= expected.len());
+        }
+        for board in &self.boards {
+            wait_until(&what(board.name()), || board.heard(event).len() >= expected.len());
+        }
+        // A second copy would be on its way by now.
+        sleep(Duration::from_secs(2));
+        let servers = self.servers.iter().map(|server| (server.name(), server.heard(event)));
+        let boards = self.boards.iter().map(|board| (board.name(), board.heard(event)));
+        for (name, mut heard) in servers.chain(boards) {
+            heard.sort_unstable();
+            assert_eq!(heard, expected, "what {name} has heard of {event}");
+        }
+    }
+
+    /// How often anybody has been told that somebody failed.
+    pub fn failures(&self) -> usize {
+        let names = self.names();
+        let told =
+            |server: &Server| names.iter().map(|name| server.told("member-failed", name)).sum::<usize>();
+        let servers: usize = self.servers.iter().map(told).sum();
+        servers + self.boards.iter().map(|board| board.count("Failed: ")).sum::<usize>()
+    }
+}
