@@ -70,16 +70,11 @@ fn restart(fleet: &mut Fleet, figures: &mut Figures) {
 /// Events fired one by one, each when the one before has reached everybody.
 fn spread(fleet: &mut Fleet, percent: u32, figures: &mut Figures) {
     let nodes = fleet.machines.len();
-    // Fewer, and sooner, where fleet and loss make each second of them long.
-    let (noticed, events) = match (nodes, percent) {
-        (10_000.., 25) => (5, 1),
-        (1_000.., 25) => (20, 5),
-        (10_000.., _) => (20, 10),
-        _ => (20, 40),
-    };
+    // Fewer where many are on their way for long.
+    let events = if percent == 25 && nodes > 100 { 10 } else { 40 };
     fleet.network.loss = percent as f64 / 100.0;
     // Until the nodes have noticed how many datagrams are lost.
-    fleet.run(noticed * SECOND, &mut quiet());
+    fleet.run(20 * SECOND, &mut quiet());
     let before = fleet.total(|stats| stats.payloads_sent);
     let mut times: [Vec<f64>; 3] = Default::default();
     let mut missed = 0;
