@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, Seen, Size};
 pub struct Trial {
     /// Decides everything else.
     pub seed: u64,
-    /// How many machines, 1,024 at most.
+    /// How many machines.
     pub nodes: usize,
     /// Share of datagrams lost.
     pub loss: f64,
@@ -51,7 +51,7 @@ impl Trial {
     pub fn run(&self) -> Detection {
         // Changes of members are told as they happen: one that is taken back within a window would not be seen.
         let config = Config { coalesce_members: false, ..self.config.clone() };
-        let mut fleet = Fleet::new(self.seed, self.nodes, Size::Thousand, config);
+        let mut fleet = Fleet::new(self.seed, self.nodes, Size::Members(self.nodes as u16), config);
         fleet.assemble(&mut |_, _, _, _| {});
         fleet.run(60 * SECOND, &mut |_, _, _, _| {});
         fleet.network.loss = self.loss;
@@ -110,10 +110,9 @@ impl Verdicts {
     }
 
     fn saw(&mut self, at: u64, seen: &Seen) {
-        let Seen::Member(MemberChange::Failed, name) = seen else { return };
-        let subject: usize = name["node-".len()..].parse().expect("the simulator's names end in a number");
-        match self.crashed[subject] {
-            Some(when) => self.times[subject].push(at - when),
+        let Seen::Member(MemberChange::Failed, subject) = seen else { return };
+        match self.crashed[*subject] {
+            Some(when) => self.times[*subject].push(at - when),
             None => self.false_ones += 1,
         }
     }

@@ -3,50 +3,13 @@
 use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 
-use serf_nostd::{
-    Config, Event, Identity, Input, Instant, MemberChange, Memory, Node, Output, Status, Storage,
-};
+use serf_nostd::{Config, Event, Identity, Input, Instant, MemberChange, Node, Output, Status};
 
+use crate::memory;
+pub use crate::memory::Size;
 use crate::network::Network;
 use crate::rng::Rng;
-
-/// Capacities that a simulated node can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// A device's table of 8 members, and 64 events.
-    Tiny,
-    /// 64 members, 256 events: the usual one.
-    Small,
-    /// 64 members, 4,096 events: a server.
-    Server,
-    /// Every other one small, the others servers; not of a single machine.
-    Mixed,
-    /// 1,024 members, 512 events.
-    Thousand,
-}
-
-type Tiny = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
-type Small = Storage<64, 256, 32, 8, 16, 16, 32, 96>;
-type Server = Storage<64, 4096, 1024, 64, 256, 16, 32, 96>;
-type Thousand = Storage<1024, 512, 64, 8, 64, 16, 32, 96>;
-
-thread_local! {
-    /// Memory of nodes that have ended, to be used again: a run of many seeds takes no more than its largest fleet.
-    static SPARE: std::cell::RefCell<Vec<(Size, Memory<'static>)>> = const { std::cell::RefCell::new(Vec::new()) };
-}
-
-fn memory(size: Size) -> Memory<'static> {
-    let spare = SPARE.with_borrow_mut(|spare| {
-        let place = spare.iter().position(|(s, _)| *s == size)?;
-        Some(spare.swap_remove(place).1)
-    });
-    spare.unwrap_or_else(|| match size {
-        Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
-        Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
-        Size::Server => Box::leak(Box::new(Server::new())).memory(),
-        Size::Thousand => Box::leak(Box::new(Thousand::new())).memory(),
-    })
-}
+use crate::wire::{addr, machine};
 
 /// What an application saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +25,8 @@ pub enum Seen {
         /// Whether it could be coalesced.
         coalesce: bool,
     },
-    /// A change of a member.
-    Member(MemberChange, String),
+    /// A change of a member: which machine is at its address.
+    Member(MemberChange, usize),
     /// A join was answered.
     Joined,
     /// A join was not answered.
@@ -130,21 +93,15 @@ pub struct Fleet {
     tx: Vec<u8>,
 }
 
-fn address(i: usize) -> SocketAddr {
-    SocketAddr::from(([10, (i >> 16) as u8, (i >> 8) as u8, i as u8], 7946))
-}
-
-fn index(addr: SocketAddr) -> usize {
-    match addr.ip() {
-        std::net::IpAddr::V4(v4) => {
-            let [_, a, b, c] = v4.octets();
-            (a as usize) << 16 | (b as usize) << 8 | c as usize
-        }
-        std::net::IpAddr::V6(_) => usize::MAX,
-    }
-}
+/// Everybody's tags: none, encoded.
+pub const TAGS: [u8; 2] = [0xff, 0x80];
 
 impl Fleet {
+    /// What machine number `i` is called.
+    pub fn name(i: usize) -> String {
+        format!("node-{i}")
+    }
+
     /// `count` machines, all off.
     pub fn new(seed: u64, count: usize, size: Size, config: Config) -> Fleet {
         let machines = (0..count).map(|i| Machine {
@@ -158,7 +115,7 @@ impl Fleet {
             boots: 0,
             floor: 0,
             deaf: false,
-            name: format!("node-{i}"),
+            name: Fleet::name(i),
             sent: (0, 0),
         });
         Fleet {
@@ -182,7 +139,7 @@ impl Fleet {
 
     /// The address of a machine.
     pub fn address(&self, i: usize) -> SocketAddr {
-        address(i)
+        addr(i as u32)
     }
 
     /// Gives one machine other capacities; to be called while it is off.
@@ -208,15 +165,15 @@ impl Fleet {
         let config = Config { event_floor, ..self.config.clone() };
         let identity = Identity {
             name: &machine.name.clone(),
-            addr: address(i),
+            addr: addr(i as u32),
             boot: if machine.forgetful { 1 } else { machine.boots },
-            tags: &[0xff, 0x80],
+            tags: &TAGS,
             versions: Identity::VERSIONS,
         };
         let now = self.local(i);
-        let node = Node::new(memory(self.machines[i].size), config, identity, seed, now);
+        let node = Node::new(memory::take(self.machines[i].size), config, identity, seed, now);
         let mut node = node.expect("the simulator's sizes fit");
-        let seeds: Vec<SocketAddr> = seeds.iter().filter(|s| **s != i).map(|s| address(*s)).collect();
+        let seeds: Vec<SocketAddr> = seeds.iter().filter(|s| **s != i).map(|s| addr(*s as u32)).collect();
         node.start(now, &seeds);
         self.machines[i].node = Some(node);
         self.drain(i, watch);
@@ -227,7 +184,7 @@ impl Fleet {
         let machine = &mut self.machines[i];
         if let Some(node) = machine.node.take() {
             machine.floor = node.levels().event_time - 1;
-            SPARE.with_borrow_mut(|spare| spare.push((machine.size, node.release())));
+            memory::put_back(machine.size, node.release());
         }
         machine.wake = u64::MAX;
     }
@@ -289,7 +246,7 @@ impl Fleet {
             node.take_events(!deaf);
             match node.poll(now, &mut tx) {
                 Output::Datagram { to, bytes } => {
-                    let (to, bytes) = (index(to), bytes.to_vec());
+                    let (to, bytes) = (machine(to), bytes.to_vec());
                     self.machines[i].sent.0 += bytes.len() as u64 + 28;
                     self.machines[i].sent.1 += 1;
                     if to < self.machines.len() {
@@ -306,7 +263,7 @@ impl Fleet {
                             payload: event.payload.to_vec(),
                             coalesce: event.coalesce,
                         },
-                        Event::Member(change, member) => Seen::Member(change, member.name.to_string()),
+                        Event::Member(change, member) => Seen::Member(change, machine(member.addr)),
                         Event::Joined(_) => Seen::Joined,
                         Event::JoinFailed(_) => Seen::JoinFailed,
                         Event::NameTaken(_) => Seen::NameTaken,
@@ -376,7 +333,7 @@ impl Fleet {
         let now = self.local(to);
         if let Some(node) = &mut self.machines[to].node {
             // What is refused is counted by the node; only attackers' datagrams are.
-            let _ = node.handle(now, Input::Datagram { from: address(from), bytes });
+            let _ = node.handle(now, Input::Datagram { from: addr(from as u32), bytes });
             if node.levels().waiting > 0 {
                 self.drain(to, watch);
             }

@@ -1,16 +1,24 @@
 //! Many real nodes in one process, under virtual time and one seed.
 //!
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
+//! - [`acquaint`]: a fleet in which everybody knows everybody, without the storm of their joining.
+//! - [`measure`]: figures of a fleet.
+//! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
+//! - [`wire`]: datagrams written by hand.
 //! - [`oracle`]: what must hold, checked at every delivery and at the end.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
 //! The same seed gives the same run, to the last datagram; a failure names seed and step.
 
+pub mod acquaint;
 pub mod chaos;
 pub mod detection;
 pub mod fleet;
+pub mod measure;
+pub mod memory;
 pub mod network;
 pub mod oracle;
 pub mod rng;
+pub mod wire;

@@ -245,11 +245,11 @@ fn isolation() {
         let mut fleet = fleet(seed, 10, Size::Small, without);
         let mut accused = None;
         let mut watch = |viewer: usize, _: u64, _: u64, seen: Seen| {
-            if let Seen::Member(MemberChange::Failed, name) = seen
+            if let Seen::Member(MemberChange::Failed, subject) = seen
                 && viewer != 3
-                && name != "node-3"
+                && subject != 3
             {
-                accused.get_or_insert(name);
+                accused.get_or_insert(subject);
             }
         };
         fleet.network.side[3] = 1;

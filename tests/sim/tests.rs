@@ -17,6 +17,17 @@ fn a_fleet_comes_together_and_an_event_reaches_everybody_once() {
 }
 
 #[test]
+fn an_acquainted_fleet_has_nothing_to_tell() {
+    let mut fleet = Fleet::new(1, 100, Size::Members(100), Config::LAN);
+    fleet.acquaint(&mut |_, _, _, _| {});
+    fleet.run(30_000_000, &mut |_, _, _, _| {});
+    assert!(fleet.agreed());
+    assert_eq!(fleet.total(|stats| stats.member_syncs), 100, "each fetched the table, and none compares it");
+    assert_eq!(fleet.total(|stats| stats.suspicions), 0);
+    assert!((0..100).all(|i| fleet.node(i).is_some_and(|node| node.levels().gossip == 0)));
+}
+
+#[test]
 fn a_crash_is_noticed_and_a_return_as_well() {
     let mut fleet = Fleet::new(2, 10, Size::Small, Config::LAN);
     fleet.check_every = 1;

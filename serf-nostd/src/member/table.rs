@@ -125,10 +125,13 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn name(&self, id: u16) -> &str {
-        let at = id as usize * self.name_room();
-        let bytes = &self.names[at..at + self.slots[id as usize].name_len as usize];
         // Names are only ever copied in from `&str`.
-        core::str::from_utf8(bytes).unwrap_or("")
+        core::str::from_utf8(self.name_bytes(id)).unwrap_or("")
+    }
+
+    fn name_bytes(&self, id: u16) -> &[u8] {
+        let at = id as usize * self.name_room();
+        &self.names[at..at + self.slots[id as usize].name_len as usize]
     }
 
     /// The member's tags, if they are held.
@@ -152,7 +155,7 @@ impl<'a> Table<'a> {
 
     pub(crate) fn find(&self, name: &str) -> Option<u16> {
         let hash = hash::name(name);
-        self.index.find(hash, |id| self.slot(id).hash, |id| self.name(id) == name)
+        self.index.find(hash, |id| self.slot(id).hash, |id| self.name_bytes(id) == name.as_bytes())
     }
 
     /// Members whose name hash is at least `hash`, in the order of their hashes.

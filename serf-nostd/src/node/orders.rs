@@ -253,8 +253,9 @@ impl Node<'_> {
 
     /// Takes the next step of leaving, when its time has come.
     pub(super) fn advance_leave(&mut self, now: Instant) -> Option<super::Event<'static>> {
+        let leave = self.leave?;
         let said = self.members.table.slot(SELF).say == 0;
-        match self.leave? {
+        match leave {
             Leave::Intent(until) if said || now >= until => {
                 self.members.table.edit(SELF, |slot| slot.state = State::Left);
                 self.members.telling.note(self.members.table.slots, SELF, now);

@@ -41,11 +41,11 @@ fn captured() -> Vec<Vec<u8>> {
         }
         while let Some((from, to, bytes)) = flying.pop_front() {
             all.push(bytes.clone());
-            let Some(to) = (0..5).find(|i| addr(*i as u8 + 1) == to) else { continue };
+            let Some(to) = (0..5).find(|i| addr(*i as u32 + 1) == to) else { continue };
             if rng.chance(0.2) || off.contains(&to) || off.contains(&from) {
                 continue;
             }
-            nodes[to].feed(from as u8 + 1, &bytes);
+            nodes[to].feed(from as u32 + 1, &bytes);
             let sent = std::mem::take(&mut nodes[to].sent);
             flying.extend(sent.into_iter().map(|(next, bytes)| (to, next, bytes)));
         }
@@ -90,7 +90,7 @@ fn no_truncated_or_corrupted_datagram_breaks_an_invariant() {
                     _ => bytes.truncate(at.max(5)),
                 }
             }
-            node.feed(1 + rng.below(6) as u8, &bytes);
+            node.feed(1 + rng.below(6) as u32, &bytes);
             node.sent.clear();
             node.told.clear();
             if rng.chance(0.05) {
@@ -151,7 +151,7 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
     }
     let name = NAMES[rng.below(7) as usize];
     let other = NAMES[rng.below(7) as usize];
-    let place = 1 + rng.below(7) as u8;
+    let place = 1 + rng.below(7) as u32;
     let ids = |kind: u8, rng: &mut Rng| {
         (0..rng.below(5)).fold(body(kind), |list, _| list.id(edge(rng), rng.below(3))).end()
     };
@@ -253,7 +253,7 @@ fn no_sequence_of_orders_and_messages_breaks_an_invariant() {
                     node.node.force_leave(at, ["me", "a", "b", "zz"][rng.below(4) as usize], rng.chance(0.5))
                 }
                 2 => drop(node.node.set_tags(at, &[0xff, 0x80, 1, 2, 3][..rng.below(6) as usize])),
-                3 => drop(node.node.join(at, addr(1 + rng.below(6) as u8), rng.chance(0.5))),
+                3 => drop(node.node.join(at, addr(1 + rng.below(6) as u32), rng.chance(0.5))),
                 4 if rng.chance(0.1) => node.node.start(at, &[addr(2)]),
                 5 if rng.chance(0.01) => drop(node.node.leave(at)),
                 6 => node.node.take_events(rng.chance(0.5)),
@@ -262,7 +262,7 @@ fn no_sequence_of_orders_and_messages_breaks_an_invariant() {
                 9 => node.now = node.wake.clamp(node.now, node.now + 5 * SECOND),
                 10 => {
                     for lie in lies(&mut node, &mut rng) {
-                        node.feed(1 + rng.below(6) as u8, &datagram(&[lie]));
+                        node.feed(1 + rng.below(6) as u32, &datagram(&[lie]));
                     }
                 }
                 11 => {
@@ -271,7 +271,7 @@ fn no_sequence_of_orders_and_messages_breaks_an_invariant() {
                 }
                 _ => {
                     let messages: Vec<_> = (0..1 + rng.below(4)).map(|_| anything(&mut rng)).collect();
-                    let from = 1 + rng.below(7) as u8;
+                    let from = 1 + rng.below(7) as u32;
                     let _ = node
                         .node
                         .handle(at, Input::Datagram { from: addr(from), bytes: &datagram(&messages) });

@@ -111,7 +111,7 @@ fn a_member_that_was_never_probed_can_pull() {
 
 #[test]
 fn a_fleet_that_has_just_met_pulls_what_it_lacks_as_well_as_an_old_one() {
-    let mut fleet = Fleet::new(0, 400, Size::Thousand, Config::LAN);
+    let mut fleet = Fleet::new(0, 400, Size::Members(1024), Config::LAN);
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.network.loss = 0.3;
     let mut heard = 0;

@@ -1,0 +1,87 @@
+//! What simulated nodes work on.
+
+use std::cell::RefCell;
+
+use serf_nostd::storage::cells::{Confirmer, Owed, Pull, Relay};
+use serf_nostd::{Memory, Storage};
+use zerocopy::FromZeros;
+
+use crate::fleet::{Fleet, TAGS};
+
+/// Capacities that a simulated node can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// A device's table of 8 members, and 64 events.
+    Tiny,
+    /// 64 members, 256 events: the usual one.
+    Small,
+    /// 64 members, 4,096 events: a server.
+    Server,
+    /// Every other one small, the others servers; not of a single machine.
+    Mixed,
+    /// So many members with names and tags no longer than the simulator's, 512 events.
+    Members(u16),
+    /// So many members with names and tags as long as Serf allows, 512 events.
+    FullMembers(u16),
+}
+
+type Tiny = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
+type Small = Storage<64, 256, 32, 8, 16, 16, 32, 96>;
+type Server = Storage<64, 4096, 1024, 64, 256, 16, 32, 96>;
+
+thread_local! {
+    /// Memory of nodes that have ended, to be used again: a run of many seeds takes no more than its largest fleet.
+    static SPARE: RefCell<Vec<(Size, Memory<'static>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Memory for a node, to be given back with [`put_back`].
+pub(crate) fn take(size: Size) -> Memory<'static> {
+    let spare = SPARE.with_borrow_mut(|spare| {
+        let place = spare.iter().position(|(s, _)| *s == size)?;
+        Some(spare.swap_remove(place).1)
+    });
+    spare.unwrap_or_else(|| match size {
+        Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
+        Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
+        Size::Server => Box::leak(Box::new(Server::new())).memory(),
+        Size::Members(count) => lazy(count as usize, Fleet::name(count as usize - 1).len(), TAGS.len()),
+        Size::FullMembers(count) => lazy(count as usize, 128, 512),
+    })
+}
+
+/// Keeps memory for the next node of this size.
+pub(crate) fn put_back(size: Size, memory: Memory<'static>) {
+    SPARE.with_borrow_mut(|spare| spare.push((size, memory)));
+}
+
+fn zeroed<T: FromZeros>(len: usize) -> &'static mut [T] {
+    Box::leak(<[T]>::new_box_zeroed_with_elems(len).expect("the system lends pages it has not got"))
+}
+
+/// Memory whose pages come from the system as they are used.
+fn lazy(members: usize, name: usize, tags: usize) -> Memory<'static> {
+    const SLOTS: usize = 64;
+    const WINDOWS: usize = 8;
+    const SMALL: usize = 64;
+    Memory {
+        members: zeroed(members),
+        names: zeroed(members * name),
+        tags: zeroed(members * tags),
+        member_index: zeroed(members * 3),
+        probe_order: zeroed(members),
+        suspects: zeroed(members),
+        gone: zeroed(members),
+        seen: zeroed(512),
+        slots: zeroed(SLOTS),
+        slot_index: zeroed(SLOTS * 3),
+        arena: zeroed(SLOTS * 96),
+        waiting: zeroed(SLOTS),
+        windows: zeroed(WINDOWS),
+        window_index: zeroed(WINDOWS * 3),
+        intents: zeroed(SMALL),
+        owed: vec![Owed::EMPTY; SMALL].leak(),
+        relays: vec![Relay::EMPTY; SMALL].leak(),
+        pulls: vec![Pull::EMPTY; SMALL].leak(),
+        confirmers: vec![Confirmer::EMPTY; SMALL].leak(),
+    }
+}

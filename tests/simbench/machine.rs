@@ -1,0 +1,42 @@
+//! What depends on the machine: how fast the simulator is, and what it takes. Printed, but kept in no file.
+
+use std::fs::read_to_string;
+
+use serf_nostd::Config;
+use sim::fleet::{Fleet, Size};
+use sim::measure::Figures;
+
+/// Things that happen in a fleet of 1,000 with an event a second, per second of this program's processor time.
+pub fn speed() -> f64 {
+    let mut fleet = Fleet::new(1, 1000, Size::Members(1000), Config::LAN);
+    let mut nobody = |_: usize, _: u64, _: u64, _| {};
+    fleet.acquaint(&mut nobody);
+    fleet.run(10_000_000, &mut nobody);
+    let (steps, began) = (fleet.steps, cpu_seconds());
+    for i in 0..60 {
+        fleet.with(i, &mut nobody, |node, now| node.user_event(now, b"deploy", b"1", false).expect("room"));
+        fleet.run(1_000_000, &mut nobody);
+    }
+    (fleet.steps - steps) as f64 / (cpu_seconds() - began)
+}
+
+/// A fleet with room for names and tags as long as Serf allows: for a program of its own, whose memory is asked for.
+pub fn full_size(nodes: usize) -> Figures {
+    let mut fleet = Fleet::new(1, nodes, Size::FullMembers(nodes as u16), Config::LAN);
+    fleet.acquaint(&mut |_, _, _, _| {});
+    Figures::new()
+}
+
+/// Most memory that this program has held so far, in MiB.
+pub fn resident_mib() -> f64 {
+    let status = read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux has it");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
+
+fn cpu_seconds() -> f64 {
+    let text = read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
+    let nanos: f64 = text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
+    nanos / 1e9
+}

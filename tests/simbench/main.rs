@@ -1,0 +1,220 @@
+//! Figures of simulated fleets: `tests/run simbench`. No pass or fail; what does not depend on the machine is kept in
+//! `figures.md`, so that whoever changes it sees it in the diff.
+//!
+//! Large fleets are measured by this program started once more for each, for the sake of their memory.
+
+mod foca;
+mod instructions;
+mod machine;
+mod table;
+
+use std::env;
+use std::process::{Child, Command, Stdio};
+
+use serf_nostd::Config;
+use sim::detection::{Trial, quantile};
+use sim::measure::{self, Figures, LOSSES};
+use table::Goal::{AtLeast, AtMost, None};
+use table::{goal, goals, head, number, row};
+
+/// How this program tells itself to measure one fleet of ours, its storm of joining, the memory of a full-size one, or
+/// a fleet of foca's.
+const FLEET: &str = "--fleet";
+const FULL_SIZE: &str = "--full-size";
+const FOCA: &str = "--foca";
+const STORM: &str = "--storm";
+
+const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Fleets that join all at once: their news about each other are as many as the square of their number.
+const STORMS: [usize; 3] = [10, 100, 1_000];
+/// foca's fleets: what it does for a packet grows with its table.
+const FOCA_SIZES: [usize; 3] = [10, 100, 1_000];
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/simbench/figures.md");
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
+    match args.first().map(String::as_str) {
+        Some(FLEET) => show(&with_memory(measure::at_rest(number(1)))),
+        Some(STORM) => show(&storm(number(1))),
+        Some(FOCA) => show(&foca::measure(number(1))),
+        Some(FULL_SIZE) => show(&with_memory(machine::full_size(number(1)))),
+        Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
+        _ => report(),
+    }
+}
+
+fn show(figures: &Figures) {
+    figures.iter().for_each(|(name, value)| println!("{name} {value}"));
+}
+
+fn with_memory(mut figures: Figures) -> Figures {
+    figures.insert("resident_mib".into(), machine::resident_mib());
+    figures
+}
+
+fn storm(nodes: usize) -> Figures {
+    let (seconds, bytes) = measure::storm(nodes);
+    Figures::from([("seconds".into(), seconds), ("bytes".into(), bytes)])
+}
+
+fn report() {
+    // Alone on the machine, before anything else runs.
+    let speed = machine::speed();
+    let children = SIZES.map(|nodes| start(FLEET, nodes));
+    let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
+    let storms = STORMS.map(|nodes| start(STORM, nodes));
+    let full_size = start(FULL_SIZE, 2_000);
+    let instructions = instructions::table();
+    let detection = detection();
+    let fleets = children.map(finish);
+    let rivals = rivals.map(finish);
+    let storms = storms.map(finish);
+    let full_size = finish(full_size);
+
+    let kept =
+        [events(&fleets), detection, idle(&fleets), joining(&storms), instructions, rival(&fleets, &rivals)]
+            .concat();
+    println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
+    let text = format!(
+        "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
+         LAN profile.\n{kept}"
+    );
+    if std::fs::read_to_string(SNAPSHOT).is_ok_and(|before| before == text) {
+        println!("\nAs in {SNAPSHOT}.");
+    } else {
+        std::fs::write(SNAPSHOT, text).expect("the repository can be written to");
+        println!("\nChanged: {SNAPSHOT}.");
+    }
+}
+
+fn start(mode: &str, nodes: usize) -> Child {
+    let own = env::current_exe().expect("a running program has a path");
+    Command::new(own)
+        .args([mode, &nodes.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts again")
+}
+
+fn finish(child: Child) -> Figures {
+    let output = child.wait_with_output().expect("a child can be waited for");
+    assert!(output.status.success(), "a fleet could not be measured");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let figure =
+        |line: &str| line.split_once(' ').and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
+    text.lines().filter_map(figure).collect()
+}
+
+fn events(fleets: &[Figures; 4]) -> String {
+    let columns = ["nodes", "loss", "to 50 %", "to 99 %", "to all", "payload copies per node", "missed"];
+    let mut text = head("Events one by one: median / 95th percentile in ms", 0, &columns);
+    for (nodes, figures) in SIZES.into_iter().zip(fleets) {
+        for loss in LOSSES {
+            let time = |name: &str| {
+                let [median, p95] = ["", "_p95"].map(|end| number(figures[&format!("{name}_{loss}{end}")]));
+                format!("{median} / {p95}")
+            };
+            text += &row(&[
+                number(nodes as f64),
+                format!("{loss} %"),
+                time("t50"),
+                time("t99"),
+                time("t100"),
+                number(figures[&format!("copies_{loss}")]),
+                number(figures[&format!("missed_{loss}")]),
+            ]);
+        }
+    }
+    let largest = &fleets[3];
+    text += &goals("Events among 10,000 nodes");
+    text += &goal("to 99 % at 5 % loss, median (ms)", largest["t99_5"], AtMost(80.0));
+    text += &goal("to all at 5 % loss, median (ms)", largest["t100_5"], AtMost(500.0));
+    text += &goal("to all at 5 % loss, 95th percentile (ms)", largest["t100_5_p95"], AtMost(800.0));
+    text += &goal("payload copies per node at 5 % loss", largest["copies_5"], AtMost(3.0));
+    text += &goal("missed at 5 % loss", largest["missed_5"], AtMost(0.0));
+    text += &goal("missed at 25 % loss", largest["missed_25"], AtMost(0.0));
+    text
+}
+
+fn detection() -> String {
+    let columns = [
+        "loss",
+        "living nodes called failed",
+        "crash noticed by the first (s)",
+        "by the last (s)",
+        "bytes/s",
+    ];
+    let title = "1,000 nodes and 10 crashes in 240 s: false verdicts, medians of true ones";
+    let mut text = head(title, 0, &columns);
+    let mut falsely = 0;
+    for percent in [1, 5, 25] {
+        let loss = percent as f64 / 100.0;
+        let seen =
+            Trial { seed: 1, nodes: 1_000, loss, seconds: 240, crashes: 10, config: Config::LAN }.run();
+        let seconds = |times| quantile(times, 0.5).map_or("–".into(), |time| number(time as f64 / 1e6));
+        let verdicts = number(seen.failed as f64);
+        let times = [seconds(&seen.first), seconds(&seen.everywhere)];
+        text += &row(&[&[format!("{percent} %"), verdicts][..], &times, &[number(seen.bytes)]].concat());
+        falsely = seen.failed;
+    }
+    text += &goals("Detection among 1,000 nodes");
+    text += &goal("living ones called failed at 25 % loss, pairs in 240 s", falsely as f64, AtMost(1_368.0));
+    text
+}
+
+fn idle(fleets: &[Figures; 4]) -> String {
+    let columns =
+        ["nodes", "bytes/s", "datagrams/s", "joining: table complete after (ms)", "joiner sends (bytes)"];
+    let mut text = head("Idle, per node with UDP and IP heads; and a node that joins", 0, &columns);
+    for (nodes, figures) in SIZES.into_iter().zip(fleets) {
+        let cells =
+            ["idle_bytes", "idle_datagrams", "join_ms", "join_bytes"].map(|name| number(figures[name]));
+        text += &row(&[vec![number(nodes as f64)], cells.to_vec()].concat());
+    }
+    let bytes: Vec<f64> = fleets.iter().map(|figures| figures["idle_bytes"]).collect();
+    let (least, most) = bytes.iter().fold((f64::MAX, 0.0f64), |(l, m), b| (l.min(*b), m.max(*b)));
+    text += &goals("Idle at 10 to 10,000 nodes");
+    text += &goal("bytes: most above least (%)", (most / least - 1.0) * 100.0, AtMost(10.0));
+    text
+}
+
+fn joining(storms: &[Figures; 3]) -> String {
+    let columns = ["nodes", "all see all after (s)", "bytes sent by each"];
+    let mut text = head("All joining within a second through three seeds", 0, &columns);
+    for (nodes, figures) in STORMS.into_iter().zip(storms) {
+        text += &row(&[number(nodes as f64), number(figures["seconds"]), number(figures["bytes"])]);
+    }
+    text
+}
+
+fn rival(ours: &[Figures; 4], theirs: &[Figures; 3]) -> String {
+    let columns =
+        ["", "nodes", "loss", "to 50 %", "to 99 %", "to all", "copies per node", "missed", "idle bytes/s"];
+    let mut text = head("Events of ours and foca's: medians in ms", 1, &columns);
+    for (i, nodes) in FOCA_SIZES.into_iter().enumerate() {
+        for loss in foca::LOSSES {
+            for (name, figures) in [("ours", &ours[i]), ("foca", &theirs[i])] {
+                let figure = |name: &str| number(figures[&format!("{name}_{loss}")]);
+                let cells = ["t50", "t99", "t100", "copies", "missed"].map(figure);
+                let which = [name.into(), number(nodes as f64), format!("{loss} %")];
+                text += &row(&[&which[..], &cells, &[number(figures["idle_bytes"])]].concat());
+            }
+        }
+    }
+    let columns = ["loss", "living nodes called dead, pairs of observer and subject"];
+    text += &head("foca: false verdicts among 100 nodes in 240 s", 0, &columns);
+    for loss in [1, 5, 25] {
+        text += &row(&[format!("{loss} %"), number(foca::verdicts(100, loss) as f64)]);
+    }
+    text
+}
+
+fn machine_table(speed: f64, largest: &Figures, full_size: &Figures) -> String {
+    let gib = |figures: &Figures| figures["resident_mib"] / 1024.0;
+    let mut text = goals("The simulator on this machine");
+    text += &goal("1,000 nodes: steps per second and core (millions)", speed / 1e6, AtLeast(1.0));
+    text += &goal("10,000 nodes, small records (GiB)", gib(largest), AtMost(8.0));
+    text += &goal("2,000 nodes, full-size records (GiB)", gib(full_size), None);
+    text
+}
