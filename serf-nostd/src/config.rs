@@ -6,6 +6,7 @@ use crate::time::Duration;
 ///
 /// The profiles [`Config::LAN`], [`Config::WAN`] and [`Config::LOCAL`] carry Serf's constants.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
     /// One member is probed in each interval (times awareness + 1).
     pub probe_interval: Duration,
@@ -136,6 +137,7 @@ impl Default for Config {
 /// Rules that a sabotaged build (feature `sabotage`) can leave out, one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "sabotage"), allow(dead_code))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Rule {
     /// Evicted ids become the floor.
     Floor,

@@ -40,6 +40,7 @@ pub use orders::{EventError, JoinError, LeaveError, TagsError};
 
 /// Who a node is.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Identity<'i> {
     /// Unique in the cluster; 1 to 128 bytes, and no longer than the storage's names.
     pub name: &'i str,
@@ -60,6 +61,7 @@ impl Identity<'_> {
 
 /// Something that comes in.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'i> {
     /// A UDP datagram.
     Datagram {
@@ -72,6 +74,7 @@ pub enum Input<'i> {
 
 /// Something to do.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Output<'o> {
     /// Send this datagram. If it can't be sent, drop it: the protocol's own retries cover it.
     Datagram {
@@ -88,6 +91,7 @@ pub enum Output<'o> {
 
 /// News for the application.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'o> {
     /// A user event: at most once per event and boot.
     User(UserEvent<'o>),

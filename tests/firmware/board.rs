@@ -114,6 +114,11 @@ impl Board {
         self.write_console("\n");
     }
 
+    /// Presses it for long.
+    pub fn press_long(&mut self) {
+        self.write_console("?\n");
+    }
+
     /// Most bytes of its stack that have been in use since it started.
     #[track_caller]
     pub fn stack_used(&mut self) -> usize {
@@ -130,7 +135,7 @@ impl Board {
     #[track_caller]
     fn ask(&mut self, last: &str) -> Vec<String> {
         let answered = self.count(last);
-        self.write_console("?\n");
+        self.press_long();
         self.wait_lines(last, answered + 1);
         self.lines()
     }

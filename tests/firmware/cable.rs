@@ -80,6 +80,19 @@ fn a_board_has_a_button_and_survives_a_power_cut() {
 }
 
 #[test]
+fn a_panic_tells_where_and_the_board_starts_again() {
+    let lab = Lab::new(8);
+    let mut board = lab.board("echo", "one", &[]);
+    board.switch_on();
+    board.wait_lines("echo: up", 1);
+    board.press_long();
+    board.wait_lines("echo: up", 2);
+    assert_eq!(board.count("fault at"), 1);
+    assert!(board.count("called from") > 1 && board.count("echo.rs:") > 0, "{:?}", board.lines());
+    assert_eq!(board.ended(), None);
+}
+
+#[test]
 fn an_idle_board_leaves_the_processor_alone() {
     let lab = Lab::new(3);
     let mut board = lab.board("echo", "one", &[]);

@@ -136,6 +136,7 @@ where
 
 /// Logs what the node knows and has counted.
 fn report(node: &Node<'_>) {
+    defmt::info!("up for {=u64:us} s", embassy::now().as_micros());
     for member in node.members() {
         defmt::info!("member {=str}: {}", member.name, member.status);
     }

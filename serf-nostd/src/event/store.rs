@@ -12,6 +12,7 @@ use crate::wire::message::{self, EventId};
 
 /// A user event as the application gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UserEvent<'a> {
     /// Lamport time and origin.
     pub id: EventId,

@@ -49,6 +49,7 @@ pub enum MemberChange {
 
 /// A member as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Member<'a> {
     /// Its name.
     pub name: &'a str,

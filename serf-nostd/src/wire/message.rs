@@ -120,6 +120,7 @@ pub type Versions = [u8; 6];
 
 /// Direct probe. Answered by [`Ack`] to the address the datagram came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ping<'a> {
     /// Echoed in the ack.
     pub seq: u32,
@@ -133,6 +134,7 @@ pub struct Ping<'a> {
 
 /// Please probe `node` for me.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IndirectPing<'a> {
     /// Echoed in the ack or nack.
     pub seq: u32,
@@ -150,6 +152,7 @@ pub struct IndirectPing<'a> {
 
 /// Answer to a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ack<'a> {
     /// From the ping.
     pub seq: u32,
@@ -159,6 +162,7 @@ pub struct Ack<'a> {
 
 /// "I live, but the member that you asked about did not answer me."
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Nack {
     /// From the indirect ping.
     pub seq: u32,
@@ -166,6 +170,7 @@ pub struct Nack {
 
 /// A member lives, with this address and these tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Alive<'a> {
     /// Its name.
     pub node: &'a str,
@@ -183,6 +188,7 @@ pub struct Alive<'a> {
 
 /// A member is suspected, or dead: by `from`'s word. Dead by its own word means that it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Accusation<'a> {
     /// The incarnation meant.
     pub incarnation: u32,
@@ -194,6 +200,7 @@ pub struct Accusation<'a> {
 
 /// A member means to be in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JoinIntent<'a> {
     /// Member clock.
     pub ltime: u64,
@@ -203,6 +210,7 @@ pub struct JoinIntent<'a> {
 
 /// A member means to leave, or is told to have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LeaveIntent<'a> {
     /// Member clock.
     pub ltime: u64,
@@ -214,6 +222,7 @@ pub struct LeaveIntent<'a> {
 
 /// A user event with its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct UserEvent<'a> {
     /// Identity; on wires without origins a hash of name and payload stands in for the origin.
     pub id: EventId,
@@ -227,6 +236,7 @@ pub struct UserEvent<'a> {
 
 /// A question to the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Query<'a> {
     /// Query clock.
     pub ltime: u64,
@@ -252,6 +262,7 @@ pub struct Query<'a> {
 
 /// An answer, or the ack of receipt, to a [`Query`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct QueryResponse<'a> {
     /// From the query.
     pub ltime: u64,
@@ -267,6 +278,7 @@ pub struct QueryResponse<'a> {
 
 /// In every ping and ack: enough to see that two nodes know the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Summary {
     /// Member clock.
     pub clock: u64,
@@ -302,6 +314,7 @@ mod floor {
 
 /// First words of a node that wants in. Padded: no answer is longer than its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Join<'a> {
     /// Echoed in the answer.
     pub nonce: u32,
@@ -317,6 +330,7 @@ pub struct Join<'a> {
 
 /// Answer to [`Join`]; if the joiner is known, its [`Record`] follows first in the same datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JoinAnswer {
     /// From the request.
     pub nonce: u32,
@@ -330,6 +344,7 @@ pub struct JoinAnswer {
 
 /// Asks for member records from this hash on. Padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PageRequest {
     /// Echoed in the answer.
     pub nonce: u32,
@@ -339,6 +354,7 @@ pub struct PageRequest {
 
 /// Heads a datagram of [`Record`]s or [`Message::Entries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Page {
     /// From the request.
     pub nonce: u32,
@@ -348,6 +364,7 @@ pub struct Page {
 
 /// What a node knows about one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record<'a> {
     /// Identity, address, tags.
     #[serde(borrow)]
@@ -376,6 +393,7 @@ pub enum Settled {
 
 /// Asks for [`Message::Entries`] of the buckets whose digests differ. Padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DigestRequest<'a> {
     /// Echoed in the answer.
     pub nonce: u32,
@@ -387,6 +405,7 @@ pub struct DigestRequest<'a> {
 
 /// One member in a listing: name hash, and a hash of what is known about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entry {
     /// Hash of the name.
     pub name: u32,
@@ -396,6 +415,7 @@ pub struct Entry {
 
 /// Asks for the ids of events above `above` that stand in buckets whose digests differ. Padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EventDigestRequest<'a> {
     /// Echoed in the answer.
     pub nonce: u32,

@@ -4,7 +4,7 @@
 
 use core::net::SocketAddrV4;
 
-use board::Board;
+use board::{Board, Press};
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
 use embassy_futures::join::join;
@@ -21,7 +21,7 @@ fn main() -> ! {
 }
 
 /// Answers every datagram at [`PORT`] with itself, greets each of the board's peers once at the start, and changes the
-/// LED whenever the button is pressed.
+/// LED whenever the button is pressed; a long press makes it panic.
 #[embassy_executor::task]
 async fn echo(spawner: Spawner) {
     let Board { stack, mut led, mut button, settings, seed, .. } = qemu_mps2::start(spawner);
@@ -29,7 +29,7 @@ async fn echo(spawner: Spawner) {
     let buttons = async {
         let mut on = false;
         loop {
-            button().await;
+            assert!(button().await == Press::Short, "a long press asks for it");
             on = !on;
             led(on);
             defmt::info!("echo: button, LED {=bool}", on);
