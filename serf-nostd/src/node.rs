@@ -5,11 +5,12 @@ mod orders;
 mod receive;
 mod repair;
 mod send;
+mod suspect;
 mod write;
 
 use core::net::SocketAddr;
 
-use crate::clock::{LTIME_LIMIT, LamportClock};
+use crate::clock::LamportClock;
 use crate::config::{Config, Rule};
 use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
@@ -30,7 +31,7 @@ use crate::member::table::{Parts, SELF, Table};
 use crate::member::told::Telling;
 use crate::member::{Member, MemberChange};
 use crate::random::Random;
-use crate::slice::{NIL, Ring};
+use crate::slice::Ring;
 use crate::stats::Stats;
 use crate::storage::Memory;
 use crate::time::{Duration, Instant};
@@ -157,9 +158,6 @@ pub struct Levels {
 
 /// Longest event, name and payload together, that fits a datagram with everything around it.
 const EVENT_MAX: usize = 1_350;
-
-/// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
-const REFUTE_STEP: u32 = 1 << 10;
 
 /// Leaving, step by step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,67 +423,6 @@ impl<'a> Node<'a> {
         assert!(self.waiting.len() <= 1 + self.store.capacity() / 2, "too much waits for the application");
     }
 
-    fn now_heard(&mut self, now: Instant) {
-        if self.isolated(now) {
-            self.end_isolation(now);
-        }
-        self.last_heard = now;
-    }
-
-    /// Whether nobody has been heard for so long that this node's own link is the likelier culprit.
-    fn isolated(&self, now: Instant) -> bool {
-        let patience = self.config.probe_interval.times(2) + self.config.probe_timeout;
-        self.config.has(Rule::Isolation) && now.since(self.last_heard) > patience
-    }
-
-    /// Somebody is heard again: verdicts reached meanwhile become suspicions, which the others may confirm.
-    fn end_isolation(&mut self, now: Instant) {
-        // Each that leaves the heap moves others: from the back, what moves has been looked at, or is met again.
-        let mut i = self.members.table.gone.len();
-        while i > 0 {
-            i -= 1;
-            let Some(&id) = self.members.table.gone.ids().get(i) else { continue };
-            if !self.members.table.slot(id).has(flag::PRIVATE) {
-                continue;
-            }
-            i = self.members.table.gone.len();
-            self.members.table.untime(id);
-            self.members.table.edit(id, |slot| {
-                slot.set(flag::PRIVATE, false);
-                slot.state = State::Suspect;
-                slot.accuser = SELF;
-            });
-            self.members.table.make_live(id, &mut self.random);
-            self.members.telling.note(self.members.table.slots, id, now);
-            self.start_suspicion(now, now, id, false);
-        }
-    }
-
-    /// A clock that jumped by more than a probe interval proves that this node was frozen, not the others.
-    fn wake(&mut self, now: Instant) {
-        let slack = self.config.probe_interval;
-        if now <= self.promised + slack {
-            return;
-        }
-        let gap = now.since(self.promised);
-        self.promised = now;
-        if !self.config.has(Rule::Freeze) {
-            return;
-        }
-        self.stats.freezes += 1;
-        self.detector.restart(now);
-        for conflict in &mut self.heal.conflicts {
-            (conflict.tries, conflict.due) = (0, now);
-        }
-        // All by the same span: the order of the heap stays.
-        let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
-        for place in 0..self.members.table.suspects.len() {
-            let id = self.members.table.suspects.ids()[place];
-            self.members.table.slot_mut(id).deadline += span;
-        }
-        self.last_heard = now;
-    }
-
     /// Forgets the member whose end has been shown.
     fn finish_erasing(&mut self) {
         if let Some((id, true)) = self.erasing {
@@ -602,78 +539,6 @@ impl<'a> Node<'a> {
         if id == SELF {
             self.shout |= bits;
         }
-    }
-
-    fn start_suspicion(&mut self, now: Instant, since: Instant, id: u16, tell: bool) {
-        let n = self.members.table.live() + 1;
-        let k = suspicion::expected(&self.config, n);
-        let deadline = since + suspicion::timeout(&self.config, n, 0, k);
-        self.confirmers.forget(id);
-        let accuser = self.members.table.slot(id).accuser;
-        if accuser != NIL {
-            let accuser = self.members.table.slot(accuser).hash;
-            let noted = self.confirmers.note(id, accuser);
-            self.stats.confirmers_refused += (noted == Some(false)) as u64;
-        }
-        self.members.table.time(id, deadline);
-        self.stats.suspicions += 1;
-        debug!("suspecting {}", self.members.table.name(id));
-        if tell && !self.isolated(now) {
-            self.say(id, say::STATE);
-        }
-    }
-
-    /// This node confirms a suspicion.
-    fn accuse_too(&mut self, now: Instant, id: u16) {
-        if !self.isolated(now) {
-            let own = self.members.table.slot(SELF).hash;
-            self.confirm_suspicion(now, id, SELF, own);
-        }
-    }
-
-    /// Another accuser of a suspect: fewer and fewer are needed.
-    fn confirm_suspicion(&mut self, now: Instant, id: u16, accuser: u16, accuser_name: u32) {
-        let n = self.members.table.live() + 1;
-        let k = suspicion::expected(&self.config, n);
-        if self.members.table.slot(id).confirmations >= k {
-            return;
-        }
-        match self.confirmers.note(id, accuser_name) {
-            None => return,
-            Some(noted) => self.stats.confirmers_refused += !noted as u64,
-        }
-        let slot = self.members.table.slot_mut(id);
-        let before = suspicion::timeout(&self.config, n, slot.confirmations, k);
-        slot.confirmations += 1;
-        slot.accuser = accuser;
-        let after = suspicion::timeout(&self.config, n, slot.confirmations, k);
-        let began = slot.deadline.minus(before);
-        slot.deadline = (began + after).max(now);
-        self.members.table.suspects.moved(self.members.table.slots, id);
-        self.say(id, say::STATE);
-    }
-
-    /// Contradicts what was said against this node, above it.
-    fn refute(&mut self, now: Instant, incarnation: u32, boot: u64) {
-        if !self.config.has(Rule::Refute) {
-            return;
-        }
-        let own = self.members.table.slot(SELF).incarnation;
-        let far = incarnation > own.saturating_add(REFUTE_STEP) || own == u32::MAX;
-        let next = if boot > self.boot || far {
-            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
-            // would not follow. A new life starts below all of that.
-            self.set_boot(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1));
-            1
-        } else {
-            own.max(incarnation) + 1
-        };
-        let boot = self.boot;
-        self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, next));
-        self.stats.refuted += 1;
-        self.detector.worsen(&self.config, 1);
-        self.queue.next = now;
-        self.say(SELF, say::STATE);
     }
 
     fn set_boot(&mut self, boot: u64) {

@@ -4,12 +4,10 @@ use super::repair::Ask;
 use super::{Event, Joined, Leave, Node, Output};
 use crate::config::Rule;
 use crate::detect::probe::Due;
-use crate::detect::suspicion;
 use crate::event::store::{ANNOUNCE_MS, Pin, list};
 use crate::gossip::owed::Answer;
 use crate::gossip::round::{Round, RoundKind, Targets};
-use crate::member::record::{State, Told, flag};
-use crate::member::table::SELF;
+use crate::member::record::{Told, flag};
 use crate::member::{MemberChange, machine};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
@@ -114,21 +112,6 @@ impl Node<'_> {
             self.store.unpin(slot, Pin::Coalescer);
             self.deliver(slot);
         }
-    }
-
-    pub(super) fn declare_failed(&mut self, now: Instant, id: u16) {
-        let private = self.isolated(now);
-        let (members, mut moment) = self.moment(now);
-        if private {
-            members.bury_privately(&mut moment, id);
-        } else {
-            members.bury(&mut moment, id, State::Failed, Duration::ZERO);
-            self.members.table.slot_mut(id).accuser = SELF;
-            self.heal.member_pace.changed(now);
-            self.say(id, crate::member::record::say::STATE);
-        }
-        self.confirmers.forget(id);
-        debug!("{} has failed", self.members.table.name(id));
     }
 
     /// A failed or left member first fades from what is told and compared, then is forgotten.
@@ -278,37 +261,6 @@ impl Node<'_> {
                 self.detector.asked_helper(seq);
                 self.owe_member(helper, Answer::IndirectPing { seq, target });
             }
-        }
-    }
-
-    /// A target has not answered its probe: doubted here, unless others accuse it already.
-    fn unanswered(&mut self, now: Instant, target: u16, seq: u32) {
-        self.stats.probes_failed += 1;
-        if self.members.table.slot(target).state == State::Alive {
-            let span = suspicion::doubt(&self.config, self.live());
-            if self.detector.doubt(now, &self.config, (target, seq), span) {
-                self.stats.doubts += 1;
-                return;
-            }
-            self.stats.doubts_refused += 1;
-        }
-        self.silent(now, target, now);
-    }
-
-    /// A target has answered nobody: from now on it is suspect, here and for those who hear it.
-    fn silent(&mut self, now: Instant, target: u16, since: Instant) {
-        let table = &mut self.members.table;
-        match table.slot(target).state {
-            State::Alive => {
-                table.edit(target, |slot| {
-                    slot.state = State::Suspect;
-                    slot.accuser = SELF;
-                    slot.confirmations = 0;
-                });
-                self.start_suspicion(now, since, target, true);
-            }
-            State::Suspect => self.accuse_too(now, target),
-            State::Failed | State::Left => {}
         }
     }
 

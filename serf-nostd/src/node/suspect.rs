@@ -1,0 +1,195 @@
+//! Who is believed to have failed: from a probe that nobody answered to the verdict, what this node says against its own,
+//! and when its own senses are not to be trusted.
+
+use super::Node;
+use crate::clock::LTIME_LIMIT;
+use crate::config::Rule;
+use crate::detect::suspicion;
+use crate::member::record::{State, flag, say};
+use crate::member::table::SELF;
+use crate::slice::NIL;
+use crate::time::{Duration, Instant};
+
+/// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
+const REFUTE_STEP: u32 = 1 << 10;
+
+impl Node<'_> {
+    /// A target has not answered its probe: doubted here, unless others accuse it already.
+    pub(super) fn unanswered(&mut self, now: Instant, target: u16, seq: u32) {
+        self.stats.probes_failed += 1;
+        if self.members.table.slot(target).state == State::Alive {
+            let span = suspicion::doubt(&self.config, self.live());
+            if self.detector.doubt(now, &self.config, (target, seq), span) {
+                self.stats.doubts += 1;
+                return;
+            }
+            self.stats.doubts_refused += 1;
+        }
+        self.silent(now, target, now);
+    }
+
+    /// A target has answered nobody: from now on it is suspect, here and for those who hear it.
+    pub(super) fn silent(&mut self, now: Instant, target: u16, since: Instant) {
+        let table = &mut self.members.table;
+        match table.slot(target).state {
+            State::Alive => {
+                table.edit(target, |slot| {
+                    slot.state = State::Suspect;
+                    slot.accuser = SELF;
+                    slot.confirmations = 0;
+                });
+                self.start_suspicion(now, since, target, true);
+            }
+            State::Suspect => self.accuse_too(now, target),
+            State::Failed | State::Left => {}
+        }
+    }
+
+    pub(super) fn start_suspicion(&mut self, now: Instant, since: Instant, id: u16, tell: bool) {
+        let n = self.members.table.live() + 1;
+        let k = suspicion::expected(&self.config, n);
+        let deadline = since + suspicion::timeout(&self.config, n, 0, k);
+        self.confirmers.forget(id);
+        let accuser = self.members.table.slot(id).accuser;
+        if accuser != NIL {
+            let accuser = self.members.table.slot(accuser).hash;
+            let noted = self.confirmers.note(id, accuser);
+            self.stats.confirmers_refused += (noted == Some(false)) as u64;
+        }
+        self.members.table.time(id, deadline);
+        self.stats.suspicions += 1;
+        debug!("suspecting {}", self.members.table.name(id));
+        if tell && !self.isolated(now) {
+            self.say(id, say::STATE);
+        }
+    }
+
+    /// This node confirms a suspicion.
+    pub(super) fn accuse_too(&mut self, now: Instant, id: u16) {
+        if !self.isolated(now) {
+            let own = self.members.table.slot(SELF).hash;
+            self.confirm_suspicion(now, id, SELF, own);
+        }
+    }
+
+    /// Another accuser of a suspect: fewer and fewer are needed.
+    pub(super) fn confirm_suspicion(&mut self, now: Instant, id: u16, accuser: u16, accuser_name: u32) {
+        let n = self.members.table.live() + 1;
+        let k = suspicion::expected(&self.config, n);
+        if self.members.table.slot(id).confirmations >= k {
+            return;
+        }
+        match self.confirmers.note(id, accuser_name) {
+            None => return,
+            Some(noted) => self.stats.confirmers_refused += !noted as u64,
+        }
+        let slot = self.members.table.slot_mut(id);
+        let before = suspicion::timeout(&self.config, n, slot.confirmations, k);
+        slot.confirmations += 1;
+        slot.accuser = accuser;
+        let after = suspicion::timeout(&self.config, n, slot.confirmations, k);
+        let began = slot.deadline.minus(before);
+        slot.deadline = (began + after).max(now);
+        self.members.table.suspects.moved(self.members.table.slots, id);
+        self.say(id, say::STATE);
+    }
+
+    pub(super) fn declare_failed(&mut self, now: Instant, id: u16) {
+        let private = self.isolated(now);
+        let (members, mut moment) = self.moment(now);
+        if private {
+            members.bury_privately(&mut moment, id);
+        } else {
+            members.bury(&mut moment, id, State::Failed, Duration::ZERO);
+            self.members.table.slot_mut(id).accuser = SELF;
+            self.heal.member_pace.changed(now);
+            self.say(id, say::STATE);
+        }
+        self.confirmers.forget(id);
+        debug!("{} has failed", self.members.table.name(id));
+    }
+
+    /// Contradicts what was said against this node, above it.
+    pub(super) fn refute(&mut self, now: Instant, incarnation: u32, boot: u64) {
+        if !self.config.has(Rule::Refute) {
+            return;
+        }
+        let own = self.members.table.slot(SELF).incarnation;
+        let far = incarnation > own.saturating_add(REFUTE_STEP) || own == u32::MAX;
+        let next = if boot > self.boot || far {
+            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
+            // would not follow. A new life starts below all of that.
+            self.set_boot(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1));
+            1
+        } else {
+            own.max(incarnation) + 1
+        };
+        let boot = self.boot;
+        self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, next));
+        self.stats.refuted += 1;
+        self.detector.worsen(&self.config, 1);
+        self.queue.next = now;
+        self.say(SELF, say::STATE);
+    }
+
+    pub(super) fn now_heard(&mut self, now: Instant) {
+        if self.isolated(now) {
+            self.end_isolation(now);
+        }
+        self.last_heard = now;
+    }
+
+    /// Whether nobody has been heard for so long that this node's own link is the likelier culprit.
+    pub(super) fn isolated(&self, now: Instant) -> bool {
+        let patience = self.config.probe_interval.times(2) + self.config.probe_timeout;
+        self.config.has(Rule::Isolation) && now.since(self.last_heard) > patience
+    }
+
+    /// Somebody is heard again: verdicts reached meanwhile become suspicions, which the others may confirm.
+    pub(super) fn end_isolation(&mut self, now: Instant) {
+        // Each that leaves the heap moves others: from the back, what moves has been looked at, or is met again.
+        let mut i = self.members.table.gone.len();
+        while i > 0 {
+            i -= 1;
+            let Some(&id) = self.members.table.gone.ids().get(i) else { continue };
+            if !self.members.table.slot(id).has(flag::PRIVATE) {
+                continue;
+            }
+            i = self.members.table.gone.len();
+            self.members.table.untime(id);
+            self.members.table.edit(id, |slot| {
+                slot.set(flag::PRIVATE, false);
+                slot.state = State::Suspect;
+                slot.accuser = SELF;
+            });
+            self.members.table.make_live(id, &mut self.random);
+            self.members.telling.note(self.members.table.slots, id, now);
+            self.start_suspicion(now, now, id, false);
+        }
+    }
+
+    /// A clock that jumped by more than a probe interval proves that this node was frozen, not the others.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let slack = self.config.probe_interval;
+        if now <= self.promised + slack {
+            return;
+        }
+        let gap = now.since(self.promised);
+        self.promised = now;
+        if !self.config.has(Rule::Freeze) {
+            return;
+        }
+        self.stats.freezes += 1;
+        self.detector.restart(now);
+        for conflict in &mut self.heal.conflicts {
+            (conflict.tries, conflict.due) = (0, now);
+        }
+        // All by the same span: the order of the heap stays.
+        let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
+        for place in 0..self.members.table.suspects.len() {
+            let id = self.members.table.suspects.ids()[place];
+            self.members.table.slot_mut(id).deadline += span;
+        }
+        self.last_heard = now;
+    }
+}
