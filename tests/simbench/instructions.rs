@@ -18,6 +18,7 @@ const QUIET: u64 = 60;
 /// What the functions are called for callgrind.
 const HANDLE: &str = concat!(module_path!(), "::handle");
 const ANSWER: &str = concat!(module_path!(), "::answer");
+const BEGIN: &str = concat!(module_path!(), "::begin");
 /// The kind of packet that goes to foca.
 const FOCA: &str = "foca";
 /// How this program is told to be the one that callgrind runs.
@@ -42,11 +43,18 @@ enum Packet {
     One,
     /// As [`Packet::One`] with more messages.
     Many,
+    /// None but what a second of idling brings: a probe and its answer, and a member's probe.
+    Idle,
 }
 
 impl Packet {
     const ALL: [Packet; 6] =
         [Packet::Ping, Packet::Floor, Packet::Ack, Packet::Event, Packet::One, Packet::Many];
+
+    /// The one of this name on the command line.
+    fn called(name: &str) -> Option<Packet> {
+        Packet::ALL.into_iter().chain([Packet::Idle]).find(|packet| packet.names().0 == name)
+    }
 
     /// As it is called on the command line, and in the table.
     fn names(self) -> (&'static str, &'static str) {
@@ -57,6 +65,7 @@ impl Packet {
             Packet::Event => ("event", "an event that is new"),
             Packet::One => ("one", "one message about a member"),
             Packet::Many => ("many", "each further message"),
+            Packet::Idle => ("idle", "a second of idling"),
         }
     }
 
@@ -66,7 +75,7 @@ impl Packet {
             alive(&Fleet::name(place as usize), place as u32, 1, 1)
         };
         match self {
-            Packet::Ping | Packet::Floor => {
+            Packet::Ping | Packet::Floor | Packet::Idle => {
                 let source = Fleet::name(from(i, members) as usize);
                 let ping = body(kind::PING).int(i + 1).text(&Fleet::name(0)).text(&source).raw(&[0]).end();
                 let floor = if self == Packet::Floor { 1 + i * 37 % (10 * QUIET) } else { 0 };
@@ -97,12 +106,26 @@ fn answer(node: &mut Node, now: Instant, tx: &mut [u8]) {
     while !matches!(std::hint::black_box(node.poll(now, tx)), Output::Sleep(_)) {}
 }
 
+/// Does what is due at the beginning of a second, and returns where the probe went, with its length. Callgrind finds it by
+/// its name.
+#[inline(never)]
+fn begin(node: &mut Node, now: Instant, tx: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    let mut sent = None;
+    loop {
+        match std::hint::black_box(node.poll(now, tx)) {
+            Output::Datagram { to, bytes } => sent = Some((to, bytes.len())),
+            Output::Event(_) => {}
+            Output::Sleep(_) => return sent,
+        }
+    }
+}
+
 /// The program that callgrind runs: one node that knows so many members, and the packets.
 pub fn run(name: &str, members: u64) {
     if name == FOCA {
         return foca::pings(PACKETS, members as usize);
     }
-    let packet = Packet::ALL.into_iter().find(|packet| packet.names().0 == name).expect("a kind of packet");
+    let packet = Packet::called(name).expect("a kind of packet");
     let mut fleet = Fleet::new(1, members as usize, Size::Members(members as u16), Config::LAN);
     fleet.introduce(0, &pages(members as usize), &mut |_, _, _, _| {});
     fleet.with(0, &mut |_, _, _, _| {}, |node, mut now| {
@@ -115,7 +138,12 @@ pub fn run(name: &str, members: u64) {
                     let _ = node.handle(now, Input::Datagram { from: addr(1), bytes: &event });
                 }
             }
+            let counted = i >= QUIET;
             let mut probe = None;
+            if counted && packet == Packet::Idle {
+                let sent = begin(node, now, &mut tx);
+                probe = sent.and_then(|(to, len)| Some((to, ping_seq(&tx[..len])?)));
+            }
             loop {
                 match node.poll(now, &mut tx) {
                     Output::Datagram { to, bytes } => probe = ping_seq(bytes).map(|seq| (to, seq)).or(probe),
@@ -123,10 +151,9 @@ pub fn run(name: &str, members: u64) {
                     Output::Sleep(_) => break,
                 }
             }
-            let counted = i >= QUIET;
             if let Some((probed, seq)) = probe {
                 let ack = Packet::Ack.bytes(i, members, seq);
-                if counted && packet == Packet::Ack {
+                if counted && matches!(packet, Packet::Ack | Packet::Idle) {
                     handle(node, now, probed, &ack);
                     answer(node, now, &mut tx);
                 } else {
@@ -148,17 +175,22 @@ fn ping_seq(bytes: &[u8]) -> Option<u64> {
     Some(take(&mut &body[..]))
 }
 
-/// Instructions per packet in this function of this program.
-fn count(packet: &str, members: usize, function: &str) -> f64 {
+/// Instructions per packet in these functions of this program.
+fn count(packet: &str, members: usize, functions: &[&str]) -> f64 {
     let own = std::env::current_exe().expect("a running program has a path");
     let mut callgrind = Command::new("valgrind");
     callgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"]);
-    callgrind.arg(format!("--toggle-collect={function}")).arg(own);
+    callgrind.args(functions.iter().map(|function| format!("--toggle-collect={function}"))).arg(own);
     let output = callgrind.args([RUN, packet, &members.to_string()]).output();
     let text = String::from_utf8_lossy(&output.expect("tests/run has fetched valgrind").stderr).into_owned();
     let collected = text.lines().find_map(|line| line.split_once("Collected : "));
     let collected = collected.and_then(|(_, count)| count.trim().parse::<f64>().ok());
     collected.unwrap_or_else(|| panic!("{text}")) / PACKETS as f64
+}
+
+/// What a second of idling costs a node that knows so many.
+pub fn idle(members: usize) -> f64 {
+    count(Packet::Idle.names().0, members, &[BEGIN, HANDLE, ANSWER])
 }
 
 /// What each kind of packet costs, with small and with large tables.
@@ -169,8 +201,8 @@ pub fn table() -> String {
     let mut one = [0.0; 2];
     for packet in Packet::ALL {
         let (name, label) = packet.names();
-        let mut handled = MEMBERS.map(|members| count(name, members, HANDLE));
-        let mut answered = MEMBERS.map(|members| number(count(name, members, ANSWER)));
+        let mut handled = MEMBERS.map(|members| count(name, members, &[HANDLE]));
+        let mut answered = MEMBERS.map(|members| number(count(name, members, &[ANSWER])));
         let goal = if packet == Packet::Many { 1_000.0 } else { 2_000.0 };
         match packet {
             Packet::One => one = handled,
@@ -185,7 +217,7 @@ pub fn table() -> String {
             [label.into(), number(handled[0]), number(handled[1]), format!("≤ {}", number(goal)), met.into()];
         text += &row(&[&cells[..], &answered].concat());
     }
-    let [small, large] = MEMBERS.map(|members| number(count(FOCA, members, foca::HANDLE)));
+    let [small, large] = MEMBERS.map(|members| number(count(FOCA, members, &[foca::HANDLE])));
     let dash = || String::from("–");
     text += &row(&["foca: a ping, answered".into(), small, large, dash(), String::new(), dash(), dash()]);
     text

@@ -164,13 +164,20 @@ fn detection() -> String {
 }
 
 fn idle(fleets: &[Figures; 4]) -> String {
-    let columns =
-        ["nodes", "bytes/s", "datagrams/s", "joining: table complete after (ms)", "joiner sends (bytes)"];
+    let columns = [
+        "nodes",
+        "bytes/s",
+        "datagrams/s",
+        "instructions/s",
+        "a joiner's table complete after (ms)",
+        "it sends (bytes)",
+    ];
     let mut text = head("Idle, per node with UDP and IP heads; and a node that joins", 0, &columns);
     for (nodes, figures) in SIZES.into_iter().zip(fleets) {
-        let cells =
+        let [bytes, datagrams, ms, joined] =
             ["idle_bytes", "idle_datagrams", "join_ms", "join_bytes"].map(|name| number(figures[name]));
-        text += &row(&[vec![number(nodes as f64)], cells.to_vec()].concat());
+        text +=
+            &row(&[number(nodes as f64), bytes, datagrams, number(instructions::idle(nodes)), ms, joined]);
     }
     let bytes: Vec<f64> = fleets.iter().map(|figures| figures["idle_bytes"]).collect();
     let (least, most) = bytes.iter().fold((f64::MAX, 0.0f64), |(l, m), b| (l.min(*b), m.max(*b)));
