@@ -18,7 +18,7 @@ const QUIET: u64 = 60;
 /// What the functions are called for callgrind.
 const HANDLE: &str = concat!(module_path!(), "::handle");
 const ANSWER: &str = concat!(module_path!(), "::answer");
-const BEGIN: &str = concat!(module_path!(), "::begin");
+const STEP: &str = concat!(module_path!(), "::step");
 /// The kind of packet that goes to foca.
 const FOCA: &str = "foca";
 /// How this program is told to be the one that callgrind runs.
@@ -27,6 +27,13 @@ pub const RUN: &str = "--packets";
 const MEMBERS: [usize; 2] = [16, 10_000];
 /// Messages in the longer datagram of [`Packet::Many`].
 const MANY: u64 = 11;
+
+/// The kind that is none: idling.
+const IDLE: &str = "idle";
+/// Seconds until a node has told all that it knows of a fleet that it has just met.
+const IDLE_QUIET: u64 = 600;
+/// Time to a member and back.
+const LATENCY: Duration = Duration::from_millis(4);
 
 /// What is handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,18 +50,11 @@ enum Packet {
     One,
     /// As [`Packet::One`] with more messages.
     Many,
-    /// None but what a second of idling brings: a probe and its answer, and a member's probe.
-    Idle,
 }
 
 impl Packet {
     const ALL: [Packet; 6] =
         [Packet::Ping, Packet::Floor, Packet::Ack, Packet::Event, Packet::One, Packet::Many];
-
-    /// The one of this name on the command line.
-    fn called(name: &str) -> Option<Packet> {
-        Packet::ALL.into_iter().chain([Packet::Idle]).find(|packet| packet.names().0 == name)
-    }
 
     /// As it is called on the command line, and in the table.
     fn names(self) -> (&'static str, &'static str) {
@@ -65,7 +65,6 @@ impl Packet {
             Packet::Event => ("event", "an event that is new"),
             Packet::One => ("one", "one message about a member"),
             Packet::Many => ("many", "each further message"),
-            Packet::Idle => ("idle", "a second of idling"),
         }
     }
 
@@ -75,7 +74,7 @@ impl Packet {
             alive(&Fleet::name(place as usize), place as u32, 1, 1)
         };
         match self {
-            Packet::Ping | Packet::Floor | Packet::Idle => {
+            Packet::Ping | Packet::Floor => {
                 let source = Fleet::name(from(i, members) as usize);
                 let ping = body(kind::PING).int(i + 1).text(&Fleet::name(0)).text(&source).raw(&[0]).end();
                 let floor = if self == Packet::Floor { 1 + i * 37 % (10 * QUIET) } else { 0 };
@@ -106,18 +105,10 @@ fn answer(node: &mut Node, now: Instant, tx: &mut [u8]) {
     while !matches!(std::hint::black_box(node.poll(now, tx)), Output::Sleep(_)) {}
 }
 
-/// Does what is due at the beginning of a second, and returns where the probe went, with its length. Callgrind finds it by
-/// its name.
+/// One step of draining the node. Callgrind finds it by its name.
 #[inline(never)]
-fn begin(node: &mut Node, now: Instant, tx: &mut [u8]) -> Option<(SocketAddr, usize)> {
-    let mut sent = None;
-    loop {
-        match std::hint::black_box(node.poll(now, tx)) {
-            Output::Datagram { to, bytes } => sent = Some((to, bytes.len())),
-            Output::Event(_) => {}
-            Output::Sleep(_) => return sent,
-        }
-    }
+fn step<'o>(node: &'o mut Node, now: Instant, tx: &'o mut [u8]) -> Output<'o> {
+    node.poll(now, tx)
 }
 
 /// The program that callgrind runs: one node that knows so many members, and the packets.
@@ -125,7 +116,10 @@ pub fn run(name: &str, members: u64) {
     if name == FOCA {
         return foca::pings(PACKETS, members as usize);
     }
-    let packet = Packet::called(name).expect("a kind of packet");
+    if name == IDLE {
+        return idling(members);
+    }
+    let packet = Packet::ALL.into_iter().find(|packet| packet.names().0 == name).expect("a kind of packet");
     let mut fleet = Fleet::new(1, members as usize, Size::Members(members as u16), Config::LAN);
     fleet.introduce(0, &pages(members as usize), &mut |_, _, _, _| {});
     fleet.with(0, &mut |_, _, _, _| {}, |node, mut now| {
@@ -138,12 +132,7 @@ pub fn run(name: &str, members: u64) {
                     let _ = node.handle(now, Input::Datagram { from: addr(1), bytes: &event });
                 }
             }
-            let counted = i >= QUIET;
             let mut probe = None;
-            if counted && packet == Packet::Idle {
-                let sent = begin(node, now, &mut tx);
-                probe = sent.and_then(|(to, len)| Some((to, ping_seq(&tx[..len])?)));
-            }
             loop {
                 match node.poll(now, &mut tx) {
                     Output::Datagram { to, bytes } => probe = ping_seq(bytes).map(|seq| (to, seq)).or(probe),
@@ -151,9 +140,10 @@ pub fn run(name: &str, members: u64) {
                     Output::Sleep(_) => break,
                 }
             }
+            let counted = i >= QUIET;
             if let Some((probed, seq)) = probe {
                 let ack = Packet::Ack.bytes(i, members, seq);
-                if counted && matches!(packet, Packet::Ack | Packet::Idle) {
+                if counted && packet == Packet::Ack {
                     handle(node, now, probed, &ack);
                     answer(node, now, &mut tx);
                 } else {
@@ -164,6 +154,42 @@ pub fn run(name: &str, members: u64) {
             if counted && packet != Packet::Ack {
                 handle(node, now, addr(from(i, members)), &packet.bytes(i, members, 0));
                 answer(node, now, &mut tx);
+            }
+        }
+    });
+}
+
+/// The program that callgrind runs for what an idle second costs: the node is woken when it wants to, whoever it probes
+/// answers, and a member probes it each second.
+fn idling(members: u64) {
+    let mut fleet = Fleet::new(1, members as usize, Size::Members(members as u16), Config::LAN);
+    fleet.introduce(0, &pages(members as usize), &mut |_, _, _, _| {});
+    fleet.with(0, &mut |_, _, _, _| {}, |node, mut now| {
+        let mut tx = [0; DATAGRAM_MAX];
+        for i in 0..IDLE_QUIET + PACKETS {
+            let counted = i >= IDLE_QUIET;
+            let end = now + Duration::from_secs(1);
+            let mut arriving = vec![(addr(from(i, members)), Packet::Ping.bytes(i, members, 0))];
+            while now < end {
+                for (from, bytes) in arriving.drain(..) {
+                    if counted {
+                        handle(node, now, from, &bytes);
+                    } else {
+                        let _ = node.handle(now, Input::Datagram { from, bytes: &bytes });
+                    }
+                }
+                let until = loop {
+                    let output = if counted { step(node, now, &mut tx) } else { node.poll(now, &mut tx) };
+                    match output {
+                        Output::Datagram { to, bytes } => {
+                            arriving
+                                .extend(ping_seq(bytes).map(|seq| (to, Packet::Ack.bytes(i, members, seq))));
+                        }
+                        Output::Event(_) => {}
+                        Output::Sleep(until) => break until,
+                    }
+                };
+                now = if arriving.is_empty() { until.min(end) } else { now + LATENCY };
             }
         }
     });
@@ -190,7 +216,7 @@ fn count(packet: &str, members: usize, functions: &[&str]) -> f64 {
 
 /// What a second of idling costs a node that knows so many.
 pub fn idle(members: usize) -> f64 {
-    count(Packet::Idle.names().0, members, &[BEGIN, HANDLE, ANSWER])
+    count(IDLE, members, &[STEP, HANDLE])
 }
 
 /// What each kind of packet costs, with small and with large tables.
