@@ -1,6 +1,5 @@
 //! User events reach everyone, once.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -58,30 +57,5 @@ fn payloads_with_nul_bytes_and_newlines_reach_streams_unchanged() {
     for stream in &streams {
         let event = stream.events.recv_timeout(crate::harness::DEADLINE).expect("the event arrives");
         assert_eq!(event.payload, payload);
-    }
-}
-
-#[test]
-fn a_burst_through_one_connection_reaches_every_stream_exactly_once() {
-    const EVENTS: usize = 2_000;
-    let agents = fleet(5);
-    let streams: Vec<_> = agents.iter().map(|agent| agent.stream()).collect();
-
-    let events = (0..EVENTS).map(|number| (&b"burst"[..], number.to_string().into_bytes()));
-    let answers = agents[0].rpc().burst(events).expect("the agent stays");
-    assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 0, "an event was refused");
-
-    let mut counts: Vec<BTreeMap<Vec<u8>, usize>> = vec![BTreeMap::new(); agents.len()];
-    wait_quiet("the streams to fall silent", QUIET * 2, || {
-        for (stream, count) in streams.iter().zip(&mut counts) {
-            for event in stream.events.try_iter() {
-                *count.entry(event.payload).or_default() += 1;
-            }
-        }
-        counts.iter().flat_map(|count| count.values()).sum::<usize>()
-    });
-    for (agent, count) in agents.iter().zip(&counts) {
-        assert_eq!(count.len(), EVENTS, "distinct events at {}", agent.name());
-        assert!(count.values().all(|times| *times == 1), "an event came twice at {}", agent.name());
     }
 }

@@ -1,9 +1,5 @@
 //! Ways into a fleet.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
-
 use crate::harness::{Address, Process, Scratch, Setup, run, wait_until};
 
 /// One name, two seeds that do not know each other: joining contacts both and so makes one fleet of the three.
@@ -15,23 +11,13 @@ fn all_seeds_behind_one_name_are_joined() {
     let scratch = Scratch::new();
     let [a, b] = [&first, &second].map(|seed| seed.address().gossip.ip());
     let hosts = scratch.write("hosts", &format!("{a} seeds.example\n{b} seeds.example\n"));
-    let joiner = Setup::new("joiner");
-    let script = format!(
-        "mount --bind '{}' /etc/hosts && exec '{}' \"$@\"",
-        hosts.display(),
-        joiner.program().display()
-    );
-    let wrapper = scratch.write(
-        "serf",
-        &format!("#!/bin/sh\nexec unshare -rm sh -c '{}' serf \"$@\"\n", script.replace('\'', r"'\''")),
-    );
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("the file is ours");
-    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success()) {
+    let script = format!("mount --bind '{}' /etc/hosts && exec \"$0\" \"$@\"", hosts.display());
+    let Some(joiner) = Setup::new("joiner").through_mounting(&script) else {
         eprintln!("no namespaces for this user here: joining through a name of two addresses is not tried");
         return;
-    }
+    };
 
-    let joiner = joiner.binary(wrapper).arg("-join=seeds.example").start();
+    let joiner = joiner.arg("-join=seeds.example").start();
     for agent in [&first, &second, &joiner] {
         for name in ["first", "second", "joiner"] {
             agent.wait_sees(name, "alive");

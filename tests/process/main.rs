@@ -3,10 +3,14 @@
 //! `SERF_BIN=/usr/bin/serf cargo test -p fleet-tests --test process` shows what Go's Serf makes of the same tests; some
 //! describe what it is known to get wrong (one value per name after a tie, bursts) and fail there.
 
+mod bursts;
+mod clocks;
 mod coalescing;
+mod disk;
 mod events;
 mod harness;
 mod joining;
 mod lifecycle;
 mod limits;
+mod overload;
 mod startup;

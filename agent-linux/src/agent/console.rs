@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints `==> text`. A closed terminal is no reason to stop.
+use super::stdout::Stdout;
+
+/// Prints `==> text`. A closed terminal is no reason to stop, and a full one no reason to wait.
 pub fn say(text: impl Display) {
     write(&format!("==> {text}\n"));
 }
@@ -78,9 +80,7 @@ impl Banner<'_> {
 }
 
 fn write(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    let _ = out.flush();
+    let _ = Stdout.write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use super::stdout::Stdout;
 
 /// Lines held back while the gate is shut; beyond that the oldest go, counted.
 pub const GATE_LINES: usize = 512;
@@ -52,12 +54,20 @@ struct Terminal {
     out: Box<dyn Write + Send>,
     /// `None` once the gate is open.
     held: Option<VecDeque<String>>,
+    /// Lines that were not written, nor told of yet.
     dropped: u64,
 }
 
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of this process that could not be written: a full disk, a reader that does not read. Monitors get them.
+pub fn lines_lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
+
 impl Logger {
-    /// A logger with its gate shut that will write lines of `level` and above to `out`. Write errors are ignored:
-    /// a closed terminal is no reason to stop.
+    /// A logger with its gate shut that will write lines of `level` and above to `out`. A line that cannot be written is
+    /// lost, counted, and told of when there is room again: a closed terminal or a full disk is no reason to stop.
     pub fn new(level: LevelFilter, out: Box<dyn Write + Send>) -> Logger {
         Logger {
             level: AtomicUsize::new(level as usize),
@@ -71,7 +81,7 @@ impl Logger {
     /// # Errors
     /// If the process has one already.
     pub fn install(level: LevelFilter) -> Result<&'static Logger, log::SetLoggerError> {
-        let logger = Box::leak(Box::new(Logger::new(level, Box::new(std::io::stdout()))));
+        let logger = Box::leak(Box::new(Logger::new(level, Box::new(Stdout))));
         log::set_logger(logger)?;
         log::set_max_level(LevelFilter::Trace);
         Ok(logger)
@@ -93,10 +103,6 @@ impl Logger {
     pub fn open(&self) {
         let mut terminal = self.terminal();
         let Some(held) = terminal.held.take() else { return };
-        if terminal.dropped > 0 {
-            let told = format!("{} earlier log lines dropped", terminal.dropped);
-            terminal.write(&line(Level::Warn, "agent", &told));
-        }
         for line in held {
             terminal.write(&line);
         }
@@ -122,10 +128,22 @@ impl Terminal {
         held.push_back(line);
     }
 
-    fn write(&mut self, line: &str) {
-        // One write call per line, so that lines of other writers to the same terminal stay whole.
-        let _ = self.out.write_all(format!("    {line}\n").as_bytes());
-        let _ = self.out.flush();
+    fn write(&mut self, text: &str) {
+        let mut lines = String::new();
+        if self.dropped > 0 {
+            let told = line(Level::Warn, "agent", &format!("{} earlier log lines dropped", self.dropped));
+            lines = format!("    {told}\n");
+        }
+        // One write call, so that lines of other writers to the same terminal stay whole. Writing into a String cannot
+        // fail.
+        let _ = writeln!(lines, "    {text}");
+        match self.out.write_all(lines.as_bytes()).and_then(|()| self.out.flush()) {
+            Ok(()) => self.dropped = 0,
+            Err(_) => {
+                self.dropped += 1;
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -195,13 +213,20 @@ fn printable(text: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
 
     #[derive(Clone, Default)]
-    struct Screen(Arc<Mutex<Vec<u8>>>);
+    struct Screen {
+        shown: Arc<Mutex<Vec<u8>>>,
+        full: Arc<AtomicBool>,
+    }
 
     impl Write for Screen {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            if self.full.load(Ordering::Relaxed) {
+                return Err(std::io::ErrorKind::StorageFull.into());
+            }
+            self.shown.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
@@ -211,7 +236,7 @@ mod tests {
 
     impl Screen {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+            String::from_utf8(self.shown.lock().unwrap().clone()).unwrap()
         }
         /// Without the four spaces and the time stamp.
         fn lines(&self) -> Vec<String> {
@@ -292,6 +317,24 @@ mod tests {
         assert_eq!(lines[0], "[WARN] agent: 3 earlier log lines dropped");
         assert_eq!(lines[1], "[INFO] agent: 3");
         assert_eq!(lines[GATE_LINES], "[INFO] agent: 514");
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_told_of_when_there_is_room() {
+        let (logger, screen) = logger(LevelFilter::Info);
+        logger.open();
+        let lost = lines_lost();
+        screen.full.store(true, Ordering::Relaxed);
+        tell(&logger, Level::Info, "agent", "a");
+        tell(&logger, Level::Info, "agent", "b");
+        screen.full.store(false, Ordering::Relaxed);
+        tell(&logger, Level::Info, "agent", "c");
+        tell(&logger, Level::Info, "agent", "d");
+        assert_eq!(
+            screen.lines(),
+            ["[WARN] agent: 2 earlier log lines dropped", "[INFO] agent: c", "[INFO] agent: d"]
+        );
+        assert_eq!(lines_lost() - lost, 2);
     }
 
     #[test]

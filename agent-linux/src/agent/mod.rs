@@ -14,4 +14,5 @@ pub mod model;
 pub mod run;
 pub mod signals;
 pub mod socket;
+pub mod stdout;
 pub mod tags;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::rpc::{Rpc, Stream};
@@ -15,6 +15,7 @@ pub struct Setup {
     binary: PathBuf,
     address: Address,
     args: Vec<OsString>,
+    wrapper: Vec<OsString>,
     handled: bool,
     recorder: Recorder,
 }
@@ -27,6 +28,7 @@ impl Setup {
             binary: ours().to_owned(),
             address: Address::unused(),
             args: Vec::new(),
+            wrapper: Vec::new(),
             handled: true,
             recorder: Recorder::new(),
         }
@@ -56,6 +58,24 @@ impl Setup {
         self
     }
 
+    /// A command that is given the agent's command line and becomes it, such as `unshare -n`.
+    pub fn through<S: Into<OsString>>(mut self, wrapper: impl IntoIterator<Item = S>) -> Setup {
+        self.wrapper = wrapper.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A script of the shell that ends in `exec "$0" "$@"`, which is the agent.
+    pub fn through_script(self, script: &str) -> Setup {
+        self.through(["sh", "-c", script])
+    }
+
+    /// Likewise, where it is root and what it mounts nobody else sees. `None` where that is not allowed.
+    pub fn through_mounting(self, script: &str) -> Option<Setup> {
+        let tried = Command::new("unshare").args(["-rm", "true"]).status();
+        let allowed = tried.is_ok_and(|status| status.success());
+        allowed.then(|| self.through(["unshare", "-rm", "sh", "-c", script]))
+    }
+
     /// A further flag of `serf agent`.
     pub fn arg(mut self, arg: impl Into<OsString>) -> Setup {
         self.args.push(arg.into());
@@ -68,11 +88,6 @@ impl Setup {
         self.arg(flag)
     }
 
-    /// The `serf` it runs.
-    pub fn program(&self) -> &Path {
-        &self.binary
-    }
-
     /// Where it will be.
     pub fn address(&self) -> Address {
         self.address
@@ -80,8 +95,10 @@ impl Setup {
 
     /// The command that starts it, for agents of which nothing is expected to come.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([self.binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
         command
+            .args(words)
             .arg("agent")
             .arg(format!("-node={}", self.name))
             .arg(format!("-bind={}", self.address.gossip))
@@ -135,6 +152,11 @@ impl Agent {
         self.recorder().records().into_iter().filter(|record| record.event == "user").collect()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Its process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
@@ -168,6 +190,19 @@ impl Agent {
         self.rpc().members().unwrap_or_else(|error| panic!("members of {}: {error}", self.name()))
     }
 
+    /// A number that `serf info` shows.
+    ///
+    /// # Panics
+    /// If it shows no such number.
+    #[track_caller]
+    pub fn info(&self, section: &str, key: &str) -> u64 {
+        let shown = self.cli(["info", "-format=json"]);
+        let all: serde_json::Value = serde_json::from_str(&shown.stdout)
+            .unwrap_or_else(|error| panic!("serf info: {error}: {}", shown.text()));
+        let number = all[section][key].as_str().and_then(|text| text.parse().ok());
+        number.unwrap_or_else(|| panic!("serf info has no number {section}.{key}: {all}"))
+    }
+
     /// Runs the same binary's command line against it.
     #[track_caller]
     pub fn cli<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
@@ -197,10 +232,9 @@ impl Agent {
         });
     }
 
-    /// Ends it without a word to the others.
+    /// Ends it at once, without a word to the others.
     pub fn crash(mut self) -> Setup {
-        self.process.signal("KILL");
-        self.process.wait();
+        self.process.kill();
         self.setup
     }
 

@@ -34,6 +34,13 @@ impl Scratch {
         self.0.0.join(name)
     }
 
+    /// Makes a folder in it and tells its path.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let path = self.file(name);
+        fs::create_dir(&path).expect("the scratch folder can be written");
+        path
+    }
+
     /// Writes a file and tells its path.
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.file(name);
@@ -116,6 +123,13 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "{} is gone already", self.command);
     }
 
+    /// Kills it, by a system call and nothing else, and collects it.
+    pub fn kill(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> Output {
@@ -128,9 +142,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if thread::panicking() {
             let printed = self.printed();
             let lines: Vec<_> = printed.lines().collect();

@@ -43,6 +43,7 @@ impl Driver<'_> {
             ("datagrams_unsent", self.traffic.unsent.to_string()),
             ("send_errors", self.traffic.send_errors.to_string()),
             ("receive_errors", self.traffic.receive_errors.to_string()),
+            ("log_lines_lost", crate::agent::log::lines_lost().to_string()),
         ]);
         self.node.stats().each(|name, count| drop(counted.insert(name.to_owned(), count.to_string())));
         let this = self.node.this();
