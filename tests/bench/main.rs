@@ -6,64 +6,107 @@
 mod fleet;
 #[path = "../process/harness/mod.rs"]
 mod harness;
+mod phases;
 mod proc;
+mod sustained;
+#[path = "../table.rs"]
+mod table;
 
 use std::env;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
-use fleet::Figures;
 use harness::{debian, ours};
+use phases::{Figures, IDLE, STARVED};
+use table::Goal::{AtLeast, AtMost, None};
+use table::{head, judged, number, row};
 
-/// How this program tells itself to measure one binary.
-const MEASURE: &str = "--measure";
+/// How this program tells itself what to measure: everything or single events of so many agents of one binary, or a
+/// rate for so many seconds.
+const EVERYTHING: &str = "--everything";
+const EVENTS: &str = "--events";
+const SUSTAINED: &str = "--sustained";
+
+/// Agents of the fleet that goes through all phases, and of the larger one.
+const COUNT: usize = 20;
+const MANY: usize = 50;
+/// Offered in turn, in events per second.
+const RATES: [usize; 4] = [500, 1_000, 2_000, 8_000];
 
 fn main() -> ExitCode {
-    let count = env::var("AGENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(20);
-    let mut args = env::args().skip(1);
-    if args.next().as_deref() == Some(MEASURE) {
-        let binary = args.next().expect("the binary follows");
-        // The agents are started first and stop the program if they cannot: nothing here needs this to succeed.
-        let _ = Command::new("ip").args(["link", "set", "lo", "up"]).status();
-        for (name, value) in fleet::measure(Path::new(&binary), count) {
-            println!("{name} {value}");
+    let args: Vec<String> = env::args().skip(1).collect();
+    let numeric = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
+    let binary = || Path::new(args.get(1).expect("the binary follows"));
+    let figures = match args.first().map(String::as_str) {
+        Some(EVERYTHING) => phases::everything(binary(), numeric(2)),
+        Some(EVENTS) => phases::events(binary(), numeric(2)),
+        Some(SUSTAINED) => {
+            sustained::measure(binary(), numeric(2), numeric(3), Duration::from_secs(numeric(4) as u64))
         }
-        return ExitCode::SUCCESS;
-    }
-
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("{count} agents each on one machine with {cores} cores, LAN profile.\n");
-    let figures = [debian(), ours()].map(in_namespace);
-    let [Some(theirs), Some(ours)] = figures else { return ExitCode::FAILURE };
-    print_table(&theirs, &ours);
-    println!(
-        "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them."
-    );
-    println!("CPU time is /proc/PID/stat over 20 s, traffic the loopback counter of the fleet's own network");
-    println!("namespace over the same time, memory VmRSS and PSS, each as the mean over the agents.");
+        _ => return report(),
+    };
+    figures.iter().for_each(|(name, value)| println!("{name} {value}"));
     ExitCode::SUCCESS
 }
 
-fn in_namespace(binary: &Path) -> Option<Figures> {
+/// Seconds per rate: `RATE_SECONDS`, for those who want to know whether it lasts.
+fn length() -> Duration {
+    let seconds = env::var("RATE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(10))
+}
+
+fn report() -> ExitCode {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    println!("One machine with {cores} cores (load before: {load}), LAN profile.");
+    let measure = |what: [&str; 2]| [debian(), ours()].map(|binary| measured(binary, &what));
+    let [Some(theirs), Some(ours)] = measure([EVERYTHING, &COUNT.to_string()]) else {
+        return ExitCode::FAILURE;
+    };
+    print!("{}", beside(&theirs, &ours));
+    let [Some(theirs), Some(ours)] = measure([EVENTS, &MANY.to_string()]) else {
+        return ExitCode::FAILURE;
+    };
+    print!("{}", beside_many(&theirs, &ours));
+    println!(
+        "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them. CPU time is\n\
+         /proc/PID/task/*/schedstat over {IDLE:?}, traffic the loopback counter of the fleet's own network namespace over the\n\
+         same time, memory VmRSS and PSS, each as the mean over the agents; an event's CPU time and bytes are what 30 of\n\
+         them add to that, RPC and streams included. Agents are starved by busy loops, two per core, for {STARVED:?} while\n\
+         they themselves have SCHED_IDLE."
+    );
+    print!("{}", sustained::title(COUNT, length()));
+    for rate in RATES {
+        let what = [SUSTAINED, &COUNT.to_string(), &rate.to_string(), &length().as_secs().to_string()];
+        let Some(figures) = measured(harness::ours(), &what) else { return ExitCode::FAILURE };
+        print!("{}", sustained::line(rate, &figures));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Has this program measure `binary` in a network namespace of its own: `what[0]`, the binary, and the rest.
+fn measured(binary: &Path, what: &[&str]) -> Option<Figures> {
     let own = env::current_exe().expect("a running program has a path");
     // Root may make a network namespace directly; others need a user namespace around it.
-    let kinds = ["-n", "-rn"];
     let works = |kind: &&str| {
         let tried = Command::new("unshare").args([kind, "true"]).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     };
-    let mut command = if let Some(kind) = kinds.into_iter().find(works) {
-        let mut command = Command::new("unshare");
-        command.arg(kind).arg(own);
-        command
-    } else {
-        println!(
-            "No network namespaces for this user: the traffic below includes all else on this loopback.\n"
-        );
-        Command::new(own)
+    let mut command = match ["-n", "-rn"].into_iter().find(works) {
+        Some(kind) => {
+            let mut command = Command::new("unshare");
+            command.args([kind, "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""]).arg(own);
+            command
+        }
+        Option::None => {
+            println!("No network namespaces for this user: traffic includes all else on this loopback.");
+            Command::new(own)
+        }
     };
-    let output =
-        command.arg(MEASURE).arg(binary).stderr(Stdio::inherit()).output().expect("this program starts");
+    command.arg(what[0]).arg(binary).args(&what[1..]);
+    let output = command.stderr(Stdio::inherit()).output().expect("this program starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let figure = |line: &str| {
         line.split_once(' ').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
@@ -72,56 +115,61 @@ fn in_namespace(binary: &Path) -> Option<Figures> {
 }
 
 /// What a figure of ours has to be.
-enum Goal {
-    /// Shown for information.
-    None,
+#[derive(Clone, Copy)]
+enum Wanted {
+    Goal(table::Goal),
     /// At most Go's figure divided by this.
     Divided(f64),
-    AtMost(f64),
-    AtLeast(f64),
 }
+use Wanted::{Divided, Goal};
 
-fn print_table(theirs: &Figures, ours: &Figures) {
-    use Goal::{AtLeast, AtMost, Divided, None};
+fn beside(theirs: &Figures, ours: &Figures) -> String {
     let rows = [
-        ("event at half of the agents, median (ms)", "half_ms", None),
+        ("event at half of the agents, median (ms)", "half_ms", Goal(None)),
         ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
-        ("event at all agents, worst (ms)", "worst_ms", None),
-        ("events not everywhere after 10 s, of 30", "incomplete", AtMost(0.0)),
-        ("burst of 2,000 through one connection, delivered (%)", "burst_percent", AtLeast(100.0)),
-        ("time until the burst's last delivery (s)", "burst_s", None),
+        ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
+        ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("CPU per event and node (µs)", "event_cpu_us", Goal(None)),
+        ("bytes per event and node", "event_bytes", Goal(None)),
+        ("burst of 2,000 through one connection, delivered (%)", "burst_percent", Goal(AtLeast(100.0))),
+        ("time until the burst's last delivery (s)", "burst_s", Goal(None)),
+        ("killed agent failed at the first (s)", "noticed_first_s", Goal(None)),
+        ("killed agent failed at all (s)", "noticed_all_s", Goal(None)),
+        ("living agents told to have failed, starved of CPU", "accused", Goal(AtMost(0.0))),
         ("idle CPU per node (%)", "idle_cpu_percent", Divided(3.0)),
         ("idle traffic per node, all of it (bytes/s)", "idle_bytes", Divided(2.0)),
-        ("idle UDP datagrams per node (1/s)", "idle_datagrams", None),
+        ("idle UDP datagrams per node (1/s)", "idle_datagrams", Goal(None)),
         ("resident memory, idle (MiB)", "idle_rss_mib", Divided(4.0)),
         ("of it proportional (PSS, MiB)", "idle_pss_mib", Divided(4.0)),
-        ("resident memory after the burst (MiB)", "loaded_rss_mib", None),
-        ("all see all alive after the start (s)", "converged_s", None),
-        ("binary (MiB)", "binary_mib", AtMost(4.0)),
+        ("resident memory after the burst (MiB)", "loaded_rss_mib", Goal(None)),
+        ("all see all alive after the start (s)", "converged_s", Goal(None)),
+        ("binary (MiB)", "binary_mib", Goal(AtMost(4.0))),
     ];
-    println!("| figure | Go Serf | ours | goal | |\n|---|---:|---:|---:|---|");
-    for (label, key, goal) in rows {
-        let value = |figures: &Figures| figures.get(key).copied().unwrap_or(f64::NAN);
-        let (theirs, ours) = (value(theirs), value(ours));
-        let (goal, met) = match goal {
-            None => (String::from("–"), Option::None),
-            Divided(by) => (format!("≤ {}", short(theirs / by)), Some(ours <= theirs / by)),
-            AtMost(most) => (format!("≤ {}", short(most)), Some(ours <= most)),
-            AtLeast(least) => (format!("≥ {}", short(least)), Some(ours >= least)),
-        };
-        let verdict = met.map_or("", |met| if met { "met" } else { "NOT MET" });
-        println!("| {label} | {} | {} | {goal} | {verdict} |", short(theirs), short(ours));
-    }
+    side_by_side(COUNT, &rows, theirs, ours)
 }
 
-/// Three significant digits or so.
-fn short(value: f64) -> String {
-    let digits = if value == 0.0 || value.abs() >= 100.0 {
-        0
-    } else if value.abs() >= 10.0 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.digits$}")
+fn beside_many(theirs: &Figures, ours: &Figures) -> String {
+    let rows = [
+        ("event at half of the agents, median (ms)", "half_ms", Goal(None)),
+        ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
+        ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
+        ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("all see all alive after the start (s)", "converged_s", Goal(None)),
+    ];
+    side_by_side(MANY, &rows, theirs, ours)
+}
+
+fn side_by_side(count: usize, rows: &[(&str, &str, Wanted)], theirs: &Figures, ours: &Figures) -> String {
+    let mut text = head(&format!("{count} agents"), 1, &["figure", "Go Serf", "ours", "goal", "met"]);
+    for (label, key, wanted) in rows {
+        let value = |figures: &Figures| figures.get(*key).copied().unwrap_or(f64::NAN);
+        let (theirs, ours) = (value(theirs), value(ours));
+        let goal = match *wanted {
+            Goal(goal) => goal,
+            Divided(by) => AtMost(theirs / by),
+        };
+        let [goal, met] = judged(ours, goal);
+        text += &row(&[(*label).into(), number(theirs), number(ours), goal, met]);
+    }
+    text
 }

@@ -2,16 +2,11 @@
 
 use std::fs;
 
-/// The kernel's clock ticks per second in /proc, the same on every architecture since Linux 2.6.
-const USER_HZ: f64 = 100.0;
-
-/// CPU time of a process so far, in seconds.
+/// CPU time of a process so far, in seconds, to the nanosecond: of all threads it has now.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = read(&format!("/proc/{pid}/stat"));
-    // The command's name, in parentheses, may itself contain spaces; utime and stime are fields 14 and 15.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
-        / USER_HZ
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let times = threads.map(|thread| read(&thread.path().join("schedstat").to_string_lossy()));
+    times.filter_map(|times| times.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
 }
 
 /// Resident memory in KiB, shared pages counted in full.

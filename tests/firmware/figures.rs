@@ -22,12 +22,16 @@ mod hub;
 #[path = "../process/harness/mod.rs"]
 mod harness;
 
+#[path = "../table.rs"]
+mod table;
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use image::Image;
 use serf_nostd::Storage;
+use table::Goal;
 
 const KIB: f64 = 1024.0;
 /// Events each way whose latency is measured.
@@ -36,7 +40,7 @@ const EVENTS: usize = 30;
 const IDLE: Duration = Duration::from_secs(20);
 
 fn main() {
-    println!("| figure | value | goal | |\n|---|---:|---:|---|");
+    print!("{}", table::goals("The firmware"));
     let image = Image::read(&image::build("qemu-mps2", "qemu-mps2"));
     let core = Image::read(&image::build("probe", "probe"));
     row("flash, the whole image (KiB)", image.flash as f64 / KIB, Some(96.0));
@@ -53,11 +57,7 @@ fn main() {
 }
 
 fn row(name: &str, value: f64, goal: Option<f64>) {
-    let (goal, verdict) = match goal {
-        Some(goal) => (format!("≤ {goal}"), if value <= goal { "met" } else { "NOT MET" }),
-        None => ("–".to_owned(), ""),
-    };
-    println!("| {name} | {value:.1} | {goal} | {verdict} |");
+    print!("{}", table::goal(name, value, goal.map_or(Goal::None, Goal::AtMost)));
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

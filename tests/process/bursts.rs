@@ -5,10 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::rpc::Stream;
-use crate::harness::{Agent, fleet, wait_quiet, wait_until};
+use crate::harness::{Agent, Setup, fleet_of, wait_quiet, wait_until};
 
 /// Longer than the windows in which a second delivery could come.
 const QUIET: Duration = Duration::from_secs(8);
+
+/// A script for each event would be what is measured.
+fn unhandled(name: &str) -> Setup {
+    Setup::new(name).unhandled()
+}
 
 fn numbered(from: usize, count: usize) -> impl Iterator<Item = (&'static [u8], Vec<u8>)> {
     (from..from + count).map(|number| (&b"burst"[..], number.to_string().into_bytes()))
@@ -45,7 +50,7 @@ fn streams(agents: &[Agent]) -> Vec<Stream> {
 
 #[test]
 fn a_burst_through_one_connection_reaches_every_stream_exactly_once() {
-    let agents = fleet(20);
+    let agents = fleet_of(20, unhandled);
     let streams = streams(&agents);
     fire(&agents[0], 0, 2_000);
     each_has_all_once(&agents, &streams, 2_000);
@@ -54,7 +59,7 @@ fn a_burst_through_one_connection_reaches_every_stream_exactly_once() {
 /// More than any agent remembers or holds at a time.
 #[test]
 fn a_burst_of_ten_thousand_is_taken_as_fast_as_it_is_delivered() {
-    let agents = fleet(20);
+    let agents = fleet_of(20, unhandled);
     let streams = streams(&agents);
     fire(&agents[0], 0, 10_000);
     each_has_all_once(&agents, &streams, 10_000);
@@ -64,7 +69,7 @@ fn a_burst_of_ten_thousand_is_taken_as_fast_as_it_is_delivered() {
 #[test]
 fn bursts_through_twenty_agents_at_once_reach_every_stream_exactly_once() {
     const EACH: usize = 250;
-    let agents = fleet(20);
+    let agents = fleet_of(20, unhandled);
     let streams = streams(&agents);
     thread::scope(|scope| {
         for (number, agent) in agents.iter().enumerate() {
@@ -77,7 +82,7 @@ fn bursts_through_twenty_agents_at_once_reach_every_stream_exactly_once() {
 /// While those who should hear are stopped the caller waits; it is not refused, and nothing is dropped.
 #[test]
 fn whoever_fires_faster_than_others_hear_is_made_to_wait() {
-    let agents = fleet(2);
+    let agents = fleet_of(2, unhandled);
     let streams = streams(&agents);
     agents[1].signal("STOP");
     thread::scope(|scope| {
@@ -92,11 +97,11 @@ fn whoever_fires_faster_than_others_hear_is_made_to_wait() {
 /// What was answered has left the sender, who may die of it.
 #[test]
 fn an_accepted_event_outlives_its_sender() {
-    let agents = fleet(3);
+    let agents = fleet_of(3, unhandled);
     let streams = streams(&agents);
     const CRASHES: usize = 10;
     for number in 0..CRASHES {
-        let origin = crate::harness::Setup::new(&format!("origin{number}")).join(&agents[0]).start();
+        let origin = Setup::new(&format!("origin{number}")).join(&agents[0]).start();
         wait_until("the origin to see all", || origin.members().len() >= 4);
         fire(&origin, number, 1);
         origin.crash();

@@ -6,6 +6,7 @@
 mod foca;
 mod instructions;
 mod machine;
+#[path = "../table.rs"]
 mod table;
 
 use std::env;

@@ -181,7 +181,7 @@ impl Agent {
     /// Its user events from now on.
     #[track_caller]
     pub fn stream(&self) -> Stream {
-        self.rpc().stream().unwrap_or_else(|error| panic!("stream of {}: {error}", self.name()))
+        self.rpc().stream("user").unwrap_or_else(|error| panic!("stream of {}: {error}", self.name()))
     }
 
     /// Members as it sees them, and their status.

@@ -82,12 +82,12 @@ impl Rpc {
         })
     }
 
-    /// Turns the connection into a stream of the agent's user events.
+    /// Turns the connection into a stream of the agent's events of a kind, such as `user` or `member-failed`.
     ///
     /// # Errors
     /// The agent has ended or refuses.
-    pub fn stream(mut self) -> io::Result<Stream> {
-        self.send("stream", &map([("Type", "user".into())]))?;
+    pub fn stream(mut self, kind: &str) -> io::Result<Stream> {
+        self.send("stream", &map([("Type", kind.into())]))?;
         self.receive()?.map_err(io::Error::other)?;
         self.writer.set_read_timeout(None)?;
         let socket = self.writer.try_clone()?;
@@ -98,7 +98,9 @@ impl Rpc {
             {
                 let part = |key| field(&record, key).map(bytes).unwrap_or_default();
                 let ltime = field(&record, "LTime").and_then(Value::as_u64).unwrap_or_default();
-                let event = Event { at: Instant::now(), ltime, name: part("Name"), payload: part("Payload") };
+                let members = field(&record, "Members").and_then(Value::as_array).map_or(0, Vec::len);
+                let (name, payload) = (part("Name"), part("Payload"));
+                let event = Event { at: Instant::now(), ltime, name, payload, members };
                 if found.send(event).is_err() {
                     return;
                 }
@@ -134,7 +136,7 @@ impl Rpc {
     }
 }
 
-/// One user event from a stream.
+/// One event from a stream.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// When it was read.
@@ -145,9 +147,11 @@ pub struct Event {
     pub name: Vec<u8>,
     /// Its payload.
     pub payload: Vec<u8>,
+    /// How many members a member event is about.
+    pub members: usize,
 }
 
-/// User events of one agent as they come; closed on drop.
+/// Events of one agent as they come; closed on drop.
 pub struct Stream {
     /// Ends when the agent does.
     pub events: Receiver<Event>,

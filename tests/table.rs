@@ -1,4 +1,5 @@
-//! How figures are shown: tables in Markdown, of what was measured and of what is to be reached.
+//! How benchmarks show figures: tables in Markdown, of what was measured and of what is to be reached.
+#![allow(dead_code, reason = "several benchmarks share this module, each uses its own part")]
 
 /// What a figure has to be.
 #[derive(Clone, Copy, Debug)]
@@ -28,12 +29,18 @@ pub fn goals(title: &str) -> String {
 
 /// A figure and what it has to be.
 pub fn goal(label: &str, value: f64, goal: Goal) -> String {
+    let [goal, met] = judged(value, goal);
+    row(&[label.into(), number(value), goal, met])
+}
+
+/// The last two cells of a row: what a figure has to be, and whether it is.
+pub fn judged(value: f64, goal: Goal) -> [String; 2] {
     let (goal, met) = match goal {
         Goal::None => (String::from("–"), ""),
         Goal::AtMost(most) => (format!("≤ {}", number(most)), verdict(value <= most)),
         Goal::AtLeast(least) => (format!("≥ {}", number(least)), verdict(value >= least)),
     };
-    row(&[label.into(), number(value), goal, met.into()])
+    [goal, met.into()]
 }
 
 fn verdict(met: bool) -> &'static str {
@@ -42,6 +49,9 @@ fn verdict(met: bool) -> &'static str {
 
 /// Three digits or so, thousands apart; whole numbers as they are.
 pub fn number(value: f64) -> String {
+    if value.is_nan() {
+        return String::from("–");
+    }
     let digits = if value.fract() == 0.0 || value.abs() >= 100.0 {
         0
     } else if value.abs() >= 10.0 {
