@@ -541,11 +541,6 @@ impl<'a> Node<'a> {
         }
     }
 
-    fn set_boot(&mut self, boot: u64) {
-        self.boot = boot;
-        self.origin = origin(self.members.table.name(SELF), boot);
-    }
-
     fn owe(&mut self, to: Address, limit: usize, what: Answer) {
         if !self.owed.push_back(Owed { to, limit: limit.min(u16::MAX as usize) as u16, what }) {
             self.stats.answers_refused += 1;

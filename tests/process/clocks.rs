@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::{Agent, Scratch, Setup, wait_until};
+use crate::harness::{Agent, Scratch, Setup, fleet, wait_until};
 
 /// A wall clock that can be set. The monotonic clock is left alone, as it is when a machine's clock is set.
 struct Clock {
@@ -94,17 +94,28 @@ fn a_clock_that_is_set_while_agents_run_changes_nothing() {
 #[test]
 fn an_agent_whose_clock_was_set_between_two_runs_is_let_in_again() {
     let Some(clock) = Clock::new() else { return };
-    let seed = Setup::new("seed").start();
-    let mut setup = clock.show(Setup::new("n1")).join(&seed);
+    let others = fleet(3);
+    let mut setup = clock.show(Setup::new("late")).join(&others[0]);
     for (number, offset) in ["-10000d", "+0", "-10000d", "+400d"].into_iter().enumerate() {
         clock.set(offset);
         let agent = setup.start();
-        seed.wait_sees("n1", "alive");
-        agent.wait_sees("seed", "alive");
         let payload = number.to_string();
+        for other in &others {
+            other.wait_sees("late", "alive");
+            agent.wait_sees(other.name(), "alive");
+        }
+        assert_eq!(
+            year(&agent) == year(&others[0]),
+            offset == "+0",
+            "it is shown a clock that is {offset} off"
+        );
         agent.rpc().event(b"up", payload.as_bytes(), false).expect("accepted");
-        wait_until("the event at the seed", || seed.recorder().payloads("up").contains(&payload));
+        for other in &others {
+            wait_until("the event at the others", || other.recorder().payloads("up").contains(&payload));
+        }
         setup = agent.crash();
-        seed.wait_sees("n1", "failed");
+        for other in &others {
+            other.wait_sees("late", "failed");
+        }
     }
 }

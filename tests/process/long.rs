@@ -67,13 +67,18 @@ fn a_crashed_agent_that_returns_without_a_seed_is_found_again() {
     }
 }
 
-/// To a stopped process it is the others who fell silent; woken, it must not tell everyone so.
+/// To a stopped process it is the others who fell silent; woken, it must not tell everyone so, and hears what it missed.
 #[test]
 fn agents_frozen_for_long_are_failed_and_come_back_without_accusing_anyone() {
+    const EVENTS: usize = 500;
     let agents = fleet(5);
     let (awake, frozen) = agents.split_at(3);
     for agent in frozen {
         agent.signal("STOP");
+    }
+    let mut rpc = awake[0].rpc();
+    for number in 0..EVENTS {
+        rpc.event(b"meanwhile", number.to_string().as_bytes(), false).expect("the event is accepted");
     }
     for agent in frozen {
         wait_all_see(awake, agent.name(), "failed");
@@ -84,9 +89,15 @@ fn agents_frozen_for_long_are_failed_and_come_back_without_accusing_anyone() {
     for agent in &agents {
         wait_all_see(&agents, agent.name(), "alive");
     }
-    for agent in awake {
+    for agent in &agents {
+        wait_until(&format!("{} to hear what it missed", agent.name()), || {
+            agent.recorder().payloads("meanwhile").len() >= EVENTS
+        });
+        let payloads = agent.recorder().payloads("meanwhile");
+        assert_eq!(payloads.len(), payloads.iter().collect::<BTreeSet<_>>().len(), "an event came twice");
         for other in awake {
-            assert_eq!(agent.recorder().count("member-failed", other.name()), 0);
+            let accused = agent.recorder().count("member-failed", other.name());
+            assert_eq!(accused, 0, "{} accused {}", agent.name(), other.name());
         }
     }
 }

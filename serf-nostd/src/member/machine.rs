@@ -18,7 +18,7 @@ use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, S
 const INCARNATION_JUMP: u32 = 1 << 20;
 
 /// How far above the known one a boot may be: as microseconds 12 days, which is longer than anybody is remembered.
-const BOOT_JUMP: u64 = 1 << 40;
+pub(crate) const BOOT_JUMP: u64 = 1 << 40;
 
 /// What the state machine needs to know of the moment, and where it counts.
 pub(crate) struct Moment<'m> {

@@ -5,6 +5,7 @@ use crate::config::Rule;
 use crate::event::seen;
 use crate::gossip::heal::{Conflict, EventStep, Joining, Session, Step};
 use crate::gossip::owed::{Answer, RECORDS};
+use crate::member::machine::BOOT_JUMP;
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, settled_live};
 use crate::slice::NIL;
@@ -282,7 +283,13 @@ impl Node<'_> {
         let (theirs, ours) = ((record.alive.boot, record.alive.incarnation), (slot.boot, slot.incarnation));
         let (status_ltime, alive) = (slot.status_ltime, settled_live(record.state));
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
-        if theirs > ours || (theirs == ours && !alive) || (joining && theirs.1 >= ours.1 && theirs != ours) {
+        if joining && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
+            // The machine's clock was set since they last heard of it, and they would not follow so far.
+            self.live_as(now, theirs.0 + 1, 1);
+        } else if theirs > ours
+            || (theirs == ours && !alive)
+            || (joining && theirs.1 >= ours.1 && theirs != ours)
+        {
             // Asked for with a nonce, so believed further than gossip: however far above it is.
             self.refute(now, record.alive.incarnation, record.alive.boot);
         }

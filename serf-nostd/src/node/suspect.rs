@@ -1,7 +1,7 @@
 //! Who is believed to have failed: from a probe that nobody answered to the verdict, what this node says against its own,
 //! and when its own senses are not to be trusted.
 
-use super::Node;
+use super::{Node, origin};
 use crate::clock::LTIME_LIMIT;
 use crate::config::Rule;
 use crate::detect::suspicion;
@@ -116,18 +116,22 @@ impl Node<'_> {
         }
         let own = self.members.table.slot(SELF).incarnation;
         let far = incarnation > own.saturating_add(REFUTE_STEP) || own == u32::MAX;
-        let next = if boot > self.boot || far {
-            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
-            // would not follow. A new life starts below all of that.
-            self.set_boot(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1));
-            1
-        } else {
-            own.max(incarnation) + 1
-        };
-        let boot = self.boot;
-        self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, next));
         self.stats.refuted += 1;
         self.detector.worsen(&self.config, 1);
+        if boot > self.boot || far {
+            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
+            // would not follow. A new life starts below all of that.
+            self.live_as(now, boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1), 1);
+        } else {
+            self.live_as(now, self.boot, own.max(incarnation) + 1);
+        }
+    }
+
+    /// Goes by this boot and incarnation from now on, and tells everybody.
+    pub(super) fn live_as(&mut self, now: Instant, boot: u64, incarnation: u32) {
+        self.boot = boot;
+        self.origin = origin(self.members.table.name(SELF), boot);
+        self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, incarnation));
         self.queue.next = now;
         self.say(SELF, say::STATE);
     }
