@@ -145,6 +145,8 @@ pub enum Rule {
     Clamp,
     /// An origin holds its event until it came back from others.
     OriginHold,
+    /// An origin fires no faster than others take events in.
+    SourceRate,
     /// A member contradicts what is said against it.
     Refute,
     /// A quarter of the slots at most waits for the application.

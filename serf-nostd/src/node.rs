@@ -16,6 +16,7 @@ use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
 use crate::event::coalesce::Coalescer;
 use crate::event::pull::Pulls;
+use crate::event::rate::Rate;
 use crate::event::seen::Seen;
 use crate::event::store::{Pin, Store, UserEvent};
 use crate::gossip::heal::{Heal, JOINS};
@@ -224,8 +225,7 @@ pub struct Node<'a> {
     /// Whose end is being told, and whether it has been: then it is erased.
     erasing: Option<(u16, bool)>,
     foreign: Passed,
-    /// Events that may be accepted now, and since when that has been counted.
-    tokens: (u32, Instant),
+    rate: Rate,
 }
 
 impl<'a> Node<'a> {
@@ -266,7 +266,7 @@ impl<'a> Node<'a> {
         if config.event_size_limit as usize > EVENT_MAX {
             return Err(SetupError::EventSize);
         }
-        let capacity = memory.seen.len() as u32;
+        let capacity = memory.seen.len();
         let cluster = config.cluster.map(|name| hash::bytes(name.as_bytes()) as u32);
         let mut event_clock = LamportClock::new();
         event_clock.adopt(config.event_floor.saturating_add(1));
@@ -303,7 +303,7 @@ impl<'a> Node<'a> {
             promised: Instant::FAR,
             erasing: None,
             foreign: Passed::new(now),
-            tokens: (capacity, now),
+            rate: Rate::new(capacity, now),
             config,
         };
         let table = &mut node.members.table;

@@ -100,7 +100,7 @@ fn a_flood_beyond_the_acceptance_rate_is_shed_and_counted() {
 
 #[test]
 fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told() {
-    let (mut storage, now) = (Tiny::new(), Instant::ZERO);
+    let (mut storage, now) = (Storage::<4, 64, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
     let mut node = node(storage.memory(), Config::LAN, 1);
     hand(&mut node, now, 2, &alive(2, 1, &[]));
     for _ in 0..2 {
@@ -117,6 +117,25 @@ fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told()
     }
     assert_eq!((node.levels().own, node.stats().own_unconfirmed), (0, 2));
     assert!(node.user_event(later, b"e", b"", false).is_ok());
+}
+
+#[test]
+fn an_origin_fires_no_faster_than_others_take_in_and_knows_when_to_go_on() {
+    let (mut storage, now) = (Ample::new(), Instant::ZERO);
+    let mut node = node(storage.memory(), Config::LAN, 1);
+    for i in 2..=4 {
+        hand(&mut node, now, i, &alive(i, 1, &[]));
+    }
+    let mut fire = |now| {
+        let fired = (0..20).map_while(|_| node.user_event(now, b"e", b"", false).ok()).count();
+        (fired, drain(&mut node, now).until)
+    };
+    let (fired, until) = fire(now);
+    assert_eq!(fired, 16, "one of four nodes, so a quarter of M / 4");
+    assert_eq!(until, now + Duration::from_millis(10));
+    // 64 slots: no more than 16 own events on their way.
+    assert_eq!(fire(until).0, 0);
+    assert_eq!(node.stats().events_full, 2);
 }
 
 #[test]
@@ -154,7 +173,7 @@ fn a_deaf_application_leaves_new_events_unrecorded_and_gets_them_later() {
 
 #[test]
 fn more_names_than_places_are_delivered_early_not_lost() {
-    let (mut storage, now) = (Tiny::new(), Instant::ZERO);
+    let (mut storage, now) = (Storage::<4, 16, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
     let mut node = node(storage.memory(), Config::LAN, 1);
     for name in [b"a", b"b", b"c"] {
         node.user_event(now, name, name, true).unwrap();

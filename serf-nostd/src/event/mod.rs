@@ -3,6 +3,7 @@
 pub(crate) mod arena;
 pub(crate) mod coalesce;
 pub(crate) mod pull;
+pub(crate) mod rate;
 pub(crate) mod seen;
 pub(crate) mod store;
 

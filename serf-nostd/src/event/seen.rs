@@ -64,10 +64,6 @@ impl<'a> Seen<'a> {
         self.cells
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.cells.len()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.len
     }

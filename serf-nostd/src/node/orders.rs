@@ -19,7 +19,8 @@ pub enum EventError {
     TooLong(u16),
     /// Encoded (as Go Serf encodes it) it is longer than this many bytes.
     TooLongEncoded(u16),
-    /// As many own events as may be are still on their way: try again when [`Node::poll`] has been drained for a while.
+    /// As many own events as may be are still on their way, or the fleet can take no more for now: try again each time
+    /// that [`Node::poll`] asks to be called.
     Full,
     /// The first join has not been answered yet: try again.
     Starting,
@@ -60,7 +61,8 @@ const PRUNE_SPREADS: Duration = Duration::from_secs(5);
 
 impl Node<'_> {
     /// Fires a user event and returns its Lamport time. It is handed to this node's application at once (or coalesced),
-    /// sent by the next polls, and held until others have shown that they have it.
+    /// sent by the next polls, and held until others have shown that they have it. If this node ends before those polls, or
+    /// before any of their datagrams has come, the event ends with it; afterwards the others spread it without it.
     ///
     /// # Errors
     /// [`EventError`]; see there what to do.
@@ -94,7 +96,8 @@ impl Node<'_> {
             self.stats.events_full += 1;
             return Err(EventError::Full);
         }
-        if self.store.quota_full(Pin::Application, len) {
+        let slow = self.config.has(Rule::SourceRate) && !self.rate.fire(now, self.live());
+        if slow || self.store.quota_full(Pin::Application, len) {
             self.stats.events_full += 1;
             return Err(EventError::Full);
         }

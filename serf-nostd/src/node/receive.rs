@@ -380,7 +380,7 @@ impl Node<'_> {
             }
             return;
         }
-        if !self.take_token(now) {
+        if !self.rate.take(now) {
             self.stats.shed += 1;
             return;
         }
@@ -401,21 +401,6 @@ impl Node<'_> {
         slot
     }
 
-    /// Accepts M / 4 new events per second, in bursts of M: a flood moves the floor no faster.
-    fn take_token(&mut self, now: Instant) -> bool {
-        let capacity = self.seen.capacity() as u64;
-        let (tokens, since) = self.tokens;
-        let gained = now.since(since).as_micros().saturating_mul(capacity) / 4_000_000;
-        if gained > 0 {
-            self.tokens = ((tokens as u64 + gained).min(capacity) as u32, now);
-        }
-        if self.tokens.0 == 0 {
-            return false;
-        }
-        self.tokens.0 -= 1;
-        true
-    }
-
     /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
     pub(super) fn announced(&mut self, now: Instant, from: (Address, u32), id: EventId) -> bool {
         match self.seen.judge(id) {
@@ -429,7 +414,7 @@ impl Node<'_> {
                     // Held but left unrecorded while the application had no room.
                     let event = self.store.event(slot);
                     let len = event.name.len() + event.payload.len();
-                    if !self.store.quota_full(Pin::Application, len) && self.take_token(now) {
+                    if !self.store.quota_full(Pin::Application, len) && self.rate.take(now) {
                         self.record(now, id);
                         self.hand_over(now, slot);
                     }

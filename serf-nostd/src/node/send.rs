@@ -75,6 +75,7 @@ impl Node<'_> {
             }
             first = first.min(self.announce_at());
         }
+        first = first.min(self.rate.deadline(now));
         let own = self.store.first(list::OWN_HELD);
         first = first.min(own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE));
         // A deadline that has passed is one that waits for room: soon, but not in a spin.

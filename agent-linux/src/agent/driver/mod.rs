@@ -164,15 +164,16 @@ impl<'n> Driver<'n> {
 
     /// Does all there is to do now; by when to come back.
     fn settle(&mut self) -> Wall {
-        loop {
-            let until = self.drain();
-            // An event that is accepted wants to be sent and delivered.
-            if !self.retry_events() {
-                let patience = self.pending.front().map(|event| event.deadline);
-                let until = self.clock.wall(until);
-                return patience.map_or(until, |patience| until.min(patience));
-            }
+        let mut until = self.drain();
+        let mut accepted = true;
+        while accepted && !self.pending.is_empty() {
+            accepted = self.retry_events();
+            // An event that is accepted wants to be sent and delivered; one that has to wait may want to be tried sooner.
+            until = self.drain();
         }
+        let patience = self.pending.front().map(|event| event.deadline);
+        let until = self.clock.wall(until);
+        patience.map_or(until, |patience| until.min(patience))
     }
 
     /// Does what the node wants done; until when that was all.

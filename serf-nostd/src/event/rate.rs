@@ -1,0 +1,120 @@
+//! How many new events are taken in: M / 4 a second, in bursts of M, whoever fires them. A flood then moves the floor no
+//! faster than what is missing can be repaired.
+//!
+//! Others do the same and see the same events, so an origin knows what they can take. It stops at half of a burst: the
+//! other half is for what is under way to it. And as it hears of others' events only when they have come, it fires in
+//! each beat no more than its share of what all may fire at once.
+
+use crate::time::{Duration, Instant};
+
+/// Within this time an event has come to most others.
+const BEAT: Duration = Duration::from_millis(10);
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// M.
+    capacity: u32,
+    /// New events that may be taken in now.
+    left: u32,
+    /// Since when time has not been counted.
+    since: Instant,
+    /// Own events in the beat that began then.
+    own: (u32, Instant),
+    /// When one will do, since an own event was refused.
+    retry: Instant,
+}
+
+impl Rate {
+    pub(crate) fn new(capacity: usize, now: Instant) -> Self {
+        let capacity = capacity as u32;
+        Rate { capacity, left: capacity, since: now, own: (0, now), retry: Instant::FAR }
+    }
+
+    /// Takes a new event in; false if it comes too fast.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        if self.left == 0 {
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+
+    /// Takes an own event in, in a fleet of `live`; false if others might shed it.
+    pub(crate) fn fire(&mut self, now: Instant, live: usize) -> bool {
+        self.refill(now);
+        if now.since(self.own.1) >= BEAT {
+            self.own = (0, now);
+        }
+        let share = (self.capacity / 4 / live as u32).max(1);
+        if self.own.0 >= share {
+            self.retry = self.own.1 + BEAT;
+            return false;
+        }
+        if self.left <= self.capacity / 2 {
+            self.retry = self.since + self.gain(self.capacity / 2 + 1 - self.left);
+            return false;
+        }
+        self.own.0 += 1;
+        self.left -= 1;
+        self.retry = Instant::FAR;
+        true
+    }
+
+    /// When an own event that was refused may be tried again; nothing to wait for once that has come.
+    pub(crate) fn deadline(&self, now: Instant) -> Instant {
+        if self.retry > now { self.retry } else { Instant::FAR }
+    }
+
+    /// How long until `count` more may be taken in.
+    fn gain(&self, count: u32) -> Duration {
+        Duration::from_micros((count as u64 * 4_000_000).div_ceil(self.capacity as u64))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let gained = now.since(self.since).as_micros().saturating_mul(self.capacity as u64) / 4_000_000;
+        if gained >= (self.capacity - self.left) as u64 {
+            (self.left, self.since) = (self.capacity, now);
+        } else {
+            self.left += gained as u32;
+            self.since += Duration::from_micros(gained * 4_000_000 / self.capacity as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_m_then_a_quarter_of_it_each_second() {
+        let at = Instant::from_millis;
+        let mut rate = Rate::new(400, at(0));
+        assert_eq!((0..500).filter(|_| rate.take(at(0))).count(), 400);
+        // However often it is asked, nothing of the time is lost.
+        assert_eq!((0..10_000).filter(|micros| rate.take(Instant::from_micros(100 * micros))).count(), 99);
+        assert_eq!((0..500).filter(|_| rate.take(at(60_000))).count(), 400);
+    }
+
+    #[test]
+    fn own_events_keep_to_their_share_of_half_a_burst_and_are_told_when_to_come_again() {
+        let mut now = Instant::from_millis(1_000);
+        let mut rate = Rate::new(400, now);
+        let mut fired = 0;
+        let mut beats = 0;
+        while fired < 300 {
+            let before = fired;
+            while rate.fire(now, 10) {
+                fired += 1;
+            }
+            assert!(fired - before <= 10, "a tenth of a quarter of M in each beat");
+            beats += (fired - before == 10) as u32;
+            let next = rate.deadline(now);
+            assert_eq!(rate.deadline(next), Instant::FAR);
+            now = next;
+        }
+        assert!(beats >= 20, "half of a burst at once");
+        assert!(now.since(Instant::from_millis(1_000)) >= Duration::from_millis(800), "then as time goes");
+        assert_eq!((0..500).filter(|_| rate.take(now)).count(), 201, "others find their half free");
+    }
+}
