@@ -120,6 +120,12 @@ impl Pace {
         now >= self.next && (now.since(self.changed) >= quiet || now.since(self.next) >= REST.0.times(3))
     }
 
+    /// A comparison was not answered to its end: it has not shown that there is nothing new.
+    pub(crate) fn broken_off(&mut self, now: Instant) {
+        self.rest = REST.0;
+        self.next = now + REST.0;
+    }
+
     /// A comparison begins.
     pub(crate) fn begun(&mut self, now: Instant) {
         self.next = now + self.rest;

@@ -411,6 +411,7 @@ impl Node<'_> {
                 return Some(Ask::Members(*session));
             }
             self.heal.members = None;
+            self.heal.member_pace.broken_off(now);
         }
         if self.heal.members.is_none()
             && let Some(peer) = self.heal.met.pop()
@@ -423,6 +424,7 @@ impl Node<'_> {
                 return Some(Ask::Events(*session));
             }
             self.heal.events = None;
+            self.heal.event_pace.broken_off(now);
         }
         None
     }
