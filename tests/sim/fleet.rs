@@ -88,6 +88,8 @@ pub struct Fleet {
     /// How many things have happened.
     pub steps: u64,
     rng: Rng,
+    /// Every datagram that was handed to the network (who sent it, to whom), while there is a place for it.
+    pub recording: Option<Vec<(usize, usize, Vec<u8>)>>,
     /// Walk all invariants of a node after every so many of its steps; 0: never.
     pub check_every: u64,
     tx: Vec<u8>,
@@ -127,6 +129,7 @@ impl Fleet {
             order: 0,
             steps: 0,
             rng: Rng::new(seed ^ 0x666c_6565),
+            recording: None,
             check_every: 0,
             tx: vec![0; serf_nostd::DATAGRAM_MAX],
         }
@@ -250,6 +253,9 @@ impl Fleet {
                     self.machines[i].sent.0 += bytes.len() as u64 + 28;
                     self.machines[i].sent.1 += 1;
                     if to < self.machines.len() {
+                        if let Some(recording) = &mut self.recording {
+                            recording.push((i, to, bytes.clone()));
+                        }
                         for at in self.network.carry(real, i, to).into_iter().flatten() {
                             self.push(at, What::Packet { to, from: i, bytes: bytes.clone() });
                         }

@@ -7,6 +7,8 @@
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`wire`]: datagrams written by hand.
 //! - [`oracle`]: what must hold, checked at every delivery and at the end.
+//! - [`judged`]: a fleet with its oracle.
+//! - [`proof`]: scenarios that hold with a rule of the protocol, and break without it.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
@@ -16,9 +18,11 @@ pub mod acquaint;
 pub mod chaos;
 pub mod detection;
 pub mod fleet;
+pub mod judged;
 pub mod measure;
 pub mod memory;
 pub mod network;
 pub mod oracle;
+pub mod proof;
 pub mod rng;
 pub mod wire;

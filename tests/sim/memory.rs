@@ -17,6 +17,8 @@ pub enum Size {
     Small,
     /// 64 members, 4,096 events: a server.
     Server,
+    /// 64 members, and as many events and answers as an agent has places for.
+    Agent,
     /// Every other one small, the others servers; not of a single machine.
     Mixed,
     /// So many members with names and tags no longer than the simulator's, 512 events.
@@ -44,8 +46,11 @@ pub(crate) fn take(size: Size) -> Memory<'static> {
         Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
         Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
         Size::Server => Box::leak(Box::new(Server::new())).memory(),
-        Size::Members(count) => lazy(count as usize, Fleet::name(count as usize - 1).len(), TAGS.len()),
-        Size::FullMembers(count) => lazy(count as usize, 128, 512),
+        Size::Agent => lazy((64, 32, 96), &Events { seen: 4096, slots: 4096, names: 1024, small: 256 }),
+        Size::Members(count) => {
+            lazy((count as usize, Fleet::name(count as usize - 1).len(), TAGS.len()), &Events::FEW)
+        }
+        Size::FullMembers(count) => lazy((count as usize, 128, 512), &Events::FEW),
     })
 }
 
@@ -58,11 +63,25 @@ fn zeroed<T: FromZeros>(len: usize) -> &'static mut [T] {
     Box::leak(<[T]>::new_box_zeroed_with_elems(len).expect("the system lends pages it has not got"))
 }
 
-/// Memory whose pages come from the system as they are used.
-fn lazy(members: usize, name: usize, tags: usize) -> Memory<'static> {
-    const SLOTS: usize = 64;
-    const WINDOWS: usize = 8;
-    const SMALL: usize = 64;
+/// Capacities for events.
+struct Events {
+    /// Remembered.
+    seen: usize,
+    /// Held, with 96 bytes each.
+    slots: usize,
+    /// Names that are coalesced at once.
+    names: usize,
+    /// Answers, pulls and what else is under way.
+    small: usize,
+}
+
+impl Events {
+    const FEW: Events = Events { seen: 512, slots: 64, names: 8, small: 64 };
+}
+
+/// Memory whose pages come from the system as they are used. `members`: how many, with names and tags how long.
+fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory<'static> {
+    let &Events { seen, slots, names, small } = events;
     Memory {
         members: zeroed(members),
         names: zeroed(members * name),
@@ -71,17 +90,17 @@ fn lazy(members: usize, name: usize, tags: usize) -> Memory<'static> {
         probe_order: zeroed(members),
         suspects: zeroed(members),
         gone: zeroed(members),
-        seen: zeroed(512),
-        slots: zeroed(SLOTS),
-        slot_index: zeroed(SLOTS * 3),
-        arena: zeroed(SLOTS * 96),
-        waiting: zeroed(SLOTS),
-        windows: zeroed(WINDOWS),
-        window_index: zeroed(WINDOWS * 3),
-        intents: zeroed(SMALL),
-        owed: vec![Owed::EMPTY; SMALL].leak(),
-        relays: vec![Relay::EMPTY; SMALL].leak(),
-        pulls: vec![Pull::EMPTY; SMALL].leak(),
-        confirmers: vec![Confirmer::EMPTY; SMALL].leak(),
+        seen: zeroed(seen),
+        slots: zeroed(slots),
+        slot_index: zeroed(slots * 3),
+        arena: zeroed(slots * 96),
+        waiting: zeroed(slots),
+        windows: zeroed(names),
+        window_index: zeroed(names * 3),
+        intents: zeroed(small),
+        owed: vec![Owed::EMPTY; small].leak(),
+        relays: vec![Relay::EMPTY; small].leak(),
+        pulls: vec![Pull::EMPTY; small].leak(),
+        confirmers: vec![Confirmer::EMPTY; small].leak(),
     }
 }

@@ -11,8 +11,10 @@ pub struct Network {
     pub jitter: u64,
     /// Share of datagrams lost, each by itself.
     pub loss: f64,
-    /// Share of the time in which a link loses everything, in bursts of some 50 ms.
+    /// Share of the time in which a link loses everything, in bursts.
     pub burst_loss: f64,
+    /// Shortest burst; their lengths are distributed geometrically (Gilbert 1960).
+    pub burst: u64,
     /// Share of datagrams that come twice.
     pub duplicate: f64,
     /// Share of datagrams that take up to `reorder_by` longer.
@@ -36,6 +38,7 @@ impl Network {
             jitter: 200,
             loss: 0.0,
             burst_loss: 0.0,
+            burst: 50_000,
             duplicate: 0.0,
             reorder: 0.0,
             reorder_by: 2_000_000,
@@ -81,7 +84,7 @@ impl Network {
     /// Whether this link is in one of its bad moments: a function of link and time, so that bursts need no state.
     fn in_burst(&self, now: u64, from: usize, to: usize) -> bool {
         self.burst_loss > 0.0 && {
-            let moment = (now / 50_000) ^ (from as u64) << 40 ^ (to as u64) << 20;
+            let moment = (now / self.burst) ^ (from as u64) << 40 ^ (to as u64) << 20;
             Rng::new(moment ^ 0xb0_0b5).chance(self.burst_loss)
         }
     }

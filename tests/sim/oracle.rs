@@ -50,9 +50,10 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// For a fleet of this many machines.
+    /// For a fleet of this many machines, with nothing over its bounds.
     pub fn new(machines: usize) -> Oracle {
-        Oracle { heard: vec![Heard::default(); machines], ..Oracle::default() }
+        let heard = vec![Heard::default(); machines];
+        Oracle { heard, ordered: true, lossless: true, ..Oracle::default() }
     }
 
     /// A serial number for the next event, to be its payload.
@@ -74,6 +75,11 @@ impl Oracle {
         if !remembers {
             heard.serials.clear();
         }
+    }
+
+    /// How many of the first machines have been handed an event.
+    pub fn reached(&self, machines: usize, serial: u64) -> usize {
+        self.heard[..machines].iter().filter(|heard| heard.serials.contains(&serial)).count()
     }
 
     fn complain(&mut self, text: String) {

@@ -7,23 +7,7 @@ use serf_nostd::{Config, LTIME_JUMP, LTIME_LIMIT, MemberChange, Status};
 use sim::chaos::{Plan, SECOND, run};
 use sim::detection::Trial;
 use sim::fleet::{Fleet, Seen, Size};
-
-type Scenario = fn(u64, Option<Rule>) -> Result<(), String>;
-
-/// Holds with the rule for these seeds; without it some seed shows it, be it by an invariant that panics.
-fn proves(rule: Rule, seeds: u64, scenario: Scenario) {
-    for seed in 0..seeds.min(10) {
-        assert_eq!(scenario(seed, None), Ok(()), "seed {seed}, with every rule");
-    }
-    let broken = (0..seeds).find(|seed| {
-        let result = std::panic::catch_unwind(|| scenario(*seed, Some(rule)));
-        !matches!(result, Ok(Ok(())))
-    });
-    match broken {
-        Some(seed) => println!("without {rule:?} seed {seed} fails"),
-        None => panic!("nobody notices that {rule:?} is missing, in {seeds} seeds"),
-    }
-}
+use sim::proof::{hold, proves};
 
 fn chaos(seed: u64, without: Option<Rule>) -> Result<(), String> {
     run(&Plan { without, ..Plan::draw(seed) }).map(|_| ()).map_err(|failure| failure.text)
@@ -35,10 +19,6 @@ fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.run(20 * SECOND, &mut |_, _, _, _| {});
     fleet
-}
-
-fn hold(condition: bool, text: &str) -> Result<(), String> {
-    if condition { Ok(()) } else { Err(text.to_string()) }
 }
 
 /// Fires an event that is not to be coalesced.

@@ -1,0 +1,88 @@
+//! A network that loses, delays and cuts.
+
+use serf_nostd::config::Rule;
+use sim::fleet::Size;
+use sim::judged::SECOND;
+use sim::network::Network;
+use sim::proof::proves;
+
+use crate::{fleet, flow, settled};
+
+/// A minute of events in this weather, which then stays as it is.
+fn through(seed: u64, without: Option<Rule>, weather: fn(&mut Network)) -> Result<(), String> {
+    let mut fleet = fleet(seed, 50, Size::Server, without);
+    weather(&mut fleet.fleet.network);
+    flow(&mut fleet, 5, 60)?;
+    // Where half of all is lost, most comparisons are broken off.
+    fleet.run(180 * SECOND);
+    fleet.judge()
+}
+
+#[test]
+fn a_quarter_of_all_datagrams_lost() {
+    proves(Rule::Pull, 3, |seed, without| through(seed, without, |network| network.loss = 0.25));
+}
+
+#[test]
+fn half_of_all_datagrams_lost() {
+    proves(Rule::Pull, 3, |seed, without| through(seed, without, |network| network.loss = 0.5));
+}
+
+#[test]
+fn links_that_lose_everything_for_seconds() {
+    proves(Rule::Pull, 3, |seed, without| {
+        through(seed, without, |network| (network.burst_loss, network.burst) = (0.3, 2 * SECOND))
+    });
+}
+
+#[test]
+fn datagrams_that_come_a_minute_late_and_twice() {
+    proves(Rule::Dedupe, 3, |seed, without| {
+        through(seed, without, |network| {
+            (network.reorder, network.reorder_by, network.duplicate) = (0.3, 60 * SECOND, 0.3);
+        })
+    });
+}
+
+/// Late copies must not bring an older value back either.
+#[test]
+fn values_do_not_go_backwards_when_copies_come_a_minute_late() {
+    proves(Rule::CoalesceMemory, 3, |seed, without| {
+        let mut fleet = fleet(seed, 20, Size::Server, without);
+        let network = &mut fleet.fleet.network;
+        (network.reorder, network.reorder_by, network.duplicate) = (0.5, 60 * SECOND, 0.3);
+        for value in 0..60 {
+            fleet.fire(value * 7 % 20, ["a", "b", "c"][value % 3], true);
+            fleet.run(2 * SECOND);
+        }
+        fleet.fleet.network.heal();
+        fleet.run(90 * SECOND);
+        settled(&mut fleet)
+    });
+}
+
+/// Cut into two halves; each goes on firing. Afterwards each has what the other fired.
+fn cut(seed: u64, without: Option<Rule>, seconds: u64) -> Result<(), String> {
+    let mut fleet = fleet(seed, 20, Size::Server, without);
+    fleet.fleet.network.side[10..].fill(1);
+    // Fewer than there are slots: who is away can only get what somebody still holds.
+    let every = seconds / 60;
+    for _ in 0..60 {
+        flow(&mut fleet, 10, 1)?;
+        fleet.run((every - 1) * SECOND);
+    }
+    fleet.fleet.network.heal();
+    fleet.run(180 * SECOND);
+    settled(&mut fleet)
+}
+
+#[test]
+fn a_cut_of_a_minute_with_events_on_both_sides() {
+    proves(Rule::EventHealing, 3, |seed, without| cut(seed, without, 60));
+}
+
+#[test]
+fn a_cut_of_ten_minutes_with_events_on_both_sides() {
+    proves(Rule::EventHealing, 2, |seed, without| cut(seed, without, 600));
+    proves(Rule::Reconnect, 2, |seed, without| cut(seed, without, 600));
+}

@@ -1,0 +1,58 @@
+//! An origin that dies right after its call was answered.
+//!
+//! What is promised: once the origin's first datagrams have left and one of them has come, everybody who stays gets the event
+//! without it. An origin that dies before takes the event with it: nobody else has ever had it.
+
+use serf_nostd::config::Rule;
+use sim::fleet::Size;
+use sim::judged::SECOND;
+use sim::proof::{hold, proves};
+
+use crate::{fire, fleet};
+
+/// How many machines that are on have been handed the last event; its origin crashes as soon as its node has been drained.
+fn crash_after_firing(seed: u64, without: Option<Rule>, loss: f64) -> Result<usize, String> {
+    let mut fleet = fleet(seed, 20, Size::Server, without);
+    fleet.fleet.network.loss = loss;
+    fire(&mut fleet, 7)?;
+    fleet.fleet.crash(7);
+    fleet.run(20 * SECOND);
+    fleet.judge()?;
+    Ok(fleet.oracle.reached(20, 1))
+}
+
+#[test]
+fn after_its_first_datagrams_have_left_everybody_else_gets_the_event() {
+    proves(Rule::Pull, 5, |seed, without| {
+        let reached = crash_after_firing(seed, without, 0.5)?;
+        hold(reached == 20, &format!("{reached} of 20 have it"))
+    });
+}
+
+#[test]
+fn before_its_first_datagrams_have_left_the_event_dies_with_it() {
+    let mut fleet = fleet(1, 20, Size::Server, None);
+    // As if power failed between the call and the next poll: of what is polled nothing leaves.
+    fleet.fleet.network.side[7] = 1;
+    fire(&mut fleet, 7).expect("room");
+    fleet.fleet.crash(7);
+    fleet.fleet.network.heal();
+    fleet.run(20 * SECOND);
+    assert_eq!(fleet.judge(), Ok(()));
+    assert_eq!(fleet.oracle.reached(20, 1), 1, "nobody but the origin's own application");
+}
+
+/// The origin reboots at once, and fires again: what it fired in its new life is no copy of what it fired before.
+#[test]
+fn a_new_life_of_an_origin_is_another_origin() {
+    let mut fleet = fleet(1, 20, Size::Server, None);
+    for _ in 0..5 {
+        fire(&mut fleet, 7).expect("room");
+        fleet.fleet.crash(7);
+        fleet.boot(7, &[0], true);
+        fleet.run(5 * SECOND);
+    }
+    fleet.run(20 * SECOND);
+    assert_eq!(fleet.judge(), Ok(()));
+    assert!((1..=5).all(|serial| fleet.oracle.reached(20, serial) == 20));
+}
