@@ -47,7 +47,8 @@ pub struct Config {
     pub event_size_limit: u16,
     /// How many members an origin sends a new event to at once (a device 9, a server 32).
     pub origin_fanout: u8,
-    /// How many members a receiver passes a new event on to at once.
+    /// How many members a receiver passes a new event on to at once; one more where the origin does not reach everybody, or
+    /// packets get lost.
     pub forward_fanout: u8,
     /// Name of the fleet. Nodes with different names do not hear each other.
     pub cluster: Option<&'static str>,

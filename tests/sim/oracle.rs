@@ -115,16 +115,24 @@ impl Oracle {
     /// Peace: everything that must have arrived by now has.
     pub fn judge(&mut self, fleet: &Fleet) {
         let on: Vec<usize> = (0..self.heard.len()).filter(|i| fleet.is_on(*i)).collect();
-        // An event counts as spread if its origin, or anybody who has it, is still in the same boot.
-        let alive = |fired: &Fired| {
+        // An event counts as spread if its origin, or anybody who has it, is still in the same boot; but not if they met
+        // the fleet only after it, and their floors have passed it since.
+        let passed = |i: usize, serial: &u64| {
+            let floor = fleet.node(i).map_or(0, |node| node.levels().event_floor);
+            self.ids.get(serial).is_some_and(|id| id.0 <= floor)
+        };
+        let alive = |serial: &u64, fired: &Fired| {
             let (i, boot) = fired.origin;
-            fleet.is_on(i) && fleet.machines[i].boots == boot
+            fleet.is_on(i) && fleet.machines[i].boots == boot && !passed(i, serial)
         };
         let mut greatest: HashMap<Vec<u8>, Id> = HashMap::new();
         let mut missing = None;
         for (serial, fired) in &self.fired {
-            let has = |i: &usize| self.heard[*i].serials.contains(serial) && self.heard[*i].since <= fired.at;
-            if !alive(fired) && !on.iter().any(has) {
+            let has = |i: &usize| {
+                let heard = &self.heard[*i];
+                heard.serials.contains(serial) && heard.since <= fired.at && !passed(*i, serial)
+            };
+            if !alive(serial, fired) && !on.iter().any(has) {
                 continue;
             }
             if fired.coalesce {

@@ -1,12 +1,11 @@
-//! Events that others have and this node lacks: asked for one announcer at a time, the next after 300 ms.
+//! Events that others have and this node lacks: asked for one announcer at a time, the next one when an answer is overdue,
+//! with more patience each time.
 
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId};
 
-/// How long an asked member may take.
-const PATIENCE: Duration = Duration::from_millis(300);
 /// How often an event is asked for before its next announcement is waited for.
-const TRIES: u8 = 3;
+const TRIES: u8 = 8;
 
 /// One event that is being asked for. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,11 @@ impl Pull {
         due: Instant::ZERO,
         tries: 0,
     };
+}
+
+/// How long the next answer may take, after so many without one.
+fn patience(overdue: Duration, tries: u8) -> Duration {
+    overdue.times(1 << tries.min(2))
 }
 
 /// Pulls in flight; the newest is refused when there is no room, since its next announcement comes.
@@ -65,8 +69,7 @@ impl<'a> Pulls<'a> {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             if pull.from.0 != from.0 {
                 pull.other = Some(from);
-                let asked = pull.due.minus(PATIENCE);
-                if pull.tries > 0 && now.since(asked) >= overdue {
+                if pull.tries > 0 && now + patience(overdue, pull.tries - 1) >= pull.due + overdue {
                     pull.due = now;
                 }
             }
@@ -141,6 +144,7 @@ impl<'a> Pulls<'a> {
         &mut self,
         from: (Address, u32),
         now: Instant,
+        overdue: Duration,
         mut take: impl FnMut(EventId) -> bool,
     ) -> u64 {
         let mut asked = 0;
@@ -149,8 +153,8 @@ impl<'a> Pulls<'a> {
                 if !take(pull.id) {
                     break;
                 }
+                pull.due = now + patience(overdue, pull.tries);
                 pull.tries += 1;
-                pull.due = now + PATIENCE;
                 asked += 1;
             }
         }

@@ -418,7 +418,7 @@ impl Node<'_> {
                         self.record(now, id);
                         self.hand_over(now, slot);
                     }
-                } else if !self.pulls.want(id, from, now, self.config.probe_timeout.scaled(1, 10)) {
+                } else if !self.pulls.want(id, from, now, self.pull_overdue()) {
                     self.stats.pulls_refused += 1;
                     return false;
                 }

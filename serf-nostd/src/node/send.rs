@@ -17,7 +17,7 @@ use crate::wire::packet::{DATAGRAM_MAX, Packet};
 
 /// How long an own event is held for its return.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
-/// Own probe loss, in 1/64, above which more copies and more announcements are sent: 10 %.
+/// Own probe loss, in 1/64, above which one more copy and more announcements are sent: 10 %.
 const LOSSY: u32 = 6;
 
 /// Something shown to the application, without its texts.
@@ -297,8 +297,14 @@ impl Node<'_> {
         let (to, token) = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         let ids = packet.open_list(kind::PULL, &token)?;
-        self.stats.pulls += self.pulls.ask((to, token), now, |id| packet.push_item(&ids, &id));
+        let overdue = self.pull_overdue();
+        self.stats.pulls += self.pulls.ask((to, token), now, overdue, |id| packet.push_item(&ids, &id));
         Some((to, packet.len()))
+    }
+
+    /// How long an answer to a pull may take before it is asked for again, at first.
+    pub(super) fn pull_overdue(&self) -> Duration {
+        self.config.probe_timeout.scaled(1, 10)
     }
 
     // ---- rounds ----
@@ -383,7 +389,9 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }
         if self.store.first(list::FRESH).is_some() {
-            let fanout = self.config.forward_fanout as usize + (self.detector.loss() > LOSSY) as usize;
+            // One more where the origin does not reach everybody itself, or where packets get lost.
+            let more = live > self.config.origin_fanout as usize || self.detector.loss() > LOSSY;
+            let fanout = self.config.forward_fanout as usize + more as usize;
             return Some(self.round_of(RoundKind::Forward(0), live, fanout));
         }
         if self.announce_at() <= now {
