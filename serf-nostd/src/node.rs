@@ -557,12 +557,6 @@ impl<'a> Node<'a> {
         (hash::mix(hash::mix(to.hash() as u64 ^ self.secret) ^ self.secret.rotate_left(32)) >> 32) as u32
     }
 
-    /// Whether this address is that of a member which has answered us there.
-    fn verified(&self, name: u32, from: Address) -> bool {
-        let table = &self.members.table;
-        table.same_hash(name).any(|id| table.slot(id).addr == from && table.slot(id).has(flag::VERIFIED))
-    }
-
     /// Takes an event's place among those handed to the application, or in its window.
     fn hand_over(&mut self, now: Instant, slot: u16) {
         let event = self.store.event(slot);

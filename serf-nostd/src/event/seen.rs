@@ -5,6 +5,8 @@ use crate::wire::message::EventId;
 
 /// Buckets of id hashes in a digest.
 pub(crate) const BUCKETS: usize = 16;
+/// Sums over pieces of the set: 64 of them hold a full one, and at both ends there may be a part of one.
+const PIECES: usize = 66;
 
 /// What is known about an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ impl SeenEvent {
 }
 
 /// The set, as a ring so that the lowest leaves in constant time; new ids mostly belong near the top.
+///
+/// The hashes of each 64th part are summed up, so that those of all ids above another node's floor cost little.
 pub(crate) struct Seen<'a> {
     cells: &'a mut [SeenEvent],
     head: usize,
@@ -50,14 +54,18 @@ pub(crate) struct Seen<'a> {
     floor: EventId,
     /// Whether the lowest that leaves becomes the floor: always, but in a sabotaged build.
     floored: bool,
-    digest: [u32; BUCKETS],
-    /// The last digest above somebody else's floor; void once the set has changed.
-    above: Option<(EventId, [u32; BUCKETS])>,
+    /// Over all ids.
+    root: u32,
+    /// A ring as well, of pieces of `1 << shift` ids; the lowest id's place in it is `base`.
+    sums: [u32; PIECES],
+    base: usize,
+    shift: u32,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(cells: &'a mut [SeenEvent], floor: EventId, floored: bool) -> Self {
-        Seen { cells, head: 0, len: 0, top: 0, floor, floored, digest: [0; BUCKETS], above: None }
+        let shift = cells.len().div_ceil(PIECES - 2).next_power_of_two().trailing_zeros();
+        Seen { cells, head: 0, len: 0, top: 0, floor, floored, root: 0, sums: [0; PIECES], base: 0, shift }
     }
 
     pub(crate) fn release(self) -> &'a mut [SeenEvent] {
@@ -80,6 +88,12 @@ impl<'a> Seen<'a> {
     /// The id at place `i`, lowest first.
     pub(crate) fn get(&self, i: usize) -> EventId {
         self.cells[self.at(i)].id(self.top)
+    }
+
+    /// In which piece place `i` is, lowest id first.
+    fn piece(&self, i: usize) -> usize {
+        let piece = (self.base + i) >> self.shift;
+        if piece >= PIECES { piece - PIECES } else { piece }
     }
 
     /// How many ids are below `id`.
@@ -108,7 +122,6 @@ impl<'a> Seen<'a> {
 
     /// Adds an id that [`Seen::judge`] has called new.
     pub(crate) fn insert(&mut self, id: EventId) {
-        self.above = None;
         let too_far = |seen: &Self| id.ltime.saturating_sub(seen.get(0).ltime) > u32::MAX.into();
         while self.len == self.cells.len() || (self.len > 0 && too_far(self)) {
             let lowest = self.pop();
@@ -120,34 +133,47 @@ impl<'a> Seen<'a> {
         let rank = self.rank(id);
         if rank < self.len / 2 {
             self.head = self.at(self.cells.len() - 1);
+            self.base = if self.base == 0 { (PIECES << self.shift) - 1 } else { self.base - 1 };
             self.len += 1;
             for i in 0..rank {
-                let (to, from) = (self.at(i), self.at(i + 1));
-                self.cells[to] = self.cells[from];
+                self.carry(i + 1, i);
             }
         } else {
             self.len += 1;
             for i in (rank + 1..self.len).rev() {
-                let (to, from) = (self.at(i), self.at(i - 1));
-                self.cells[to] = self.cells[from];
+                self.carry(i - 1, i);
             }
         }
         let place = self.at(rank);
         self.cells[place] = SeenEvent::new(id);
-        self.toggle(id);
+        self.toggle(rank, id);
+    }
+
+    /// Moves the id at one place to the one beside it.
+    fn carry(&mut self, from: usize, to: usize) {
+        let pieces = (self.piece(from), self.piece(to));
+        if pieces.0 != pieces.1 {
+            let hash = self.get(from).hash();
+            self.sums[pieces.0] ^= hash;
+            self.sums[pieces.1] ^= hash;
+        }
+        let (from, to) = (self.at(from), self.at(to));
+        self.cells[to] = self.cells[from];
     }
 
     fn pop(&mut self) -> EventId {
         let lowest = self.get(0);
-        self.toggle(lowest);
+        self.toggle(0, lowest);
         self.head = self.at(1);
+        self.base = if self.base + 1 == PIECES << self.shift { 0 } else { self.base + 1 };
         self.len -= 1;
         lowest
     }
 
-    fn toggle(&mut self, id: EventId) {
+    fn toggle(&mut self, place: usize, id: EventId) {
         let hash = id.hash();
-        self.digest[bucket(hash)] ^= hash;
+        self.root ^= hash;
+        self.sums[self.piece(place)] ^= hash;
     }
 
     /// Nothing at or below `floor` is delivered from now on.
@@ -156,43 +182,44 @@ impl<'a> Seen<'a> {
             // No event has that time: there is one way only to say "no floor".
             return;
         }
-        self.above = None;
         self.floor = self.floor.max(floor);
         while self.len > 0 && self.get(0) <= self.floor {
             self.pop();
         }
     }
 
-    /// Digests of the ids above `floor`, by bucket of their hash.
-    pub(crate) fn buckets_above(&mut self, floor: EventId) -> [u32; BUCKETS] {
-        if floor <= self.floor || self.len == 0 {
-            return self.digest;
-        }
-        if let Some((known, digest)) = self.above
-            && known == floor
-        {
-            return digest;
-        }
-        // Whichever side of the floor is shorter is summed up, and the result kept while nothing changes.
-        let rank = self.rank(floor) + (self.judge(floor) == Sight::Known) as usize;
+    /// The place of the first id above `floor`.
+    fn above(&self, floor: EventId) -> usize {
+        let rank = self.rank(floor);
+        rank + (rank < self.len && self.get(rank) == floor) as usize
+    }
+
+    /// Digests of the ids above `floor`, by bucket of their hash. Goes through them all.
+    pub(crate) fn buckets_above(&self, floor: EventId) -> [u32; BUCKETS] {
         let mut sum = [0; BUCKETS];
-        let range = if rank < self.len / 2 { 0..rank } else { rank..self.len };
-        for i in range {
+        for i in self.above(floor)..self.len {
             let hash = self.get(i).hash();
             sum[bucket(hash)] ^= hash;
         }
-        if rank < self.len / 2 {
-            for (part, whole) in sum.iter_mut().zip(self.digest) {
-                *part ^= whole;
-            }
-        }
-        self.above = Some((floor, sum));
         sum
     }
 
     /// One number for all ids above `floor`.
-    pub(crate) fn root_above(&mut self, floor: EventId) -> u32 {
-        self.buckets_above(floor).iter().fold(0, |root, bucket| root ^ bucket)
+    pub(crate) fn root_above(&self, floor: EventId) -> u32 {
+        if floor <= self.floor || self.len == 0 {
+            return self.root;
+        }
+        let xor = |sums: &[u32]| sums.iter().fold(0, |sum, part| sum ^ part);
+        // What is below: whole pieces, then a part of one, or a whole one without the rest of it.
+        let place = self.above(floor);
+        let within = (self.base + place) & ((1 << self.shift) - 1);
+        let rest = ((1 << self.shift) - within).min(self.len - place);
+        let shorter = rest < within;
+        let (first, end) = (self.piece(0), self.piece(place) + shorter as usize);
+        let whole =
+            if first <= end { xor(&self.sums[first..end]) } else { self.root ^ xor(&self.sums[end..first]) };
+        let part = if shorter { place..place + rest } else { place.saturating_sub(within)..place };
+        part.fold(self.root ^ whole, |sum, i| sum ^ self.get(i).hash())
     }
 
     #[cfg(any(test, feature = "sabotage"))]
@@ -201,6 +228,9 @@ impl<'a> Seen<'a> {
         for i in 1..self.len {
             assert!(self.get(i - 1) < self.get(i), "sorted, without duplicates");
         }
+        let mut sums = [0; PIECES];
+        (0..self.len).for_each(|i| sums[self.piece(i)] ^= self.get(i).hash());
+        assert_eq!((self.sums, self.root), (sums, sums.iter().fold(0, |root, sum| root ^ sum)));
     }
 }
 
@@ -261,8 +291,10 @@ mod tests {
     fn agrees_with_a_plain_set_and_never_says_new_twice() {
         for seed in 0..300 {
             let mut random = Random::new(seed);
-            let mut cells = [SeenEvent::EMPTY; 16];
-            let mut seen = Seen::new(&mut cells, EventId::LOWEST, true);
+            // Pieces of one id, and of two.
+            let mut cells = [SeenEvent::EMPTY; 100];
+            let capacity = if seed % 2 == 0 { 16 } else { 65 + seed as usize % 36 };
+            let mut seen = Seen::new(&mut cells[..capacity], EventId::LOWEST, true);
             let mut ever = [[false; 4]; 64];
             for step in 0..200 {
                 let (ltime, origin) = ((step / 6 + random.below(24)).min(63), random.below(4));
@@ -274,12 +306,10 @@ mod tests {
                     seen.check();
                 }
                 let floor = id(random.below(64) as u64, 2);
-                let expected = (0..seen.len()).map(|i| seen.get(i)).filter(|x| *x > floor);
-                let expected = expected.fold(0, |root, x| root ^ x.hash());
-                if floor > seen.floor() {
-                    assert_eq!(seen.root_above(floor), expected);
-                    assert_eq!(seen.root_above(floor), expected, "from the cache");
-                }
+                let above = (0..seen.len()).map(|i| seen.get(i)).filter(|x| *x > floor);
+                let expected = above.fold(0, |root, x| root ^ x.hash());
+                assert_eq!(seen.root_above(floor), expected);
+                assert_eq!(seen.buckets_above(floor).iter().fold(0, |root, bucket| root ^ bucket), expected);
             }
         }
     }

@@ -109,7 +109,8 @@ impl Node<'_> {
                 let asker = source.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
                 let what = Answer::Ack { seq: ping.seq, above, asker };
-                if self.verified(hash::name(ping.source), c.from) {
+                // Whether it has answered us at this address.
+                if source.is_some_and(|id| self.members.table.slot(id).has(flag::VERIFIED)) {
                     c.proven = true;
                     self.owe(c.from, usize::MAX, what);
                 } else {

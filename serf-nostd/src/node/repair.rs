@@ -38,7 +38,7 @@ pub(super) enum Ask {
 
 impl Node<'_> {
     /// This node's side of a comparison, above a peer's floor.
-    pub(super) fn summary(&mut self, above: EventId) -> Summary {
+    pub(super) fn summary(&self, above: EventId) -> Summary {
         let floor = self.seen.floor().max(above);
         Summary {
             clock: self.clock.now(),
@@ -303,7 +303,7 @@ impl Node<'_> {
     // ---- comparing events ----
 
     /// Which buckets of events above `above` differ from a peer's, one bit each.
-    pub(super) fn differing_events(&mut self, above: EventId, theirs: &[u8]) -> u16 {
+    pub(super) fn differing_events(&self, above: EventId, theirs: &[u8]) -> u16 {
         let ours = self.seen.buckets_above(above);
         let (theirs, _) = theirs.as_chunks::<4>();
         ours.iter()
@@ -341,7 +341,7 @@ impl Node<'_> {
     }
 
     /// Digests of this node's events above `above`, as bytes.
-    pub(super) fn event_buckets(&mut self, above: EventId) -> [u8; 4 * seen::BUCKETS] {
+    pub(super) fn event_buckets(&self, above: EventId) -> [u8; 4 * seen::BUCKETS] {
         bytes_of(&self.seen.buckets_above(above))
     }
 
