@@ -27,7 +27,7 @@ use crate::gossip::round::Round;
 use crate::hash;
 use crate::member::intents::Early;
 use crate::member::machine::{Effect, Members, Moment};
-use crate::member::record::{State, Told, flag, say};
+use crate::member::record::{State, Told, say};
 use crate::member::table::{Parts, SELF, Table};
 use crate::member::told::Telling;
 use crate::member::{Member, MemberChange};

@@ -57,7 +57,7 @@ pub struct Faults {
     pub deaf: bool,
     /// Datagrams of garbage.
     pub garbage: bool,
-    /// Events fired a hundred at a time.
+    /// Events fired a hundred at a time, or as many as are accepted, for up to a second.
     pub floods: bool,
 }
 
@@ -192,6 +192,8 @@ struct Run<'p> {
     oracle: Oracle,
     rng: Rng,
     happened: Happened,
+    /// Who is flooding, and for how many tenths of a second yet.
+    flood: (usize, u64),
 }
 
 impl<'p> Run<'p> {
@@ -208,7 +210,8 @@ impl<'p> Run<'p> {
         let places = if plan.size == Size::Server { 64 } else { 8 };
         oracle.ordered = plan.names <= places;
         oracle.lossless = plan.size == Size::Server;
-        Run { plan, fleet, oracle, rng: Rng::new(plan.seed ^ 0x72_756e), happened: Happened::default() }
+        let rng = Rng::new(plan.seed ^ 0x72_756e);
+        Run { plan, fleet, oracle, rng, happened: Happened::default(), flood: (0, 0) }
     }
 
     fn go(&mut self) -> Result<(), String> {
@@ -322,14 +325,21 @@ impl<'p> Run<'p> {
     }
 
     fn fire(&mut self) {
+        let (origin, more) = self.flood;
+        if more > 0 {
+            self.flood.1 -= 1;
+            for _ in 0..100 {
+                self.fire_one(origin);
+            }
+        }
         if !self.rng.chance(self.plan.rate / 10.0) {
             return;
         }
-        let flood = self.plan.faults.floods && self.rng.chance(0.03);
         let i = self.rng.below(self.plan.nodes as u64) as usize;
-        for _ in 0..if flood { 100 } else { 1 } {
-            self.fire_one(i);
+        if self.plan.faults.floods && self.rng.chance(0.03) {
+            self.flood = (i, self.rng.range(1..9));
         }
+        self.fire_one(i);
         // Now and then another fires the same name at the same moment.
         if self.rng.chance(0.3) {
             self.fire_one((i + 1) % self.plan.nodes);

@@ -47,10 +47,11 @@ fn datagrams_that_come_a_minute_late_and_twice() {
 /// Late copies must not bring an older value back either.
 #[test]
 fn values_do_not_go_backwards_when_copies_come_a_minute_late() {
-    proves(Rule::CoalesceMemory, 3, |seed, without| {
+    proves(Rule::CoalesceMemory, 20, |seed, without| {
         let mut fleet = fleet(seed, 20, Size::Server, without);
         let network = &mut fleet.fleet.network;
-        (network.reorder, network.reorder_by, network.duplicate) = (0.5, 60 * SECOND, 0.3);
+        (network.reorder, network.reorder_by, network.duplicate) = (0.9, 60 * SECOND, 0.3);
+        network.loss = 0.4;
         for value in 0..60 {
             fleet.fire(value * 7 % 20, ["a", "b", "c"][value % 3], true);
             fleet.run(2 * SECOND);
