@@ -11,8 +11,8 @@ const LATENCY: Duration = Duration::from_millis(1);
 /// One datagram of so many is lost.
 const LOST: u64 = 10;
 /// Events that are not coalesced, by each node; and coalesced ones, by each of the first two.
-const BLINKS: u8 = 10;
-const LEDS: u8 = 6;
+const BLINKS: u8 = 5;
+const LEDS: u8 = 4;
 
 struct Flight {
     from: usize,
