@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet, yield_now};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::message::*;
 use super::outbox::{Broken, Outbox};
@@ -65,6 +65,8 @@ struct Session {
     tasks: JoinSet<()>,
     streams: HashMap<u64, AbortHandle>,
     monitor: Option<u64>,
+    /// The agent was told to leave here, and has.
+    left: bool,
 }
 
 /// What becomes of a request that is not refused.
@@ -81,7 +83,7 @@ impl Session {
     fn new(context: Arc<Context>, outbox: Outbox) -> Session {
         let authenticated = context.options.auth.is_empty();
         let (tasks, streams) = (JoinSet::new(), HashMap::new());
-        Session { context, outbox, greeted: false, authenticated, tasks, streams, monitor: None }
+        Session { context, outbox, greeted: false, authenticated, tasks, streams, monitor: None, left: false }
     }
 
     /// Answers requests until the client is done, or has to be turned away.
@@ -96,7 +98,7 @@ impl Session {
             let request = tokio::select! {
                 request = read_request(reader, self.greeted) => request,
                 () = async { if admitted { pending().await } else { sleep_until(deadline).await } } => return Ok(()),
-                _ = closing.wait_for(|&closing| closing) => return Ok(()),
+                () = self.dismissed(&mut closing) => return Ok(()),
             };
             let (header, request) = match request {
                 Ok(Some(request)) => request,
@@ -128,6 +130,16 @@ impl Session {
                 }
                 Err(error) => self.answer(seq, &error, &command.empty_answer()).await?,
             }
+        }
+    }
+
+    /// The agent has ended. Whoever told it to leave may close the connection first, for a while: Go Serf's client can take
+    /// an end right behind the answer for a failure.
+    async fn dismissed(&self, closing: &mut watch::Receiver<bool>) {
+        // An error: the server has ended as well.
+        let _ = closing.wait_for(|&closing| closing).await;
+        if self.left {
+            sleep(LINGER).await;
         }
     }
 
@@ -179,7 +191,10 @@ impl Session {
                 }
                 wire::encode(&mut answer, &Members { members: selected });
             }
-            Command::Leave => handle.ask(|reply| Request::Leave { reply }).await.map_err(gone)??,
+            Command::Leave => {
+                handle.ask(|reply| Request::Leave { reply }).await.map_err(gone)??;
+                self.left = true;
+            }
             Command::ForceLeave => {
                 let ForceLeave { node, prune } = parse(body)?;
                 handle.ask(|reply| Request::ForceLeave { node, prune, reply }).await.map_err(gone)??;

@@ -1,10 +1,13 @@
 //! Handshake, token, and one reply to every request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use agent_linux::rpc::message::{Join, Joined, Members, Stats};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use super::fake::*;
 
@@ -155,6 +158,23 @@ async fn pipelined_requests_are_answered_in_order() {
     let done = fake.done();
     assert_eq!(done[..2], ["event e1  false", "event e2  false"]);
     assert_eq!(done[500..], ["join [\"a\", \"nobody\"] true", "force-leave f true", "leave"]);
+}
+
+/// Go Serf's client chooses at random between an answer and the connection's end, if it finds both.
+#[tokio::test]
+async fn whoever_tells_the_agent_to_leave_may_hang_up_first() {
+    let fake = Fake::start(Options::default()).await;
+    let (mut leaver, mut other) = (fake.greeted().await, fake.greeted().await);
+    leaver.send("leave", 1, b"").await;
+    assert_eq!(leaver.header().await, ("".to_owned(), 1));
+    assert!(other.ended().await, "the agent has ended");
+    tokio::select! {
+        biased;
+        () = sleep(Duration::from_millis(100)) => {}
+        _ = leaver.read.next() => panic!("the server hung up first"),
+    }
+    leaver.write.shutdown().await.unwrap();
+    assert!(leaver.ended().await);
 }
 
 #[tokio::test]
