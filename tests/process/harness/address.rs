@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::process::fork_lock;
+
 /// Where one agent gossips and answers RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -57,6 +59,7 @@ impl Address {
     }
 
     fn is_free(&self) -> bool {
+        let _nobody_forks = fork_lock();
         UdpSocket::bind(self.gossip).is_ok()
             && TcpListener::bind(self.gossip).is_ok()
             && TcpListener::bind(self.rpc).is_ok()

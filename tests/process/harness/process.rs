@@ -5,11 +5,18 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::wait_for;
+
+/// Taken while a process is started, and while a port is tried: a child holds every open socket of ours until it has become
+/// another program, and what was free when it was tried would not be when it is wanted.
+pub fn fork_lock() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder of its own under cargo's target folder, removed with its last owner; kept when the test fails.
 #[derive(Clone, Debug)]
@@ -91,12 +98,14 @@ impl Process {
         let scratch = Scratch::new();
         let (stdout, stderr) = (scratch.file("stdout"), scratch.file("stderr"));
         let create = |path: &Path| File::create(path).expect("the scratch folder can be written");
+        let forking = fork_lock();
         let child = command
             .stdin(Stdio::null())
             .stdout(create(&stdout))
             .stderr(create(&stderr))
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        drop(forking);
         Process { child, command: format!("{command:?}"), stdout, stderr, scratch }
     }
 
@@ -119,6 +128,7 @@ impl Process {
     /// Sends a signal by name, such as `INT`.
     pub fn signal(&self, name: &str) {
         // The shell's own `kill`: a safe system call without a further dependency.
+        let _forking = fork_lock();
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} is gone already", self.command);
     }
