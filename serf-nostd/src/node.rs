@@ -252,6 +252,7 @@ impl<'a> Node<'a> {
         }
         let table = Table::new(Parts {
             slots: memory.members,
+            cases: memory.cases,
             names: memory.names,
             tags: memory.tags,
             index: memory.member_index,
@@ -314,7 +315,6 @@ impl<'a> Node<'a> {
             slot.incarnation = 1;
             slot.addr = identity.addr.into();
             slot.versions = identity.versions;
-            slot.since = now;
         });
         table.set_tags(SELF, Some(identity.tags));
         node.members.telling.note(node.members.table.slots, SELF, now);
@@ -328,6 +328,7 @@ impl<'a> Node<'a> {
         let (windows, window_index) = self.windows.release();
         Memory {
             members: parts.slots,
+            cases: parts.cases,
             names: parts.names,
             tags: parts.tags,
             member_index: parts.index,
@@ -434,16 +435,16 @@ impl<'a> Node<'a> {
     }
 
     fn forget(&mut self, id: u16) {
-        self.queue.drop(self.members.table.slots, id);
+        self.queue.drop(self.members.table.cases, id);
         self.members.telling.drop(self.members.table.slots, id);
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.heal.conflicts.retain(|conflict| conflict.holder != id);
         for place in 0..self.members.table.suspects.len() {
             let suspect = self.members.table.suspects.ids()[place];
-            let slot = self.members.table.slot_mut(suspect);
-            if slot.accuser == id {
-                slot.accuser = SELF;
+            let case = self.members.table.case_mut(suspect);
+            if case.accuser() == Some(id) {
+                case.set_accuser(Some(SELF));
             }
         }
         self.members.table.erase(id);
@@ -496,11 +497,8 @@ impl<'a> Node<'a> {
             Effect::Doubted(id) => {
                 // As in Serf, another node's "failed" is a suspicion here; it is told to the suspect itself at once.
                 if self.members.table.slot(id).state == State::Alive {
-                    self.members.table.edit(id, |slot| {
-                        slot.state = State::Suspect;
-                        slot.accuser = SELF;
-                        slot.confirmations = 0;
-                    });
+                    self.members.table.edit(id, |slot| slot.state = State::Suspect);
+                    self.members.table.case_mut(id).accuse(Some(SELF));
                     self.start_suspicion(now, now, id, true);
                 }
                 let seq = self.random.next() as u32;
@@ -522,7 +520,7 @@ impl<'a> Node<'a> {
         self.members.table.partial = true;
         let slot = self.members.table.slot(id);
         if slot.told == Told::Joined
-            || slot.told_waiting
+            || slot.is_to_be_told()
             || self.erasing.is_some_and(|(erased, _)| erased == id)
         {
             return effect;
@@ -535,7 +533,7 @@ impl<'a> Node<'a> {
 
     /// Queues news about a member, unless it is a verdict of a node that hears nobody.
     fn say(&mut self, id: u16, bits: u8) {
-        self.queue.say(self.members.table.slots, id, bits);
+        self.queue.say(self.members.table.cases, id, bits);
         if id == SELF {
             self.shout |= bits;
         }

@@ -9,7 +9,7 @@ use crate::event::seen::SeenEvent;
 use crate::event::store::StoreSlot;
 use crate::gossip::owed::Owed;
 use crate::member::intents::EarlyIntent;
-use crate::member::record::Slot;
+use crate::member::record::{Case, Slot};
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
 ///
@@ -18,6 +18,8 @@ use crate::member::record::Slot;
 pub struct Memory<'a> {
     /// One place per member, this node included: 2 to 65,534.
     pub members: &'a mut [Slot],
+    /// One per member: touched only for those that do not simply live.
+    pub cases: &'a mut [Case],
     /// Names, the same number of bytes for each member.
     pub names: &'a mut [u8],
     /// Encoded tags, the same number of bytes for each member.
@@ -65,6 +67,7 @@ impl Memory<'_> {
         let (members, slots) = (self.members.len(), self.slots.len());
         let rules = [
             ("members", (2..u16::MAX as usize).contains(&members)),
+            ("cases", self.cases.len() == members),
             ("names", self.names.len() >= members && self.names.len().is_multiple_of(members.max(1))),
             ("tags", self.tags.len().is_multiple_of(members.max(1))),
             ("member_index", self.member_index.len() == 3 * members),
@@ -111,6 +114,7 @@ pub struct Storage<
     const ARENA: usize = 224,
 > {
     members: [Slot; MEMBERS],
+    cases: [Case; MEMBERS],
     names: [[u8; NAME]; MEMBERS],
     tags: [[u8; TAGS]; MEMBERS],
     member_index: [[u16; 3]; MEMBERS],
@@ -154,6 +158,7 @@ impl<
         }
         Storage {
             members: [Slot::EMPTY; MEMBERS],
+            cases: [Case::EMPTY; MEMBERS],
             names: [[0; NAME]; MEMBERS],
             tags: [[0; TAGS]; MEMBERS],
             member_index: [[0; 3]; MEMBERS],
@@ -179,6 +184,7 @@ impl<
     pub fn memory(&mut self) -> Memory<'_> {
         Memory {
             members: &mut self.members,
+            cases: &mut self.cases,
             names: self.names.as_flattened_mut(),
             tags: self.tags.as_flattened_mut(),
             member_index: self.member_index.as_flattened_mut(),
@@ -227,5 +233,5 @@ pub mod cells {
     pub use crate::event::store::StoreSlot;
     pub use crate::gossip::owed::Owed;
     pub use crate::member::intents::EarlyIntent;
-    pub use crate::member::record::Slot;
+    pub use crate::member::record::{Case, Slot};
 }

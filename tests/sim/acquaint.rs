@@ -5,7 +5,7 @@
 
 use serf_nostd::{DATAGRAM_MAX, Identity, Input, Instant, Node, Output};
 
-use crate::fleet::{Fleet, TAGS, Watcher};
+use crate::fleet::{Fleet, Watcher};
 use crate::wire::{addr, body, datagram, kind, machine, read, take};
 
 /// Lamport time of everybody's joining: what a first join is stamped with if the answerer's clock shows it.
@@ -53,7 +53,7 @@ pub fn pages(count: usize) -> Vec<Vec<u8>> {
     let mut pages = vec![Vec::new()];
     for i in 0..count {
         let record =
-            body(kind::RECORD).text(&Fleet::name(i)).addr(i as u32).int(1).int(1).raw(&[1]).bytes(&TAGS);
+            body(kind::RECORD).text(&Fleet::name(i)).addr(i as u32).int(1).int(1).raw(&[1]).bytes(&[]);
         let record = record.raw(&Identity::VERSIONS).int(0).int(JOINED).int(0).end();
         let fits = pages.last().is_some_and(|page| PAGE_HEAD + page.len() + record.len() <= DATAGRAM_MAX);
         if !fits {

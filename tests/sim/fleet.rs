@@ -95,9 +95,6 @@ pub struct Fleet {
     tx: Vec<u8>,
 }
 
-/// Everybody's tags: none, encoded.
-pub const TAGS: [u8; 2] = [0xff, 0x80];
-
 impl Fleet {
     /// What machine number `i` is called.
     pub fn name(i: usize) -> String {
@@ -170,7 +167,7 @@ impl Fleet {
             name: &machine.name.clone(),
             addr: addr(i as u32),
             boot: if machine.forgetful { 1 } else { machine.boots },
-            tags: &TAGS,
+            tags: &[],
             versions: Identity::VERSIONS,
         };
         let now = self.local(i);

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use serf_nostd::storage::cells::{Confirmer, Owed, Pull, Relay};
 use serf_nostd::{Memory, Storage};
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
-use crate::fleet::{Fleet, TAGS};
+use crate::fleet::Fleet;
 
 /// Capacities that a simulated node can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Size {
     Agent,
     /// Every other one small, the others servers; not of a single machine.
     Mixed,
-    /// So many members with names and tags no longer than the simulator's, 512 events.
+    /// So many members with names no longer than the simulator's and without tags, 512 events.
     Members(u16),
     /// So many members with names and tags as long as Serf allows, 512 events.
     FullMembers(u16),
@@ -48,7 +48,7 @@ pub(crate) fn take(size: Size) -> Memory<'static> {
         Size::Server => Box::leak(Box::new(Server::new())).memory(),
         Size::Agent => lazy((64, 32, 96), &Events { seen: 4096, slots: 4096, names: 1024, small: 256 }),
         Size::Members(count) => {
-            lazy((count as usize, Fleet::name(count as usize - 1).len(), TAGS.len()), &Events::FEW)
+            lazy((count as usize, Fleet::name(count as usize - 1).len(), 0), &Events::FEW)
         }
         Size::FullMembers(count) => lazy((count as usize, 128, 512), &Events::FEW),
     })
@@ -82,21 +82,30 @@ impl Events {
 /// Memory whose pages come from the system as they are used. `members`: how many, with names and tags how long.
 fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory<'static> {
     let &Events { seen, slots, names, small } = events;
+    // In one piece, as the allocator writes zeros into small ones: what most members never need comes last.
+    let texts = (members * (name + tags)).div_ceil(2);
+    let mut numbers: &mut [u16] = zeroed(texts + 6 * members + 4 * slots + 3 * names);
+    let mut take = |len| numbers.split_off_mut(..len).unwrap_or_default();
+    let (slot_index, waiting, window_index) = (take(3 * slots), take(slots), take(3 * names));
+    let (member_names, member_tags) =
+        take(texts).as_mut_bytes()[..members * (name + tags)].split_at_mut(members * name);
+    let probe_order = take(members);
     Memory {
         members: zeroed(members),
-        names: zeroed(members * name),
-        tags: zeroed(members * tags),
-        member_index: zeroed(members * 3),
-        probe_order: zeroed(members),
-        suspects: zeroed(members),
-        gone: zeroed(members),
+        cases: zeroed(members),
+        names: member_names,
+        tags: member_tags,
+        probe_order,
+        member_index: take(3 * members),
+        suspects: take(members),
+        gone: take(members),
         seen: zeroed(seen),
         slots: zeroed(slots),
-        slot_index: zeroed(slots * 3),
+        slot_index,
         arena: zeroed(slots * 96),
-        waiting: zeroed(slots),
+        waiting,
         windows: zeroed(names),
-        window_index: zeroed(names * 3),
+        window_index,
         intents: zeroed(small),
         owed: vec![Owed::EMPTY; small].leak(),
         relays: vec![Relay::EMPTY; small].leak(),

@@ -4,7 +4,7 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Confirmer, EarlyIntent, Owed, Pull, Relay, SeenEvent, Slot, StoreSlot, Window,
+    Case, Confirmer, EarlyIntent, Owed, Pull, Relay, SeenEvent, Slot, StoreSlot, Window,
 };
 
 /// Longest name of a member, in bytes.
@@ -26,6 +26,7 @@ const SMALL: usize = 256;
 /// used: room for many members costs nothing while there are few.
 pub struct ServerMemory {
     members: Box<[Slot]>,
+    cases: Box<[Case]>,
     /// All that is counted in numbers of members, slots and windows, in one piece: the allocator hands pages out
     /// untouched only in large pieces.
     numbers: Box<[u16]>,
@@ -52,6 +53,7 @@ impl ServerMemory {
     pub fn new(max_members: usize) -> ServerMemory {
         ServerMemory {
             members: zeroed(max_members),
+            cases: zeroed(max_members),
             numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES),
             names: zeroed(NAME * max_members),
             tags: zeroed(TAGS * max_members),
@@ -74,6 +76,7 @@ impl ServerMemory {
         let max_members = self.members.len();
         Memory {
             members: &mut self.members,
+            cases: &mut self.cases,
             names: &mut self.names,
             tags: &mut self.tags,
             member_index: take(3 * max_members),

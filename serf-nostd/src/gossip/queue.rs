@@ -1,7 +1,7 @@
 //! News about members. A member stands in the queue at most once, so the queue is bounded by the table: newer news
 //! about it replaces the older. Least-sent first.
 
-use crate::member::record::{GOSSIP, Slot, say};
+use crate::member::record::{Case, GOSSIP, say};
 use crate::slice::List;
 use crate::time::Instant;
 
@@ -29,23 +29,23 @@ impl Queue {
     }
 
     /// There is news about a member: bits of [`say`].
-    pub(crate) fn say(&mut self, slots: &mut [Slot], id: u16, bits: u8) {
-        let waiting = slots[id as usize].say;
-        self.drop(slots, id);
-        let slot = &mut slots[id as usize];
+    pub(crate) fn say(&mut self, cases: &mut [Case], id: u16, bits: u8) {
+        let waiting = cases[id as usize].say;
+        self.drop(cases, id);
+        let case = &mut cases[id as usize];
         // Of the intents the later one counts.
         let kept = if bits & (say::JOIN | say::LEAVE) != 0 { waiting & say::STATE } else { waiting };
-        (slot.say, slot.sends) = (kept | bits, 0);
-        self.lists[0].push_back(slots, id);
+        (case.say, case.sends) = (kept | bits, 0);
+        self.lists[0].push_back(cases, id);
     }
 
     /// There is nothing more to say about a member.
-    pub(crate) fn drop(&mut self, slots: &mut [Slot], id: u16) {
-        let slot = &mut slots[id as usize];
-        if slot.say != 0 {
-            let sends = slot.sends as usize;
-            slot.say = 0;
-            self.lists[sends].remove(slots, id);
+    pub(crate) fn drop(&mut self, cases: &mut [Case], id: u16) {
+        let case = &mut cases[id as usize];
+        if case.say != 0 {
+            let sends = case.sends as usize;
+            case.say = 0;
+            self.lists[sends].remove(cases, id);
         }
     }
 
@@ -58,18 +58,18 @@ impl Queue {
         self.lists[sends].head()
     }
 
-    pub(crate) fn after(&self, slots: &mut [Slot], sends: usize, id: u16) -> Option<u16> {
-        self.lists[sends].after(slots, id)
+    pub(crate) fn after(&self, cases: &mut [Case], sends: usize, id: u16) -> Option<u16> {
+        self.lists[sends].after(cases, id)
     }
 
     /// An item has been sent once more; it leaves after `limit` times.
-    pub(crate) fn sent(&mut self, slots: &mut [Slot], id: u16, limit: usize) {
-        let bits = slots[id as usize].say;
-        let sends = slots[id as usize].sends as usize + 1;
-        self.drop(slots, id);
+    pub(crate) fn sent(&mut self, cases: &mut [Case], id: u16, limit: usize) {
+        let bits = cases[id as usize].say;
+        let sends = cases[id as usize].sends as usize + 1;
+        self.drop(cases, id);
         if sends < limit.min(SENDS_MAX) {
-            (slots[id as usize].say, slots[id as usize].sends) = (bits, sends as u8);
-            self.lists[sends].push_back(slots, id);
+            (cases[id as usize].say, cases[id as usize].sends) = (bits, sends as u8);
+            self.lists[sends].push_back(cases, id);
         }
     }
 }

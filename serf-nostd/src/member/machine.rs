@@ -9,7 +9,6 @@ use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
 use crate::config::{Config, Rule};
 use crate::random::Random;
-use crate::slice::NIL;
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, Settled};
@@ -137,8 +136,6 @@ impl Members<'_> {
             (slot.boot, slot.incarnation, slot.addr, slot.versions) =
                 (alive.boot, alive.incarnation, alive.addr, alive.versions);
             slot.state = State::Alive;
-            slot.accuser = NIL;
-            slot.confirmations = 0;
             slot.set(flag::PRIVATE | flag::FADED | flag::PRUNE, false);
             if !was_live || new_life {
                 slot.set(flag::LEAVING, false);
@@ -149,10 +146,8 @@ impl Members<'_> {
                 slot.status_ltime = ltime;
                 slot.set(flag::LEAVING, leave);
             }
-            if !was_live {
-                slot.since = m.now;
-            }
         });
+        self.table.acquit(id);
         self.table.make_live(id, m.random);
         let tags_changed = self.table.set_tags(id, alive.tags);
         let slot = self.table.slot(id);
@@ -167,7 +162,7 @@ impl Members<'_> {
     }
 
     fn note_tags(&mut self, m: &Moment, id: u16) {
-        self.table.slot_mut(id).tags_changed = true;
+        self.table.slot_mut(id).set(flag::TAGS_CHANGED, true);
         self.telling.note(self.table.slots, id, m.now);
     }
 
@@ -198,7 +193,7 @@ impl Members<'_> {
             Ok(id) => id,
             Err(effect) => return effect,
         };
-        let accuser = self.table.find(accusation.from).unwrap_or(NIL);
+        let accuser = self.table.find(accusation.from);
         match self.table.slot(id).state {
             State::Failed | State::Left => Effect::Nothing,
             State::Suspect => {
@@ -209,9 +204,8 @@ impl Members<'_> {
                 self.table.edit(id, |slot| {
                     slot.state = State::Suspect;
                     slot.incarnation = slot.incarnation.max(accusation.incarnation);
-                    slot.accuser = accuser;
-                    slot.confirmations = 0;
                 });
+                self.table.case_mut(id).accuse(accuser);
                 Effect::Suspected(id)
             }
         }
@@ -228,12 +222,10 @@ impl Members<'_> {
             State::Failed if !left && !self.table.slot(id).has(flag::PRIVATE) => return Effect::Nothing,
             _ => {}
         }
-        let accuser = self.table.find(accusation.from).unwrap_or(NIL);
+        let accuser = self.table.find(accusation.from);
         self.bury(m, id, if left { State::Left } else { State::Failed }, Duration::ZERO);
-        self.table.edit(id, |slot| {
-            slot.incarnation = slot.incarnation.max(accusation.incarnation);
-            slot.accuser = accuser;
-        });
+        self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
+        self.table.case_mut(id).accuse(accuser);
         Effect::Say(id, say::STATE)
     }
 
@@ -270,15 +262,13 @@ impl Members<'_> {
         self.table.untime(id);
         self.table.edit(id, |slot| {
             slot.state = state;
-            slot.since = m.now.minus(age);
             slot.set(flag::PRIVATE | flag::LEAVING, false);
-            slot.confirmations = 0;
-            slot.accuser = NIL;
         });
+        self.table.acquit(id);
         self.table.make_gone(id);
-        let since = self.table.slot(id).since;
-        let deadline = since + fades(m.config, state);
-        self.table.time(id, deadline);
+        let since = m.now.minus(age);
+        self.table.case_mut(id).since = since;
+        self.table.time(id, since + fades(m.config, state));
         self.telling.note(self.table.slots, id, m.now);
     }
 
@@ -305,12 +295,10 @@ impl Members<'_> {
         self.table.edit(id, |slot| {
             slot.state = State::Alive;
             slot.set(flag::PRIVATE, false);
-            slot.confirmations = 0;
-            slot.accuser = NIL;
         });
+        self.table.acquit(id);
         if !was_live {
             self.table.make_live(id, m.random);
-            self.table.slot_mut(id).since = m.now;
             self.telling.note(self.table.slots, id, m.now);
         }
     }
@@ -356,7 +344,7 @@ impl Members<'_> {
             }
         });
         if state == State::Failed {
-            let age = m.now.since(self.table.slot(id).since);
+            let age = m.now.since(self.table.case(id).since);
             self.bury(m, id, State::Left, age);
         }
         Effect::Say(id, say::LEAVE)

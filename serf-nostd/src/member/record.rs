@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::slice::{Link, Linked, NIL, Timed};
+use crate::slice::{Link, Linked, Timed};
 use crate::time::Instant;
 use crate::wire::message::{Address, Settled, Versions};
 
@@ -81,9 +81,11 @@ pub(crate) mod flag {
     pub const PRUNE: u8 = 32;
     /// Too old to be told or compared; about to be forgotten.
     pub const FADED: u8 = 64;
+    /// Its tags have changed since the application was last told of it.
+    pub const TAGS_CHANGED: u8 = 128;
 }
 
-/// What is waiting to be said about a member; bits of [`Slot::say`].
+/// What is waiting to be said about a member; bits of [`Case::say`].
 pub(crate) mod say {
     /// Its state: alive, suspect, dead or left.
     pub const STATE: u8 = 1;
@@ -104,74 +106,73 @@ pub(crate) enum Told {
     Failed,
 }
 
-/// One place in the table: a member without its texts. Opaque outside the core.
+/// One place in the table: a member without its texts, in 64 bytes. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Slot {
     pub(crate) boot: u64,
     pub(crate) status_ltime: u64,
-    /// Suspect: when it fails. Failed or left: when it fades, then when it is forgotten.
-    pub(crate) deadline: Instant,
-    /// When its state last changed.
-    pub(crate) since: Instant,
     pub(crate) hash: u32,
     pub(crate) incarnation: u32,
     /// Of the tags as the member told them, whether they are held or not.
     pub(crate) tags_hash: u32,
     pub(crate) addr: Address,
     pub(crate) tags_len: u16,
-    /// Who last accused it.
-    pub(crate) accuser: u16,
-    pub(crate) heap_place: u16,
     pub(crate) order_place: u16,
-    pub(crate) gossip_link: Link,
+    /// Among those of whom the application is to be told; of a free place: among the free ones.
     pub(crate) told_link: Link,
     pub(crate) versions: Versions,
     pub(crate) name_len: u8,
     pub(crate) state: State,
     pub(crate) flags: u8,
+    pub(crate) told: Told,
+}
+
+/// What is held about a member only while it does not simply live: while it is suspected, failed or left, or there is
+/// news about it to pass on. A healthy fleet's cases are empty, and memory that comes zeroed stays untouched. Opaque
+/// outside the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+pub struct Case {
+    /// Suspect: when it fails. Failed or left: when it fades, then when it is forgotten.
+    pub(crate) deadline: Instant,
+    /// Since when it has failed or left.
+    pub(crate) since: Instant,
+    /// Who last accused it, plus one; 0: nobody.
+    accuser: u16,
+    heap_place: u16,
+    pub(crate) gossip_link: Link,
     pub(crate) say: u8,
     pub(crate) sends: u8,
     /// Distinct accusers behind the first.
     pub(crate) confirmations: u8,
-    pub(crate) told: Told,
-    pub(crate) told_waiting: bool,
-    pub(crate) tags_changed: bool,
 }
+
+// One line of a server's cache; and what a device pays for each member, texts aside.
+const _: () = assert!(size_of::<Slot>() == 64 && size_of::<Case>() == 32);
 
 impl Slot {
     /// A free place.
     pub const EMPTY: Slot = Slot {
         boot: 0,
         status_ltime: 0,
-        deadline: Instant::ZERO,
-        since: Instant::ZERO,
         hash: 0,
         incarnation: 0,
         tags_hash: 0,
         addr: Address::UNSET,
         tags_len: 0,
-        accuser: 0,
-        heap_place: 0,
         order_place: 0,
-        gossip_link: Link::LOOSE,
         told_link: Link::LOOSE,
         versions: [0; 6],
         name_len: 0,
         state: State::Alive,
         flags: 0,
-        say: 0,
-        sends: 0,
-        confirmations: 0,
         told: Told::Nothing,
-        told_waiting: false,
-        tags_changed: false,
     };
 
     /// A place just taken, by somebody of whom no more than the name is known.
     pub(crate) fn named(hash: u32, name_len: u8) -> Slot {
-        let (state, deadline) = (State::Left, Instant::FAR);
-        Slot { hash, name_len, state, deadline, accuser: NIL, heap_place: NIL, ..Slot::EMPTY }
+        Slot { hash, name_len, state: State::Left, ..Slot::EMPTY }
     }
 
     pub(crate) fn has(&self, flag: u8) -> bool {
@@ -185,6 +186,11 @@ impl Slot {
     /// Alive or suspect: probed, and a receiver of gossip.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.state, State::Alive | State::Suspect)
+    }
+
+    /// Whether the application is to be told something about it.
+    pub(crate) fn is_to_be_told(&self) -> bool {
+        !self.told_link.is_loose()
     }
 
     /// To be erased, and remembered only until the word has spread.
@@ -222,7 +228,44 @@ impl Slot {
     }
 }
 
-impl Timed for Slot {
+impl Case {
+    /// Nothing held.
+    pub const EMPTY: Case = Case {
+        deadline: Instant::ZERO,
+        since: Instant::ZERO,
+        accuser: 0,
+        heap_place: 0,
+        gossip_link: Link::LOOSE,
+        say: 0,
+        sends: 0,
+        confirmations: 0,
+    };
+
+    /// Who last accused it.
+    pub(crate) fn accuser(&self) -> Option<u16> {
+        self.accuser.checked_sub(1)
+    }
+
+    pub(crate) fn set_accuser(&mut self, accuser: Option<u16>) {
+        self.accuser = accuser.map_or(0, |id| id + 1);
+    }
+
+    /// A first accusation, or none.
+    pub(crate) fn accuse(&mut self, accuser: Option<u16>) {
+        self.set_accuser(accuser);
+        self.confirmations = 0;
+    }
+
+    pub(crate) fn is_accused(&self) -> bool {
+        (self.accuser, self.confirmations) != (0, 0)
+    }
+
+    pub(crate) fn is_timed(&self) -> bool {
+        self.heap_place != 0
+    }
+}
+
+impl Timed for Case {
     fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -236,7 +279,7 @@ pub(crate) const GOSSIP: usize = 0;
 /// Which list: what the application is to be told.
 pub(crate) const TOLD: usize = 1;
 
-impl Linked<GOSSIP> for Slot {
+impl Linked<GOSSIP> for Case {
     fn link(&mut self) -> &mut Link {
         &mut self.gossip_link
     }

@@ -2,10 +2,10 @@
 //!
 //! Nothing here scans the table: members are found by index, drawn by place, and timed by heaps.
 
-use super::record::{GOSSIP, Member, Slot, State, flag};
+use super::record::{Case, Member, Slot, State, TOLD, flag};
 use crate::hash;
 use crate::random::Random;
-use crate::slice::{Heap, Index, List, NIL};
+use crate::slice::{Heap, Index, List};
 use crate::time::Instant;
 use crate::wire::message::{Settled, TAGS_MAX};
 
@@ -19,6 +19,8 @@ pub(crate) const BUCKETS: usize = 32;
 pub(crate) struct Parts<'a> {
     /// Written before they are read: may hold anything.
     pub slots: &'a mut [Slot],
+    /// Likewise.
+    pub cases: &'a mut [Case],
     pub names: &'a mut [u8],
     pub tags: &'a mut [u8],
     pub index: &'a mut [u16],
@@ -29,6 +31,7 @@ pub(crate) struct Parts<'a> {
 
 pub(crate) struct Table<'a> {
     pub(crate) slots: &'a mut [Slot],
+    pub(crate) cases: &'a mut [Case],
     names: &'a mut [u8],
     tags: &'a mut [u8],
     index: Index<'a>,
@@ -42,7 +45,7 @@ pub(crate) struct Table<'a> {
     /// Failed and left members, by when they fade or are forgotten.
     pub(crate) gone: Heap<'a>,
     /// Places given back; `touched` and above were never used.
-    free: List<GOSSIP>,
+    free: List<TOLD>,
     touched: usize,
     digest: [u32; BUCKETS],
     /// A newcomer could not be held since the table last had room: it does not hold the whole fleet.
@@ -60,6 +63,7 @@ impl<'a> Table<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Self {
         Table {
             slots: parts.slots,
+            cases: parts.cases,
             names: parts.names,
             tags: parts.tags,
             index: Index::new(parts.index),
@@ -79,6 +83,7 @@ impl<'a> Table<'a> {
     pub(crate) fn release(self) -> Parts<'a> {
         Parts {
             slots: self.slots,
+            cases: self.cases,
             names: self.names,
             tags: self.tags,
             index: self.index.release(),
@@ -122,6 +127,14 @@ impl<'a> Table<'a> {
 
     pub(crate) fn slot_mut(&mut self, id: u16) -> &mut Slot {
         &mut self.slots[id as usize]
+    }
+
+    pub(crate) fn case(&self, id: u16) -> &Case {
+        &self.cases[id as usize]
+    }
+
+    pub(crate) fn case_mut(&mut self, id: u16) -> &mut Case {
+        &mut self.cases[id as usize]
     }
 
     pub(crate) fn name(&self, id: u16) -> &str {
@@ -198,6 +211,9 @@ impl<'a> Table<'a> {
         };
         let hash = hash::name(name);
         self.slots[id as usize] = Slot::named(hash, name.len() as u8);
+        if *self.case(id) != Case::EMPTY {
+            *self.case_mut(id) = Case::EMPTY;
+        }
         let at = id as usize * self.name_room();
         self.names[at..at + name.len()].copy_from_slice(name.as_bytes());
         let slots = &*self.slots;
@@ -287,23 +303,29 @@ impl<'a> Table<'a> {
     /// Starts the timer of a suspect, failed or left member.
     pub(crate) fn time(&mut self, id: u16, deadline: Instant) {
         self.untime(id);
-        let slot = &mut self.slots[id as usize];
-        slot.deadline = deadline;
-        match slot.state {
-            State::Suspect => self.suspects.insert(self.slots, id),
-            State::Failed | State::Left => self.gone.insert(self.slots, id),
-            State::Alive => slot.deadline = Instant::FAR,
+        self.case_mut(id).deadline = deadline;
+        match self.slot(id).state {
+            State::Suspect => self.suspects.insert(self.cases, id),
+            State::Failed | State::Left => self.gone.insert(self.cases, id),
+            State::Alive => {}
         }
     }
 
     /// Stops a member's timer; to be called before its state changes.
     pub(crate) fn untime(&mut self, id: u16) {
-        if self.slot(id).heap_place == NIL {
+        if !self.case(id).is_timed() {
             return;
         }
         match self.slot(id).state {
-            State::Suspect => self.suspects.remove(self.slots, id),
-            _ => self.gone.remove(self.slots, id),
+            State::Suspect => self.suspects.remove(self.cases, id),
+            _ => self.gone.remove(self.cases, id),
+        }
+    }
+
+    /// Nobody accuses this member any more.
+    pub(crate) fn acquit(&mut self, id: u16) {
+        if self.case(id).is_accused() {
+            self.case_mut(id).accuse(None);
         }
     }
 
@@ -369,7 +391,11 @@ impl<'a> Table<'a> {
             if id != SELF {
                 assert_eq!(self.order[slot.order_place as usize], id);
                 assert_eq!(slot.is_live(), (slot.order_place as usize) < self.live, "order and state agree");
-                let timed = slot.heap_place != NIL;
+                let timed = self.case(id).is_timed();
+                assert!(
+                    slot.state != State::Alive || !self.case(id).is_accused(),
+                    "nobody accuses the living"
+                );
                 assert_eq!(timed, slot.state != State::Alive, "everybody but the living has a timer");
             }
         }

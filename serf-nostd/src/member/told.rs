@@ -3,7 +3,7 @@
 //! Changes within a window are told as one: a join that is followed by an update is a join with the new tags, and of
 //! several changes the last state is told. Nothing is repeated, and no join is lost.
 
-use super::record::{MemberChange, Slot, Status, TOLD, Told};
+use super::record::{MemberChange, Slot, Status, TOLD, Told, flag};
 use crate::slice::List;
 use crate::time::{Duration, Instant};
 
@@ -27,9 +27,7 @@ impl Telling {
             self.first = now;
         }
         self.last = now;
-        let slot = &mut slots[id as usize];
-        if !slot.told_waiting {
-            slot.told_waiting = true;
+        if !slots[id as usize].is_to_be_told() {
             self.waiting.push_back(slots, id);
         }
     }
@@ -56,9 +54,7 @@ impl Telling {
         while now >= self.deadline(quantum, quiescent) {
             self.flushing = true;
             let Some(id) = self.waiting.pop_front(slots) else { break };
-            let slot = &mut slots[id as usize];
-            slot.told_waiting = false;
-            if let Some(change) = change(slot) {
+            if let Some(change) = change(&mut slots[id as usize]) {
                 return Some((id, change));
             }
         }
@@ -68,9 +64,7 @@ impl Telling {
 
     /// Tells one member's news at once, out of turn: before it is erased.
     pub(crate) fn drop(&mut self, slots: &mut [Slot], id: u16) {
-        let slot = &mut slots[id as usize];
-        if slot.told_waiting {
-            slot.told_waiting = false;
+        if slots[id as usize].is_to_be_told() {
             self.waiting.remove(slots, id);
         }
     }
@@ -80,7 +74,7 @@ impl Telling {
 fn change(slot: &mut Slot) -> Option<MemberChange> {
     let (told, change) = match (slot.status(), slot.told) {
         (Status::Alive | Status::Leaving, Told::Joined) => {
-            (Told::Joined, slot.tags_changed.then_some(MemberChange::Update))
+            (Told::Joined, slot.has(flag::TAGS_CHANGED).then_some(MemberChange::Update))
         }
         (Status::Alive | Status::Leaving, _) => (Told::Joined, Some(MemberChange::Join)),
         (Status::Failed, Told::Failed) => (Told::Failed, None),
@@ -89,6 +83,6 @@ fn change(slot: &mut Slot) -> Option<MemberChange> {
         (Status::Left, _) => (Told::Left, Some(MemberChange::Leave)),
     };
     slot.told = told;
-    slot.tags_changed = false;
+    slot.set(flag::TAGS_CHANGED, false);
     change
 }

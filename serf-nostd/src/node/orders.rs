@@ -245,8 +245,7 @@ impl Node<'_> {
             return Err(TagsError::TooLong);
         }
         if self.members.table.set_tags(SELF, Some(tags)) {
-            let slot = self.members.table.slot_mut(SELF);
-            slot.tags_changed = true;
+            self.members.table.slot_mut(SELF).set(flag::TAGS_CHANGED, true);
             self.members.table.edit(SELF, |slot| slot.incarnation = slot.incarnation.saturating_add(1));
             self.members.telling.note(self.members.table.slots, SELF, now);
             self.say(SELF, say::STATE);
@@ -257,7 +256,7 @@ impl Node<'_> {
     /// Takes the next step of leaving, when its time has come.
     pub(super) fn advance_leave(&mut self, now: Instant) -> Option<super::Event<'static>> {
         let leave = self.leave?;
-        let said = self.members.table.slot(SELF).say == 0;
+        let said = self.members.table.case(SELF).say == 0;
         match leave {
             Leave::Intent(until) if said || now >= until => {
                 self.members.table.edit(SELF, |slot| slot.state = State::Left);
@@ -280,7 +279,7 @@ impl Node<'_> {
 
     pub(super) fn leave_deadline(&self) -> Instant {
         match self.leave {
-            Some(Leave::Intent(until) | Leave::Left(until)) if self.members.table.slot(SELF).say != 0 => {
+            Some(Leave::Intent(until) | Leave::Left(until)) if self.members.table.case(SELF).say != 0 => {
                 until
             }
             Some(Leave::Intent(_) | Leave::Left(_)) => Instant::ZERO,

@@ -304,7 +304,7 @@ impl Node<'_> {
         members.answered(&mut moment, id);
         if was != State::Alive && self.members.table.slot(id).state == State::Alive {
             self.confirmers.forget(id);
-            self.queue.drop(self.members.table.slots, id);
+            self.queue.drop(self.members.table.cases, id);
         }
     }
 
@@ -312,7 +312,7 @@ impl Node<'_> {
         let (members, mut moment) = self.moment(now);
         match members.suspect(&mut moment, accusation) {
             Effect::Confirmed(id) => {
-                let accuser = self.members.table.find(accusation.from).unwrap_or(NIL);
+                let accuser = self.members.table.find(accusation.from);
                 self.confirm_suspicion(now, id, accuser, hash::name(accusation.from));
             }
             effect => self.follow_about(now, effect, message),

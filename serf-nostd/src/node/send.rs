@@ -66,7 +66,7 @@ impl Node<'_> {
         first = first.min(if tells { telling } else { Instant::FAR });
         first = first.min(self.windows.deadline(&self.config));
         first = first.min(self.repair_deadline()).min(self.pulls.deadline()).min(self.leave_deadline());
-        let timed = |id: Option<u16>| id.map_or(Instant::FAR, |id| self.members.table.slot(id).deadline);
+        let timed = |id: Option<u16>| id.map_or(Instant::FAR, |id| self.members.table.case(id).deadline);
         first = first.min(timed(self.members.table.suspects.first()));
         first = first.min(timed(self.members.table.gone.first().filter(|_| self.taking)));
         if self.members.table.live() > 0 {
@@ -87,7 +87,7 @@ impl Node<'_> {
     /// What ends by itself: suspicions, failed and left members, unconfirmed own events.
     fn expire(&mut self, now: Instant) {
         while let Some(id) = self.members.table.suspects.first() {
-            if self.members.table.slot(id).deadline > now {
+            if self.members.table.case(id).deadline > now {
                 break;
             }
             self.declare_failed(now, id);
@@ -97,7 +97,7 @@ impl Node<'_> {
             && self.erasing.is_none()
             && let Some(id) = self.members.table.gone.first()
         {
-            if self.members.table.slot(id).deadline > now {
+            if self.members.table.case(id).deadline > now {
                 break;
             }
             self.age_gone(now, id);
@@ -118,7 +118,7 @@ impl Node<'_> {
     /// A failed or left member first fades from what is told and compared, then is forgotten.
     fn age_gone(&mut self, now: Instant, id: u16) {
         let slot = self.members.table.slot(id);
-        let end = slot.since + machine::timeout(&self.config, slot.state);
+        let end = self.members.table.case(id).since + machine::timeout(&self.config, slot.state);
         if !slot.has(flag::FADED) && end > now && !slot.has(flag::PRUNE) {
             self.members.table.untime(id);
             self.members.table.edit(id, |slot| slot.set(flag::FADED, true));

@@ -7,7 +7,6 @@ use crate::config::Rule;
 use crate::detect::suspicion;
 use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
-use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 
 /// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
@@ -33,11 +32,8 @@ impl Node<'_> {
         let table = &mut self.members.table;
         match table.slot(target).state {
             State::Alive => {
-                table.edit(target, |slot| {
-                    slot.state = State::Suspect;
-                    slot.accuser = SELF;
-                    slot.confirmations = 0;
-                });
+                table.edit(target, |slot| slot.state = State::Suspect);
+                table.case_mut(target).accuse(Some(SELF));
                 self.start_suspicion(now, since, target, true);
             }
             State::Suspect => self.accuse_too(now, target),
@@ -50,8 +46,7 @@ impl Node<'_> {
         let k = suspicion::expected(&self.config, n);
         let deadline = since + suspicion::timeout(&self.config, n, 0, k);
         self.confirmers.forget(id);
-        let accuser = self.members.table.slot(id).accuser;
-        if accuser != NIL {
+        if let Some(accuser) = self.members.table.case(id).accuser() {
             let accuser = self.members.table.slot(accuser).hash;
             let noted = self.confirmers.note(id, accuser);
             self.stats.confirmers_refused += (noted == Some(false)) as u64;
@@ -68,29 +63,35 @@ impl Node<'_> {
     pub(super) fn accuse_too(&mut self, now: Instant, id: u16) {
         if !self.isolated(now) {
             let own = self.members.table.slot(SELF).hash;
-            self.confirm_suspicion(now, id, SELF, own);
+            self.confirm_suspicion(now, id, Some(SELF), own);
         }
     }
 
     /// Another accuser of a suspect: fewer and fewer are needed.
-    pub(super) fn confirm_suspicion(&mut self, now: Instant, id: u16, accuser: u16, accuser_name: u32) {
+    pub(super) fn confirm_suspicion(
+        &mut self,
+        now: Instant,
+        id: u16,
+        accuser: Option<u16>,
+        accuser_name: u32,
+    ) {
         let n = self.members.table.live() + 1;
         let k = suspicion::expected(&self.config, n);
-        if self.members.table.slot(id).confirmations >= k {
+        if self.members.table.case(id).confirmations >= k {
             return;
         }
         match self.confirmers.note(id, accuser_name) {
             None => return,
             Some(noted) => self.stats.confirmers_refused += !noted as u64,
         }
-        let slot = self.members.table.slot_mut(id);
-        let before = suspicion::timeout(&self.config, n, slot.confirmations, k);
-        slot.confirmations += 1;
-        slot.accuser = accuser;
-        let after = suspicion::timeout(&self.config, n, slot.confirmations, k);
-        let began = slot.deadline.minus(before);
-        slot.deadline = (began + after).max(now);
-        self.members.table.suspects.moved(self.members.table.slots, id);
+        let case = self.members.table.case_mut(id);
+        let before = suspicion::timeout(&self.config, n, case.confirmations, k);
+        case.confirmations += 1;
+        case.set_accuser(accuser);
+        let after = suspicion::timeout(&self.config, n, case.confirmations, k);
+        let began = case.deadline.minus(before);
+        case.deadline = (began + after).max(now);
+        self.members.table.suspects.moved(self.members.table.cases, id);
         self.say(id, say::STATE);
     }
 
@@ -101,7 +102,7 @@ impl Node<'_> {
             members.bury_privately(&mut moment, id);
         } else {
             members.bury(&mut moment, id, State::Failed, Duration::ZERO);
-            self.members.table.slot_mut(id).accuser = SELF;
+            self.members.table.case_mut(id).accuse(Some(SELF));
             self.heal.member_pace.changed(now);
             self.say(id, say::STATE);
         }
@@ -164,8 +165,8 @@ impl Node<'_> {
             self.members.table.edit(id, |slot| {
                 slot.set(flag::PRIVATE, false);
                 slot.state = State::Suspect;
-                slot.accuser = SELF;
             });
+            self.members.table.case_mut(id).accuse(Some(SELF));
             self.members.table.make_live(id, &mut self.random);
             self.members.telling.note(self.members.table.slots, id, now);
             self.start_suspicion(now, now, id, false);
@@ -192,7 +193,7 @@ impl Node<'_> {
         let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
         for place in 0..self.members.table.suspects.len() {
             let id = self.members.table.suspects.ids()[place];
-            self.members.table.slot_mut(id).deadline += span;
+            self.members.table.case_mut(id).deadline += span;
         }
         self.last_heard = now;
     }

@@ -36,7 +36,7 @@ fn alive<'t>(table: &'t Table<'_>, id: u16) -> Alive<'t> {
 
 fn record<'t>(table: &'t Table<'_>, id: u16, now: Instant) -> Record<'t> {
     let slot = table.slot(id);
-    let age = if slot.is_live() { 0 } else { now.since(slot.since).as_secs() };
+    let age = if slot.is_live() { 0 } else { now.since(table.case(id).since).as_secs() };
     Record {
         alive: alive(table, id),
         state: slot.settled(),
@@ -47,7 +47,7 @@ fn record<'t>(table: &'t Table<'_>, id: u16, now: Instant) -> Record<'t> {
 
 fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
     let slot = table.slot(id);
-    let accuser = if slot.accuser == NIL || slot.accuser == id { SELF } else { slot.accuser };
+    let accuser = table.case(id).accuser().filter(|accuser| *accuser != id).unwrap_or(SELF);
     let from = if slot.state == State::Left { id } else { accuser };
     let accusation =
         Accusation { incarnation: slot.incarnation, node: table.name(id), from: table.name(from) };
@@ -91,8 +91,8 @@ impl Node<'_> {
             let mut at = self.queue.head(sends);
             for _ in 0..count {
                 let Some(id) = at else { break };
-                at = self.queue.after(self.members.table.slots, sends, id);
-                let bits = self.members.table.slot(id).say;
+                at = self.queue.after(self.members.table.cases, sends, id);
+                let bits = self.members.table.case(id).say;
                 if !write_news(packet, &self.members.table, id, bits) {
                     passed_over += 1;
                     if passed_over == PASSED_OVER {
@@ -100,7 +100,7 @@ impl Node<'_> {
                     }
                     continue;
                 }
-                self.queue.sent(self.members.table.slots, id, limit);
+                self.queue.sent(self.members.table.cases, id, limit);
                 if packet.room() < 24 {
                     return;
                 }

@@ -1,11 +1,11 @@
 //! A binary heap of item ids by deadline; items know their place, so any of them can leave in O(log n).
 
-use super::NIL;
 use crate::time::Instant;
 
 /// An item with a deadline and a place in one heap.
 pub(crate) trait Timed {
     fn deadline(&self) -> Instant;
+    /// Its place in the heap plus one, or 0 if it is in none. Kept by the heap.
     fn place(&mut self) -> &mut u16;
 }
 
@@ -44,8 +44,7 @@ impl<'a> Heap<'a> {
     }
 
     pub(crate) fn remove<T: Timed>(&mut self, items: &mut [T], id: u16) {
-        let place = *items[id as usize].place() as usize;
-        *items[id as usize].place() = NIL;
+        let place = core::mem::take(items[id as usize].place()) as usize - 1;
         self.len -= 1;
         if place < self.len {
             self.ids[place] = self.ids[self.len];
@@ -55,7 +54,7 @@ impl<'a> Heap<'a> {
 
     /// Puts an item where it belongs after its deadline has changed.
     pub(crate) fn moved<T: Timed>(&mut self, items: &mut [T], id: u16) {
-        let place = *items[id as usize].place() as usize;
+        let place = *items[id as usize].place() as usize - 1;
         self.settle(items, place);
     }
 
@@ -90,6 +89,6 @@ impl<'a> Heap<'a> {
 
     fn put<T: Timed>(&mut self, items: &mut [T], place: usize, id: u16) {
         self.ids[place] = id;
-        *items[id as usize].place() = place as u16;
+        *items[id as usize].place() = place as u16 + 1;
     }
 }

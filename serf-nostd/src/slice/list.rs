@@ -3,7 +3,7 @@
 use super::NIL;
 
 /// An item's place in a list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Link {
     prev: u16,
@@ -11,7 +11,12 @@ pub struct Link {
 }
 
 impl Link {
+    /// In no list: no item stands between number 0 and number 0.
     pub(crate) const LOOSE: Link = Link { prev: 0, next: 0 };
+
+    pub(crate) fn is_loose(self) -> bool {
+        self == Link::LOOSE
+    }
 }
 
 /// An item that can stand in a list; `WHICH` tells the lists apart that it can stand in at the same time.
