@@ -123,9 +123,10 @@ impl<'n> Driver<'n> {
                 timer.as_mut().reset(wake);
             }
             tokio::select! {
-                received = self.socket.receive(&mut rx) => self.receive(received, &mut rx),
+                received = self.socket.receive(&mut rx) => self.receive(Some(received), &mut rx),
                 request = self.requests.recv() => self.take(request),
-                () = &mut timer => {}
+                // A process that had no CPU time for a while finds answers that came in time: they count first.
+                () = &mut timer => self.receive(None, &mut rx),
                 () = self.handlers.room(), if !self.held.is_empty() => self.offer_held(),
                 // Its sender is in `self`, so it never ends.
                 Some(resolved) = self.resolved.1.recv() => self.begin_join(resolved),
@@ -133,9 +134,9 @@ impl<'n> Driver<'n> {
         }
     }
 
-    fn receive(&mut self, first: io::Result<(usize, SocketAddr)>, rx: &mut [u8]) {
+    /// Takes in `first` and what else has come by now.
+    fn receive(&mut self, mut first: Option<io::Result<(usize, SocketAddr)>>, rx: &mut [u8]) {
         let now = self.clock.now();
-        let mut first = Some(first);
         for _ in 0..BATCH {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
                 Ok((len, from)) => {
