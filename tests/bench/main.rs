@@ -8,6 +8,7 @@ mod fleet;
 mod harness;
 mod phases;
 mod proc;
+mod sockets;
 mod sustained;
 #[path = "../table.rs"]
 mod table;
@@ -18,7 +19,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use harness::{debian, ours};
-use phases::{Figures, IDLE, STARVED};
+use phases::{Figures, IDLE, RUNNING, STARVED, STOPPED};
 use table::Goal::{AtLeast, AtMost, None};
 use table::{head, judged, number, row};
 
@@ -74,9 +75,10 @@ fn report() -> ExitCode {
         "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them. CPU time is\n\
          /proc/PID/task/*/schedstat over {IDLE:?}, traffic the loopback counter of the fleet's own network namespace over the\n\
          same time, memory VmRSS and PSS, each as the mean over the agents; an event's CPU time and bytes are what 30 of\n\
-         them add to that, RPC and streams included. Agents are starved by busy loops, two per core, for {STARVED:?} while\n\
-         they themselves have SCHED_IDLE."
+         them add to that, RPC and streams included. Agents are starved by SIGSTOP and SIGCONT for {STARVED:?}: each runs\n\
+         for {RUNNING:?}, then stands for {STOPPED:?} ms, and so on."
     );
+    print!("{}", sockets::table());
     print!("{}", sustained::title(COUNT, length()));
     for rate in RATES {
         let what = [SUSTAINED, &COUNT.to_string(), &rate.to_string(), &length().as_secs().to_string()];

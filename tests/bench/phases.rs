@@ -1,12 +1,13 @@
 //! What is measured on a fleet, phase by phase.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hint::spin_loop;
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{available_parallelism, scope, sleep};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill as signal};
+use nix::unistd::Pid;
+use sim::rng::Rng;
 
 use crate::fleet::{Fleet, Usage, median};
 use crate::harness::rpc::{Rpc, Stream};
@@ -24,9 +25,12 @@ pub const IDLE: Duration = Duration::from_secs(20);
 /// An event that is not everywhere by then counts as incomplete.
 const EVENT_DEADLINE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long others take all CPU time, and how long what was suspected then may take to be told.
+/// How long every agent has hardly any CPU time, and how long what was suspected may take to be told.
 pub const STARVED: Duration = Duration::from_secs(30);
-const AFTERMATH: Duration = Duration::from_secs(5);
+const AFTERMATH: Duration = Duration::from_secs(10);
+/// For how long an agent then has none, in ms, and for how long some.
+pub const STOPPED: std::ops::Range<u64> = 1_000..4_000;
+pub const RUNNING: Duration = Duration::from_millis(50);
 
 /// Name of a figure and its value.
 pub type Figures = BTreeMap<String, f64>;
@@ -194,31 +198,36 @@ fn kill(fleet: &mut Fleet) -> (Vec<f64>, Vec<f64>) {
     (first, last)
 }
 
-/// Leaves the agents what CPU time others do not want, while twice as many as there are cores want all: how often a
-/// living agent was told to have failed, over all agents.
+/// Stops and continues every agent by itself, again and again: how often a living one was told to have failed, over all
+/// agents.
 fn starve(fleet: &Fleet) -> usize {
+    // Those that were killed have been told of by then.
+    sleep(AFTERMATH);
     let failures: Vec<Stream> = fleet
         .agents
         .iter()
         .map(|agent| agent.rpc().stream("member-failed").expect("the agent takes streams"))
         .collect();
-    for agent in &fleet.agents {
-        let pid = agent.pid().to_string();
-        let set = Command::new("chrt").args(["--all-tasks", "--idle", "--pid", "0", &pid]).status();
-        assert!(set.is_ok_and(|status| status.success()), "chrt, of util-linux, lowers a priority");
-    }
-    let over = AtomicBool::new(false);
     scope(|threads| {
-        for _ in 0..2 * available_parallelism().map_or(1, usize::from) {
-            threads.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    spin_loop();
-                }
-            });
+        for agent in &fleet.agents {
+            threads.spawn(|| stutter(agent.pid()));
         }
-        sleep(STARVED);
-        over.store(true, Ordering::Relaxed);
     });
     sleep(AFTERMATH);
-    failures.iter().flat_map(|stream| stream.events.try_iter()).map(|event| event.members).sum()
+    let told = failures.iter().flat_map(|stream| stream.events.try_iter());
+    told.flat_map(|event| event.members)
+        .filter(|name| fleet.agents.iter().any(|agent| agent.name() == name))
+        .count()
+}
+
+fn stutter(pid: u32) {
+    let began = Instant::now();
+    let mut rng = Rng::new(pid.into());
+    let send = |which| signal(Pid::from_raw(pid as i32), which).expect("the agent stays");
+    while began.elapsed() < STARVED {
+        send(Signal::SIGSTOP);
+        sleep(Duration::from_millis(rng.range(STOPPED)));
+        send(Signal::SIGCONT);
+        sleep(RUNNING);
+    }
 }

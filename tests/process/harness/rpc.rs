@@ -98,7 +98,9 @@ impl Rpc {
             {
                 let part = |key| field(&record, key).map(bytes).unwrap_or_default();
                 let ltime = field(&record, "LTime").and_then(Value::as_u64).unwrap_or_default();
-                let members = field(&record, "Members").and_then(Value::as_array).map_or(0, Vec::len);
+                let members = field(&record, "Members").and_then(Value::as_array).into_iter().flatten();
+                let members =
+                    members.filter_map(|member| field(member, "Name").map(bytes).map(lossy)).collect();
                 let (name, payload) = (part("Name"), part("Payload"));
                 let event = Event { at: Instant::now(), ltime, name, payload, members };
                 if found.send(event).is_err() {
@@ -147,8 +149,8 @@ pub struct Event {
     pub name: Vec<u8>,
     /// Its payload.
     pub payload: Vec<u8>,
-    /// How many members a member event is about.
-    pub members: usize,
+    /// Whom a member event is about.
+    pub members: Vec<String>,
 }
 
 /// Events of one agent as they come; closed on drop.
