@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use serf_nostd::storage::cells::{Confirmer, Owed, Pull, Relay};
 use serf_nostd::{Memory, Storage};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -107,9 +106,9 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         windows: zeroed(names),
         window_index,
         intents: zeroed(small),
-        owed: vec![Owed::EMPTY; small].leak(),
-        relays: vec![Relay::EMPTY; small].leak(),
-        pulls: vec![Pull::EMPTY; small].leak(),
-        confirmers: vec![Confirmer::EMPTY; small].leak(),
+        owed: zeroed(small),
+        relays: zeroed(small),
+        pulls: zeroed(small),
+        confirmers: zeroed(small),
     }
 }

@@ -32,20 +32,28 @@ pub struct ServerMemory {
     numbers: Box<[u16]>,
     names: Box<[u8]>,
     tags: Box<[u8]>,
-    seen: Box<[SeenEvent]>,
-    slots: Box<[StoreSlot]>,
-    arena: Box<[u8]>,
-    windows: Box<[Window]>,
-    intents: Box<[EarlyIntent]>,
-    owed: Vec<Owed>,
-    relays: Vec<Relay>,
-    pulls: Vec<Pull>,
-    confirmers: Vec<Confirmer>,
+    fixed: Box<Fixed>,
 }
 
+/// What does not depend on the number of members, in one piece likewise.
+#[derive(FromZeros)]
+struct Fixed {
+    seen: [SeenEvent; SEEN],
+    slots: [StoreSlot; SLOTS],
+    arena: [u8; ARENA],
+    windows: [Window; NAMES],
+    intents: [EarlyIntent; NAMES],
+    owed: [Owed; SMALL],
+    relays: [Relay; SMALL],
+    pulls: [Pull; SMALL],
+    confirmers: [Confirmer; SMALL],
+}
+
+/// Why there is memory: the settings bound the lengths, and the system lends pages that it has not got.
+const LENT: &str = "as many zeros as the settings allow";
+
 fn zeroed<T: FromZeros>(len: usize) -> Box<[T]> {
-    <[T]>::new_box_zeroed_with_elems(len)
-        .expect("the settings bound the lengths, and the system lends pages it has not got")
+    <[T]>::new_box_zeroed_with_elems(len).expect(LENT)
 }
 
 impl ServerMemory {
@@ -57,15 +65,7 @@ impl ServerMemory {
             numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES),
             names: zeroed(NAME * max_members),
             tags: zeroed(TAGS * max_members),
-            seen: zeroed(SEEN),
-            slots: zeroed(SLOTS),
-            arena: zeroed(ARENA),
-            windows: zeroed(NAMES),
-            intents: zeroed(NAMES),
-            owed: vec![Owed::EMPTY; SMALL],
-            relays: vec![Relay::EMPTY; SMALL],
-            pulls: vec![Pull::EMPTY; SMALL],
-            confirmers: vec![Confirmer::EMPTY; SMALL],
+            fixed: Fixed::new_box_zeroed().expect(LENT),
         }
     }
 
@@ -74,6 +74,7 @@ impl ServerMemory {
         let mut numbers = &mut self.numbers[..];
         let mut take = |len| numbers.split_off_mut(..len).unwrap_or_default();
         let max_members = self.members.len();
+        let fixed = &mut *self.fixed;
         Memory {
             members: &mut self.members,
             cases: &mut self.cases,
@@ -83,18 +84,18 @@ impl ServerMemory {
             probe_order: take(max_members),
             suspects: take(max_members),
             gone: take(max_members),
-            seen: &mut self.seen,
-            slots: &mut self.slots,
+            seen: &mut fixed.seen,
+            slots: &mut fixed.slots,
             slot_index: take(3 * SLOTS),
-            arena: &mut self.arena,
+            arena: &mut fixed.arena,
             waiting: take(SLOTS),
-            windows: &mut self.windows,
+            windows: &mut fixed.windows,
             window_index: take(3 * NAMES),
-            intents: &mut self.intents,
-            owed: &mut self.owed,
-            relays: &mut self.relays,
-            pulls: &mut self.pulls,
-            confirmers: &mut self.confirmers,
+            intents: &mut fixed.intents,
+            owed: &mut fixed.owed,
+            relays: &mut fixed.relays,
+            pulls: &mut fixed.pulls,
+            confirmers: &mut fixed.confirmers,
         }
     }
 }

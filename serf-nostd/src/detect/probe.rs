@@ -7,6 +7,7 @@ use crate::wire::message::Address;
 
 /// Probing somebody for somebody else. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Relay {
     seq: u32,
     asker_seq: u32,

@@ -5,6 +5,7 @@ use crate::time::Duration;
 
 /// One accuser behind the first, of one suspect. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Confirmer {
     suspect: u16,
     accuser: u32,

@@ -7,14 +7,27 @@ use crate::wire::message::{Address, EventId};
 /// How often an event is asked for before its next announcement is waited for.
 const TRIES: u8 = 8;
 
+/// Who has an event, and the token that entitles to ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+pub(crate) struct Announcer {
+    pub(crate) addr: Address,
+    pub(crate) token: u32,
+}
+
+impl Announcer {
+    const NOBODY: Announcer = Announcer { addr: Address::UNSET, token: 0 };
+}
+
 /// One event that is being asked for. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Pull {
     id: EventId,
-    /// Whom to ask, and the token that entitles to.
-    from: (Address, u32),
+    /// Whom to ask.
+    from: Announcer,
     /// Who else has announced it.
-    other: Option<(Address, u32)>,
+    other: Announcer,
     /// When to ask (again); in the past: now.
     due: Instant,
     tries: u8,
@@ -24,11 +37,22 @@ impl Pull {
     /// A free place.
     pub const EMPTY: Pull = Pull {
         id: EventId { ltime: 0, origin: 0 },
-        from: (Address::UNSET, 0),
-        other: None,
+        from: Announcer::NOBODY,
+        other: Announcer::NOBODY,
         due: Instant::ZERO,
         tries: 0,
     };
+}
+
+impl Pull {
+    /// Turns to the other announcer; false if there is none.
+    fn turn(&mut self) -> bool {
+        let other = core::mem::replace(&mut self.other, Announcer::NOBODY);
+        if other != Announcer::NOBODY {
+            self.from = other;
+        }
+        other != Announcer::NOBODY
+    }
 }
 
 /// How long the next answer may take, after so many without one.
@@ -59,16 +83,10 @@ impl<'a> Pulls<'a> {
     ///
     /// If another member has been asked for it for `overdue`, the new one is asked at once.
     #[must_use]
-    pub(crate) fn want(
-        &mut self,
-        id: EventId,
-        from: (Address, u32),
-        now: Instant,
-        overdue: Duration,
-    ) -> bool {
+    pub(crate) fn want(&mut self, id: EventId, from: Announcer, now: Instant, overdue: Duration) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
-            if pull.from.0 != from.0 {
-                pull.other = Some(from);
+            if pull.from.addr != from.addr {
+                pull.other = from;
                 if pull.tries > 0 && now + patience(overdue, pull.tries - 1) >= pull.due + overdue {
                     pull.due = now;
                 }
@@ -78,7 +96,7 @@ impl<'a> Pulls<'a> {
         if self.is_full() {
             return false;
         }
-        self.cells[self.len] = Pull { id, from, other: None, due: now, tries: 0 };
+        self.cells[self.len] = Pull { id, from, other: Announcer::NOBODY, due: now, tries: 0 };
         self.len += 1;
         true
     }
@@ -97,15 +115,12 @@ impl<'a> Pulls<'a> {
     /// The asked member does not hold it any more. Returns true if nobody else is known to.
     pub(crate) fn missing(&mut self, id: EventId, now: Instant) -> bool {
         let Some(i) = self.cells[..self.len].iter().position(|pull| pull.id == id) else { return false };
-        match self.cells[i].other.take() {
-            Some(other) => {
-                (self.cells[i].from, self.cells[i].due) = (other, now);
-                false
-            }
-            None => {
-                self.remove(i);
-                true
-            }
+        if self.cells[i].turn() {
+            self.cells[i].due = now;
+            false
+        } else {
+            self.remove(i);
+            true
         }
     }
 
@@ -119,7 +134,7 @@ impl<'a> Pulls<'a> {
     }
 
     /// Whom to ask now, if anybody. Pulls without an answer so far turn to the next announcer, or end.
-    pub(crate) fn whom(&mut self, now: Instant) -> Option<(Address, u32)> {
+    pub(crate) fn whom(&mut self, now: Instant) -> Option<Announcer> {
         let mut i = 0;
         while i < self.len {
             let pull = &mut self.cells[i];
@@ -128,10 +143,8 @@ impl<'a> Pulls<'a> {
             } else if pull.tries >= TRIES {
                 self.remove(i);
             } else {
-                if pull.tries > 0
-                    && let Some(other) = pull.other.take()
-                {
-                    pull.from = other;
+                if pull.tries > 0 {
+                    pull.turn();
                 }
                 return Some(pull.from);
             }
@@ -142,7 +155,7 @@ impl<'a> Pulls<'a> {
     /// Goes through what `from` is to be asked for now; `take` returns false when there is no more room.
     pub(crate) fn ask(
         &mut self,
-        from: (Address, u32),
+        from: Announcer,
         now: Instant,
         overdue: Duration,
         mut take: impl FnMut(EventId) -> bool,

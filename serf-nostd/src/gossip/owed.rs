@@ -8,6 +8,7 @@ pub(crate) const RECORDS: usize = 16;
 
 /// One answer, and to whom. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Owed {
     pub(crate) to: Address,
     /// Longest datagram that may be sent: to an address that has not answered us no more than it sent.
@@ -23,6 +24,8 @@ impl Owed {
 
 /// What is owed.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+#[repr(u8)]
 pub(crate) enum Answer {
     /// An ack, with a summary above this event, and what is believed about the asker if it is not that it lives.
     Ack {

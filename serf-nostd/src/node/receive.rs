@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::{Input, Node};
 use crate::config::Rule;
 use crate::detect::probe::Answered;
+use crate::event::pull::Announcer;
 use crate::event::seen::Sight;
 use crate::event::store::{Pin, list};
 use crate::gossip::owed::{Answer, RECORDS};
@@ -170,7 +171,7 @@ impl Node<'_> {
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
                 for id in ids {
-                    self.announced(now, (c.from, token), id);
+                    self.announced(now, Announcer { addr: c.from, token }, id);
                 }
             }
             Message::Pull(token, ids) => {
@@ -403,10 +404,10 @@ impl Node<'_> {
     }
 
     /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
-    pub(super) fn announced(&mut self, now: Instant, from: (Address, u32), id: EventId) -> bool {
+    pub(super) fn announced(&mut self, now: Instant, from: Announcer, id: EventId) -> bool {
         match self.seen.judge(id) {
             Sight::Known => {
-                self.confirm_own(id, from.0);
+                self.confirm_own(id, from.addr);
             }
             Sight::Below => {}
             Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}

@@ -2,6 +2,7 @@
 
 use super::{Joined, Node};
 use crate::config::Rule;
+use crate::event::pull::Announcer;
 use crate::event::seen;
 use crate::gossip::heal::{Conflict, EventStep, Joining, Session, Step};
 use crate::gossip::owed::{Answer, RECORDS};
@@ -317,9 +318,10 @@ impl Node<'_> {
         let Some(session) = self.heal.events.filter(|session| session.nonce == entries.nonce) else {
             return;
         };
+        let announcer = Announcer { addr: from, token: entries.token };
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         for id in entries.ids {
-            if !self.announced(now, (from, entries.token), id) {
+            if !self.announced(now, announcer, id) {
                 // As many pulls as may be are running: listed again from here when some are done.
                 next = Some(id);
                 break;

@@ -294,12 +294,12 @@ impl Node<'_> {
     }
 
     fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
-        let (to, token) = self.pulls.whom(now)?;
+        let announcer = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
-        let ids = packet.open_list(kind::PULL, &token)?;
+        let ids = packet.open_list(kind::PULL, &announcer.token)?;
         let overdue = self.pull_overdue();
-        self.stats.pulls += self.pulls.ask((to, token), now, overdue, |id| packet.push_item(&ids, &id));
-        Some((to, packet.len()))
+        self.stats.pulls += self.pulls.ask(announcer, now, overdue, |id| packet.push_item(&ids, &id));
+        Some((announcer.addr, packet.len()))
     }
 
     /// How long an answer to a pull may take before it is asked for again, at first.
