@@ -22,7 +22,7 @@ impl Owed {
         Owed { to: Address::UNSET, limit: 0, what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0 } };
 }
 
-/// What is owed.
+/// What is owed: 40 bytes, in the order of these fields.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 #[repr(u8)]
@@ -94,9 +94,9 @@ pub(crate) enum Answer {
     },
     /// The ids of these buckets above one and from the other on.
     EventEntries {
+        buckets: u16,
         nonce: u32,
         above: EventId,
         cursor: EventId,
-        buckets: u16,
     },
 }
