@@ -1,6 +1,8 @@
 //! A mix of faults drawn from the seed (each kind is in some mixes and not in others, so that none hides another), then
 //! peace, then judgement.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serf_nostd::Config;
 use serf_nostd::config::Rule;
 
@@ -12,7 +14,7 @@ use crate::rng::Rng;
 pub const SECOND: u64 = 1_000_000;
 
 /// What a run is to be like.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Decides everything else.
     pub seed: u64,
@@ -28,37 +30,57 @@ pub struct Plan {
     pub rate: f64,
     /// Share of the events that may be coalesced.
     pub coalesced: f64,
-    /// Which faults there are.
+    /// Which faults there are, and how strong.
     pub faults: Faults,
     /// A rule that is left out.
     pub without: Option<Rule>,
 }
 
-/// Kinds of faults, each on or off in a run.
-#[derive(Clone, Copy, Debug, Default)]
+/// Kinds of faults, and how strong each is in a run: from 0, off, to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// Datagrams lost, up to 30 %.
-    pub loss: bool,
-    /// Links that lose everything for moments.
-    pub bursts: bool,
-    /// Datagrams that come twice.
-    pub duplicates: bool,
-    /// Datagrams that come up to two seconds late.
-    pub reorder: bool,
-    /// The fleet is cut in two for a while.
-    pub partitions: bool,
-    /// Links that work one way only.
-    pub one_way: bool,
-    /// Machines stopped and continued.
-    pub freezes: bool,
-    /// Machines that lose power; half of them remember their floor.
-    pub reboots: bool,
-    /// Applications that take no events for a while.
-    pub deaf: bool,
-    /// Datagrams of garbage.
-    pub garbage: bool,
-    /// Events fired a hundred at a time, or as many as are accepted, for up to a second.
-    pub floods: bool,
+    /// Datagrams lost: up to 40 %.
+    pub loss: f64,
+    /// Links that lose everything for moments of 20 ms to 2 s: up to 30 % of the time.
+    pub bursts: f64,
+    /// Datagrams that come twice: up to half.
+    pub duplicates: f64,
+    /// Datagrams that come late, by up to 10 ms to 10 s: up to half.
+    pub reorder: f64,
+    /// The fleet is cut in two for a while: up to every five seconds.
+    pub partitions: f64,
+    /// Links that work one way only: up to seven.
+    pub one_way: f64,
+    /// Machines stopped and continued: up to one each five seconds.
+    pub freezes: f64,
+    /// Machines that lose power: up to one each five seconds; half of them remember their floor.
+    pub reboots: f64,
+    /// Applications that take no events for a while: up to one each three seconds.
+    pub deaf: f64,
+    /// Datagrams of garbage: up to twenty a second.
+    pub garbage: f64,
+    /// Events fired a hundred at a time, or as many as are accepted, for up to a second: up to every 20th.
+    pub floods: f64,
+}
+
+impl Faults {
+    /// Every strength.
+    pub fn each_mut(&mut self) -> [&mut f64; 11] {
+        let Faults { loss, bursts, duplicates, reorder, partitions, one_way, .. } = self;
+        let Faults { freezes, reboots, deaf, garbage, floods, .. } = self;
+        [loss, bursts, duplicates, reorder, partitions, one_way, freezes, reboots, deaf, garbage, floods]
+    }
+
+    /// Two in five are there, each as strong as it may be.
+    fn draw(rng: &mut Rng) -> Faults {
+        let mut faults = Faults::default();
+        for strength in faults.each_mut() {
+            if rng.chance(0.4) {
+                *strength = rng.range(5..101) as f64 / 100.0;
+            }
+        }
+        faults
+    }
 }
 
 /// How often things really happened: a run in which they did not proves nothing.
@@ -137,20 +159,7 @@ impl Plan {
     /// The plan that a seed stands for.
     pub fn draw(seed: u64) -> Plan {
         let mut rng = Rng::new(seed ^ 0x706c_616e);
-        let mut on = || rng.chance(0.4);
-        let faults = Faults {
-            loss: on(),
-            bursts: on(),
-            duplicates: on(),
-            reorder: on(),
-            partitions: on(),
-            one_way: on(),
-            freezes: on(),
-            reboots: on(),
-            deaf: on(),
-            garbage: on(),
-            floods: on(),
-        };
+        let faults = Faults::draw(&mut rng);
         // Half of the fleets are within their bounds and must not lose anything; half are driven over them.
         let size = [Size::Server, Size::Server, Size::Small, Size::Mixed][rng.below(4) as usize];
         let names = [1, 4, 8, 30][rng.below(4) as usize];
@@ -176,14 +185,19 @@ impl Plan {
 /// Runs a plan to its judgement.
 ///
 /// # Errors
-/// [`Failure`] if anything that must hold did not.
+/// [`Failure`] if anything that must hold did not, be it by a panic.
 pub fn run(plan: &Plan) -> Result<Happened, Box<Failure>> {
     let mut run = Run::new(plan);
-    let text = run.go().err();
-    match text {
-        None => Ok(run.happened),
-        Some(text) => Err(Box::new(Failure { plan: plan.clone(), step: run.fleet.steps, text })),
-    }
+    let text = match catch_unwind(AssertUnwindSafe(|| run.go())) {
+        Ok(Ok(())) => return Ok(run.happened),
+        Ok(Err(text)) => text,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied());
+            format!("a node panics: {}", text.unwrap_or("without a word"))
+        }
+    };
+    Err(Box::new(Failure { plan: plan.clone(), step: run.fleet.steps, text }))
 }
 
 struct Run<'p> {
@@ -253,45 +267,48 @@ impl<'p> Run<'p> {
     fn advance(&mut self, span: u64) -> Result<(), String> {
         let oracle = &mut self.oracle;
         self.fleet.run(span, &mut |i, _, at, seen| oracle.saw(i, at, &seen));
+        oracle.look(&self.fleet);
         self.verdict()
     }
 
     /// Faults that are there all the time.
     fn weather(&mut self) {
         let Faults { loss, bursts, duplicates, reorder, one_way, .. } = self.plan.faults;
+        let rng = &mut self.rng;
         let network = &mut self.fleet.network;
-        network.loss = if loss { self.rng.below(30) as f64 / 100.0 } else { 0.0 };
-        network.burst_loss = if bursts { 0.1 } else { 0.0 };
-        network.duplicate = if duplicates { 0.2 } else { 0.0 };
-        network.reorder = if reorder { 0.2 } else { 0.0 };
-        if one_way {
-            for _ in 0..3 {
-                let (a, b) = (self.rng.below(self.plan.nodes as u64), self.rng.below(self.plan.nodes as u64));
-                network.one_way.push((a as u16, b as u16));
-                self.happened.one_way += 1;
-            }
+        network.loss = 0.4 * loss;
+        network.burst_loss = 0.3 * bursts;
+        network.burst = 20_000 * 10_u64.pow(rng.below(3) as u32);
+        network.duplicate = 0.5 * duplicates;
+        network.reorder = 0.5 * reorder;
+        network.reorder_by = 10_000 * 10_u64.pow(rng.below(4) as u32);
+        let links = if one_way > 0.0 { 1 + (6.0 * one_way) as u64 } else { 0 };
+        for _ in 0..links {
+            let (a, b) = (rng.below(self.plan.nodes as u64), rng.below(self.plan.nodes as u64));
+            network.one_way.push((a as u16, b as u16));
         }
+        self.happened.one_way += links;
     }
 
     /// Faults that come and go. Node 0 stays, so that there is always a seed.
     fn mischief(&mut self) {
         let faults = self.plan.faults;
         let i = 1 + self.rng.below(self.plan.nodes as u64 - 1) as usize;
-        if faults.partitions && self.rng.chance(0.01) {
+        if self.rng.chance(0.02 * faults.partitions) {
             self.happened.partitions += 1;
             let split = self.rng.below(self.plan.nodes as u64);
             for (node, side) in self.fleet.network.side.iter_mut().enumerate() {
                 *side = (node as u64 > split) as u8;
             }
-        } else if faults.partitions && self.rng.chance(0.01) {
+        } else if faults.partitions > 0.0 && self.rng.chance(0.01) {
             self.fleet.network.side.fill(0);
         }
-        if faults.freezes && self.rng.chance(0.01) && !self.fleet.is_frozen(i) {
+        if self.rng.chance(0.02 * faults.freezes) && !self.fleet.is_frozen(i) {
             self.happened.freezes += 1;
             let span = self.rng.range(SECOND..20 * SECOND);
             self.fleet.freeze(i, span);
         }
-        if faults.reboots && self.rng.chance(0.02) {
+        if self.rng.chance(0.04 * faults.reboots) {
             if self.fleet.is_on(i) {
                 self.collect(i);
                 self.fleet.crash(i);
@@ -299,11 +316,11 @@ impl<'p> Run<'p> {
                 self.boot(i);
             }
         }
-        if faults.deaf && self.rng.chance(0.02) {
+        if self.rng.chance(0.04 * faults.deaf) {
             self.fleet.machines[i].deaf ^= true;
             self.happened.deaf += 1;
         }
-        if faults.garbage {
+        if self.rng.chance(faults.garbage) {
             let bytes: Vec<u8> = (0..self.rng.below(80)).map(|_| self.rng.bits() as u8).collect();
             self.fleet.inject(0, i, bytes.clone());
             let mut dressed = vec![b'S', 0xCF, 1, 0, self.rng.below(48) as u8, bytes.len() as u8, 0];
@@ -336,7 +353,7 @@ impl<'p> Run<'p> {
             return;
         }
         let i = self.rng.below(self.plan.nodes as u64) as usize;
-        if self.plan.faults.floods && self.rng.chance(0.03) {
+        if self.rng.chance(0.05 * self.plan.faults.floods) {
             self.flood = (i, self.rng.range(1..9));
         }
         self.fire_one(i);

@@ -10,6 +10,7 @@
 //! - [`judged`]: a fleet with its oracle.
 //! - [`proof`]: scenarios that hold with a rule of the protocol, and break without it.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
+//! - [`shrink`]: a run that goes wrong, made as small as possible.
 //! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
 //! The same seed gives the same run, to the last datagram; a failure names seed and step.
@@ -25,4 +26,5 @@ pub mod network;
 pub mod oracle;
 pub mod proof;
 pub mod rng;
+pub mod shrink;
 pub mod wire;

@@ -31,7 +31,12 @@ struct Heard {
     last: HashMap<Vec<u8>, (Id, Id)>,
     /// Since when it has been on without a reboot.
     since: u64,
+    /// The floor that it started with, once it has: what it may never be handed, with good reason.
+    floor: Option<u64>,
 }
+
+/// Within this time a machine has started, and met who is there.
+const START: u64 = 15_000_000;
 
 /// The judge of a run.
 #[derive(Default)]
@@ -71,9 +76,19 @@ impl Oracle {
     pub fn booted(&mut self, i: usize, now: u64, remembers: bool) {
         let heard = &mut self.heard[i];
         heard.since = now;
+        heard.floor = None;
         heard.last.clear();
         if !remembers {
             heard.serials.clear();
+        }
+    }
+
+    /// Notes the floors of those who have started. They begin at the clock of the side that they are on.
+    pub fn look(&mut self, fleet: &Fleet) {
+        for (i, heard) in self.heard.iter_mut().enumerate() {
+            if heard.floor.is_none() && heard.since + START <= fleet.now() {
+                heard.floor = fleet.node(i).map(|node| node.levels().event_floor);
+            }
         }
     }
 
@@ -143,7 +158,11 @@ impl Oracle {
                 continue;
             }
             // Those who were there when it was fired, well after their boot, and are still.
-            let stayed = |i: &&usize| self.heard[**i].since + 15_000_000 <= fired.at;
+            let stayed = |i: &&usize| {
+                let heard = &self.heard[**i];
+                let below = heard.floor.zip(self.ids.get(serial)).is_some_and(|(floor, id)| id.0 <= floor);
+                heard.since + START <= fired.at && !below
+            };
             for i in on.iter().filter(stayed) {
                 if !self.heard[*i].serials.contains(serial) {
                     missing.get_or_insert(format!(
@@ -161,7 +180,7 @@ impl Oracle {
         let first = self.fired.values().map(|fired| fired.at).min().unwrap_or(0);
         for (name, id) in greatest {
             let stayed: Vec<usize> =
-                on.iter().copied().filter(|i| self.heard[*i].since + 15_000_000 <= first).collect();
+                on.iter().copied().filter(|i| self.heard[*i].since + START <= first).collect();
             for i in stayed {
                 let (most, last) = self.heard[i].last.get(&name).copied().unwrap_or_default();
                 let right = if self.ordered { last == id } else { most == id };
