@@ -144,10 +144,14 @@ pub enum Rule {
     Floor,
     /// One message moves a clock by 2^20 at most.
     Clamp,
+    /// An origin that has rebooted is another origin.
+    OriginBoot,
     /// An origin holds its event until it came back from others.
     OriginHold,
     /// An origin fires no faster than others take events in.
     SourceRate,
+    /// News about members has datagrams of its own, on its own beat.
+    MemberRounds,
     /// A member contradicts what is said against it.
     Refute,
     /// A quarter of the slots at most waits for the application.
@@ -164,6 +168,8 @@ pub enum Rule {
     Dedupe,
     /// Missing events are pulled by those who hear of them.
     Pull,
+    /// Nobody asks for more events than it can take in.
+    PullRoom,
     /// Digests of seen events are compared.
     EventHealing,
     /// Digests of member tables are compared.

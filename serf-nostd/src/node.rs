@@ -294,7 +294,7 @@ impl<'a> Node<'a> {
             random: Random::new(seed),
             stats: Stats::default(),
             boot: identity.boot,
-            origin: origin(identity.name, identity.boot),
+            origin: origin(&config, identity.name, identity.boot),
             cluster,
             starting: None,
             joined: false,
@@ -605,6 +605,8 @@ impl<'a> Node<'a> {
     }
 }
 
-fn origin(name: &str, boot: u64) -> u64 {
+/// Who fires, in the events of one life.
+fn origin(config: &Config, name: &str, boot: u64) -> u64 {
+    let boot = if config.has(Rule::OriginBoot) { boot } else { 0 };
     hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot))
 }

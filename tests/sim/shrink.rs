@@ -9,7 +9,7 @@ const TRIES: u64 = 4;
 
 /// A plan that still goes wrong and is smaller, as far as [`RUNS`] go: with fewer machines, faults, names and events,
 /// weaker and shorter.
-pub fn shrink(mut failure: Box<Failure>) -> Box<Failure> {
+pub fn shrink(mut failure: Failure) -> Failure {
     let mut runs = 0;
     'smaller: loop {
         for plan in smaller(&failure.plan) {
@@ -21,7 +21,7 @@ pub fn shrink(mut failure: Box<Failure>) -> Box<Failure> {
                 // Any plan's own seed comes first: the same luck is the likeliest to fail again.
                 let seed = plan.seed.wrapping_add(luck << 32);
                 if let Err(found) = run(&Plan { seed, ..plan.clone() }) {
-                    failure = found;
+                    failure = *found;
                     continue 'smaller;
                 }
             }

@@ -89,7 +89,7 @@ fn seeds() -> u64 {
 }
 
 /// Runs the plans of all these seeds, on all cores.
-fn run_all(seeds: Range<u64>) -> (Happened, Vec<Box<Failure>>) {
+fn run_all(seeds: Range<u64>) -> (Happened, Vec<Failure>) {
     let next = AtomicU64::new(seeds.start);
     let work = || {
         let (mut sum, mut failed) = (Happened::default(), Vec::new());
@@ -100,7 +100,7 @@ fn run_all(seeds: Range<u64>) -> (Happened, Vec<Box<Failure>>) {
             }
             match run(&Plan::draw(seed)) {
                 Ok(happened) => sum.add(&happened),
-                Err(failure) => failed.push(failure),
+                Err(failure) => failed.push(*failure),
             }
         }
     };
@@ -130,7 +130,7 @@ fn mixed_faults_break_no_promise() {
     }
     let count = failed.len();
     if let Some(first) = failed.into_iter().next() {
-        let Failure { plan, text, .. } = *shrink(first);
+        let Failure { plan, text, .. } = shrink(first);
         println!("The first of them, made smaller: {text}\n{plan:#?}");
         panic!("{count} of {} seeds fail: see above, run one with SEED=, keep it in regressions.rs", seeds());
     }
@@ -148,7 +148,7 @@ fn a_failing_plan_is_made_small() {
     let failure = plans.map(|plan| plan.without(Rule::Pull)).find_map(|plan| run(&plan).err());
     let before = failure.expect("the oracle sees what is missing");
     let (nodes, faults) = (before.plan.nodes, strengths(&before.plan));
-    let after = shrink(before);
+    let after = shrink(*before);
     println!("{}: {:?}", after.text, after.plan);
     assert!(after.plan.nodes < nodes && strengths(&after.plan) < faults, "{:?}", after.plan);
     assert!(run(&after.plan).is_err_and(|again| again.text == after.text), "it fails again in the same way");

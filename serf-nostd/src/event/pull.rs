@@ -75,15 +75,23 @@ impl<'a> Pulls<'a> {
         self.cells
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.len == self.cells.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    /// `from` has an event that this node lacks. False if there was no room to note it.
+    /// `from` has an event that this node lacks, of which `most` may be asked for at once. False if it was not noted: there
+    /// was no room, or it would be too many.
     ///
     /// If another member has been asked for it for `overdue`, the new one is asked at once.
     #[must_use]
-    pub(crate) fn want(&mut self, id: EventId, from: Announcer, now: Instant, overdue: Duration) -> bool {
+    pub(crate) fn want(
+        &mut self,
+        id: EventId,
+        from: Announcer,
+        now: Instant,
+        overdue: Duration,
+        most: usize,
+    ) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             if pull.from.addr != from.addr {
                 pull.other = from;
@@ -93,7 +101,7 @@ impl<'a> Pulls<'a> {
             }
             return true;
         }
-        if self.is_full() {
+        if self.len >= self.cells.len().min(most) {
             return false;
         }
         self.cells[self.len] = Pull { id, from, other: Announcer::NOBODY, due: now, tries: 0 };

@@ -40,6 +40,12 @@ impl Rate {
         true
     }
 
+    /// How many new events may be taken in now.
+    pub(crate) fn left(&mut self, now: Instant) -> usize {
+        self.refill(now);
+        self.left as usize
+    }
+
     /// Takes an own event in, in a fleet of `live`; false if others might shed it.
     pub(crate) fn fire(&mut self, now: Instant, live: usize) -> bool {
         self.refill(now);

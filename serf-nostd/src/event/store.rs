@@ -169,6 +169,11 @@ impl<'a> Store<'a> {
                 || pinned.bytes + Arena::cost(len) > self.arena.capacity() / 4)
     }
 
+    /// How many more pins of this kind there may be, however short.
+    pub(crate) fn room(&self, pin: Pin) -> usize {
+        (self.slots.len() / 4).saturating_sub(self.pinned[pin as usize].slots)
+    }
+
     pub(crate) fn pinned(&self, pin: Pin) -> usize {
         self.pinned[pin as usize].slots
     }

@@ -86,6 +86,8 @@ impl<T> Session<T> {
 pub(crate) struct EventStep {
     pub above: EventId,
     pub cursor: EventId,
+    /// What is being pulled comes first.
+    pub waits: bool,
 }
 
 /// When comparisons of one kind may begin: not while things are moving, and less often while nothing comes of it.

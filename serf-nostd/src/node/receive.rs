@@ -341,6 +341,9 @@ impl Node<'_> {
         let now = c.now;
         let id = event.id;
         let pulled = self.pulls.done(id);
+        if pulled && self.pulls.is_empty() {
+            self.pulled_all(now);
+        }
         let sight = match self.seen.judge(id) {
             Sight::Known if !self.config.has(Rule::Dedupe) => Sight::New,
             sight => sight,
@@ -420,9 +423,13 @@ impl Node<'_> {
                         self.record(now, id);
                         self.hand_over(now, slot);
                     }
-                } else if !self.pulls.want(id, from, now, self.pull_overdue()) {
-                    self.stats.pulls_refused += 1;
-                    return false;
+                } else {
+                    // More would come in vain, and be asked for again.
+                    let can_take = self.store.room(Pin::Application).min(self.rate.left(now));
+                    let most = if self.config.has(Rule::PullRoom) { can_take } else { usize::MAX };
+                    let noted = self.pulls.want(id, from, now, self.pull_overdue(), most);
+                    self.stats.pulls_refused += !noted as u64;
+                    return noted;
                 }
             }
         }

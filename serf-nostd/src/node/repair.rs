@@ -4,7 +4,7 @@ use super::{Joined, Node};
 use crate::config::Rule;
 use crate::event::pull::Announcer;
 use crate::event::seen;
-use crate::gossip::heal::{Conflict, EventStep, Joining, Session, Step};
+use crate::gossip::heal::{Conflict, EventStep, Joining, PATIENCE, Session, Step};
 use crate::gossip::owed::{Answer, RECORDS};
 use crate::member::machine::BOOT_JUMP;
 use crate::member::record::{State, flag, say};
@@ -75,7 +75,7 @@ impl Node<'_> {
         {
             self.heal.event_pace.begun(now);
             self.stats.event_syncs += 1;
-            let step = EventStep { above: theirs.floor, cursor: theirs.floor };
+            let step = EventStep { above: theirs.floor, cursor: theirs.floor, waits: false };
             let nonce = self.random.next() as u32;
             self.heal.events = Some(Session::new(peer, nonce, step, now));
         }
@@ -151,7 +151,7 @@ impl Node<'_> {
     pub(super) fn meet(&mut self, now: Instant, addr: Address) {
         if self.leave.is_none() && !self.heal.joins.iter().any(|join| join.to == addr) {
             let nonce = self.random.next() as u32;
-            let deadline = now + crate::gossip::heal::PATIENCE;
+            let deadline = now + PATIENCE;
             let replay = self.config.replay;
             // No room: it is pinged again.
             let _ =
@@ -320,25 +320,38 @@ impl Node<'_> {
         };
         let announcer = Announcer { addr: from, token: entries.token };
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
+        let mut waits = false;
         for id in entries.ids {
             if !self.announced(now, announcer, id) {
-                // As many pulls as may be are running: listed again from here when some are done.
-                next = Some(id);
+                // As many as can be taken in are being pulled: listed again from here when those have come.
+                (next, waits) = (Some(id), true);
                 break;
             }
         }
-        match next {
-            Some(cursor) => {
-                let nonce = self.random.next() as u32;
-                let step = EventStep { cursor, ..session.step };
-                if let Some(session) = &mut self.heal.events {
-                    session.advance(step, nonce, now);
-                    if self.pulls.is_full() {
-                        session.due = now + crate::gossip::heal::PATIENCE;
-                    }
-                }
+        let Some(cursor) = next else {
+            self.heal.events = None;
+            return;
+        };
+        if waits && self.pulls.is_empty() {
+            // None can be taken in for now.
+            self.heal.events = None;
+            self.heal.event_pace.broken_off(now);
+            return;
+        }
+        let step = EventStep { cursor, waits, ..session.step };
+        let nonce = self.random.next() as u32;
+        if let Some(session) = &mut self.heal.events {
+            session.advance(step, nonce, now);
+            if waits {
+                session.due = now + PATIENCE;
             }
-            None => self.heal.events = None,
+        }
+    }
+
+    /// Everything that was asked for has come: a comparison that waited for it goes on.
+    pub(super) fn pulled_all(&mut self, now: Instant) {
+        if let Some(session) = self.heal.events.as_mut().filter(|session| session.step.waits) {
+            session.due = now;
         }
     }
 
@@ -380,7 +393,7 @@ impl Node<'_> {
                     let _ = self.told_joins.push_back(Joined::No(join.to));
                 }
             } else if join.due <= now {
-                join.due = now + crate::gossip::heal::PATIENCE;
+                join.due = now + PATIENCE;
                 return Some(Ask::Join(*join));
             } else {
                 i += 1;
@@ -422,6 +435,7 @@ impl Node<'_> {
             return self.sessions_due(now);
         }
         if let Some(session) = self.heal.events.as_mut().filter(|session| session.due <= now) {
+            session.step.waits = false;
             if session.ask(now) {
                 return Some(Ask::Events(*session));
             }

@@ -70,7 +70,8 @@ impl Node<'_> {
         first = first.min(timed(self.members.table.suspects.first()));
         first = first.min(timed(self.members.table.gone.first().filter(|_| self.taking)));
         if self.members.table.live() > 0 {
-            if !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some() {
+            let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
+            if news && self.config.has(Rule::MemberRounds) {
                 first = first.min(self.queue.next);
             }
             first = first.min(self.announce_at());
@@ -380,7 +381,7 @@ impl Node<'_> {
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::OwnNews(bits), live, fanout));
         }
-        if news && self.queue.next <= now {
+        if news && self.queue.next <= now && self.config.has(Rule::MemberRounds) {
             self.queue.next = now + self.config.gossip_interval;
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
         }

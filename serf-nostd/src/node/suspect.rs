@@ -131,7 +131,7 @@ impl Node<'_> {
     /// Goes by this boot and incarnation from now on, and tells everybody.
     pub(super) fn live_as(&mut self, now: Instant, boot: u64, incarnation: u32) {
         self.boot = boot;
-        self.origin = origin(self.members.table.name(SELF), boot);
+        self.origin = origin(&self.config, self.members.table.name(SELF), boot);
         self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, incarnation));
         self.queue.next = now;
         self.say(SELF, say::STATE);

@@ -35,8 +35,14 @@ fn burst(fleet: &mut Judged, origins: usize, each: usize) -> Result<usize, Strin
 }
 
 /// All arrive at all of 20 agents, once, and callers of more than a burst were slowed.
-fn all_arrive(seed: u64, without: Option<Rule>, origins: usize, each: usize) -> Result<(), String> {
+fn all_arrive(
+    seed: u64,
+    without: Option<Rule>,
+    (origins, each): (usize, usize),
+    loss: f64,
+) -> Result<(), String> {
     let mut fleet = fleet(seed, 20, Size::Agent, without);
+    fleet.fleet.network.loss = loss;
     let refused = burst(&mut fleet, origins, each)?;
     fleet.run(60 * SECOND);
     settled(&mut fleet)?;
@@ -45,22 +51,24 @@ fn all_arrive(seed: u64, without: Option<Rule>, origins: usize, each: usize) -> 
 
 #[test]
 fn two_thousand_through_one_node() {
-    assert_eq!(all_arrive(1, None, 1, 2_000), Ok(()));
+    proves(Rule::Dedupe, 1, |seed, without| all_arrive(seed, without, (1, 2_000), 0.0));
+    proves(Rule::Pull, 1, |seed, without| all_arrive(seed, without, (1, 2_000), 0.05));
 }
 
 #[test]
 fn two_thousand_through_twenty_nodes_at_once() {
-    assert_eq!(all_arrive(1, None, 20, 100), Ok(()));
+    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, (20, 100), 0.0));
+    proves(Rule::Pull, 1, |seed, without| all_arrive(seed, without, (20, 100), 0.05));
 }
 
 #[test]
 fn ten_thousand_through_one_node() {
-    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, 1, 10_000));
+    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, (1, 10_000), 0.0));
 }
 
 #[test]
 fn ten_thousand_through_twenty_nodes_at_once() {
-    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, 20, 500));
+    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, (20, 500), 0.0));
 }
 
 /// Everybody fires at the same instant, with the same Lamport time: the events are told apart by their origin.

@@ -29,10 +29,9 @@ fn thirty_of_a_hundred_die_at_once() {
 }
 
 /// A thousand join twenty through three of them, within two seconds. Those who were there go on as if nothing happened.
-#[test]
-fn a_thousand_join_through_three_seeds() {
+fn join(seed: u64, without: Option<Rule>) -> Result<(), String> {
     let (old, all) = (20, 1_020);
-    let mut fleet = Judged::new(1, all, Size::Members(all as u16), Config::LAN);
+    let mut fleet = Judged::new(seed, all, Size::Members(all as u16), Config { without, ..Config::LAN });
     for i in 0..old {
         fleet.boot(i, &[0], false);
     }
@@ -40,18 +39,23 @@ fn a_thousand_join_through_three_seeds() {
     for i in old..all {
         fleet.boot(i, &[0, 1, 2], false);
         if i % 50 == 0 {
-            fire(&mut fleet, i / 50 % 3).expect("a seed has room");
+            fire(&mut fleet, i / 50 % 3)?;
             fleet.run(SECOND / 10);
         }
     }
     for event in 0..300 {
-        fire(&mut fleet, event % old).expect("room");
+        fire(&mut fleet, event % old)?;
         fleet.run(SECOND / 10);
     }
-    let grown = fleet.fleet.agreed();
+    hold(fleet.fleet.agreed(), "after half a minute not all are in")?;
     fleet.run(20 * SECOND);
-    assert_eq!(fleet.judge(), Ok(()));
-    assert!(grown, "half a minute of events, and all are in");
+    fleet.judge()
+}
+
+#[test]
+fn a_thousand_join_through_three_seeds() {
+    proves(Rule::MemberHealing, 1, join);
+    proves(Rule::Pull, 1, join);
 }
 
 /// Twenty a second join, leave, change their tags or lose power, and events flow: how many of the events come to all who
@@ -100,4 +104,49 @@ fn change(fleet: &mut Judged, i: usize, tick: usize) {
 #[test]
 fn a_storm_of_members_does_not_starve_events() {
     proves(Rule::Pull, 1, storm);
+}
+
+/// Four nodes fire as much as is taken, without end, while one leaves and five die: how soon all have heard of it once one
+/// knows, in tenths of a second.
+fn flood(seed: u64, without: Option<Rule>) -> Result<(), String> {
+    let (nodes, leaver, dying) = (50, 20, [30, 31, 32, 33, 34]);
+    let mut fleet = fleet(seed, nodes, Size::Members(50), without);
+    let mut known = [[None; 2]; 5];
+    for tick in 0..600 {
+        for i in 0..4 {
+            while fleet.fire(i, "e", false).is_some_and(|fired| fired.is_ok()) {}
+        }
+        if tick == 100 {
+            let quiet: &mut Watcher = &mut |_, _, _, _: Seen| {};
+            fleet.fleet.with(leaver, quiet, |node, now| node.leave(now).is_ok());
+        }
+        if tick == 130 {
+            let left = (0..leaver).all(|i| fleet.fleet.status(i, leaver) == Some(Status::Left));
+            hold(left, "three seconds after it left, a member has not left for all")?;
+            fleet.fleet.crash(leaver);
+            dying.into_iter().for_each(|i| fleet.fleet.crash(i));
+        }
+        fleet.run(SECOND / 10);
+        for (subject, [first, all]) in dying.into_iter().zip(&mut known) {
+            let knows = |viewer: &usize| fleet.fleet.status(*viewer, subject) == Some(Status::Failed);
+            let count = (0..leaver).filter(knows).count();
+            *first = first.or((count > 0).then_some(tick));
+            *all = all.or((count == leaver).then_some(tick));
+        }
+    }
+    hold(fleet.fleet.total(|stats| stats.events_full) > 1_000, "nobody was slowed")?;
+    for [first, all] in known {
+        let (Some(first), Some(all)) = (first, all) else { return Err("a death went unnoticed".into()) };
+        hold(all - first <= 8, &format!("from the first to the last verdict {} ticks", all - first))?;
+    }
+    let mut living = (0..nodes).filter(|i| *i != leaver && !dying.contains(i));
+    let alive = living.all(|i| (0..4).all(|viewer| fleet.fleet.status(viewer, i) == Some(Status::Alive)));
+    hold(alive, "a living member is called failed")?;
+    fleet.run(30 * SECOND);
+    fleet.judge()
+}
+
+#[test]
+fn a_flood_of_events_does_not_starve_membership() {
+    proves(Rule::MemberRounds, 3, flood);
 }

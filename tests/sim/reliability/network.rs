@@ -1,12 +1,13 @@
 //! A network that loses, delays and cuts.
 
+use serf_nostd::Config;
 use serf_nostd::config::Rule;
 use sim::fleet::Size;
-use sim::judged::SECOND;
+use sim::judged::{Judged, SECOND};
 use sim::network::Network;
-use sim::proof::proves;
+use sim::proof::{hold, proves};
 
-use crate::{fleet, flow, settled};
+use crate::{fire, fleet, flow, settled};
 
 /// A minute of events in this weather, which then stays as it is.
 fn through(seed: u64, without: Option<Rule>, weather: fn(&mut Network)) -> Result<(), String> {
@@ -86,4 +87,42 @@ fn a_cut_of_a_minute_with_events_on_both_sides() {
 fn a_cut_of_ten_minutes_with_events_on_both_sides() {
     proves(Rule::EventHealing, 2, |seed, without| cut(seed, without, 600));
     proves(Rule::Reconnect, 2, |seed, without| cut(seed, without, 600));
+}
+
+/// Two machines, a small one among them, come back after hundreds of events, and get each payload once: nobody sends them
+/// more than they can take in. Events that are fired meanwhile come to everybody else as ever.
+fn catch_up(seed: u64, without: Option<Rule>) -> Result<(), String> {
+    let behind = [5, 6];
+    let mut fleet = Judged::new(seed, 20, Size::Server, Config { without, ..Config::LAN });
+    fleet.fleet.resize(behind[0], Size::Small);
+    let oracle = &mut fleet.oracle;
+    fleet.fleet.assemble(&mut |i, _, at, seen| oracle.saw(i, at, &seen));
+    fleet.run(20 * SECOND);
+    behind.into_iter().for_each(|i| fleet.fleet.network.side[i] = 1);
+    let missed = 200;
+    for event in 0..missed {
+        fire(&mut fleet, event % 4)?;
+        fleet.run(SECOND / 10);
+    }
+    fleet.fleet.network.heal();
+    let before = fleet.fleet.total(|stats| stats.payloads_sent);
+    let mut late = 0;
+    for event in 0..30 {
+        fire(&mut fleet, event % 4)?;
+        fleet.run(SECOND / 10);
+        // Of the twenty all but those who catch up, at least.
+        let serial = fleet.oracle.fired.len() as u64;
+        late += (fleet.oracle.reached(20, serial) < 18) as usize;
+    }
+    fleet.run(30 * SECOND);
+    settled(&mut fleet)?;
+    hold(late == 0, &format!("{late} of 30 events were late"))?;
+    let copies = fleet.fleet.total(|stats| stats.payloads_sent) - before;
+    let needed = (behind.len() * missed + 30 * 3 * 20) as u64;
+    hold(copies <= needed, &format!("{copies} payloads were sent where {needed} would do"))
+}
+
+#[test]
+fn who_is_far_behind_catches_up_without_a_flood() {
+    proves(Rule::PullRoom, 3, catch_up);
 }
