@@ -65,8 +65,18 @@ fn frames_of_garbage_and_nonsense_of_arp_and_ip_are_shrugged_off() {
     let mut fleet = Fleet::start(21, 2, "qemu-mps2", 2);
     fleet.wait_agree();
 
+    let counted = |fleet: &mut Fleet| -> Vec<(u64, u64)> {
+        let reports = fleet.boards.iter_mut().map(Board::report);
+        reports.map(|report| (report.number("frames"), report.number("datagrams_in"))).collect()
+    };
+    let before = counted(&mut fleet);
     inject(&fleet, |to| (0..2_000).map(|seed| noise(&mut Rng::new(seed), to)).collect());
     check_unharmed(&mut fleet, "after-noise");
+    // The difference of the two counters is what the network stack has refused.
+    for (before, after) in before.into_iter().zip(counted(&mut fleet)) {
+        let (frames, datagrams) = (after.0 - before.0, after.1 - before.1);
+        assert!(frames > 1_000 + datagrams, "{frames} frames have come, {datagrams} datagrams in them");
+    }
     inject(&fleet, arp_nonsense);
     check_unharmed(&mut fleet, "after-arp");
     inject(&fleet, ip_nonsense);

@@ -29,14 +29,19 @@ impl Report {
             let (_, fields) = line.split_once(" { ").expect("a structure");
             fields.trim_end_matches('}').split(',').filter_map(number).collect::<Vec<_>>()
         };
+        let frames = |line: &str| Some(("frames".to_owned(), line.split_once(' ')?.0.parse().ok()?));
         Report {
             members: after(" member ").filter_map(status).collect(),
             stack: stack_used(lines),
-            numbers: after(" levels: ").chain(after(" counted: ")).flat_map(fields).collect(),
+            numbers: after(" levels: ")
+                .chain(after(" counted: "))
+                .flat_map(fields)
+                .chain(after(" frames: ").filter_map(frames))
+                .collect(),
         }
     }
 
-    /// A field of the node's levels or statistics.
+    /// A field of the node's levels or statistics; `frames`: Ethernet frames that have come.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
         *self.numbers.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", self.numbers))

@@ -7,7 +7,7 @@ const RUNS: u32 = 400;
 /// How often a smaller plan is tried, each time with other luck.
 const TRIES: u64 = 4;
 
-/// A plan that still goes wrong and is smaller, as far as [`RUNS`] go: with fewer machines, faults, names and events,
+/// A plan that still goes wrong and is smaller, as far as 400 runs go: with fewer machines, faults, names and events,
 /// weaker and shorter.
 pub fn shrink(mut failure: Failure) -> Failure {
     let mut runs = 0;

@@ -1,5 +1,5 @@
 //! UART0, in QEMU the serial console: each line that is typed there is a press of the button. One that ends with `?` is
-//! a long one, and logs how much of the stack has been used.
+//! a long one, and logs how much of the stack has been used, and how many frames have come.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -41,6 +41,8 @@ pub async fn press() -> Press {
     let press = LINES.receive().await;
     if press == Press::Long {
         defmt::info!("stack: {=usize} of {=usize} bytes used", stack::high_water(), stack::size());
+        let (received, damaged) = crate::ETHERNET.frames();
+        defmt::info!("frames: {=u32} received, {=u32} damaged", received, damaged);
     }
     press
 }

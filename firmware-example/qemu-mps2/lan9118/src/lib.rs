@@ -9,7 +9,7 @@
 
 mod registers;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::Context;
 
 use embassy_net_driver as driver;
@@ -55,6 +55,8 @@ pub struct Lan9118 {
     registers: Registers,
     waker: AtomicWaker,
     phy_event: AtomicBool,
+    received: AtomicU32,
+    damaged: AtomicU32,
 }
 
 impl Lan9118 {
@@ -65,7 +67,13 @@ impl Lan9118 {
     pub const unsafe fn new(base: usize) -> Lan9118 {
         // SAFETY: the caller's promise is the same.
         let registers = unsafe { Registers::new(base) };
-        Lan9118 { registers, waker: AtomicWaker::new(), phy_event: AtomicBool::new(true) }
+        Lan9118 {
+            registers,
+            waker: AtomicWaker::new(),
+            phy_event: AtomicBool::new(true),
+            received: AtomicU32::new(0),
+            damaged: AtomicU32::new(0),
+        }
     }
 
     /// Resets the controller and switches it on; to be called once. Its interrupt may then be enabled.
@@ -105,6 +113,12 @@ impl Lan9118 {
         Ok(Device { chip: self, buffers, address, link: LinkState::Down })
     }
 
+    /// How many frames have come for this controller, and how many of those it called damaged or longer than
+    /// [`FRAME_MAX`]. Those were dropped; the others went to the network stack.
+    pub fn frames(&self) -> (u32, u32) {
+        (self.received.load(Ordering::Relaxed), self.damaged.load(Ordering::Relaxed))
+    }
+
     /// To be called by the controller's interrupt: mutes it and wakes the network's task, which reads what there is.
     pub fn on_interrupt(&self) {
         if self.registers.read(INT_STS) & interrupt::PHY != 0 {
@@ -139,6 +153,8 @@ impl Lan9118 {
         let received = (status >> 16 & 0x3fff) as usize;
         let length = received.checked_sub(registers::CRC_LENGTH).filter(|length| *length <= FRAME_MAX);
         let frame = length.filter(|_| status & registers::RX_STATUS_ERROR == 0);
+        self.received.fetch_add(1, Ordering::Relaxed);
+        self.damaged.fetch_add(frame.is_none().into(), Ordering::Relaxed);
         let mut chunks = buffer[..frame.unwrap_or(0)].chunks_mut(4);
         for _ in 0..received.div_ceil(4) {
             let word = self.registers.read(RX_DATA_FIFO).to_le_bytes();
