@@ -42,9 +42,7 @@ impl Pull {
         due: Instant::ZERO,
         tries: 0,
     };
-}
 
-impl Pull {
     /// Turns to the other announcer; false if there is none.
     fn turn(&mut self) -> bool {
         let other = core::mem::replace(&mut self.other, Announcer::NOBODY);
