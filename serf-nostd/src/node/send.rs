@@ -390,8 +390,7 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }
         if self.store.first(list::FRESH).is_some() {
-            // One more where the origin does not reach everybody itself, or where packets get lost.
-            let more = live > self.config.origin_fanout as usize || self.detector.loss() > LOSSY;
+            let more = !self.origin_reaches(live) || self.lossy();
             let fanout = self.config.forward_fanout as usize + more as usize;
             return Some(self.round_of(RoundKind::Forward(0), live, fanout));
         }
@@ -448,6 +447,27 @@ impl Node<'_> {
             .fold(Instant::FAR, |first, slot| first.min(self.store.announce_at(slot)))
     }
 
+    /// How often an id is announced: seldom where the origin reached everybody, since few lack the event then.
+    fn announce_stages(&self) -> u8 {
+        if self.lossy() {
+            ANNOUNCE_MS.len() as u8
+        } else if self.origin_reaches(self.members.table.live()) {
+            3
+        } else {
+            6
+        }
+    }
+
+    /// Whether an origin like this node sends an event to everybody itself.
+    fn origin_reaches(&self, live: usize) -> bool {
+        live <= self.config.origin_fanout as usize
+    }
+
+    /// Whether packets get lost, by this node's own probes.
+    fn lossy(&self) -> bool {
+        self.detector.loss() > LOSSY
+    }
+
     fn write_announcements(
         &mut self,
         packet: &mut Packet<'_>,
@@ -457,8 +477,7 @@ impl Node<'_> {
         last: bool,
     ) -> u16 {
         let most = if count == 0 { u16::MAX } else { count };
-        // While packets get lost, ids are announced twice more.
-        let stages = if self.detector.loss() > LOSSY { ANNOUNCE_MS.len() } else { ANNOUNCE_MS.len() - 2 };
+        let stages = self.announce_stages();
         let token = self.token(to);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return 0 };
         let mut written = 0;
@@ -474,7 +493,7 @@ impl Node<'_> {
                 written += 1;
                 self.stats.ids_sent += 1;
                 if last {
-                    self.store.announced(slot, stages as u8);
+                    self.store.announced(slot, stages);
                 }
             }
         }

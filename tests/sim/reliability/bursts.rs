@@ -63,7 +63,8 @@ fn two_thousand_through_twenty_nodes_at_once() {
 
 #[test]
 fn ten_thousand_through_one_node() {
-    proves(Rule::SourceRate, 1, |seed, without| all_arrive(seed, without, (1, 10_000), 0.0));
+    proves(Rule::Dedupe, 1, |seed, without| all_arrive(seed, without, (1, 10_000), 0.0));
+    proves(Rule::Pull, 1, |seed, without| all_arrive(seed, without, (1, 10_000), 0.05));
 }
 
 #[test]
