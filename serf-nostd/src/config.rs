@@ -45,7 +45,7 @@ pub struct Config {
     pub coalesce_members: bool,
     /// Longest name + payload of a user event, in bytes, before and after encoding (Serf: 512).
     pub event_size_limit: u16,
-    /// How many members an origin sends a new event to at once (a device 9, a server 32).
+    /// How many members an origin sends a new event to at once (a device 9, a server 64).
     pub origin_fanout: u8,
     /// How many members a receiver passes a new event on to at once; one more where the origin does not reach everybody, or
     /// packets get lost.
@@ -82,7 +82,7 @@ impl Config {
         coalesce_quiescent: Duration::from_secs(1),
         coalesce_members: true,
         event_size_limit: 512,
-        origin_fanout: 32,
+        origin_fanout: 64,
         forward_fanout: 2,
         cluster: None,
         replay: false,
