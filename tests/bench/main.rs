@@ -144,7 +144,7 @@ fn beside(theirs: &Figures, ours: &Figures) -> String {
         ("resident memory, idle (MiB)", "idle_rss_mib", Divided(4.0)),
         ("of it proportional (PSS, MiB)", "idle_pss_mib", Divided(4.0)),
         ("resident memory after the burst (MiB)", "loaded_rss_mib", Goal(None)),
-        ("all see all alive after the start (s)", "converged_s", Goal(None)),
+        ("all see all alive after the start, median of 5 (s)", "converged_s", Goal(None)),
         ("binary (MiB)", "binary_mib", Goal(AtMost(4.0))),
     ];
     side_by_side(COUNT, &rows, theirs, ours)
