@@ -1,10 +1,15 @@
 //! The Serf agent and the `serf` command: everything that needs an operating system.
 //!
-//! - [`agent`]: the run loop around the gossip core, handlers, configuration, logs.
+//! Each uses only those above it:
+//!
+//! - [`agent`]: the run loop around the gossip core, handlers, logs, and who listens to events. [`agent::embed`] starts one in
+//!   any program.
 //! - [`rpc`]: Serf's MessagePack RPC, both sides; [`rpc::client`] is public API.
+//! - [`process`]: `serf agent`: settings, terminal and signals around an agent.
 //! - [`cli`]: one file per command.
 #![forbid(unsafe_code)]
 
 pub mod agent;
 pub mod cli;
+pub mod process;
 pub mod rpc;

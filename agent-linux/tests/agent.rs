@@ -11,7 +11,7 @@ use agent_linux::agent::filter::Filter;
 use agent_linux::agent::handle::{Gone, Request};
 use agent_linux::agent::handler::{Limits, Spec};
 use agent_linux::agent::model::{Event, Member, Status};
-use agent_linux::rpc::queue::Tap;
+use agent_linux::agent::queue::Tap;
 use tokio::time::{sleep, timeout};
 
 /// Generous: only a broken agent comes near it.

@@ -4,24 +4,20 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serf_nostd::{Identity, Node, SetupError};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::address::{advertised_ip, bind_error};
-use super::config::{Config, DEFAULT_MAX_MEMBERS, Profile};
 use super::driver::{Clock, Driver, End, Parts};
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
-use super::memory::ServerMemory;
+use super::hub::Hub;
+use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
 use super::socket::Socket;
 use super::tags;
-use crate::rpc::hub::Hub;
-use crate::rpc::logs::LogHub;
-use crate::rpc::server;
 
 /// Requests that wait for the run loop; whoever sends one more waits to send it.
 const REQUESTS: usize = 64;
@@ -35,11 +31,11 @@ pub struct Setup {
     pub bind: SocketAddr,
     /// What to tell the others instead of the bound address.
     pub advertise: Option<SocketAddr>,
-    /// At most [`super::config::TAGS_LIMIT`] bytes encoded.
+    /// At most [`tags::TAGS_LIMIT`] bytes encoded.
     pub tags: BTreeMap<String, String>,
     /// The core's timing and limits.
     pub core: serf_nostd::Config,
-    /// 2 to [`super::config::MAX_MEMBERS`].
+    /// 2 to [`super::memory::MAX_MEMBERS`].
     pub max_members: usize,
     /// A join will be asked for at once: until its first answer, or for 10 s from when its names are looked up, nothing
     /// is stamped or delivered.
@@ -64,42 +60,6 @@ impl Setup {
             handlers: Vec::new(),
             limits: Limits::default(),
         }
-    }
-
-    /// What the settings of `serf agent` ask for, with names looked up.
-    ///
-    /// # Errors
-    /// The text that Serf prints.
-    pub async fn from_config(config: &Config) -> Result<Setup, String> {
-        let profile = match config.profile {
-            Profile::Lan => serf_nostd::Config::LAN,
-            Profile::Wan => serf_nostd::Config::WAN,
-            Profile::Local => serf_nostd::Config::LOCAL,
-        };
-        let span = |span: Duration| {
-            serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
-        };
-        Ok(Setup {
-            name: config.node_name.clone(),
-            bind: config.bind_address().await?,
-            advertise: config.advertise_address().await?,
-            tags: config.tags.clone(),
-            core: serf_nostd::Config {
-                reconnect_interval: span(config.reconnect_interval),
-                reconnect_timeout: span(config.reconnect_timeout),
-                tombstone_timeout: span(config.tombstone_timeout),
-                replay: config.replay_on_join,
-                ..profile
-            },
-            max_members: config.max_members,
-            seeded: !config.start_join.is_empty() || !config.retry_join.is_empty(),
-            handlers: config.event_handlers.clone(),
-            limits: Limits {
-                concurrency: config.handler_concurrency,
-                timeout: config.handler_timeout,
-                ..Limits::default()
-            },
-        })
     }
 }
 
@@ -152,11 +112,6 @@ impl Agent {
             Err(_) => Err("Error creating Serf: it ended at once".to_owned()),
         }
     }
-
-    /// Serves the RPC at `listener` until the agent ends; the task ends when the last answers are sent.
-    pub fn serve(&self, listener: TcpListener, logs: LogHub, options: server::Options) -> JoinHandle<()> {
-        tokio::spawn(server::serve(listener, self.handle.clone(), self.hub.clone(), logs, options))
-    }
 }
 
 /// What the run loop's task owns.
@@ -206,7 +161,7 @@ fn refusal(error: SetupError) -> String {
         SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
         SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
         SetupError::Tags => {
-            format!("Encoded length of tags exceeds limit of {} bytes", super::config::TAGS_LIMIT)
+            format!("Encoded length of tags exceeds limit of {} bytes", tags::TAGS_LIMIT)
         }
     }
 }

@@ -7,6 +7,10 @@ use serf_nostd::storage::cells::{
     Case, Confirmer, EarlyIntent, Owed, Pull, Relay, SeenEvent, Slot, StoreSlot, Window,
 };
 
+/// Members held where nothing else is said.
+pub const DEFAULT_MAX_MEMBERS: usize = 16_384;
+/// The most members that may be asked for: what the core can number. Their memory is taken at the start.
+pub const MAX_MEMBERS: u64 = 65_534;
 /// Longest name of a member, in bytes.
 const NAME: usize = 128;
 /// Longest encoded tags of a member, in bytes.

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// Marks tags; without it, the bytes are a role, as in the earliest Serfs.
 const MAGIC: u8 = 0xff;
 
+/// What encoded tags may take, in bytes.
+pub const TAGS_LIMIT: usize = 512;
+
 /// The bytes of these tags, as Go Serf would write them. Strings of 64 KiB and above do not fit; tags are checked long
 /// before that.
 pub fn encode(tags: &BTreeMap<String, String>) -> Vec<u8> {
@@ -15,6 +18,17 @@ pub fn encode(tags: &BTreeMap<String, String>) -> Vec<u8> {
         bytes.extend_from_slice(text.as_bytes());
     }
     bytes
+}
+
+/// How many bytes [`encode`] gives for tags of any length.
+pub fn encoded_len(tags: &BTreeMap<String, String>) -> usize {
+    let raw = |text: &String| match text.len() {
+        0..=31 => 1 + text.len(),
+        32..=0xffff => 3 + text.len(),
+        _ => 5 + text.len(),
+    };
+    let header = if tags.len() < 16 { 1 } else { 3 };
+    1 + header + tags.iter().map(|(key, value)| raw(key) + raw(value)).sum::<usize>()
 }
 
 /// Writes a length: within the marker if it is below `short`, else behind `long`, in 16 bits.
@@ -78,7 +92,6 @@ fn lossy(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::config::tags_len;
 
     fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
@@ -99,7 +112,7 @@ mod tests {
         for tags in [tags(&[]), tags(&[("a", ""), ("b", &long), ("\u{e9}", "=")]), many.into_iter().collect()]
         {
             assert_eq!(decode(&encode(&tags)), tags);
-            assert_eq!(encode(&tags).len(), tags_len(&tags));
+            assert_eq!(encode(&tags).len(), encoded_len(&tags));
         }
     }
 

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser};
 
 use super::flags;
-use crate::agent::config::{Config, Settings, Source, duration, tag};
-use crate::agent::console::say;
-use crate::agent::run;
+use crate::process::config::{Config, Settings, Source, duration, tag};
+use crate::process::console::say;
+use crate::process::run;
 
 /// Runs one node of a cluster until it is told to stop.
 ///

@@ -18,7 +18,7 @@ use crate::agent::handle::{Gone, Request};
 use crate::agent::model::{Event, Status};
 use crate::rpc::client::{Client, Config};
 use crate::rpc::logs::LogHub;
-use crate::rpc::server::Options;
+use crate::rpc::server::{self, Options};
 
 /// Runs a cluster of five agents in this process and shows how events reach all of them.
 ///
@@ -127,7 +127,8 @@ impl Cluster {
         }
         let listener = rpc_listener().await.map_err(|error| error.to_string())?;
         let rpc = listener.local_addr().map_err(|error| error.to_string())?;
-        agents[0].serve(listener, LogHub::new(), Options::default());
+        let (handle, hub) = (agents[0].handle.clone(), agents[0].hub.clone());
+        tokio::spawn(server::serve(listener, handle, hub, LogHub::new(), Options::default()));
         for agent in &agents {
             while alive(agent).await.map_err(gone)? < AGENTS {
                 sleep(Duration::from_millis(5)).await;

@@ -17,7 +17,6 @@
 //! All methods take `&self`, so several requests can be under way at once; the agent works on them one after another.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,9 +30,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::demux::{Answer, Demux, Waiting};
+pub use super::error::Error;
 use super::message::*;
-use super::queue::{self, Tap};
 use super::wire::{self, Limits, Reader};
+use crate::agent::queue::{self, Tap};
 
 /// How to talk to an agent.
 #[derive(Clone, Debug)]
@@ -61,38 +61,6 @@ impl Default for Config {
         }
     }
 }
-
-/// Why a request failed. The texts are those of Go's `serf` where that has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// The address cannot be connected to: not `host:port`, no such host, or nobody answers there.
-    Dial(String),
-    /// The agent says no, with this text.
-    Refused(String),
-    /// The connection has ended.
-    Closed,
-    /// A request could not be sent in time; the connection is of no more use.
-    WriteTimeout,
-    /// The agent did not answer in this time. The connection can still be used.
-    NoAnswer(Duration),
-    /// What came is no answer; the text says why.
-    Protocol(String),
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Error::Dial(why) => write!(f, "dial tcp{why}"),
-            Error::Refused(error) => f.write_str(error),
-            Error::Closed => f.write_str("client closed"),
-            Error::WriteTimeout => f.write_str("write: i/o timeout"),
-            Error::NoAnswer(limit) => write!(f, "no answer from the agent within {} s", limit.as_secs_f32()),
-            Error::Protocol(why) => write!(f, "answer not understood: {why}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// A connection to an agent. It closes once the client and all its [`Records`] are dropped.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::client::Error;
+use super::error::Error;
 use super::message::{ResponseHeader, refusal};
-use super::queue::Feed;
 use super::wire::{self, Reader};
+use crate::agent::queue::Feed;
 
 /// What came back for a request; an empty error is none.
 #[derive(Debug)]

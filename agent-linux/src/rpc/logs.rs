@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use log::Level;
 
-use super::queue::{self, Feed, Tap};
+use crate::agent::queue::{self, Feed, Tap};
 
 /// How many lines are kept, and how many may wait for one monitor.
 pub const LINES: usize = 512;

@@ -2,17 +2,17 @@
 //!
 //! - [`wire`]: where one value ends, and its limits.
 //! - [`message`]: what the values say.
-//! - [`queue`]: the bounded, lossy queue behind every stream; [`hub`] and [`logs`] hand events and log lines to them.
+//! - [`logs`]: the latest log lines, for monitors.
 //! - [`server`]: the agent's side; [`client`]: the other one, for the CLI and for programs.
 
 pub mod client;
 mod command;
+mod context;
 mod demux;
-pub mod hub;
+mod error;
 pub mod logs;
 pub mod message;
 mod outbox;
-pub mod queue;
 mod select;
 pub mod server;
 mod session;

@@ -10,51 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::hub::Hub;
+use super::context::Context;
+pub use super::context::Options;
 use super::logs::LogHub;
 use super::message::{ResponseHeader, refusal};
 use super::session;
-use super::wire::{self, Limits};
+use super::wire;
 use crate::agent::handle::Handle;
-
-/// What a server allows. The default is what `serf agent` uses, without a token.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The token that `auth` has to bring; empty: none is needed.
-    pub auth: String,
-    /// Connections at one time; one more is told `Too many RPC connections` and closed. 256.
-    pub connections: usize,
-    /// Streams (a monitor included) at one time on one connection; one more is refused. 64.
-    pub streams: usize,
-    /// Records that wait for a slow reader of one stream; the newest beyond are lost and counted in `Missed`. 4,096.
-    pub waiting: usize,
-    /// The size of one request. 1 MiB.
-    pub limits: Limits,
-    /// How long a connection may take for the handshake, and for `auth` where a token is needed. 10 s.
-    pub handshake: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            auth: String::new(),
-            connections: 256,
-            streams: 64,
-            waiting: 4096,
-            limits: Limits::REQUEST,
-            handshake: Duration::from_secs(10),
-        }
-    }
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub(super) handle: Handle,
-    pub(super) hub: Hub,
-    pub(super) logs: LogHub,
-    pub(super) options: Options,
-}
+use crate::agent::hub::Hub;
 
 /// How long connections may take to send what they still owe when the agent has ended.
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -13,16 +13,16 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::context::Context;
 use super::message::*;
 use super::outbox::{Broken, Outbox};
-use super::queue::Tap;
 use super::select::Selection;
-use super::server::Context;
 use super::wire::{self, Reader};
 use super::{command::Command, logs};
 use crate::agent::filter::Filter;
 use crate::agent::handle::{Gone, Request};
 use crate::agent::model::Event;
+use crate::agent::queue::Tap;
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);

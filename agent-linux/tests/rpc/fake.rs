@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent_linux::agent::handle::{Handle, Request};
+use agent_linux::agent::hub::Hub;
 use agent_linux::agent::model::{Member, Status};
-use agent_linux::rpc::hub::Hub;
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::{RequestHeader, ResponseHeader};
 use agent_linux::rpc::server::{Options, serve};

@@ -22,9 +22,9 @@ use tokio::time::{Instant as Wall, sleep_until};
 use self::orders::{Joining, PendingEvent, Resolved};
 use super::handle::Request;
 use super::handler::Handlers;
+use super::hub::Hub;
 use super::model::{Event, Member, MemberEventKind};
 use super::socket::Socket;
-use crate::rpc::hub::Hub;
 
 /// Datagrams, and requests, taken in before the next look at everything else.
 const BATCH: usize = 64;

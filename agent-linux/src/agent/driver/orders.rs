@@ -11,7 +11,6 @@ use tokio::time::Instant as Wall;
 
 use super::{Driver, End, news};
 use crate::agent::address::{AddressError, JoinTarget};
-use crate::agent::config::TAGS_LIMIT;
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
 use crate::agent::tags;
@@ -222,7 +221,7 @@ impl Driver<'_> {
     fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), String> {
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
         set.map_err(|TagsError::TooLong| {
-            format!("Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes")
+            format!("Encoded length of tags exceeds limit of {} bytes", tags::TAGS_LIMIT)
         })?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::filter::Filter;
+use super::model::Event;
 use super::queue::{self, Feed, Tap};
-use crate::agent::filter::Filter;
-use crate::agent::model::Event;
 
 /// Where the run loop publishes events and RPC streams subscribe to them. Clones are the same hub.
 #[derive(Clone, Debug, Default)]

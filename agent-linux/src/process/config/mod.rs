@@ -4,31 +4,24 @@ pub mod duration;
 mod file;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::address::{DEFAULT_PORT, Endpoint};
-use super::handler::Spec;
-use super::log::{LEVELS, level_named};
 use super::signals::Policy;
-
-/// Members held where nothing else is said.
-pub const DEFAULT_MAX_MEMBERS: usize = 16_384;
-
-/// The most members that may be asked for: what the core can number. Their memory is taken at the start.
-pub const MAX_MEMBERS: u64 = 65_534;
+use crate::agent::address::{DEFAULT_PORT, Endpoint};
+use crate::agent::embed::Setup;
+use crate::agent::handler::{Limits, Spec};
+use crate::agent::log::{LEVELS, level_named};
+use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
+use crate::agent::tags::{self, TAGS_LIMIT};
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
 
 /// The shortest pause between two attempts of `-retry-join`.
 pub const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What encoded tags may take, in bytes.
-pub const TAGS_LIMIT: usize = 512;
 
 /// One layer of settings as it was written: a file, or the flags. An empty text, 0 and `false` mean "not said here".
 /// Durations are nanoseconds, as in Go.
@@ -201,23 +194,48 @@ impl Config {
         Config::load(self.source.clone(), warn)
     }
 
-    /// Where to bind, with names looked up.
+    /// What these settings ask of an agent, with names looked up.
     ///
     /// # Errors
     /// The text that Serf prints.
-    pub async fn bind_address(&self) -> Result<SocketAddr, String> {
-        let resolved = self.bind.resolve(DEFAULT_PORT).await;
-        resolved.map_err(|error| format!("Invalid bind address: {error}"))
-    }
-
-    /// What to advertise, with names looked up, if the settings say so.
-    ///
-    /// # Errors
-    /// The text that Serf prints.
-    pub async fn advertise_address(&self) -> Result<Option<SocketAddr>, String> {
-        let Some(advertise) = &self.advertise else { return Ok(None) };
-        let resolved = advertise.resolve(DEFAULT_PORT).await;
-        resolved.map(Some).map_err(|error| format!("Invalid advertise address: {error}"))
+    pub async fn setup(&self) -> Result<Setup, String> {
+        let profile = match self.profile {
+            Profile::Lan => serf_nostd::Config::LAN,
+            Profile::Wan => serf_nostd::Config::WAN,
+            Profile::Local => serf_nostd::Config::LOCAL,
+        };
+        let span = |span: Duration| {
+            serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+        };
+        let bind = self.bind.resolve(DEFAULT_PORT).await;
+        let bind = bind.map_err(|error| format!("Invalid bind address: {error}"))?;
+        let advertise = match &self.advertise {
+            Some(advertise) => {
+                let resolved = advertise.resolve(DEFAULT_PORT).await;
+                Some(resolved.map_err(|error| format!("Invalid advertise address: {error}"))?)
+            }
+            None => None,
+        };
+        Ok(Setup {
+            advertise,
+            tags: self.tags.clone(),
+            core: serf_nostd::Config {
+                reconnect_interval: span(self.reconnect_interval),
+                reconnect_timeout: span(self.reconnect_timeout),
+                tombstone_timeout: span(self.tombstone_timeout),
+                replay: self.replay_on_join,
+                ..profile
+            },
+            max_members: self.max_members,
+            seeded: !self.start_join.is_empty() || !self.retry_join.is_empty(),
+            handlers: self.event_handlers.clone(),
+            limits: Limits {
+                concurrency: self.handler_concurrency,
+                timeout: self.handler_timeout,
+                ..Limits::default()
+            },
+            ..Setup::new(&self.node_name, bind)
+        })
     }
 
     fn check(settings: Settings, source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
@@ -325,24 +343,13 @@ pub fn tag(text: &str) -> Result<(String, String), String> {
 }
 
 fn checked_tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-    if tags_len(&tags) > TAGS_LIMIT {
+    if tags::encoded_len(&tags) > TAGS_LIMIT {
         return Err(format!(
             "Failed to start the Serf agent: Error creating Serf: \
              Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes"
         ));
     }
     Ok(tags)
-}
-
-/// The length of tags as Serf encodes them: a magic byte, then a MessagePack map of raw strings.
-pub fn tags_len(tags: &BTreeMap<String, String>) -> usize {
-    let raw = |text: &String| match text.len() {
-        0..=31 => 1 + text.len(),
-        32..=0xffff => 3 + text.len(),
-        _ => 5 + text.len(),
-    };
-    let header = if tags.len() < 16 { 1 } else { 3 };
-    1 + header + tags.iter().map(|(key, value)| raw(key) + raw(value)).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use super::stdout::Stdout;
+use crate::agent::stdout::Stdout;
 
 /// Prints `==> text`. A closed terminal is no reason to stop, and a full one no reason to wait.
 pub fn say(text: impl Display) {

@@ -1,4 +1,4 @@
-//! `serf agent` as a process: terminal, log, RPC, joining at the start, signals, exit code.
+//! From the settings to the exit code: what happens at the start, and at each signal.
 
 use std::future::pending;
 use std::pin::pin;
@@ -8,14 +8,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::address::{Endpoint, bind_error};
 use super::config::Config;
 use super::console::{Banner, say};
-use super::driver::End;
-use super::embed::{Agent, Setup};
-use super::handle::{Gone, Handle, Request};
-use super::log::Logger;
 use super::signals::{Action, LEAVE_LIMIT, Signal, Signals, decide};
+use crate::agent::address::{Endpoint, bind_error};
+use crate::agent::driver::End;
+use crate::agent::embed::Agent;
+use crate::agent::handle::{Gone, Handle, Request};
+use crate::agent::log::Logger;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
 
@@ -36,7 +36,7 @@ pub async fn run(config: Config) -> u8 {
 }
 
 async fn live(config: Config) -> Result<u8, String> {
-    let setup = Setup::from_config(&config).await?;
+    let setup = config.setup().await?;
     Banner::starting();
     let failed = |error: String| format!("Failed to start the Serf agent: {error}");
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
@@ -54,7 +54,8 @@ async fn live(config: Config) -> Result<u8, String> {
         .await
         .map_err(|error| format!("Error starting RPC listener: listen tcp {}: {error}", config.rpc_addr))?;
     let options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
-    let rpc = agent.serve(listener, logs, options);
+    let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
+    let rpc = tokio::spawn(rpc);
     Banner {
         node: &config.node_name,
         bind: &bind,

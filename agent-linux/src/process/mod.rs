@@ -1,0 +1,6 @@
+//! `serf agent` as a process: an agent with settings, a terminal, RPC and signals around it.
+
+pub mod config;
+pub mod console;
+pub mod run;
+pub mod signals;
