@@ -35,6 +35,7 @@ impl Judged {
     pub fn run(&mut self, span: u64) {
         let oracle = &mut self.oracle;
         self.fleet.run(span, &mut |i, _, at, seen| oracle.saw(i, at, &seen));
+        oracle.look(&self.fleet);
     }
 
     /// Switches a machine on. `remembers`: its floor survived, and with it what it has been handed.

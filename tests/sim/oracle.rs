@@ -31,8 +31,10 @@ struct Heard {
     last: HashMap<Vec<u8>, (Id, Id)>,
     /// Since when it has been on without a reboot.
     since: u64,
-    /// The floor that it started with, once it has: what it may never be handed, with good reason.
-    floor: Option<u64>,
+    /// Since when it has been in touch with others, and its floor then: what it may never be handed, with good reason.
+    met: Option<(u64, u64)>,
+    /// It had started, and met nobody yet.
+    alone: bool,
 }
 
 /// Within this time a machine has started, and met who is there.
@@ -76,19 +78,26 @@ impl Oracle {
     pub fn booted(&mut self, i: usize, now: u64, remembers: bool) {
         let heard = &mut self.heard[i];
         heard.since = now;
-        heard.floor = None;
+        (heard.met, heard.alone) = (None, false);
         heard.last.clear();
         if !remembers {
             heard.serials.clear();
         }
     }
 
-    /// Notes the floors of those who have started. They begin at the clock of the side that they are on.
+    /// Notes who has started and met others. They begin at the clock of those whom they meet.
     pub fn look(&mut self, fleet: &Fleet) {
         for (i, heard) in self.heard.iter_mut().enumerate() {
-            if heard.floor.is_none() && heard.since + START <= fleet.now() {
-                heard.floor = fleet.node(i).map(|node| node.levels().event_floor);
+            let started = heard.since + START;
+            if heard.met.is_some() || fleet.now() < started {
+                continue;
             }
+            let Some(node) = fleet.node(i) else { continue };
+            if node.live() > 1 {
+                let since = if heard.alone { fleet.now() } else { started };
+                heard.met = Some((since, node.levels().event_floor));
+            }
+            heard.alone = node.live() == 1;
         }
     }
 
@@ -130,8 +139,8 @@ impl Oracle {
     /// Peace: everything that must have arrived by now has.
     pub fn judge(&mut self, fleet: &Fleet) {
         let on: Vec<usize> = (0..self.heard.len()).filter(|i| fleet.is_on(*i)).collect();
-        // An event counts as spread if its origin, or anybody who has it, is still in the same boot; but not if they met
-        // the fleet only after it, and their floors have passed it since.
+        // An event has to spread if its origin, or somebody else who has it, is still in the same boot. But whose floor has
+        // passed it since, because it met the fleet only then, passes it on once, and cannot compare it with others.
         let passed = |i: usize, serial: &u64| {
             let floor = fleet.node(i).map_or(0, |node| node.levels().event_floor);
             self.ids.get(serial).is_some_and(|id| id.0 <= floor)
@@ -157,11 +166,11 @@ impl Oracle {
                 }
                 continue;
             }
-            // Those who were there when it was fired, well after their boot, and are still.
+            // Those who were there when it was fired, and are still.
             let stayed = |i: &&usize| {
-                let heard = &self.heard[**i];
-                let below = heard.floor.zip(self.ids.get(serial)).is_some_and(|(floor, id)| id.0 <= floor);
-                heard.since + START <= fired.at && !below
+                let id = self.ids.get(serial);
+                let entitled = |(since, floor)| since <= fired.at && id.is_none_or(|id| id.0 > floor);
+                self.heard[**i].met.is_some_and(entitled)
             };
             for i in on.iter().filter(stayed) {
                 if !self.heard[*i].serials.contains(serial) {

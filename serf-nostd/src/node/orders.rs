@@ -129,7 +129,7 @@ impl Node<'_> {
     /// Whether there is anybody to tell, or somebody failed who may come back.
     fn has_others(&self) -> bool {
         let table = &self.members.table;
-        table.live() > 0 || table.gone.first().is_some_and(|_| self.joined)
+        table.live() > 0 || !self.heal.seeds.is_empty() || table.gone.first().is_some_and(|_| self.joined)
     }
 
     /// With nobody there to hear, the oldest own event makes room for a new one.

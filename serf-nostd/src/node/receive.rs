@@ -355,6 +355,7 @@ impl Node<'_> {
                 return;
             }
             Sight::Below => {
+                self.confirm_own(id, c.from);
                 self.stats.too_old += 1;
                 return self.owe_stranger(c, Answer::TooOld { id });
             }
@@ -409,10 +410,9 @@ impl Node<'_> {
     /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
     pub(super) fn announced(&mut self, now: Instant, from: Announcer, id: EventId) -> bool {
         match self.seen.judge(id) {
-            Sight::Known => {
+            Sight::Known | Sight::Below => {
                 self.confirm_own(id, from.addr);
             }
-            Sight::Below => {}
             Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}
             Sight::New => {
                 if let Some(slot) = self.store.find(id) {

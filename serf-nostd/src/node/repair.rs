@@ -459,8 +459,9 @@ impl Node<'_> {
             let to = self.heal.seeds[self.random.below(seeds) as usize];
             let nonce = self.random.next() as u32;
             let deadline = now + self.config.join_timeout;
-            let quiet = Joining { to, nonce, replay: true, quiet: true, due: now, deadline };
-            let _ = self.heal.joins.push(quiet);
+            // Who has been in already misses nothing by this; who has not is a newcomer like any other.
+            let replay = self.config.replay;
+            let _ = self.heal.joins.push(Joining { to, nonce, replay, quiet: true, due: now, deadline });
         }
         let gone = self.members.table.gone.len() as u32;
         let drawn = (gone > 0).then(|| self.members.table.gone_at(self.random.below(gone) as usize));

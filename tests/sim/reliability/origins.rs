@@ -64,3 +64,31 @@ fn a_new_life_of_an_origin_is_another_origin() {
         hold(reached.0 >= 19 && reached.1 == 20, &format!("{reached:?} of 20 have the two events"))
     });
 }
+
+/// A node whose seeds do not answer starts alone, and accepts events. It passes them on when it meets its fleet, although
+/// that has gone far ahead of its clock by then; what the fleet fired before that, it is not handed.
+#[test]
+fn a_node_that_meets_its_fleet_late_brings_its_events_along() {
+    proves(Rule::OriginHold, 2, |seed, without| {
+        let mut fleet = fleet(seed, 20, Size::Server, without);
+        fleet.fleet.crash(7);
+        fleet.fleet.network.side[7] = 1;
+        fleet.boot(7, &[0], false);
+        for _ in 0..100 {
+            fire(&mut fleet, 1)?;
+            fleet.run(SECOND / 5);
+        }
+        let own: Vec<u64> = (101..104).collect();
+        for _ in &own {
+            fire(&mut fleet, 7)?;
+            fleet.run(SECOND);
+        }
+        fleet.fleet.network.heal();
+        fleet.run(60 * SECOND);
+        settled(&mut fleet)?;
+        let reached: Vec<usize> = own.iter().map(|serial| fleet.oracle.reached(20, *serial)).collect();
+        hold(reached == [20, 20, 20], &format!("{reached:?} of 20 have its events"))?;
+        let held = fleet.fleet.node(7).map(|node| node.levels().own);
+        hold(held == Some(0), "they are still held for their return")
+    });
+}
