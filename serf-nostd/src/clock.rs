@@ -6,7 +6,7 @@ pub const LTIME_LIMIT: u64 = 1 << 62;
 /// How far one received value may move a clock.
 ///
 /// A larger jump moves the clock by this much only, and what carried it is refused: a forged value costs an attacker
-/// 2^42 packets to exhaust the clock, and an honest one passes when its next copy arrives.
+/// 2^42 messages to exhaust the clock, and an honest one passes when its next copy arrives.
 pub const LTIME_JUMP: u64 = 1 << 20;
 
 /// A Lamport clock. [`LamportClock::now`] is the time that the next own message is stamped with.

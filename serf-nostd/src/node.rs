@@ -203,6 +203,8 @@ pub struct Node<'a> {
     /// Own news (bits of `say`) that goes to many members at once, besides the usual gossip: who joins, leaves or
     /// contradicts wants to be heard before timers run out.
     shout: u8,
+    /// Not before this: whoever provokes it must not draw a flood.
+    next_shout: Instant,
     told_joins: heapless::Deque<Joined, JOINS>,
     clock: LamportClock,
     event_clock: LamportClock,
@@ -286,6 +288,7 @@ impl<'a> Node<'a> {
             heal,
             round: None,
             shout: 0,
+            next_shout: Instant::ZERO,
             told_joins: heapless::Deque::new(),
             clock: LamportClock::new(),
             event_clock,
@@ -484,7 +487,7 @@ impl<'a> Node<'a> {
                 }
             }
             Effect::Confirmed(_) => {}
-            Effect::Refute { incarnation, boot } => self.refute(now, incarnation, boot),
+            Effect::Refute { incarnation, boot } => self.refute(incarnation, boot),
             Effect::Contradict(ltime) => {
                 // The clock is past it: it was witnessed before the intent was looked at.
                 debug_assert!(self.clock.now() > ltime);

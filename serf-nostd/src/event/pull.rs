@@ -4,19 +4,24 @@
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId};
 
-/// How often an event is asked for before its next announcement is waited for.
-const TRIES: u8 = 8;
-
 /// Who has an event, and the token that entitles to ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub(crate) struct Announcer {
     pub(crate) addr: Address,
     pub(crate) token: u32,
+    /// How often it may be asked before its next word is waited for.
+    pub(crate) asks: u8,
 }
 
 impl Announcer {
-    const NOBODY: Announcer = Announcer { addr: Address::UNSET, token: 0 };
+    const NOBODY: Announcer = Announcer { addr: Address::UNSET, token: 0, asks: 0 };
+
+    /// `proven`: it has answered us at this address. Others are asked twice only, so that forged announcements draw no more
+    /// than twice their size; honest ones come from several members.
+    pub(crate) fn new(addr: Address, token: u32, proven: bool) -> Announcer {
+        Announcer { addr, token, asks: if proven { 8 } else { 2 } }
+    }
 }
 
 /// One event that is being asked for. Opaque outside the core.
@@ -31,6 +36,8 @@ pub struct Pull {
     /// When to ask (again); in the past: now.
     due: Instant,
     tries: u8,
+    /// How many more there may be.
+    left: u8,
 }
 
 impl Pull {
@@ -41,6 +48,7 @@ impl Pull {
         other: Announcer::NOBODY,
         due: Instant::ZERO,
         tries: 0,
+        left: 0,
     };
 
     /// Turns to the other announcer; false if there is none.
@@ -91,6 +99,7 @@ impl<'a> Pulls<'a> {
         most: usize,
     ) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
+            pull.left = pull.left.max(from.asks);
             if pull.from.addr != from.addr {
                 pull.other = from;
                 if pull.tries > 0 && now + patience(overdue, pull.tries - 1) >= pull.due + overdue {
@@ -102,7 +111,8 @@ impl<'a> Pulls<'a> {
         if self.len >= self.cells.len().min(most) {
             return false;
         }
-        self.cells[self.len] = Pull { id, from, other: Announcer::NOBODY, due: now, tries: 0 };
+        self.cells[self.len] =
+            Pull { id, from, other: Announcer::NOBODY, due: now, tries: 0, left: from.asks };
         self.len += 1;
         true
     }
@@ -146,7 +156,7 @@ impl<'a> Pulls<'a> {
             let pull = &mut self.cells[i];
             if pull.due > now {
                 i += 1;
-            } else if pull.tries >= TRIES {
+            } else if pull.left == 0 {
                 self.remove(i);
             } else {
                 if pull.tries > 0 {
@@ -168,12 +178,13 @@ impl<'a> Pulls<'a> {
     ) -> u64 {
         let mut asked = 0;
         for pull in &mut self.cells[..self.len] {
-            if pull.from == from && pull.due <= now {
+            if pull.from == from && pull.due <= now && pull.left > 0 {
                 if !take(pull.id) {
                     break;
                 }
                 pull.due = now + patience(overdue, pull.tries);
-                pull.tries += 1;
+                pull.tries = pull.tries.saturating_add(1);
+                pull.left = pull.left.saturating_sub(1);
                 asked += 1;
             }
         }

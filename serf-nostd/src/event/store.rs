@@ -50,11 +50,13 @@ pub(crate) mod list {
     pub const FOREIGN: u8 = 3;
     /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
     pub const ANNOUNCE: u8 = 4;
-    /// Own events that have been announced and did not come back yet, longest ago first.
+    /// Own events that have been announced and did not come back yet.
     pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
     /// Only held.
     pub const HELD: u8 = OWN_HELD + 1;
-    pub const COUNT: usize = HELD as usize + 1;
+    /// Only held, and pinned: apart, so that whoever looks for a slot that may go need not walk past them.
+    pub const PINNED: u8 = HELD + 1;
+    pub const COUNT: usize = PINNED as usize + 1;
 }
 
 /// One slot. Opaque outside the core.
@@ -252,10 +254,10 @@ impl<'a> Store<'a> {
 
     /// The most-sent slot that may go.
     fn victim(&mut self) -> Option<u16> {
-        for which in (list::OWN..list::COUNT as u8).rev() {
+        for which in (list::FRESH..=list::HELD).rev() {
             let mut at = self.lists[which as usize].head();
             while let Some(slot) = at {
-                if self.slots[slot as usize].pins == 0 && which != list::OWN {
+                if self.slots[slot as usize].pins == 0 {
                     return Some(slot);
                 }
                 at = self.lists[which as usize].after(self.slots, slot);
@@ -306,6 +308,9 @@ impl<'a> Store<'a> {
         let pinned = &mut self.pinned[pin as usize];
         pinned.slots += 1;
         pinned.bytes += Arena::cost(s.len as usize);
+        if s.list == list::HELD {
+            self.move_to(slot, list::PINNED);
+        }
     }
 
     pub(crate) fn is_pinned(&self, slot: u16, pin: Pin) -> bool {
@@ -321,6 +326,9 @@ impl<'a> Store<'a> {
         let pinned = &mut self.pinned[pin as usize];
         pinned.slots -= 1;
         pinned.bytes -= Arena::cost(s.len as usize);
+        if s.list == list::PINNED && s.pins == 0 {
+            self.move_to(slot, list::HELD);
+        }
     }
 
     /// When the slot's id is to be announced next, for a slot in an announcing list.
@@ -332,15 +340,26 @@ impl<'a> Store<'a> {
     /// The slot's id has been announced: on to the next time, or to rest after `stages` times.
     pub(crate) fn announced(&mut self, slot: u16, stages: u8) {
         let next = self.slots[slot as usize].list + 1;
-        let rest = if self.is_pinned(slot, Pin::Own) { list::OWN_HELD } else { list::HELD };
-        self.move_to(slot, if next >= list::ANNOUNCE + stages { rest } else { next });
+        if next < list::ANNOUNCE + stages {
+            self.move_to(slot, next);
+        } else if self.is_pinned(slot, Pin::Own) {
+            self.move_to(slot, list::OWN_HELD);
+        } else {
+            self.rest(slot);
+        }
+    }
+
+    /// There is nothing more to do with a slot than to hold it.
+    fn rest(&mut self, slot: u16) {
+        let pinned = self.slots[slot as usize].pins != 0;
+        self.move_to(slot, if pinned { list::PINNED } else { list::HELD });
     }
 
     /// An own event need not be kept for its own sake any more.
     pub(crate) fn release_own(&mut self, slot: u16) {
         self.unpin(slot, Pin::Own);
         if matches!(self.slots[slot as usize].list, list::OWN_HELD | list::OWN) {
-            self.move_to(slot, list::HELD);
+            self.rest(slot);
         }
     }
 
@@ -388,6 +407,11 @@ impl<'a> Store<'a> {
         }
         for slot in 0..self.touched as u16 {
             let s = self.slots[slot as usize];
+            assert!(match s.list {
+                list::HELD => s.pins == 0,
+                list::PINNED => s.pins != 0,
+                _ => true,
+            });
             if s.list != list::FREE && s.list != list::FOREIGN {
                 assert_eq!(self.find(s.id), Some(slot));
             }

@@ -92,12 +92,10 @@ impl Node<'_> {
         if go_encoded_len(self.event_clock.now(), name, payload) > limit as usize {
             return Err(EventError::TooLongEncoded(limit));
         }
-        if self.store.quota_full(Pin::Own, len) && !self.expire_own(now) {
-            self.stats.events_full += 1;
-            return Err(EventError::Full);
-        }
-        let slow = self.config.has(Rule::SourceRate) && !self.rate.fire(now, self.live());
-        if slow || self.store.quota_full(Pin::Application, len) {
+        let room = !self.store.quota_full(Pin::Application, len)
+            && (!self.store.quota_full(Pin::Own, len) || self.expire_own(now));
+        // Last, as it counts what it lets pass.
+        if !room || (self.config.has(Rule::SourceRate) && !self.rate.fire(now, self.live())) {
             self.stats.events_full += 1;
             return Err(EventError::Full);
         }
@@ -177,6 +175,12 @@ impl Node<'_> {
         let nonce = self.random.next() as u32;
         let deadline = now + self.config.join_timeout;
         let joining = Joining { to, nonce, replay, quiet: false, due: now, deadline };
+        if self.heal.joins.is_full()
+            && let Some(quiet) = self.heal.joins.iter().position(|join| join.quiet)
+        {
+            // Nobody waits for that one, and it is tried again.
+            self.heal.joins.swap_remove(quiet);
+        }
         self.heal.joins.push(joining).map_err(|_| JoinError::Busy)?;
         if !self.heal.seeds.contains(&to) {
             if self.heal.seeds.is_full() {

@@ -19,7 +19,7 @@ use crate::wire::message::{Accusation, Address, EventId, Message, Page, Summary,
 use crate::wire::native;
 use crate::wire::packet::{self, Reject};
 
-/// How many ids of an own event's return are enough.
+/// From how many others an own event has to come back; one less where this node sends it to everybody itself.
 const CONFIRMATIONS: usize = 3;
 
 /// What one datagram has shown so far.
@@ -170,8 +170,9 @@ impl Node<'_> {
             Message::UserEvent(event) => self.event(c, &event),
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
+                let announcer = Announcer::new(c.from, token, c.proven);
                 for id in ids {
-                    self.announced(now, Announcer { addr: c.from, token }, id);
+                    self.announced(now, announcer, id);
                 }
             }
             Message::Pull(token, ids) => {
@@ -199,6 +200,9 @@ impl Node<'_> {
                 for id in ids {
                     if self.pulls.missing(id, now) {
                         self.stats.pull_miss += 1;
+                        if self.pulls.is_empty() {
+                            self.pulled_all(now);
+                        }
                     }
                 }
             }
@@ -249,6 +253,8 @@ impl Node<'_> {
                 }
                 self.owe_stranger(c, Answer::Records { nonce, ids });
             }
+            // One answer per datagram: what gets none is not worked out either.
+            Message::EventDigestRequest(_) if c.budget == 0 => self.stats.answers_refused += 1,
             Message::EventDigestRequest(request) => {
                 let buckets = self.differing_events(request.above, request.buckets);
                 let what = Answer::EventEntries {
@@ -374,6 +380,10 @@ impl Node<'_> {
         }
         let len = event.name.len() + event.payload.len();
         if len > self.event_limit() as usize {
+            if !self.rate.take(now) {
+                self.stats.shed += 1;
+                return;
+            }
             // Seen all the same, or it would be offered for ever.
             self.stats.events_too_long += 1;
             return self.record(now, id);
@@ -441,7 +451,8 @@ impl Node<'_> {
         let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
             return false;
         };
-        let needed = CONFIRMATIONS.min(self.members.table.live());
+        let live = self.members.table.live();
+        let needed = (CONFIRMATIONS - self.origin_reaches(live) as usize).min(live);
         let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
         if enough {
             self.store.release_own(slot);

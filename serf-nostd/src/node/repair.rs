@@ -257,7 +257,7 @@ impl Node<'_> {
             return;
         }
         if self.members.table.find(record.alive.node) == Some(SELF) {
-            return self.record_about_self(now, record, joining);
+            return self.record_about_self(record, joining);
         }
         let effect = self.with_room(now, |members, moment| members.record(moment, record));
         // A comparison tells many at once; everybody compares, so nobody needs to be told what was found.
@@ -276,7 +276,7 @@ impl Node<'_> {
     }
 
     /// What the fleet knows about this node: it goes on above it.
-    fn record_about_self(&mut self, now: Instant, record: &Record<'_>, joining: bool) {
+    fn record_about_self(&mut self, record: &Record<'_>, joining: bool) {
         if self.leave.is_some() || !self.config.has(Rule::JoinAbove) {
             return;
         }
@@ -286,13 +286,13 @@ impl Node<'_> {
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
         if joining && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
             // The machine's clock was set since they last heard of it, and they would not follow so far.
-            self.live_as(now, theirs.0 + 1, 1);
+            self.live_as(theirs.0 + 1, 1);
         } else if theirs > ours
             || (theirs == ours && !alive)
             || (joining && theirs.1 >= ours.1 && theirs != ours)
         {
             // Asked for with a nonce, so believed further than gossip: however far above it is.
-            self.refute(now, record.alive.incarnation, record.alive.boot);
+            self.refute(record.alive.incarnation, record.alive.boot);
         }
         if record.status_ltime >= status_ltime && (said_leaving || record.status_ltime > status_ltime) {
             let ltime = self.clock.stamp();
@@ -318,7 +318,7 @@ impl Node<'_> {
         let Some(session) = self.heal.events.filter(|session| session.nonce == entries.nonce) else {
             return;
         };
-        let announcer = Announcer { addr: from, token: entries.token };
+        let announcer = Announcer::new(from, entries.token, true);
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         let mut waits = false;
         for id in entries.ids {

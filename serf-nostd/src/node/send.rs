@@ -74,6 +74,9 @@ impl Node<'_> {
             if news && self.config.has(Rule::MemberRounds) {
                 first = first.min(self.queue.next);
             }
+            if self.shout != 0 {
+                first = first.min(self.next_shout);
+            }
             first = first.min(self.announce_at());
         }
         first = first.min(self.rate.deadline(now));
@@ -376,7 +379,8 @@ impl Node<'_> {
     /// can starve the other.
     fn next_round(&mut self, now: Instant, live: usize) -> Option<Round> {
         let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
-        if self.shout != 0 {
+        if self.shout != 0 && self.next_shout <= now {
+            self.next_shout = now + self.config.gossip_interval;
             let bits = core::mem::take(&mut self.shout);
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::OwnNews(bits), live, fanout));
@@ -452,14 +456,14 @@ impl Node<'_> {
         if self.lossy() {
             ANNOUNCE_MS.len() as u8
         } else if self.origin_reaches(self.members.table.live()) {
-            3
+            4
         } else {
             6
         }
     }
 
     /// Whether an origin like this node sends an event to everybody itself.
-    fn origin_reaches(&self, live: usize) -> bool {
+    pub(super) fn origin_reaches(&self, live: usize) -> bool {
         live <= self.config.origin_fanout as usize
     }
 

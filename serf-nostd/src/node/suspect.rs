@@ -111,7 +111,7 @@ impl Node<'_> {
     }
 
     /// Contradicts what was said against this node, above it.
-    pub(super) fn refute(&mut self, now: Instant, incarnation: u32, boot: u64) {
+    pub(super) fn refute(&mut self, incarnation: u32, boot: u64) {
         if !self.config.has(Rule::Refute) {
             return;
         }
@@ -122,18 +122,17 @@ impl Node<'_> {
         if boot > self.boot || far {
             // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
             // would not follow. A new life starts below all of that.
-            self.live_as(now, boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1), 1);
+            self.live_as(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1), 1);
         } else {
-            self.live_as(now, self.boot, own.max(incarnation) + 1);
+            self.live_as(self.boot, own.max(incarnation) + 1);
         }
     }
 
     /// Goes by this boot and incarnation from now on, and tells everybody.
-    pub(super) fn live_as(&mut self, now: Instant, boot: u64, incarnation: u32) {
+    pub(super) fn live_as(&mut self, boot: u64, incarnation: u32) {
         self.boot = boot;
         self.origin = origin(&self.config, self.members.table.name(SELF), boot);
         self.members.table.edit(SELF, |slot| (slot.boot, slot.incarnation) = (boot, incarnation));
-        self.queue.next = now;
         self.say(SELF, say::STATE);
     }
 

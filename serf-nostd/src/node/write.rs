@@ -320,11 +320,13 @@ impl Node<'_> {
         let table = &self.members.table;
         let mut from = cursor;
         // Bucket by bucket, so that those which agree are not even walked.
-        while let Some(skip) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
-            from = from.max((skip as u32) << 27);
+        while let Some(bucket) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
+            from = from.max((bucket as u32) << 27);
+            let mut beyond = None;
             for id in table.hashed_from(from) {
                 let slot = table.slot(id);
-                if Table::bucket(slot.hash) != skip {
+                if Table::bucket(slot.hash) != bucket {
+                    beyond = Some(slot.hash);
                     break;
                 }
                 let entry = Entry { name: slot.hash, version: slot.version() };
@@ -333,10 +335,9 @@ impl Node<'_> {
                     return true;
                 }
             }
-            match (skip as u32 + 1).checked_mul(1 << 27) {
-                Some(next) => from = next,
-                None => break,
-            }
+            // What lies before the next member is not walked twice.
+            let Some(next) = beyond else { break };
+            from = next;
         }
         true
     }

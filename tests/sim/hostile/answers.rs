@@ -58,7 +58,22 @@ fn a_strangers_summary_draws_no_more_than_it_is() {
 
 #[test]
 fn a_strangers_announcement_draws_no_more_than_twice_its_size() {
-    let request = datagram(&[body(kind::IDS).id(1_000, 9).end()]);
+    let request = datagram(&[body(kind::IDS).int(7).id(1_000, 9).end()]);
     let answer = drawn(&mut well_stocked(), &request);
     assert!(answer <= 2 * request.len(), "{} bytes draw {answer}", request.len());
+}
+
+#[test]
+fn accusations_draw_one_round_of_refutations_per_tick() {
+    let mut node = well_stocked();
+    node.run(30 * SECOND, &[]);
+    node.sent.clear();
+    for incarnation in 1..20 {
+        node.feed(99, &datagram(&[accusation(kind::SUSPECT, "me", incarnation, "member-2")]));
+        node.now += 1_000;
+    }
+    assert!(node.sent.len() <= 20, "{} datagrams for {} members", node.sent.len(), node.node.live());
+    node.sent.clear();
+    node.run(SECOND / 2, &[]);
+    assert!(node.said(kind::ALIVE).is_some(), "the last one is contradicted too, with the next tick");
 }

@@ -174,7 +174,9 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
             let body = body(kind::SUMMARY).int(edge(rng)).int(edge(rng)).int(edge(rng));
             body.raw(&[1]).int(rng.below(3)).int(rng.below(3)).id(edge(rng), rng.below(3)).end()
         }
-        11 => ids(kind::IDS, rng),
+        11 => (0..rng.below(5))
+            .fold(body(kind::IDS).int(edge(rng)), |list, _| list.id(edge(rng), rng.below(3)))
+            .end(),
         12 => ids([kind::TOO_OLD, kind::MISSING][rng.below(2) as usize], rng),
         13 => (0..rng.below(5)).fold(body(kind::PULL).int(1), |list, _| list.id(edge(rng), 1)).end(),
         14 => {

@@ -120,3 +120,14 @@ fn a_fleet_that_has_just_met_pulls_what_it_lacks_as_well_as_an_old_one() {
     fleet.run(30 * SECOND, &mut watch);
     assert_eq!(heard, 400);
 }
+
+#[test]
+fn events_that_are_too_long_move_the_floor_no_faster_than_others() {
+    let mut node = Driven::new(small(), Config { event_size_limit: 20, ..Config::LAN });
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    for ltime in 1_000..2_000 {
+        node.feed(2, &datagram(&[event(ltime, 7, b"e", &[0; 100], false)]));
+    }
+    let (too_long, floor) = (node.node.stats().events_too_long, node.node.levels().event_floor);
+    assert_eq!((too_long, floor), (64, 0), "a burst of M");
+}

@@ -49,3 +49,19 @@ fn a_seed_that_is_tried_again_in_silence_fails_in_silence() {
     node.feed(2, &datagram(&[body(kind::NAME_TAKEN).int(again).end()]));
     assert!(!node.told.contains(&Told::JoinFailed), "nobody asked for this join");
 }
+
+/// Whoever pings a lone node is asked for a way in; so many do that there is no room for another question.
+#[test]
+fn pings_of_strangers_do_not_keep_a_node_from_joining() {
+    let mut node = Driven::new(small(), Config::LAN);
+    node.run(2 * SECOND, &[]);
+    for place in 50..70 {
+        node.feed(place, &datagram(&[body(kind::PING).int(1).text("me").text("stranger").raw(&[0]).end()]));
+    }
+    let seeds: Vec<_> = (2..10).map(addr).collect();
+    node.node.start(node.at(), &seeds);
+    node.sent.clear();
+    node.run(SECOND, &[]);
+    let asked = |seed: &std::net::SocketAddr| node.sent.iter().any(|(to, _)| to == seed);
+    assert!(seeds.iter().all(asked), "each seed is asked");
+}
