@@ -10,14 +10,40 @@ use crate::time::{Duration, Instant};
 /// Within this time an event has come to most others.
 const BEAT: Duration = Duration::from_millis(10);
 
+/// M / 4 a second, M at most.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    left: u32,
+    /// Since when time has not been counted.
+    since: Instant,
+}
+
+impl Bucket {
+    fn refill(&mut self, capacity: u32, now: Instant) {
+        let gained = now.since(self.since).as_micros().saturating_mul(capacity as u64) / 4_000_000;
+        if gained >= (capacity - self.left) as u64 {
+            (self.left, self.since) = (capacity, now);
+        } else {
+            self.left += gained as u32;
+            self.since += Duration::from_micros(gained * 4_000_000 / capacity as u64);
+        }
+    }
+
+    fn take(&mut self) -> bool {
+        let any = self.left > 0;
+        self.left -= any as u32;
+        any
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     /// M.
     capacity: u32,
     /// New events that may be taken in now.
-    left: u32,
-    /// Since when time has not been counted.
-    since: Instant,
+    taken: Bucket,
+    /// New events that all together may fire now: what this node only catches up with, others have long had.
+    fired: Bucket,
     /// Own events in the beat that began then.
     own: (u32, Instant),
     /// When one will do, since an own event was refused.
@@ -27,28 +53,32 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         let capacity = capacity as u32;
-        Rate { capacity, left: capacity, since: now, own: (0, now), retry: Instant::FAR }
+        let full = Bucket { left: capacity, since: now };
+        Rate { capacity, taken: full, fired: full, own: (0, now), retry: Instant::FAR }
     }
 
-    /// Takes a new event in; false if it comes too fast.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        if self.left == 0 {
+    /// Takes a new event in; false if it comes too fast. `late`: it was asked for, because it did not come by itself.
+    pub(crate) fn take(&mut self, now: Instant, late: bool) -> bool {
+        self.taken.refill(self.capacity, now);
+        if !self.taken.take() {
             return false;
         }
-        self.left -= 1;
+        if !late {
+            self.fired.refill(self.capacity, now);
+            self.fired.take();
+        }
         true
     }
 
     /// How many new events may be taken in now.
     pub(crate) fn left(&mut self, now: Instant) -> usize {
-        self.refill(now);
-        self.left as usize
+        self.taken.refill(self.capacity, now);
+        self.taken.left as usize
     }
 
     /// Takes an own event in, in a fleet of `live`; false if others might shed it.
     pub(crate) fn fire(&mut self, now: Instant, live: usize) -> bool {
-        self.refill(now);
+        self.fired.refill(self.capacity, now);
         if now.since(self.own.1) >= BEAT {
             self.own = (0, now);
         }
@@ -57,12 +87,14 @@ impl Rate {
             self.retry = self.own.1 + BEAT;
             return false;
         }
-        if self.left <= self.capacity / 2 {
-            self.retry = self.since + self.gain(self.capacity / 2 + 1 - self.left);
+        if self.fired.left <= self.capacity / 2 {
+            self.retry = self.fired.since + self.gain(self.capacity / 2 + 1 - self.fired.left);
             return false;
         }
         self.own.0 += 1;
-        self.left -= 1;
+        self.fired.take();
+        self.taken.refill(self.capacity, now);
+        self.taken.take();
         self.retry = Instant::FAR;
         true
     }
@@ -76,16 +108,6 @@ impl Rate {
     fn gain(&self, count: u32) -> Duration {
         Duration::from_micros((count as u64 * 4_000_000).div_ceil(self.capacity as u64))
     }
-
-    fn refill(&mut self, now: Instant) {
-        let gained = now.since(self.since).as_micros().saturating_mul(self.capacity as u64) / 4_000_000;
-        if gained >= (self.capacity - self.left) as u64 {
-            (self.left, self.since) = (self.capacity, now);
-        } else {
-            self.left += gained as u32;
-            self.since += Duration::from_micros(gained * 4_000_000 / self.capacity as u64);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -96,10 +118,13 @@ mod tests {
     fn a_burst_of_m_then_a_quarter_of_it_each_second() {
         let at = Instant::from_millis;
         let mut rate = Rate::new(400, at(0));
-        assert_eq!((0..500).filter(|_| rate.take(at(0))).count(), 400);
+        assert_eq!((0..500).filter(|_| rate.take(at(0), false)).count(), 400);
         // However often it is asked, nothing of the time is lost.
-        assert_eq!((0..10_000).filter(|micros| rate.take(Instant::from_micros(100 * micros))).count(), 99);
-        assert_eq!((0..500).filter(|_| rate.take(at(60_000))).count(), 400);
+        assert_eq!(
+            (0..10_000).filter(|micros| rate.take(Instant::from_micros(100 * micros), false)).count(),
+            99
+        );
+        assert_eq!((0..500).filter(|_| rate.take(at(60_000), false)).count(), 400);
     }
 
     #[test]
@@ -121,6 +146,14 @@ mod tests {
         }
         assert!(beats >= 20, "half of a burst at once");
         assert!(now.since(Instant::from_millis(1_000)) >= Duration::from_millis(800), "then as time goes");
-        assert_eq!((0..500).filter(|_| rate.take(now)).count(), 201, "others find their half free");
+        assert_eq!((0..500).filter(|_| rate.take(now, false)).count(), 201, "others find their half free");
+    }
+    #[test]
+    fn who_catches_up_may_fire_all_the_same() {
+        let now = Instant::from_millis(1_000);
+        let mut rate = Rate::new(400, now);
+        assert_eq!((0..500).filter(|_| rate.take(now, true)).count(), 400);
+        assert!(rate.fire(now, 10), "the others have long had all that");
+        assert!(!rate.take(now, false), "but it can take no more in");
     }
 }

@@ -380,7 +380,7 @@ impl Node<'_> {
         }
         let len = event.name.len() + event.payload.len();
         if len > self.event_limit() as usize {
-            if !self.rate.take(now) {
+            if !self.rate.take(now, pulled) {
                 self.stats.shed += 1;
                 return;
             }
@@ -396,7 +396,7 @@ impl Node<'_> {
             }
             return;
         }
-        if !self.rate.take(now) {
+        if !self.rate.take(now, pulled) {
             self.stats.shed += 1;
             return;
         }
@@ -429,7 +429,7 @@ impl Node<'_> {
                     // Held but left unrecorded while the application had no room.
                     let event = self.store.event(slot);
                     let len = event.name.len() + event.payload.len();
-                    if !self.store.quota_full(Pin::Application, len) && self.rate.take(now) {
+                    if !self.store.quota_full(Pin::Application, len) && self.rate.take(now, true) {
                         self.record(now, id);
                         self.hand_over(now, slot);
                     }
