@@ -10,40 +10,17 @@ use crate::time::{Duration, Instant};
 /// Within this time an event has come to most others.
 const BEAT: Duration = Duration::from_millis(10);
 
-/// M / 4 a second, M at most.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: u32,
-    /// Since when time has not been counted.
-    since: Instant,
-}
-
-impl Bucket {
-    fn refill(&mut self, capacity: u32, now: Instant) {
-        let gained = now.since(self.since).as_micros().saturating_mul(capacity as u64) / 4_000_000;
-        if gained >= (capacity - self.left) as u64 {
-            (self.left, self.since) = (capacity, now);
-        } else {
-            self.left += gained as u32;
-            self.since += Duration::from_micros(gained * 4_000_000 / capacity as u64);
-        }
-    }
-
-    fn take(&mut self) -> bool {
-        let any = self.left > 0;
-        self.left -= any as u32;
-        any
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
     /// M.
     capacity: u32,
     /// New events that may be taken in now.
-    taken: Bucket,
-    /// New events that all together may fire now: what this node only catches up with, others have long had.
-    fired: Bucket,
+    taken: u32,
+    /// New events that all together may fire now: what this node only catches up with, others have long had. At least as
+    /// many as may be taken in.
+    fired: u32,
+    /// Since when time has not been counted.
+    since: Instant,
     /// Own events in the beat that began then.
     own: (u32, Instant),
     /// When one will do, since an own event was refused.
@@ -53,32 +30,29 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         let capacity = capacity as u32;
-        let full = Bucket { left: capacity, since: now };
-        Rate { capacity, taken: full, fired: full, own: (0, now), retry: Instant::FAR }
+        Rate { capacity, taken: capacity, fired: capacity, since: now, own: (0, now), retry: Instant::FAR }
     }
 
     /// Takes a new event in; false if it comes too fast. `late`: it was asked for, because it did not come by itself.
     pub(crate) fn take(&mut self, now: Instant, late: bool) -> bool {
-        self.taken.refill(self.capacity, now);
-        if !self.taken.take() {
+        self.refill(now);
+        if self.taken == 0 {
             return false;
         }
-        if !late {
-            self.fired.refill(self.capacity, now);
-            self.fired.take();
-        }
+        self.taken -= 1;
+        self.fired -= !late as u32;
         true
     }
 
     /// How many new events may be taken in now.
     pub(crate) fn left(&mut self, now: Instant) -> usize {
-        self.taken.refill(self.capacity, now);
-        self.taken.left as usize
+        self.refill(now);
+        self.taken as usize
     }
 
     /// Takes an own event in, in a fleet of `live`; false if others might shed it.
     pub(crate) fn fire(&mut self, now: Instant, live: usize) -> bool {
-        self.fired.refill(self.capacity, now);
+        self.refill(now);
         if now.since(self.own.1) >= BEAT {
             self.own = (0, now);
         }
@@ -87,14 +61,13 @@ impl Rate {
             self.retry = self.own.1 + BEAT;
             return false;
         }
-        if self.fired.left <= self.capacity / 2 {
-            self.retry = self.fired.since + self.gain(self.capacity / 2 + 1 - self.fired.left);
+        if self.fired <= self.capacity / 2 {
+            self.retry = self.since + self.gain(self.capacity / 2 + 1 - self.fired);
             return false;
         }
         self.own.0 += 1;
-        self.fired.take();
-        self.taken.refill(self.capacity, now);
-        self.taken.take();
+        self.fired -= 1;
+        self.taken = self.taken.saturating_sub(1);
         self.retry = Instant::FAR;
         true
     }
@@ -107,6 +80,17 @@ impl Rate {
     /// How long until `count` more may be taken in.
     fn gain(&self, count: u32) -> Duration {
         Duration::from_micros((count as u64 * 4_000_000).div_ceil(self.capacity as u64))
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let gained = now.since(self.since).as_micros().saturating_mul(self.capacity as u64) / 4_000_000;
+        if gained >= (self.capacity - self.taken) as u64 {
+            (self.taken, self.fired, self.since) = (self.capacity, self.capacity, now);
+        } else {
+            self.taken = self.capacity.min(self.taken + gained as u32);
+            self.fired = self.capacity.min(self.fired + gained as u32);
+            self.since += Duration::from_micros(gained * 4_000_000 / self.capacity as u64);
+        }
     }
 }
 

@@ -106,9 +106,17 @@ impl<'a> Seen<'a> {
         low
     }
 
+    /// Whether an id is above all others, as most new ones are.
+    fn is_highest(&self, id: EventId) -> bool {
+        self.len == 0 || self.get(self.len - 1) < id
+    }
+
     pub(crate) fn judge(&self, id: EventId) -> Sight {
         if id <= self.floor || (self.len > 0 && self.top.saturating_sub(id.ltime) > u32::MAX.into()) {
             return Sight::Below;
+        }
+        if self.is_highest(id) {
+            return Sight::New;
         }
         let rank = self.rank(id);
         if rank < self.len && self.get(rank) == id {
@@ -130,7 +138,7 @@ impl<'a> Seen<'a> {
             }
         }
         self.top = if self.len > 0 { self.top.max(id.ltime) } else { id.ltime };
-        let rank = self.rank(id);
+        let rank = if self.is_highest(id) { self.len } else { self.rank(id) };
         if rank < self.len / 2 {
             self.head = self.at(self.cells.len() - 1);
             self.base = if self.base == 0 { (PIECES << self.shift) - 1 } else { self.base - 1 };
