@@ -14,6 +14,8 @@ fn a_thousand_nodes_miss_no_event_at_any_loss_and_idle_like_ten() {
     // In virtual time: the third copy, and pulls that are soon repeated.
     let [most, all, copies] = ["t99_5", "t100_5", "copies_5"].map(|name| large[name]);
     assert!(most <= 60.0 && all <= 250.0, "99 % after {most} ms, all after {all} ms");
+    // A probe is lost with either of two datagrams: at 5 % some of ten nodes take the network for a lossy one, in
+    // which they pass on one more.
     assert!(copies <= 3.0 && small["copies_5"] <= 3.2, "{copies} payload copies per node");
     let ratio = large["idle_bytes"] / small["idle_bytes"];
     assert!((0.9..=1.1).contains(&ratio), "idle bytes differ by more than a tenth: {ratio:.2}");

@@ -3,12 +3,19 @@
 use sim::chaos::{Faults, Plan, run};
 use sim::fleet::Size;
 
+/// # Panics
+/// If a promise is broken under this plan.
+#[track_caller]
+fn holds(plan: &Plan) {
+    assert_eq!(run(plan).map(|_| ()).map_err(|failure| failure.text), Ok(()));
+}
+
 /// A machine that boots behind a cut starts with its side's clock as its floor. What the other side fires meanwhile may be
 /// below it: the machine was not connected to that, and nobody may count it as lost.
 #[test]
 fn a_newcomer_behind_a_cut_misses_what_is_below_its_sides_clock() {
     let faults = Faults { partitions: 0.205, reboots: 0.9, deaf: 0.0475, ..Faults::default() };
-    let plan = Plan {
+    holds(&Plan {
         seed: 4_294_967_338,
         nodes: 26,
         size: Size::Server,
@@ -18,8 +25,7 @@ fn a_newcomer_behind_a_cut_misses_what_is_below_its_sides_clock() {
         coalesced: 0.0,
         faults,
         without: None,
-    };
-    assert_eq!(run(&plan).map(|_| ()).map_err(|failure| failure.text), Ok(()));
+    });
 }
 
 /// A machine that boots behind a cut, all alone, meets the fleet when that heals: it is there for what is fired from then on,
@@ -27,7 +33,7 @@ fn a_newcomer_behind_a_cut_misses_what_is_below_its_sides_clock() {
 #[test]
 fn a_newcomer_that_starts_alone_is_there_when_it_meets_the_others() {
     let faults = Faults { partitions: 0.036_25, reboots: 0.19, garbage: 0.44, ..Faults::default() };
-    let plan = Plan {
+    holds(&Plan {
         seed: 12_884_906_659,
         nodes: 5,
         size: Size::Server,
@@ -37,8 +43,7 @@ fn a_newcomer_that_starts_alone_is_there_when_it_meets_the_others() {
         coalesced: 0.5,
         faults,
         without: None,
-    };
-    assert_eq!(run(&plan).map(|_| ()).map_err(|failure| failure.text), Ok(()));
+    });
 }
 
 /// A small machine has missed hundreds of events, and takes in what its rate allows. What it wants to fire meanwhile it may.
@@ -53,7 +58,7 @@ fn who_catches_up_is_not_refused() {
         floods: 0.045,
         ..Faults::default()
     };
-    let plan = Plan {
+    holds(&Plan {
         seed: 4_294_976_859,
         nodes: 6,
         size: Size::Mixed,
@@ -63,6 +68,5 @@ fn who_catches_up_is_not_refused() {
         coalesced: 0.5,
         faults,
         without: None,
-    };
-    assert_eq!(run(&plan).map(|_| ()).map_err(|failure| failure.text), Ok(()));
+    });
 }

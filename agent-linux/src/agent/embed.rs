@@ -160,8 +160,6 @@ fn refusal(error: SetupError) -> String {
         SetupError::Memory(what) => format!("the memory for {what} has a length that the core does not take"),
         SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
         SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
-        SetupError::Tags => {
-            format!("Encoded length of tags exceeds limit of {} bytes", tags::TAGS_LIMIT)
-        }
+        SetupError::Tags => tags::too_long(),
     }
 }

@@ -14,7 +14,7 @@ pub const MAX_MEMBERS: u64 = 65_534;
 /// Longest name of a member, in bytes.
 const NAME: usize = 128;
 /// Longest encoded tags of a member, in bytes.
-const TAGS: usize = 512;
+const TAGS: usize = super::tags::TAGS_LIMIT;
 /// Events that are told from new ones.
 const SEEN: usize = 4096;
 /// Events held and passed on.

@@ -8,6 +8,11 @@ const MAGIC: u8 = 0xff;
 /// What encoded tags may take, in bytes.
 pub const TAGS_LIMIT: usize = 512;
 
+/// What Serf says of tags beyond [`TAGS_LIMIT`].
+pub fn too_long() -> String {
+    format!("Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes")
+}
+
 /// The bytes of these tags, as Go Serf would write them. Strings of 64 KiB and above do not fit; tags are checked long
 /// before that.
 pub fn encode(tags: &BTreeMap<String, String>) -> Vec<u8> {

@@ -184,7 +184,7 @@ impl<'a> Pulls<'a> {
                 }
                 pull.due = now + patience(overdue, pull.tries);
                 pull.tries = pull.tries.saturating_add(1);
-                pull.left = pull.left.saturating_sub(1);
+                pull.left -= 1;
                 asked += 1;
             }
         }

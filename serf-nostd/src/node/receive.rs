@@ -379,17 +379,9 @@ impl Node<'_> {
             self.event_clock.adopt(id.ltime + 1);
         }
         let len = event.name.len() + event.payload.len();
-        if len > self.event_limit() as usize {
-            if !self.rate.take(now, pulled) {
-                self.stats.shed += 1;
-                return;
-            }
-            // Seen all the same, or it would be offered for ever.
-            self.stats.events_too_long += 1;
-            return self.record(now, id);
-        }
+        let too_long = len > self.event_limit() as usize;
         let held = self.store.find(id);
-        if self.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
+        if !too_long && self.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
             self.stats.app_full += 1;
             if held.is_none() && !pulled {
                 self.keep(now, event, list::FRESH);
@@ -399,6 +391,11 @@ impl Node<'_> {
         if !self.rate.take(now, pulled) {
             self.stats.shed += 1;
             return;
+        }
+        if too_long {
+            // Seen all the same, or it would be offered for ever.
+            self.stats.events_too_long += 1;
+            return self.record(now, id);
         }
         // What was asked for has been announced around: only its id is passed on.
         let into = if pulled { list::ANNOUNCE } else { list::FRESH };
@@ -451,8 +448,8 @@ impl Node<'_> {
         let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
             return false;
         };
-        let live = self.members.table.live();
-        let needed = (CONFIRMATIONS - self.origin_reaches(live) as usize).min(live);
+        let needed = CONFIRMATIONS - self.origin_reaches_all() as usize;
+        let needed = needed.min(self.members.table.live());
         let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
         if enough {
             self.store.release_own(slot);

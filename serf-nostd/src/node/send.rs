@@ -394,7 +394,7 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }
         if self.store.first(list::FRESH).is_some() {
-            let more = !self.origin_reaches(live) || self.lossy();
+            let more = !self.origin_reaches_all() || self.lossy();
             let fanout = self.config.forward_fanout as usize + more as usize;
             return Some(self.round_of(RoundKind::Forward(0), live, fanout));
         }
@@ -455,7 +455,7 @@ impl Node<'_> {
     fn announce_stages(&self) -> u8 {
         if self.lossy() {
             ANNOUNCE_MS.len() as u8
-        } else if self.origin_reaches(self.members.table.live()) {
+        } else if self.origin_reaches_all() {
             4
         } else {
             6
@@ -463,8 +463,8 @@ impl Node<'_> {
     }
 
     /// Whether an origin like this node sends an event to everybody itself.
-    pub(super) fn origin_reaches(&self, live: usize) -> bool {
-        live <= self.config.origin_fanout as usize
+    pub(super) fn origin_reaches_all(&self) -> bool {
+        self.members.table.live() <= self.config.origin_fanout as usize
     }
 
     /// Whether packets get lost, by this node's own probes.

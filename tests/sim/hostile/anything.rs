@@ -152,8 +152,8 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
     let name = NAMES[rng.below(7) as usize];
     let other = NAMES[rng.below(7) as usize];
     let place = 1 + rng.below(7) as u32;
-    let ids = |kind: u8, rng: &mut Rng| {
-        (0..rng.below(5)).fold(body(kind), |list, _| list.id(edge(rng), rng.below(3))).end()
+    let ids = |list: Body, rng: &mut Rng| {
+        (0..rng.below(5)).fold(list, |list, _| list.id(edge(rng), rng.below(3))).end()
     };
     match rng.below(18) {
         0 => body(kind::PING).int(rng.below(9)).text(name).text(other).raw(&[0]).end(),
@@ -174,10 +174,8 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
             let body = body(kind::SUMMARY).int(edge(rng)).int(edge(rng)).int(edge(rng));
             body.raw(&[1]).int(rng.below(3)).int(rng.below(3)).id(edge(rng), rng.below(3)).end()
         }
-        11 => (0..rng.below(5))
-            .fold(body(kind::IDS).int(edge(rng)), |list, _| list.id(edge(rng), rng.below(3)))
-            .end(),
-        12 => ids([kind::TOO_OLD, kind::MISSING][rng.below(2) as usize], rng),
+        11 => ids(body(kind::IDS).int(edge(rng)), rng),
+        12 => ids(body([kind::TOO_OLD, kind::MISSING][rng.below(2) as usize]), rng),
         13 => (0..rng.below(5)).fold(body(kind::PULL).int(1), |list, _| list.id(edge(rng), 1)).end(),
         14 => {
             let body = body(kind::JOIN).int(edge32(rng) as u64).text(name).addr(place);

@@ -220,9 +220,7 @@ impl Driver<'_> {
 
     fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), String> {
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
-        set.map_err(|TagsError::TooLong| {
-            format!("Encoded length of tags exceeds limit of {} bytes", tags::TAGS_LIMIT)
-        })?;
+        set.map_err(|TagsError::TooLong| tags::too_long())?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())
     }

@@ -344,10 +344,7 @@ pub fn tag(text: &str) -> Result<(String, String), String> {
 
 fn checked_tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
     if tags::encoded_len(&tags) > TAGS_LIMIT {
-        return Err(format!(
-            "Failed to start the Serf agent: Error creating Serf: \
-             Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes"
-        ));
+        return Err(format!("Failed to start the Serf agent: Error creating Serf: {}", tags::too_long()));
     }
     Ok(tags)
 }
