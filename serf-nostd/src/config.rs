@@ -184,4 +184,42 @@ pub enum Rule {
     Doubt,
     /// A joiner continues above what the fleet knows of it.
     JoinAbove,
+    /// Others move a clock by so much a second, however often they send.
+    ClockPace,
+    /// What a fleet fired before it was met is not taken in.
+    FirstContact,
+    /// Only a seed that the user has named is believed about clocks that are far ahead.
+    NamedSeeds,
+    /// An own event that was accepted before the first contact gets a time at which others take it.
+    Restamp,
+    /// A node that nobody answers sends its own events again when it is back.
+    SendAgain,
+    /// Histories below floors are compared, and differences counted.
+    History,
+    /// Last values are compared, whatever the floors are.
+    ValueHealing,
+    /// A beat of events is as long as a round trip.
+    RoundTrip,
+    /// A payload that nobody holds is lost, and not asked for again.
+    Lost,
+    /// What is known of members that cannot be held is left out of the comparison.
+    Unheld,
+    /// Two machines of one name and boot are told apart.
+    Instance,
+    /// A member's own word, in answer to a question, is believed however far ahead it is.
+    OwnWord,
+    /// The holder of a disputed name is probed as often as whoever is suspected, with others' help.
+    Dispute,
+    /// Of two living nodes of one name the one that booted first has it.
+    Elder,
+    /// Who has said that it leaves, and dies, has left.
+    LeaverLeft,
+    /// A pruned member is remembered as such.
+    Tombstone,
+    /// Whether others hear this node shows in their answers.
+    Answered,
+    /// A clock that jumps puts suspicions off by its jump, not for ever.
+    Thaw,
+    /// A failed member is looked for among those that have left.
+    FailedFirst,
 }

@@ -19,7 +19,7 @@
 //! let mut here = Storage::<8, 64, 16>::new();
 //! let mut there = Storage::<8, 64, 16>::new();
 //! let addresses = ["10.0.0.1:7946".parse().unwrap(), "10.0.0.2:7946".parse().unwrap()];
-//! let identity = |name, addr| Identity { name, addr, boot: 1, tags: &[], versions: Identity::VERSIONS };
+//! let identity = |name, addr| Identity { name, addr, boot: 1, instance: 0, tags: &[], versions: Identity::VERSIONS };
 //! let mut nodes = [
 //!     Node::new(here.memory(), Config::LAN, identity("here", addresses[0]), 1, Instant::ZERO).unwrap(),
 //!     Node::new(there.memory(), Config::LAN, identity("there", addresses[1]), 2, Instant::ZERO).unwrap(),
@@ -92,7 +92,7 @@ pub mod storage;
 mod time;
 pub mod wire;
 
-pub use clock::{LTIME_JUMP, LTIME_LIMIT, LamportClock};
+pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 pub use event::UserEvent;
 pub use member::{Member, MemberChange, Status};

@@ -10,7 +10,7 @@ mod write;
 
 use core::net::SocketAddr;
 
-use crate::clock::LamportClock;
+use crate::clock::{Clocks, Lamport, Word};
 use crate::config::{Config, Rule};
 use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
@@ -48,8 +48,12 @@ pub struct Identity<'i> {
     pub name: &'i str,
     /// Where others reach it.
     pub addr: SocketAddr,
-    /// Which life of this node: greater than that of every earlier one (a counter in flash, or the wall clock).
+    /// Which life of this node: greater than that of every earlier one (a counter in flash, or the wall clock in
+    /// milliseconds). Below 2^46.
     pub boot: u64,
+    /// Tells two machines apart that have one name and one boot number (a cloned disk or flash): random, or at least
+    /// different for each machine (of its address or serial number).
+    pub instance: u16,
     /// Encoded tags: 0xff, then a MessagePack map of strings, or empty. At most 512 bytes.
     pub tags: &'i [u8],
     /// Versions it speaks.
@@ -105,6 +109,9 @@ pub enum Event<'o> {
     JoinFailed(SocketAddr),
     /// The first join was refused: another node that answers has this name. The node should be shut down.
     NameTaken(SocketAddr),
+    /// Another node, at this address, goes by this node's name, and both live: two fleets have met, or a machine was
+    /// cloned. The others go by whoever booted first. Told once a minute at most; one of the two should be renamed.
+    NameConflict(SocketAddr),
     /// [`Node::leave`] is complete.
     Left,
 }
@@ -119,6 +126,8 @@ pub enum SetupError {
     Name,
     /// The tags are longer than 512 bytes, or than the storage's tags.
     Tags,
+    /// The boot number is not below 2^46.
+    Boot,
     /// The limit for events is beyond what fits a datagram: 1,350 bytes.
     EventSize,
 }
@@ -141,6 +150,8 @@ pub struct Levels {
     pub query_time: u64,
     /// Events at or below this Lamport time are not delivered any more.
     pub event_floor: u64,
+    /// Which fleet this node is in, as far as events go; 0 until it has met somebody.
+    pub fleet: u32,
     /// Identities of events remembered.
     pub seen: usize,
     /// Slots in use for events and foreign messages.
@@ -179,7 +190,11 @@ enum Joined {
     Yes(Address),
     No(Address),
     NameTaken(Address),
+    Conflict(Address),
 }
+
+/// Boot numbers are below this, so that with the instance behind them they are below every limit on the wire.
+const BOOT_LIMIT: u64 = 1 << 46;
 
 /// One member of the cluster: this one.
 ///
@@ -206,9 +221,7 @@ pub struct Node<'a> {
     /// Not before this: whoever provokes it must not draw a flood.
     next_shout: Instant,
     told_joins: heapless::Deque<Joined, JOINS>,
-    clock: LamportClock,
-    event_clock: LamportClock,
-    query_clock: LamportClock,
+    clocks: Clocks,
     random: Random,
     secret: u64,
     stats: Stats,
@@ -218,10 +231,19 @@ pub struct Node<'a> {
     /// Neither stamping nor delivering before this, or the first join answer.
     starting: Option<Instant>,
     joined: bool,
+    /// The fleet of events that this node is in; 0: it has met nobody, and takes in no events of others.
+    fleet: u32,
+    /// Events at or below it are from before this node met its fleet.
+    met_at: EventId,
+    /// Nobody answers, or nobody is there.
+    cut_off: bool,
+    /// A name conflict is not told again before this.
+    next_conflict: Instant,
     leave: Option<Leave>,
     /// Whether the application takes events.
     taking: bool,
-    last_heard: Instant,
+    /// When somebody last answered a question of this node's.
+    last_answer: Instant,
     /// By when the last poll wanted to be called again.
     promised: Instant,
     /// Whose end is being told, and whether it has been: then it is erased.
@@ -269,10 +291,15 @@ impl<'a> Node<'a> {
         if config.event_size_limit as usize > EVENT_MAX {
             return Err(SetupError::EventSize);
         }
+        if identity.boot >= BOOT_LIMIT {
+            return Err(SetupError::Boot);
+        }
+        let instance = if config.has(Rule::Instance) { identity.instance } else { 0 };
+        let boot = identity.boot << u16::BITS | instance as u64;
         let capacity = memory.seen.len();
         let cluster = config.cluster.map(|name| hash::bytes(name.as_bytes()) as u32);
-        let mut event_clock = LamportClock::new();
-        event_clock.adopt(config.event_floor.saturating_add(1));
+        let mut clocks = Clocks::new(now);
+        clocks.event.adopt(config.event_floor.saturating_add(1));
         let heal = Heal::new(now, config.reconnect_interval);
         let mut node = Node {
             members: Members { table, early: Early::new(memory.intents), telling: Telling::new() },
@@ -290,20 +317,22 @@ impl<'a> Node<'a> {
             shout: 0,
             next_shout: Instant::ZERO,
             told_joins: heapless::Deque::new(),
-            clock: LamportClock::new(),
-            event_clock,
-            query_clock: LamportClock::new(),
+            clocks,
             secret: Random::new(!seed).next(),
             random: Random::new(seed),
             stats: Stats::default(),
-            boot: identity.boot,
-            origin: origin(&config, identity.name, identity.boot),
+            boot,
+            origin: origin(&config, identity.name, boot),
             cluster,
             starting: None,
             joined: false,
+            fleet: 0,
+            met_at: floor,
+            cut_off: true,
+            next_conflict: Instant::ZERO,
             leave: None,
             taking: true,
-            last_heard: now,
+            last_answer: now,
             promised: Instant::FAR,
             erasing: None,
             foreign: Passed::new(now),
@@ -314,7 +343,7 @@ impl<'a> Node<'a> {
         table.admit(identity.name).map_err(|_| SetupError::Name)?;
         table.edit(SELF, |slot| {
             slot.state = State::Alive;
-            slot.boot = identity.boot;
+            slot.boot = boot;
             slot.incarnation = 1;
             slot.addr = identity.addr.into();
             slot.versions = identity.versions;
@@ -383,16 +412,18 @@ impl<'a> Node<'a> {
     /// How much of what is bounded is in use.
     pub fn levels(&self) -> Levels {
         let table = &self.members.table;
-        let gone = table.gone.ids().iter().map(|id| table.slot(*id).state);
-        let failed = gone.clone().filter(|state| *state == State::Failed).count();
+        let gone = table.gone.ids().iter().map(|id| table.slot(*id));
+        let pruned = gone.clone().filter(|slot| slot.is_pruned()).count();
+        let failed = gone.clone().filter(|slot| slot.state == State::Failed).count();
         Levels {
-            members: table.len(),
+            members: table.len() - pruned,
             failed,
-            left: gone.count() - failed,
-            member_time: self.clock.now(),
-            event_time: self.event_clock.now(),
-            query_time: self.query_clock.now(),
+            left: gone.count() - failed - pruned,
+            member_time: self.clocks.member.now(),
+            event_time: self.clocks.event.now(),
+            query_time: self.clocks.query.now(),
             event_floor: self.seen.floor().ltime,
+            fleet: self.fleet,
             seen: self.seen.len(),
             slots: self.store.used(),
             own: self.store.pinned(Pin::Own),
@@ -428,9 +459,17 @@ impl<'a> Node<'a> {
     }
 
     /// Forgets the member whose end has been shown.
-    fn finish_erasing(&mut self) {
+    fn finish_erasing(&mut self, now: Instant) {
         if let Some((id, true)) = self.erasing {
             self.erasing = None;
+            let end = self.members.table.case(id).since + self.config.tombstone_timeout;
+            let pruned = self.members.table.slot(id).is_pruned();
+            if pruned && end > now && self.config.has(Rule::Tombstone) {
+                // Hidden, and remembered as long as those who were away may bring it back.
+                self.members.table.slot_mut(id).told = Told::Nothing;
+                self.members.table.time(id, end);
+                return;
+            }
             self.forget(id);
             // There is room: whoever could not be held may be met again by comparing.
             self.members.table.partial = false;
@@ -458,6 +497,14 @@ impl<'a> Node<'a> {
         (&mut self.members, moment)
     }
 
+    /// Moves a clock past a received time; false if that is out of reach, and what carried it refused.
+    fn witness(&mut self, now: Instant, which: Lamport, word: Word, seen: u64) -> bool {
+        let paced = self.config.has(Rule::ClockPace);
+        let fits = self.clocks.witness(which, now, word, seen, paced).is_ok();
+        self.stats.clock_refused += !fits as u64;
+        fits
+    }
+
     /// Carries what follows from news about members to the other rooms.
     fn follow(&mut self, now: Instant, effect: Effect) {
         match effect {
@@ -472,6 +519,10 @@ impl<'a> Node<'a> {
             Effect::Say(id, bits) => {
                 if id != SELF {
                     self.joined = true;
+                    if bits & say::STATE != 0 && self.members.table.slot(id).is_live() {
+                        // Somebody came, or came back: perhaps with other last values.
+                        self.heal.value_pace.changed(now);
+                    }
                     if !self.members.table.slot(id).is_live() || bits & say::STATE != 0 {
                         self.confirmers.forget(id);
                     }
@@ -490,13 +541,14 @@ impl<'a> Node<'a> {
             Effect::Refute { incarnation, boot } => self.refute(incarnation, boot),
             Effect::Contradict(ltime) => {
                 // The clock is past it: it was witnessed before the intent was looked at.
-                debug_assert!(self.clock.now() > ltime);
-                let ltime = self.clock.stamp();
+                debug_assert!(self.clocks.member.now() > ltime);
+                let ltime = self.clocks.member.stamp();
                 self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
                 self.stats.refuted += 1;
                 self.say(SELF, say::JOIN);
             }
-            Effect::Conflict(holder) => self.dispute(now, holder, Address::UNSET, 0),
+            Effect::Conflict(holder, claim) => self.dispute(now, holder, claim, None),
+            Effect::Namesake(addr) => self.namesake(now, addr),
             Effect::Doubted(id) => {
                 // As in Serf, another node's "failed" is a suspicion here; it is told to the suspect itself at once.
                 if self.members.table.slot(id).state == State::Alive {
@@ -574,7 +626,8 @@ impl<'a> Node<'a> {
                 self.deliver(held);
             }
         }
-        let outcome = self.windows.offer(name, id, slot, now, &self.config, &mut self.stats);
+        let silent = self.is_from_before(id) && self.windows.is_silent(name);
+        let outcome = self.windows.offer(name, id, slot, silent, now, &self.config, &mut self.stats);
         if let Some(early) = outcome.deliver {
             self.store.unpin(early, Pin::Coalescer);
             self.deliver(early);
@@ -582,9 +635,21 @@ impl<'a> Node<'a> {
         if let Some(old) = outcome.superseded {
             self.store.unpin(old, Pin::Coalescer);
         }
+        if let Some(value) = outcome.replaced {
+            self.store.keep_value(value, false);
+        }
+        if outcome.newest {
+            self.store.keep_value(id, true);
+            self.heal.value_pace.changed(now);
+        }
         if outcome.held {
             self.store.pin(slot, Pin::Coalescer);
         }
+    }
+
+    /// Whether an event was fired before this node met its fleet: its name's last value is taken over then, but not told.
+    fn is_from_before(&self, id: EventId) -> bool {
+        id <= self.met_at && id.origin != self.origin
     }
 
     fn deliver(&mut self, slot: u16) {

@@ -51,6 +51,8 @@ stats! {
     members_reaped,
     /// Newcomers refused because their name belongs to a member that answers.
     names_taken,
+    /// Times that the application was told of another node with this node's name.
+    name_conflicts,
     /// Intents for unknown members that were forgotten to make room.
     intents_forgotten,
     /// Probes sent.
@@ -91,10 +93,12 @@ stats! {
     pulls,
     /// Pulls that were not begun because too many were running.
     pulls_refused,
-    /// Pulled events that nobody asked had kept.
+    /// Events lost here: nobody who was asked holds their payload any more.
     pull_miss,
     /// Events at or below the floor that were not delivered.
     too_old,
+    /// Events that have passed this node's floor, or a peer's, without having been seen by both: at least so many.
+    event_gaps,
     /// Events shed unrecorded because they came faster than the acceptance rate.
     shed,
     /// Events left unrecorded because the application did not take its events.
@@ -103,7 +107,7 @@ stats! {
     events_too_long,
     /// Stored events dropped to make room; all had been sent.
     store_dropped,
-    /// Own events whose return was not seen within 30 s.
+    /// Own events whose return was not seen within 30 s, while others were there, or before others' floors had passed them.
     own_unconfirmed,
     /// Own events that others could not take any more, or given up while nobody was there to hear them.
     own_expired,
@@ -119,6 +123,8 @@ stats! {
     member_syncs,
     /// Comparisons of seen events begun.
     event_syncs,
+    /// Comparisons of last values begun.
+    value_syncs,
     /// Member records taken from others' tables.
     records_in,
     /// Verdicts reached while hearing nobody, and kept private.

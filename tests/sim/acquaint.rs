@@ -6,12 +6,16 @@
 use serf_nostd::{DATAGRAM_MAX, Identity, Input, Instant, Node, Output};
 
 use crate::fleet::{Fleet, Watcher};
-use crate::wire::{addr, body, datagram, kind, machine, read, take};
+use crate::wire::{addr, body, datagram, fleet, kind, machine, read, take};
 
 /// Lamport time of everybody's joining: what a first join is stamped with if the answerer's clock shows it.
 const JOINED: u64 = 1;
 /// Nodes begin to probe within this many microseconds: less than a probe's timeout, for whom they probe may still be off.
 const SPREAD: u64 = 400_000;
+/// Everybody's boot as others see it: the first one, without an instance.
+const FIRST_BOOT: u64 = 1 << 16;
+/// The fleet that all are in.
+const FLEET: u32 = 0xf1ee;
 /// Bytes of a page before its records: outer layer, page with nonce and next.
 const PAGE_HEAD: usize = 4 + 3 + 8;
 
@@ -37,6 +41,7 @@ impl Fleet {
     /// If it then does not know as many as there are machines.
     pub fn introduce(&mut self, i: usize, pages: &[Vec<u8>], watch: &mut Watcher) {
         let count = self.machines.len();
+        self.machines[i].instance = Some(0);
         self.boot(i, &[], false, watch);
         let seed = if i < 3 { (i + 1) % count } else { i % 3 };
         let mut others = Vec::new();
@@ -52,8 +57,13 @@ impl Fleet {
 pub fn pages(count: usize) -> Vec<Vec<u8>> {
     let mut pages = vec![Vec::new()];
     for i in 0..count {
-        let record =
-            body(kind::RECORD).text(&Fleet::name(i)).addr(i as u32).int(1).int(1).raw(&[1]).bytes(&[]);
+        let record = body(kind::RECORD)
+            .text(&Fleet::name(i))
+            .addr(i as u32)
+            .int(1)
+            .int(FIRST_BOOT)
+            .raw(&[1])
+            .bytes(&[]);
         let record = record.raw(&Identity::VERSIONS).int(0).int(JOINED).int(0).end();
         let fits = pages.last().is_some_and(|page| PAGE_HEAD + page.len() + record.len() <= DATAGRAM_MAX);
         if !fits {
@@ -81,7 +91,7 @@ fn fetch(node: &mut Node, now: Instant, seed: usize, pages: &[Vec<u8>]) -> Vec<(
             let mut body = &body[..];
             let nonce = take(&mut body);
             match kind {
-                kind::JOIN => answer = Some(datagram(&[join_answer(nonce)])),
+                kind::JOIN => answer = Some(datagram(&[fleet(FLEET), join_answer(nonce)])),
                 kind::PAGE_REQUEST => {
                     let place = take(&mut body) as usize;
                     let next = if place + 1 < pages.len() { place + 1 } else { 0 };

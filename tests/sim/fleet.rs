@@ -33,6 +33,8 @@ pub enum Seen {
     JoinFailed,
     /// The node's name is taken.
     NameTaken,
+    /// Another living node has its name.
+    NameConflict,
     /// The node has left.
     Left,
 }
@@ -50,6 +52,8 @@ pub struct Machine {
     backlog: Vec<(usize, Vec<u8>)>,
     /// It forgets its boot number with everything else: each boot is its first.
     pub forgetful: bool,
+    /// Its instance number, instead of a random one at each boot.
+    pub instance: Option<u16>,
     /// How often it has booted; its node's boot number.
     pub boots: u64,
     /// The event clock when it last ran: what a device would keep in flash.
@@ -111,6 +115,7 @@ impl Fleet {
             frozen_until: 0,
             backlog: Vec::new(),
             forgetful: false,
+            instance: None,
             boots: 0,
             floor: 0,
             deaf: false,
@@ -167,6 +172,7 @@ impl Fleet {
             name: &machine.name.clone(),
             addr: addr(i as u32),
             boot: if machine.forgetful { 1 } else { machine.boots },
+            instance: machine.instance.unwrap_or(seed as u16),
             tags: &[],
             versions: Identity::VERSIONS,
         };
@@ -270,6 +276,7 @@ impl Fleet {
                         Event::Joined(_) => Seen::Joined,
                         Event::JoinFailed(_) => Seen::JoinFailed,
                         Event::NameTaken(_) => Seen::NameTaken,
+                        Event::NameConflict(_) => Seen::NameConflict,
                         Event::Left => Seen::Left,
                     };
                     watch(i, boots, real, seen);

@@ -47,6 +47,7 @@ pub struct Oracle {
     pub fired: BTreeMap<u64, Fired>,
     heard: Vec<Heard>,
     ids: HashMap<u64, Id>,
+    told: HashSet<u64>,
     /// Whether fewer names are in use than any node has coalescing places: then values never go backwards.
     pub ordered: bool,
     /// Whether nothing was over its bounds: then every event reaches everybody who stayed.
@@ -117,7 +118,17 @@ impl Oracle {
             return self.complain(format!("node {i} was handed an event that nobody fired: {payload:?}"));
         };
         let known = *self.ids.entry(serial).or_insert(*id);
-        if known != *id {
+        let at_origin = |fired: &Fired| fired.origin.0 == i;
+        let is_own = self.fired.get(&serial).is_some_and(at_origin);
+        if !is_own
+            && self
+                .fired
+                .get(&serial)
+                .is_some_and(|fired| !self.told.contains(&serial) && fired.origin.0 != i)
+        {
+            self.told.insert(serial);
+            self.ids.insert(serial, *id);
+        } else if known != *id && !is_own {
             self.complain(format!("event {serial} has two identities: {known:?} and {id:?}"));
         }
         if !self.heard[i].serials.insert(serial) {

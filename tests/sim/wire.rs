@@ -39,6 +39,9 @@ pub mod kind {
     pub const PULL: u8 = 22;
     pub const TOO_OLD: u8 = 23;
     pub const MISSING: u8 = 24;
+    pub const FLEET: u8 = 25;
+    pub const HISTORY: u8 = 26;
+    pub const VALUES: u8 = 27;
     pub const JOIN: u8 = 30;
     pub const JOIN_ANSWER: u8 = 31;
     pub const NAME_TAKEN: u8 = 32;
@@ -51,8 +54,10 @@ pub mod kind {
     pub const EVENT_DIGEST_REQUEST: u8 = 39;
     pub const EVENT_ENTRIES: u8 = 40;
     pub const PADDING: u8 = 41;
+    pub const VALUES_REQUEST: u8 = 42;
+    pub const VALUE_IDS: u8 = 43;
     /// Every kind that a node of this version sends.
-    pub const ALL: [u8; 27] = [
+    pub const ALL: [u8; 32] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -68,6 +73,9 @@ pub mod kind {
         PULL,
         TOO_OLD,
         MISSING,
+        FLEET,
+        HISTORY,
+        VALUES,
         JOIN,
         JOIN_ANSWER,
         NAME_TAKEN,
@@ -80,6 +88,8 @@ pub mod kind {
         EVENT_DIGEST_REQUEST,
         EVENT_ENTRIES,
         PADDING,
+        VALUES_REQUEST,
+        VALUE_IDS,
     ];
 }
 
@@ -163,6 +173,11 @@ pub fn accusation(kind: u8, node: &str, incarnation: u32, from: &str) -> Vec<u8>
 pub fn intent(kind: u8, ltime: u64, node: &str) -> Vec<u8> {
     let body = body(kind).int(ltime).text(node);
     if kind == kind::LEAVE_INTENT { body.raw(&[0]).end() } else { body.end() }
+}
+
+/// Which fleet the sender is in; its event clock says 1.
+pub fn fleet(id: u32) -> Vec<u8> {
+    body(kind::FLEET).int(id as u64).int(1).end()
 }
 
 /// The answer to a ping.

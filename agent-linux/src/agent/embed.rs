@@ -129,16 +129,18 @@ impl Task {
         let Task { setup, socket, advertised, requests, hub, handlers } = self;
         let mut memory = ServerMemory::new(setup.max_members);
         let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // Microseconds fit until the year 586,524.
-        let boot = boot.as_micros() as u64;
+        // Milliseconds below 2^46 last until the year 4199.
+        let boot = boot.as_millis() as u64;
+        // The standard library's hash keys are random for each process, and differ with each use.
+        let instance = RandomState::new().hash_one(boot) as u16;
         let identity = Identity {
             name: &setup.name,
             addr: advertised,
             boot,
+            instance,
             tags: &tags::encode(&setup.tags),
             versions: Identity::VERSIONS,
         };
-        // The standard library's hash keys are random for each process, and differ with each use.
         let seed = RandomState::new().hash_one(boot);
         let clock = Clock::start();
         let node = match Node::new(memory.lend(), setup.core, identity, seed, clock.now()) {
@@ -159,6 +161,7 @@ fn refusal(error: SetupError) -> String {
     match error {
         SetupError::Memory(what) => format!("the memory for {what} has a length that the core does not take"),
         SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
+        SetupError::Boot => "the system's clock is beyond the year 4199: set it".to_owned(),
         SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
         SetupError::Tags => tags::too_long(),
     }

@@ -66,7 +66,9 @@ where
         }
     }
     let addr = settings.advertise.map_or(SocketAddr::from((ip, PORT)), SocketAddr::V4);
-    let identity = Identity { name: &name, addr, boot, tags: TAGS, versions: Identity::VERSIONS };
+    // Cloned boards draw other random bits.
+    let instance = seed as u16;
+    let identity = Identity { name: &name, addr, boot, instance, tags: TAGS, versions: Identity::VERSIONS };
     let config = Config { event_floor: floor, ..Config::DEVICE };
     let node = Node::new(storage, config, identity, seed, embassy::now());
     let Ok(mut node) = node else {
@@ -105,6 +107,7 @@ where
             defmt::error!("another node has this name");
             restart();
         }
+        Event::NameConflict(_) => defmt::error!("another node has this name"),
         Event::Left => {}
     });
     let buttons = async {

@@ -18,6 +18,7 @@ extern "C" fn _start(storage: &'static mut Storage<32>, datagram: &mut [u8; DATA
         name: black_box("probe"),
         addr,
         boot: 1,
+        instance: black_box(1),
         tags: black_box(&[]),
         versions: Identity::VERSIONS,
     };

@@ -72,7 +72,7 @@ fn make<'s, 'n>(
     now: Instant,
 ) -> Result<&'n mut Node<'s>, &'static str> {
     let (name, addr) = (["a", "b", "c"][i], address(i));
-    let identity = Identity { name, addr, boot, tags: &[], versions: Identity::VERSIONS };
+    let identity = Identity { name, addr, boot, instance: 0, tags: &[], versions: Identity::VERSIONS };
     let node = Node::new(memory, Config::DEVICE, identity, i as u64, now);
     Ok(place.insert(node.map_err(|_| "a node can't be made")?))
 }

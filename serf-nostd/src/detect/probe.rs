@@ -27,6 +27,7 @@ impl Relay {
 struct Probe {
     target: u16,
     seq: u32,
+    began: Instant,
     timeout: Instant,
     end: Instant,
     asked: bool,
@@ -97,6 +98,8 @@ pub(crate) struct Detector<'a> {
     awareness: u8,
     /// Outcomes of the last 64 probes' direct phase, one bit each, 1 for a loss.
     losses: u64,
+    /// How long members took to answer of late: the longest time, which fades by an eighth with each answer.
+    round_trip: Duration,
 }
 
 impl<'a> Detector<'a> {
@@ -109,6 +112,7 @@ impl<'a> Detector<'a> {
             relaying: 0,
             awareness: 0,
             losses: 0,
+            round_trip: Duration::ZERO,
         }
     }
 
@@ -128,6 +132,11 @@ impl<'a> Detector<'a> {
     /// Share of direct probes lost of late, in 1/64.
     pub(crate) fn loss(&self) -> u32 {
         self.losses.count_ones()
+    }
+
+    /// How long members take to answer.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
@@ -192,7 +201,9 @@ impl<'a> Detector<'a> {
         // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer.
         let timeout = (now + config.probe_timeout.times(scale)).min(end);
         self.next = end;
-        self.running = Some(Probe { target, seq, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
+        let began = now;
+        self.running =
+            Some(Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
     }
 
     /// There is nobody to probe.
@@ -228,11 +239,12 @@ impl<'a> Detector<'a> {
         Some(self.doubts.swap_remove(place).since)
     }
 
-    pub(crate) fn acked(&mut self, seq: u32) -> Answered {
+    pub(crate) fn acked(&mut self, now: Instant, seq: u32) -> Answered {
         let probed = self.running.filter(|probe| probe.seq == seq);
         if let Some(probe) = probed {
             if !probe.asked {
                 self.losses <<= 1;
+                self.round_trip = now.since(probe.began).max(self.round_trip.scaled(7, 8));
             }
             self.running = None;
             self.awareness = self.awareness.saturating_sub(1);
@@ -253,10 +265,13 @@ impl<'a> Detector<'a> {
         }
     }
 
-    pub(crate) fn nacked(&mut self, seq: u32) {
+    /// A helper has answered that the target does not. Returns whether it was asked.
+    pub(crate) fn nacked(&mut self, seq: u32) -> bool {
         if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
             probe.nacks = probe.nacks.saturating_add(1).min(probe.nacks_expected);
+            return true;
         }
+        self.doubts.iter().any(|doubt| doubt.seq == seq)
     }
 
     /// Probing for somebody else begins; false if too many such probes are running.
@@ -280,12 +295,19 @@ impl<'a> Detector<'a> {
         true
     }
 
-    /// The clock jumped: the running probe proves nothing.
-    pub(crate) fn restart(&mut self, now: Instant) {
+    /// The clock jumped by `gap`: the running probe proves nothing, and doubts wait as long as if it had not.
+    pub(crate) fn restart(&mut self, now: Instant, gap: Duration) {
         self.running = None;
         self.next = now;
-        self.doubts.clear();
+        for doubt in &mut self.doubts {
+            doubt.since += gap;
+        }
         self.relaying = 0;
+    }
+
+    /// Nobody is in doubt any more.
+    pub(crate) fn end_doubts(&mut self) {
+        self.doubts.clear();
     }
 
     /// A member is no longer there to be probed.

@@ -3,6 +3,9 @@
 //! A window is held open by further events of its name, for a quiescent period each, up to a quantum in all. What was
 //! delivered is remembered, so that an older value never follows a newer one. When there are more names than places
 //! the oldest held one is delivered early: overflow costs extra deliveries, never a last value.
+//!
+//! So the windows are also a table of last values. Nodes compare them (by a digest), and fetch what they lack, whatever
+//! their floors say: all end on the same value, however long they were apart.
 
 use super::store::NONE;
 use crate::config::{Config, Rule};
@@ -25,6 +28,8 @@ pub struct Window {
     by_last: Link,
     /// The store's slot, while held.
     slot: u16,
+    /// The application has not been told this value, as it is from before this node met its fleet.
+    silent: bool,
 }
 
 impl Window {
@@ -37,6 +42,7 @@ impl Window {
         by_first: Link::LOOSE,
         by_last: Link::LOOSE,
         slot: 0,
+        silent: false,
     };
 }
 
@@ -62,8 +68,12 @@ pub(crate) struct Outcome {
     pub deliver: Option<u16>,
     /// This held slot is superseded: let it go.
     pub superseded: Option<u16>,
-    /// The new event is held; else it is older than what its name has shown.
+    /// The new event is held.
     pub held: bool,
+    /// The new event is the last value of its name; else it is older than that.
+    pub newest: bool,
+    /// This one was it before.
+    pub replaced: Option<EventId>,
 }
 
 pub(crate) struct Coalescer<'a> {
@@ -77,6 +87,10 @@ pub(crate) struct Coalescer<'a> {
     sent: List<FIRST>,
     /// Places from here on were never used.
     touched: usize,
+    /// Hashes of the last values' identities, XORed.
+    digest: u32,
+    /// A name was forgotten: this is not the whole table of last values any more.
+    partial: bool,
 }
 
 impl<'a> Coalescer<'a> {
@@ -88,6 +102,8 @@ impl<'a> Coalescer<'a> {
             quiet: List::new(),
             sent: List::new(),
             touched: 0,
+            digest: 0,
+            partial: false,
         }
     }
 
@@ -104,17 +120,20 @@ impl<'a> Coalescer<'a> {
         self.index.find(name as u32, hash_of, |id| self.windows[id as usize].name == name)
     }
 
-    /// A new coalescible event whose payload stands in `slot`; `name` is a hash of its name.
+    /// A new coalescible event whose payload stands in `slot`; `name` is a hash of its name. `silent`: it becomes the
+    /// last value of its name, and is not to be delivered.
+    #[allow(clippy::too_many_arguments)] // It is told all there is to know about one event.
     pub(crate) fn offer(
         &mut self,
         name: u64,
         event: EventId,
         slot: u16,
+        silent: bool,
         now: Instant,
         config: &Config,
         stats: &mut Stats,
     ) -> Outcome {
-        let mut outcome = Outcome { held: true, ..Outcome::default() };
+        let mut outcome = Outcome { held: !silent, newest: true, ..Outcome::default() };
         let id = match self.find(name) {
             Some(id) => {
                 let window = &mut self.windows[id as usize];
@@ -124,6 +143,8 @@ impl<'a> Coalescer<'a> {
                     stats.coalesce_superseded += 1;
                     return Outcome::default();
                 }
+                self.digest ^= window.greatest.hash();
+                outcome.replaced = Some(window.greatest);
                 if is_held {
                     stats.coalesce_superseded += 1;
                     outcome.superseded = Some(window.slot);
@@ -145,8 +166,12 @@ impl<'a> Coalescer<'a> {
             }
         };
         let window = &mut self.windows[id as usize];
-        (window.greatest, window.last, window.slot) = (event, now, slot);
+        (window.greatest, window.last, window.slot, window.silent) = (event, now, slot, silent);
+        self.digest ^= event.hash();
         self.quiet.push_back(self.windows, id);
+        if silent {
+            self.deliver(id);
+        }
         outcome
     }
 
@@ -169,10 +194,12 @@ impl<'a> Coalescer<'a> {
             }
         }
         stats.coalesce_forgotten += 1;
+        self.partial = true;
         // One of the two lists is never empty: a coalescer has at least one place.
         let id = self.sent.pop_front(self.windows).unwrap_or(0);
         let windows = &*self.windows;
         self.index.remove(windows[id as usize].name as u32, id, |id| windows[id as usize].name as u32);
+        self.digest ^= windows[id as usize].greatest.hash();
         id
     }
 
@@ -205,5 +232,46 @@ impl<'a> Coalescer<'a> {
     pub(crate) fn oldest(&mut self) -> Option<u16> {
         let id = self.held.head()?;
         Some(self.deliver(id))
+    }
+
+    // ---- the table of last values ----
+
+    /// Digest of the last values; `None` if there were more names than places.
+    pub(crate) fn digest(&self) -> Option<u32> {
+        (!self.partial).then_some(self.digest)
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.touched == 0
+    }
+
+    /// Whether the application has been told no value of this name.
+    pub(crate) fn is_silent(&self, name: u64) -> bool {
+        self.find(name).is_none_or(|id| self.windows[id as usize].silent)
+    }
+
+    /// Whether this is the last value of a name. Goes through them all.
+    pub(crate) fn is_last_value(&self, event: EventId) -> bool {
+        self.windows[..self.touched].iter().any(|window| window.greatest == event)
+    }
+
+    /// The last values from a place on, with their places.
+    pub(crate) fn values(&self, from: usize) -> impl Iterator<Item = (usize, EventId)> + '_ {
+        self.windows[..self.touched]
+            .iter()
+            .enumerate()
+            .skip(from)
+            .map(|(place, window)| (place, window.greatest))
+    }
+
+    /// An own event that nobody else has seen goes by another identity from now on.
+    pub(crate) fn renamed(&mut self, name: u64, before: EventId, after: EventId) {
+        if let Some(id) = self.find(name)
+            && self.windows[id as usize].greatest == before
+        {
+            self.digest ^= before.hash() ^ after.hash();
+            self.windows[id as usize].greatest = after;
+        }
     }
 }

@@ -1,8 +1,14 @@
 //! Events that others have and this node lacks: asked for one announcer at a time, the next one when an answer is overdue,
 //! with more patience each time.
+//!
+//! Who has seen an event may hold its payload no longer. Then other members are asked whether they do, one by one; if so
+//! many do not, nobody does: the event is lost, and counts as seen, or it would be asked for for ever.
 
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId};
+
+/// How often a stranger may be asked, and somebody who has answered us at its address.
+const ASKS: (u8, u8) = (2, 8);
 
 /// Who has an event, and the token that entitles to ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +26,26 @@ impl Announcer {
     /// `proven`: it has answered us at this address. Others are asked twice only, so that forged announcements draw no more
     /// than twice their size; honest ones come from several members.
     pub(crate) fn new(addr: Address, token: u32, proven: bool) -> Announcer {
-        Announcer { addr, token, asks: if proven { 8 } else { 2 } }
+        Announcer { addr, token, asks: if proven { ASKS.1 } else { ASKS.0 } }
+    }
+
+    fn is_proven(&self) -> bool {
+        self.asks == ASKS.1
+    }
+
+    /// Somebody who has announced nothing, and is asked whether it has the event: without a token, for a token.
+    pub(crate) fn unknowing(addr: Address) -> Announcer {
+        Announcer { addr, token: 0, asks: ASKS.0 }
+    }
+
+    /// Whether it is only asked whether it has an event: such a question is answered for one event.
+    pub(crate) fn is_unknowing(&self) -> bool {
+        self.token == 0
     }
 }
+
+/// So many members (or all there are) must say that they do not hold a payload before it counts as lost.
+pub(crate) const LOST_AFTER: usize = 8;
 
 /// One event that is being asked for. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +61,10 @@ pub struct Pull {
     tries: u8,
     /// How many more there may be.
     left: u8,
+    /// How many members hold it no longer, or say nothing to that.
+    missed: u8,
+    /// Somebody who has answered us has announced it: it is no stranger's invention.
+    real: bool,
 }
 
 impl Pull {
@@ -49,6 +76,8 @@ impl Pull {
         due: Instant::ZERO,
         tries: 0,
         left: 0,
+        missed: 0,
+        real: false,
     };
 
     /// Turns to the other announcer; false if there is none.
@@ -100,7 +129,10 @@ impl<'a> Pulls<'a> {
     ) -> bool {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             pull.left = pull.left.max(from.asks);
-            if pull.from.addr != from.addr {
+            pull.real |= from.is_proven();
+            if pull.from.addr == from.addr && pull.from.is_unknowing() {
+                (pull.from, pull.due) = (from, now);
+            } else if pull.from.addr != from.addr {
                 pull.other = from;
                 if pull.tries > 0 && now + patience(overdue, pull.tries - 1) >= pull.due + overdue {
                     pull.due = now;
@@ -112,7 +144,7 @@ impl<'a> Pulls<'a> {
             return false;
         }
         self.cells[self.len] =
-            Pull { id, from, other: Announcer::NOBODY, due: now, tries: 0, left: from.asks };
+            Pull { id, from, due: now, left: from.asks, real: from.is_proven(), ..Pull::EMPTY };
         self.len += 1;
         true
     }
@@ -128,15 +160,35 @@ impl<'a> Pulls<'a> {
         }
     }
 
-    /// The asked member does not hold it any more. Returns true if nobody else is known to.
-    pub(crate) fn missing(&mut self, id: EventId, now: Instant) -> bool {
-        let Some(i) = self.cells[..self.len].iter().position(|pull| pull.id == id) else { return false };
-        if self.cells[i].turn() {
-            self.cells[i].due = now;
-            false
-        } else {
-            self.remove(i);
-            true
+    /// The asked member does not hold it any more. If nobody else is known to, tells how many do not. What only strangers
+    /// have announced ends with that.
+    pub(crate) fn missing(&mut self, id: EventId, from: Address, now: Instant) -> Option<usize> {
+        let place = self.cells[..self.len].iter().position(|pull| pull.id == id && pull.from.addr == from)?;
+        let pull = &mut self.cells[place];
+        pull.missed = pull.missed.saturating_add(1);
+        if pull.turn() {
+            (pull.due, pull.left) = (now, pull.from.asks);
+            return None;
+        }
+        if !pull.real {
+            self.remove(place);
+            return None;
+        }
+        Some(pull.missed as usize)
+    }
+
+    /// One that at least one member does not hold, and the one that is asked now does not answer: counts as one more.
+    pub(crate) fn stuck(&mut self, now: Instant) -> Option<(EventId, usize)> {
+        let stuck = |pull: &&mut Pull| pull.missed > 0 && pull.left == 0 && pull.due <= now;
+        let pull = self.cells[..self.len].iter_mut().find(stuck)?;
+        pull.missed = pull.missed.saturating_add(1);
+        Some((pull.id, pull.missed as usize))
+    }
+
+    /// Somebody else is asked.
+    pub(crate) fn turn_to(&mut self, id: EventId, whom: Announcer, now: Instant) {
+        if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
+            (pull.from, pull.due, pull.tries, pull.left) = (whom, now, 0, whom.asks);
         }
     }
 
@@ -156,7 +208,7 @@ impl<'a> Pulls<'a> {
             let pull = &mut self.cells[i];
             if pull.due > now {
                 i += 1;
-            } else if pull.left == 0 {
+            } else if pull.left == 0 && pull.missed == 0 {
                 self.remove(i);
             } else {
                 if pull.tries > 0 {

@@ -3,11 +3,11 @@
 //!
 //! Others do the same and see the same events, so an origin knows what they can take. It stops at half of a burst: the
 //! other half is for what is under way to it. And as it hears of others' events only when they have come, it fires in
-//! each beat no more than its share of what all may fire at once.
+//! each beat no more than its share of what all may fire at once; a beat is as long as a question and its answer take.
 
 use crate::time::{Duration, Instant};
 
-/// Within this time an event has come to most others.
+/// Within this time an event has come to most others where links are short.
 const BEAT: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +50,16 @@ impl Rate {
         self.taken as usize
     }
 
-    /// Takes an own event in, in a fleet of `live`; false if others might shed it.
-    pub(crate) fn fire(&mut self, now: Instant, live: usize) -> bool {
+    /// Takes an own event in, in a fleet of `live` whose members answer within `round_trip`; false if others might shed it.
+    pub(crate) fn fire(&mut self, now: Instant, live: usize, round_trip: Duration) -> bool {
         self.refill(now);
-        if now.since(self.own.1) >= BEAT {
+        let beat = BEAT.max(round_trip);
+        if now.since(self.own.1) >= beat {
             self.own = (0, now);
         }
         let share = (self.capacity / 4 / live as u32).max(1);
         if self.own.0 >= share {
-            self.retry = self.own.1 + BEAT;
+            self.retry = self.own.1 + beat;
             return false;
         }
         if self.fired <= self.capacity / 2 {
@@ -119,7 +120,7 @@ mod tests {
         let mut beats = 0;
         while fired < 300 {
             let before = fired;
-            while rate.fire(now, 10) {
+            while rate.fire(now, 10, Duration::ZERO) {
                 fired += 1;
             }
             assert!(fired - before <= 10, "a tenth of a quarter of M in each beat");
@@ -137,7 +138,7 @@ mod tests {
         let now = Instant::from_millis(1_000);
         let mut rate = Rate::new(400, now);
         assert_eq!((0..500).filter(|_| rate.take(now, true)).count(), 400);
-        assert!(rate.fire(now, 10), "the others have long had all that");
+        assert!(rate.fire(now, 10, Duration::ZERO), "the others have long had all that");
         assert!(!rate.take(now, false), "but it can take no more in");
     }
 }

@@ -60,12 +60,27 @@ pub(crate) struct Seen<'a> {
     sums: [u32; PIECES],
     base: usize,
     shift: u32,
+    /// How many ids have left it at its low end, and their hashes, XORed; `None` until somebody has told what others have
+    /// forgotten before this node's time.
+    forgotten: Option<(u32, u32)>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn new(cells: &'a mut [SeenEvent], floor: EventId, floored: bool) -> Self {
         let shift = cells.len().div_ceil(PIECES - 2).next_power_of_two().trailing_zeros();
-        Seen { cells, head: 0, len: 0, top: 0, floor, floored, root: 0, sums: [0; PIECES], base: 0, shift }
+        Seen {
+            cells,
+            head: 0,
+            len: 0,
+            top: 0,
+            floor,
+            floored,
+            root: 0,
+            sums: [0; PIECES],
+            base: 0,
+            shift,
+            forgotten: None,
+        }
     }
 
     pub(crate) fn release(self) -> &'a mut [SeenEvent] {
@@ -74,6 +89,10 @@ impl<'a> Seen<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.cells.len()
     }
 
     pub(crate) fn floor(&self) -> EventId {
@@ -175,7 +194,41 @@ impl<'a> Seen<'a> {
         self.head = self.at(1);
         self.base = if self.base + 1 == PIECES << self.shift { 0 } else { self.base + 1 };
         self.len -= 1;
+        if let Some((count, digest)) = &mut self.forgotten {
+            *count = count.wrapping_add(1);
+            *digest ^= lowest.hash();
+        }
         lowest
+    }
+
+    /// What of the ids at or below `at` this node remembers.
+    fn remembered(&self, at: EventId) -> (u32, u32) {
+        (0..self.above(at)).fold((0, 0), |(count, digest), i| (count + 1, digest ^ self.get(i).hash()))
+    }
+
+    /// How many events this node has ever seen at or below `at`, and their hashes, XORed; `None` if it cannot tell.
+    pub(crate) fn history(&self, at: EventId) -> Option<(u32, u32)> {
+        let forgotten = self.forgotten.filter(|_| at >= self.floor)?;
+        let (count, digest) = self.remembered(at);
+        Some((forgotten.0.wrapping_add(count), forgotten.1 ^ digest))
+    }
+
+    /// Takes over what others have seen at or below `at`: from now on this node goes by it.
+    pub(crate) fn set_history(&mut self, at: EventId, (count, digest): (u32, u32)) {
+        if at >= self.floor {
+            let remembered = self.remembered(at);
+            self.forgotten = Some((count.wrapping_sub(remembered.0), digest ^ remembered.1));
+        }
+    }
+
+    /// This node joins a fleet that has another history.
+    pub(crate) fn forget_history(&mut self) {
+        self.forgotten = None;
+    }
+
+    /// There is nothing that others could have forgotten before this node's time.
+    pub(crate) fn begin_history(&mut self) {
+        self.forgotten.get_or_insert((0, 0));
     }
 
     fn toggle(&mut self, place: usize, id: EventId) {

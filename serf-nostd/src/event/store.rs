@@ -2,8 +2,9 @@
 //!
 //! A slot goes through lists: new ones wait to be sent (own and others' apart), then their ids are announced on a
 //! doubling schedule, then they are only held, in case somebody asks. When room is needed, of those that may go the
-//! most-sent goes. Pinned slots never go: own events that did not come back yet, those that the coalescer holds, and
-//! those that the application has not taken. Each kind of pin may take a quarter of the slots and of the bytes.
+//! most-sent goes; a quarter is kept for last values, as long as anything else may go. Pinned slots never go: own events that
+//! did not come back yet, those that the coalescer holds, and those that the application has not taken. Each kind of pin
+//! may take a quarter of the slots and of the bytes; own ones three, while nobody is there to send others.
 
 use super::arena::Arena;
 use crate::slice::{Index, Link, Linked, List, NIL};
@@ -52,8 +53,10 @@ pub(crate) mod list {
     pub const ANNOUNCE: u8 = 4;
     /// Own events that have been announced and did not come back yet.
     pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
+    /// Only held, as the last value of its name.
+    pub const VALUES: u8 = OWN_HELD + 1;
     /// Only held.
-    pub const HELD: u8 = OWN_HELD + 1;
+    pub const HELD: u8 = VALUES + 1;
     /// Only held, and pinned: apart, so that whoever looks for a slot that may go need not walk past them.
     pub const PINNED: u8 = HELD + 1;
     pub const COUNT: usize = PINNED as usize + 1;
@@ -77,6 +80,8 @@ pub struct StoreSlot {
     pins: u8,
     sends: u8,
     coalesce: bool,
+    /// It is the last value of its name.
+    is_value: bool,
 }
 
 impl StoreSlot {
@@ -94,6 +99,7 @@ impl StoreSlot {
         pins: 0,
         sends: 0,
         coalesce: false,
+        is_value: false,
     };
 }
 
@@ -164,11 +170,16 @@ impl<'a> Store<'a> {
 
     /// Whether a pin of this kind would take more than its quarter, with a piece of `len` bytes.
     pub(crate) fn quota_full(&self, pin: Pin, len: usize) -> bool {
+        self.quarters_full(pin, 1, len)
+    }
+
+    /// The same for so many quarters.
+    pub(crate) fn quarters_full(&self, pin: Pin, quarters: usize, len: usize) -> bool {
         let pinned = self.pinned[pin as usize];
         // The first one always fits, however long it is.
         pinned.slots > 0
-            && (pinned.slots >= self.slots.len() / 4
-                || pinned.bytes + Arena::cost(len) > self.arena.capacity() / 4)
+            && (pinned.slots >= quarters * self.slots.len() / 4
+                || pinned.bytes + Arena::cost(len) > quarters * self.arena.capacity() / 4)
     }
 
     /// How many more pins of this kind there may be, however short.
@@ -252,9 +263,13 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// The most-sent slot that may go.
+    /// The most-sent slot that may go; a last value, unless they take more than their quarter, when there is none.
     fn victim(&mut self) -> Option<u16> {
-        for which in (list::FRESH..=list::HELD).rev() {
+        let many = self.lists[list::VALUES as usize].len() > self.slots.len() / 4;
+        let first = if many { list::VALUES } else { list::HELD };
+        let lists =
+            [list::HELD, first].into_iter().chain((list::FRESH..list::VALUES).rev()).chain([list::VALUES]);
+        for which in lists {
             let mut at = self.lists[which as usize].head();
             while let Some(slot) = at {
                 if self.slots[slot as usize].pins == 0 {
@@ -308,7 +323,7 @@ impl<'a> Store<'a> {
         let pinned = &mut self.pinned[pin as usize];
         pinned.slots += 1;
         pinned.bytes += Arena::cost(s.len as usize);
-        if s.list == list::HELD {
+        if matches!(s.list, list::HELD | list::VALUES) {
             self.move_to(slot, list::PINNED);
         }
     }
@@ -326,8 +341,40 @@ impl<'a> Store<'a> {
         let pinned = &mut self.pinned[pin as usize];
         pinned.slots -= 1;
         pinned.bytes -= Arena::cost(s.len as usize);
-        if s.list == list::PINNED && s.pins == 0 {
-            self.move_to(slot, list::HELD);
+        if s.list == list::PINNED {
+            self.rest(slot);
+        }
+    }
+
+    /// Whether an event, if it is held, is the last value of its name.
+    pub(crate) fn keep_value(&mut self, id: EventId, is_value: bool) {
+        let Some(slot) = self.find(id) else { return };
+        self.slots[slot as usize].is_value = is_value;
+        if matches!(self.slots[slot as usize].list, list::HELD | list::VALUES) {
+            self.rest(slot);
+        }
+    }
+
+    /// An own event that has not been sent yet goes by another identity from now on.
+    pub(crate) fn rename(&mut self, slot: u16, id: EventId) {
+        let slots = &*self.slots;
+        let before = slots[slot as usize].id;
+        self.index.remove(before.hash(), slot, |slot| slots[slot as usize].id.hash());
+        self.slots[slot as usize].id = id;
+        let slots = &*self.slots;
+        self.index.insert(id.hash(), slot, |slot| slots[slot as usize].id.hash());
+    }
+
+    /// Own events that nobody has shown to have are sent anew.
+    pub(crate) fn send_again(&mut self) {
+        for which in list::ANNOUNCE..=list::OWN_HELD {
+            let mut at = self.first(which);
+            while let Some(slot) = at {
+                at = self.after(which, slot);
+                if self.is_pinned(slot, Pin::Own) {
+                    self.move_to(slot, list::OWN);
+                }
+            }
         }
     }
 
@@ -351,8 +398,13 @@ impl<'a> Store<'a> {
 
     /// There is nothing more to do with a slot than to hold it.
     fn rest(&mut self, slot: u16) {
-        let pinned = self.slots[slot as usize].pins != 0;
-        self.move_to(slot, if pinned { list::PINNED } else { list::HELD });
+        let s = &self.slots[slot as usize];
+        let to = match (s.pins, s.is_value) {
+            (0, false) => list::HELD,
+            (0, true) => list::VALUES,
+            _ => list::PINNED,
+        };
+        self.move_to(slot, to);
     }
 
     /// An own event need not be kept for its own sake any more.
@@ -408,7 +460,8 @@ impl<'a> Store<'a> {
         for slot in 0..self.touched as u16 {
             let s = self.slots[slot as usize];
             assert!(match s.list {
-                list::HELD => s.pins == 0,
+                list::HELD => s.pins == 0 && !s.is_value,
+                list::VALUES => s.pins == 0 && s.is_value,
                 list::PINNED => s.pins != 0,
                 _ => true,
             });

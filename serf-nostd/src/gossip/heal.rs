@@ -25,21 +25,38 @@ pub(crate) struct Joining {
     pub to: Address,
     pub nonce: u32,
     pub replay: bool,
-    /// Nobody waits for the outcome: a seed tried again.
+    /// Nobody waits for the outcome: a seed tried again, or somebody who knows this node.
     pub quiet: bool,
+    /// The user has named it: its word on the fleet's clocks is believed.
+    pub named: bool,
     pub due: Instant,
     pub deadline: Instant,
 }
 
-/// A name that two nodes want: its holder is probed directly twice.
+/// How often the holder of a disputed name is probed, each time with others' help, before it is taken for silent: as often
+/// as whoever is suspected, or more.
+pub(crate) const DISPUTE_ROUNDS: u8 = 8;
+
+/// Who wants a name that another holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub addr: Address,
+    pub boot: u64,
+}
+
+/// A name that two nodes want. Its holder is probed; if it answers, and the other one booted earlier, so is that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conflict {
     pub holder: u16,
+    pub claim: Claim,
+    /// Of the newcomer's join, if it has asked to join with that name.
+    pub nonce: Option<u32>,
+    /// Of the probes of the holder, then of the claimant.
     pub seq: u32,
-    pub newcomer: Address,
-    pub nonce: u32,
     pub tries: u8,
     pub due: Instant,
+    /// The holder lives: now it is the claimant who has to answer.
+    pub holder_lives: bool,
 }
 
 /// Where a comparison of member tables stands.
@@ -79,6 +96,12 @@ impl<T> Session<T> {
     pub(crate) fn advance(&mut self, step: T, nonce: u32, now: Instant) {
         (self.step, self.nonce, self.due, self.tries) = (step, nonce, now, 0);
     }
+}
+
+/// Where a comparison of last values stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ValueStep {
+    pub cursor: u32,
 }
 
 /// Where a comparison of seen events stands.
@@ -144,8 +167,14 @@ pub(crate) struct Heal {
     pub met: heapless::Vec<Address, JOINS>,
     pub members: Option<Session<Step>>,
     pub events: Option<Session<EventStep>>,
+    pub values: Option<Session<ValueStep>>,
     pub member_pace: Pace,
     pub event_pace: Pace,
+    pub value_pace: Pace,
+    /// Hashes of last values that others know and nobody holds, XORed: there is no point in comparing them again.
+    pub lost_values: u32,
+    /// The failed member that was tried last, and under which number.
+    pub tried: Option<(u16, u32)>,
     /// When a failed member or seed is tried again.
     pub reconnect: Instant,
 }
@@ -159,8 +188,12 @@ impl Heal {
             met: heapless::Vec::new(),
             members: None,
             events: None,
+            values: None,
             member_pace: Pace::new(),
             event_pace: Pace::new(),
+            value_pace: Pace::new(),
+            lost_values: 0,
+            tried: None,
             reconnect: now + reconnect,
         }
     }
@@ -171,6 +204,7 @@ impl Heal {
         let first = joins.chain(conflicts).fold(self.reconnect, Instant::min);
         let members = self.members.as_ref().map_or(Instant::FAR, |session| session.due);
         let events = self.events.as_ref().map_or(Instant::FAR, |session| session.due);
-        first.min(members).min(events)
+        let values = self.values.as_ref().map_or(Instant::FAR, |session| session.due);
+        first.min(members).min(events).min(values)
     }
 }

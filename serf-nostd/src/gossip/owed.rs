@@ -18,8 +18,11 @@ pub struct Owed {
 
 impl Owed {
     /// A free place.
-    pub const EMPTY: Owed =
-        Owed { to: Address::UNSET, limit: 0, what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0 } };
+    pub const EMPTY: Owed = Owed {
+        to: Address::UNSET,
+        limit: 0,
+        what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0, values: false },
+    };
 }
 
 /// What is owed: 40 bytes, in the order of these fields.
@@ -27,11 +30,13 @@ impl Owed {
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 #[repr(u8)]
 pub(crate) enum Answer {
-    /// An ack, with a summary above this event, and what is believed about the asker if it is not that it lives.
+    /// An ack, with a summary above this event, what is believed about the asker if it is not that it lives, and the digest of
+    /// last values if the ping had one.
     Ack {
         seq: u32,
         above: EventId,
         asker: u16,
+        values: bool,
     },
     /// An ack that came for somebody else.
     RelayedAck {
@@ -57,6 +62,10 @@ pub(crate) enum Answer {
     },
     /// A payload that was asked for.
     Event {
+        id: EventId,
+    },
+    /// It is held: whoever wants it may ask for it.
+    Have {
         id: EventId,
     },
     /// It is not held any more.
@@ -91,6 +100,11 @@ pub(crate) enum Answer {
     Records {
         nonce: u32,
         ids: [u16; RECORDS],
+    },
+    /// The identities of last values from this place on.
+    Values {
+        nonce: u32,
+        cursor: u32,
     },
     /// The ids of these buckets above one and from the other on.
     EventEntries {

@@ -8,16 +8,18 @@ use super::record::{Slot, State, Told, flag, say};
 use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
 use crate::config::{Config, Rule};
+use crate::gossip::heal::Claim;
 use crate::random::Random;
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, Settled};
+use crate::wire::message::{Accusation, Address, Alive, JoinIntent, LeaveIntent, Record, Settled};
 
 /// How far above the known one an incarnation may be.
 const INCARNATION_JUMP: u32 = 1 << 20;
 
-/// How far above the known one a boot may be: as microseconds 12 days, which is longer than anybody is remembered.
-pub(crate) const BOOT_JUMP: u64 = 1 << 40;
+/// How far above the known one a boot may be: as milliseconds, with 16 bits of instance below them, 12 days, which is
+/// longer than anybody is remembered. A member's own word at its own address, in answer to a question, goes further.
+pub(crate) const BOOT_JUMP: u64 = 1 << 46;
 
 /// What the state machine needs to know of the moment, and where it counts.
 pub(crate) struct Moment<'m> {
@@ -42,8 +44,10 @@ pub(crate) enum Effect {
     Refute { incarnation: u32, boot: u64 },
     /// An intent to leave was told about this node, which has none.
     Contradict(u64),
-    /// The name belongs to a member that is believed to live elsewhere.
-    Conflict(u16),
+    /// The name belongs to a member that is believed to live elsewhere, and somebody else claims it.
+    Conflict(u16, Claim),
+    /// Somebody at this address goes by this node's name.
+    Namesake(Address),
     /// About somebody this table does not hold: pass it on unread.
     Foreign,
     /// A newcomer wants the place of this failed or left member.
@@ -67,7 +71,9 @@ impl Members<'_> {
             Ok(id) => Ok(id),
             Err(Unheld::NameTooLong) => {
                 m.stats.names_unheld += 1;
-                self.table.partial = true;
+                if !m.config.has(Rule::Unheld) {
+                    self.table.partial = true;
+                }
                 Err(Effect::Foreign)
             }
             Err(Unheld::Full) => {
@@ -89,7 +95,8 @@ impl Members<'_> {
         }
     }
 
-    pub(crate) fn alive(&mut self, m: &mut Moment, alive: &Alive) -> Effect {
+    /// A member lives, by somebody's word. `own`: by its own, at this address, in answer to a question.
+    pub(crate) fn alive(&mut self, m: &mut Moment, alive: &Alive, own: bool) -> Effect {
         let (id, new) = match self.table.find(alive.node) {
             Some(SELF) => return self.alive_about_self(m, alive),
             Some(id) => (id, false),
@@ -100,14 +107,16 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         if !new {
-            if out_of_reach(alive, slot) {
+            let own = own && m.config.has(Rule::OwnWord);
+            if out_of_reach(alive, slot) && !own {
                 m.stats.incarnation_refused += 1;
                 return Effect::Nothing;
             }
             let newer = (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
             let moved = alive.addr != slot.addr;
             if moved && slot.is_live() && alive.boot != slot.boot {
-                return if newer { Effect::Conflict(id) } else { Effect::Nothing };
+                // An earlier boot may as well be a former life of the holder's: whether it answers will tell.
+                return Effect::Conflict(id, Claim { addr: alive.addr, boot: alive.boot });
             }
             if !newer {
                 let fills = (alive.boot, alive.incarnation) == (slot.boot, slot.incarnation)
@@ -173,12 +182,10 @@ impl Members<'_> {
             return Effect::Nothing;
         }
         if alive.boot != slot.boot && alive.addr != slot.addr {
-            // Somebody else under our name: others ask us, and our answers decide.
-            return Effect::Nothing;
+            // Others ask us both, and our answers decide.
+            return Effect::Namesake(alive.addr);
         }
-        let same = alive.addr == slot.addr
-            && alive.tags.is_none_or(|tags| crate::hash::bytes(tags) as u32 == slot.tags_hash);
-        if theirs < ours || (theirs == ours && same) {
+        if theirs < ours || (theirs == ours && !slot.tells_otherwise(alive)) {
             return Effect::Nothing;
         }
         if out_of_reach(alive, slot) {
@@ -223,7 +230,7 @@ impl Members<'_> {
             _ => {}
         }
         let accuser = self.table.find(accusation.from);
-        self.bury(m, id, if left { State::Left } else { State::Failed }, Duration::ZERO);
+        self.bury(m, id, if left { State::Left } else { self.end_of(m, id) }, Duration::ZERO);
         self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
         self.table.case_mut(id).accuse(accuser);
         Effect::Say(id, say::STATE)
@@ -255,6 +262,12 @@ impl Members<'_> {
             return Err(Effect::Nothing);
         }
         Ok(id)
+    }
+
+    /// What becomes of a member that does not answer any more: who has said that it leaves has left.
+    pub(crate) fn end_of(&self, m: &Moment, id: u16) -> State {
+        let left = self.table.slot(id).has(flag::LEAVING) && m.config.has(Rule::LeaverLeft);
+        if left { State::Left } else { State::Failed }
     }
 
     /// Moves a member to failed or left.
@@ -357,9 +370,14 @@ impl Members<'_> {
     }
 
     /// What another node's table says about a member. Not for records about this node.
-    pub(crate) fn record(&mut self, m: &mut Moment, record: &Record) -> Effect {
+    pub(crate) fn record(&mut self, m: &mut Moment, record: &Record, own: bool) -> Effect {
+        if self.table.is_too_long(record.alive.node) {
+            m.stats.names_unheld += 1;
+            self.table.note_unheld(record);
+            return Effect::Nothing;
+        }
         let effect = if settled_live(record.state) {
-            self.alive(m, &record.alive)
+            self.alive(m, &record.alive, own)
         } else {
             self.gone_record(m, record)
         };
@@ -409,7 +427,11 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
-        if theirs < ours || slot.has(flag::PRUNE) || out_of_reach(alive, slot) {
+        if slot.is_pruned() && theirs <= ours {
+            // They were away when it was pruned.
+            return Effect::Say(id, say::LEAVE);
+        }
+        if theirs < ours || (slot.has(flag::PRUNE) && theirs == ours) || out_of_reach(alive, slot) {
             return Effect::Nothing;
         }
         match (slot.state, state) {
@@ -424,6 +446,7 @@ impl Members<'_> {
                 self.bury(m, id, state, age);
                 if theirs > ours {
                     self.table.edit(id, |slot| {
+                        slot.set(flag::PRUNE | flag::FADED, false);
                         (slot.boot, slot.incarnation, slot.addr, slot.versions) =
                             (alive.boot, alive.incarnation, alive.addr, alive.versions);
                     });

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use crate::slice::{Link, Linked, Timed};
 use crate::time::Instant;
-use crate::wire::message::{Address, Settled, Versions};
+use crate::wire::message::{Address, Alive, Settled, Versions};
 
 /// What failure detection believes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,13 +218,21 @@ impl Slot {
         }
     }
 
+    /// Whether somebody tells another address or other tags of it.
+    pub(crate) fn tells_otherwise(&self, alive: &Alive<'_>) -> bool {
+        let other_tags = |tags| crate::hash::bytes(tags) as u32 != self.tags_hash;
+        alive.addr != self.addr || alive.tags.is_some_and(other_tags)
+    }
+
     /// Hash of everything that two nodes must agree on about this member.
     pub(crate) fn version(&self) -> u32 {
-        let wanted = self.has(flag::TAGS_WANTED) as u64;
-        let state = (self.incarnation as u64) << 8 | (self.settled() as u64) << 4 | wanted;
+        let state = (self.incarnation as u64) << 8 | self.settled() as u64;
         let mut hash = crate::hash::mix(state ^ (self.hash as u64) << 32);
         hash = crate::hash::mix(hash ^ self.boot);
-        (crate::hash::mix(hash ^ self.status_ltime) >> 32) as u32
+        hash = crate::hash::mix(hash ^ self.status_ltime);
+        // Tags that nobody has told yet count as none that there could be.
+        let tags = if self.has(flag::TAGS_WANTED) { u32::MAX as u64 + 1 } else { self.tags_hash as u64 };
+        (crate::hash::mix(hash ^ tags << 31 ^ self.addr.hash() as u64) >> 32) as u32
     }
 }
 

@@ -7,7 +7,7 @@ use crate::hash;
 use crate::random::Random;
 use crate::slice::{Heap, Index, List};
 use crate::time::Instant;
-use crate::wire::message::{Settled, TAGS_MAX};
+use crate::wire::message::{Entry, Items, Record, Settled, TAGS_MAX};
 
 /// This node's own place.
 pub(crate) const SELF: u16 = 0;
@@ -50,7 +50,24 @@ pub(crate) struct Table<'a> {
     digest: [u32; BUCKETS],
     /// A newcomer could not be held since the table last had room: it does not hold the whole fleet.
     pub(crate) partial: bool,
+    /// Members whose names are too long for a slot. They are part of the digest, and listed, so that tables which hold them
+    /// agree with this one.
+    unheld: heapless::Vec<NotHeld, UNHELD>,
 }
+
+/// A member that is known by its hashes only.
+#[derive(Clone, Copy, Debug)]
+struct NotHeld {
+    entry: Entry,
+    /// In so many listings, one after the other, it was not to be found.
+    absent: u8,
+}
+
+/// After so many it is forgotten: one of them may have been that of a table that does not know it yet.
+const ABSENT: u8 = 3;
+
+/// Members with too long names that are told apart; if there are more, the table is partial.
+const UNHELD: usize = 8;
 
 /// The table has no place for a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +94,60 @@ impl<'a> Table<'a> {
             touched: 0,
             digest: [0; BUCKETS],
             partial: false,
+            unheld: heapless::Vec::new(),
+        }
+    }
+
+    /// Whether a name is too long for a slot.
+    pub(crate) fn is_too_long(&self, name: &str) -> bool {
+        name.len() > self.name_room() || name.len() > u8::MAX as usize
+    }
+
+    /// What another table says about a member whose name is too long for this one.
+    pub(crate) fn note_unheld(&mut self, record: &Record<'_>) {
+        let alive = &record.alive;
+        let mut slot = Slot::named(hash::name(alive.node), 0);
+        (slot.boot, slot.incarnation, slot.addr) = (alive.boot, alive.incarnation, alive.addr);
+        slot.status_ltime = record.status_ltime;
+        slot.state = match record.state {
+            Settled::Alive | Settled::Leaving => State::Alive,
+            Settled::Failed => State::Failed,
+            Settled::Left => State::Left,
+        };
+        slot.set(flag::LEAVING, record.state == Settled::Leaving);
+        match alive.tags {
+            Some(tags) => slot.tags_hash = hash::bytes(tags) as u32,
+            None => slot.set(flag::TAGS_WANTED, true),
+        }
+        let entry = Entry { name: slot.hash, version: slot.version() };
+        let bucket = Self::bucket(entry.name);
+        if let Some(known) = self.unheld.iter_mut().find(|known| known.entry.name == entry.name) {
+            self.digest[bucket] ^= known.entry.version ^ entry.version;
+            known.entry = entry;
+        } else if self.unheld.push(NotHeld { entry, absent: 0 }).is_ok() {
+            self.digest[bucket] ^= entry.version;
+        } else {
+            self.partial = true;
+        }
+    }
+
+    /// Members that are known by their hashes only.
+    pub(crate) fn unheld(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.unheld.iter().map(|known| known.entry)
+    }
+
+    /// A listing from `from` up to `to` (0: to the end) was read, with these entries.
+    pub(crate) fn listed(&mut self, from: u32, to: u32, entries: Items<'_, Entry>) {
+        for known in &mut self.unheld {
+            let name = known.entry.name;
+            if name >= from && (to == 0 || name < to) {
+                let absent = entries.clone().all(|entry| entry.name != name);
+                known.absent = if absent { known.absent + 1 } else { 0 };
+            }
+        }
+        while let Some(place) = self.unheld.iter().position(|known| known.absent >= ABSENT) {
+            let entry = self.unheld.swap_remove(place).entry;
+            self.digest[Self::bucket(entry.name)] ^= entry.version;
         }
     }
 
@@ -198,7 +269,7 @@ impl<'a> Table<'a> {
 
     /// Takes a new name in, in state left, not yet in the order. The first one ever is this node itself.
     pub(crate) fn admit(&mut self, name: &str) -> Result<u16, Unheld> {
-        if name.len() > self.name_room() || name.len() > u8::MAX as usize {
+        if self.is_too_long(name) {
             return Err(Unheld::NameTooLong);
         }
         let id = match self.free.pop_front(self.slots) {
@@ -400,6 +471,7 @@ impl<'a> Table<'a> {
             }
         }
         assert_eq!(count, self.len());
+        self.unheld().for_each(|entry| digest[Self::bucket(entry.name)] ^= entry.version);
         assert_eq!(digest, self.digest, "the digest is the sum of the members");
         assert!(self.cursor <= self.live || self.live == 0 || self.cursor <= self.others);
     }

@@ -73,7 +73,7 @@ impl Node<'_> {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<u64, EventError> {
-        self.finish_erasing();
+        self.finish_erasing(now);
         self.wake(now);
         if self.leave.is_some() {
             return Err(EventError::Left);
@@ -82,24 +82,26 @@ impl Node<'_> {
             return Err(EventError::Starting);
         }
         let len = name.len() + payload.len();
-        if self.event_clock.is_exhausted() {
+        if self.clocks.event.is_exhausted() {
             return Err(EventError::ClockExhausted);
         }
         let limit = self.event_limit();
         if len > limit as usize {
             return Err(EventError::TooLong(limit));
         }
-        if go_encoded_len(self.event_clock.now(), name, payload) > limit as usize {
+        if go_encoded_len(self.clocks.event.now(), name, payload) > limit as usize {
             return Err(EventError::TooLongEncoded(limit));
         }
+        let quarters = if self.is_cut_off(now) { 3 } else { 1 };
         let room = !self.store.quota_full(Pin::Application, len)
-            && (!self.store.quota_full(Pin::Own, len) || self.expire_own(now));
+            && (!self.store.quarters_full(Pin::Own, quarters, len) || self.expire_own(now));
+        let beat = if self.config.has(Rule::RoundTrip) { self.detector.round_trip() } else { Duration::ZERO };
         // Last, as it counts what it lets pass.
-        if !room || (self.config.has(Rule::SourceRate) && !self.rate.fire(now, self.live())) {
+        if !room || (self.config.has(Rule::SourceRate) && !self.rate.fire(now, self.live(), beat)) {
             self.stats.events_full += 1;
             return Err(EventError::Full);
         }
-        let id = EventId { ltime: self.event_clock.now(), origin: self.origin };
+        let id = EventId { ltime: self.clocks.event.now(), origin: self.origin };
         let event = UserEvent { id, coalesce, name, payload };
         let mut dropped = 0;
         let Some(slot) = self.store.put(&event, now, list::OWN, &mut dropped) else {
@@ -107,13 +109,12 @@ impl Node<'_> {
             return Err(EventError::Full);
         };
         self.stats.store_dropped += dropped;
-        self.event_clock.stamp();
+        self.clocks.event.stamp();
         self.stats.events_fired += 1;
         self.store.pin(slot, Pin::Own);
         self.record(now, id);
         self.hand_over(now, slot);
-        if !self.has_others() || !self.config.has(Rule::OriginHold) {
-            // Nobody is there, nor expected back: nothing to wait for.
+        if !self.config.has(Rule::OriginHold) {
             self.store.release_own(slot);
         }
         Ok(id.ltime)
@@ -124,18 +125,12 @@ impl Node<'_> {
         self.config.event_size_limit.min(self.store.longest().min(u16::MAX as usize) as u16)
     }
 
-    /// Whether there is anybody to tell, or somebody failed who may come back.
-    fn has_others(&self) -> bool {
-        let table = &self.members.table;
-        table.live() > 0 || !self.heal.seeds.is_empty() || table.gone.first().is_some_and(|_| self.joined)
-    }
-
     /// With nobody there to hear, the oldest own event makes room for a new one.
     fn expire_own(&mut self, now: Instant) -> bool {
         if self.members.table.live() > 0 {
             return false;
         }
-        let oldest = self.store.first(list::OWN).or_else(|| self.store.first(list::OWN_HELD));
+        let oldest = self.store.first(list::OWN_HELD).or_else(|| self.store.first(list::OWN));
         let Some(slot) = oldest.filter(|slot| now > self.store.since(*slot)) else { return false };
         self.store.release_own(slot);
         self.stats.own_expired += 1;
@@ -174,7 +169,7 @@ impl Node<'_> {
         }
         let nonce = self.random.next() as u32;
         let deadline = now + self.config.join_timeout;
-        let joining = Joining { to, nonce, replay, quiet: false, due: now, deadline };
+        let joining = Joining { to, nonce, replay, quiet: false, named: true, due: now, deadline };
         if self.heal.joins.is_full()
             && let Some(quiet) = self.heal.joins.iter().position(|join| join.quiet)
         {
@@ -200,8 +195,8 @@ impl Node<'_> {
         if self.leave.is_some() {
             return Err(LeaveError::AlreadyLeaving);
         }
-        self.finish_erasing();
-        let ltime = self.clock.stamp();
+        self.finish_erasing(now);
+        let ltime = self.clocks.member.stamp();
         self.members.table.edit(SELF, |slot| {
             slot.status_ltime = ltime;
             slot.set(flag::LEAVING, true);
@@ -218,8 +213,8 @@ impl Node<'_> {
     /// Declares a failed member as left, or (if it lives after all) asks it to say so. Unknown names are no error.
     /// `prune`: its record is erased everywhere.
     pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) {
-        self.finish_erasing();
-        let ltime = self.clock.stamp();
+        self.finish_erasing(now);
+        let ltime = self.clocks.member.stamp();
         let intent = crate::wire::message::LeaveIntent { ltime, node: name, prune };
         let (members, mut moment) = self.moment(now);
         let effect = members.leave_intent(&mut moment, &intent);

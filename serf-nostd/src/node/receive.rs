@@ -3,9 +3,10 @@
 use core::net::SocketAddr;
 
 use super::{Input, Node};
+use crate::clock::{Lamport, Word};
 use crate::config::Rule;
 use crate::detect::probe::Answered;
-use crate::event::pull::Announcer;
+use crate::event::pull::{Announcer, LOST_AFTER};
 use crate::event::seen::Sight;
 use crate::event::store::{Pin, list};
 use crate::gossip::owed::{Answer, RECORDS};
@@ -15,7 +16,7 @@ use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Address, EventId, Message, Page, Summary, UserEvent};
+use crate::wire::message::{Accusation, Address, EventId, Fleet, Message, Page, Summary, UserEvent};
 use crate::wire::native;
 use crate::wire::packet::{self, Reject};
 
@@ -30,11 +31,27 @@ struct Context {
     budget: usize,
     /// Whether what came proves that its sender is who it says: an answer to our question.
     proven: bool,
+    /// Whether it is the answer of somebody who was asked at this very address, whom nobody else can have read.
+    answers: bool,
     summary: Option<Summary>,
     /// The records that follow were asked for: by a join (`true`) or a comparison.
     records: Option<bool>,
     /// The page that this datagram is, while nothing else has decided what is asked for next.
     page: Option<Page>,
+    /// The page of last values that it is.
+    value_page: Option<Page>,
+    /// Which fleet its sender is in.
+    fleet: Option<Fleet>,
+    /// Digest of its sender's last values.
+    values: Option<u32>,
+    /// It has brought a ping: one is answered.
+    pinged: bool,
+}
+
+impl Context {
+    fn word(&self) -> Word {
+        if self.answers { Word::Answer } else { Word::Unasked }
+    }
 }
 
 impl Node<'_> {
@@ -43,7 +60,7 @@ impl Node<'_> {
     /// # Errors
     /// [`Reject`] says why a datagram was refused; it is counted in [`crate::Stats`] as well.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Reject> {
-        self.finish_erasing();
+        self.finish_erasing(now);
         self.wake(now);
         let Input::Datagram { from, bytes } = input;
         let result = self.datagram(now, from, bytes);
@@ -65,20 +82,35 @@ impl Node<'_> {
             from: from.into(),
             budget: bytes.len(),
             proven: false,
+            answers: false,
             summary: None,
             records: None,
             page: None,
+            value_page: None,
+            fleet: None,
+            values: None,
+            pinged: false,
         };
-        self.now_heard(now);
+        if !self.config.has(Rule::Answered) {
+            self.answered(now);
+        }
         for message in messages {
             self.message(&mut context, message?);
         }
         if let Some(page) = context.page {
             self.page_done(now, &page);
         }
+        if let Some(page) = context.value_page {
+            self.value_page_done(now, &page);
+        }
         // A comparison sends to where this came from: not at a stranger's word.
-        if let Some(summary) = context.summary.filter(|_| context.proven) {
-            self.compare(now, context.from, &summary);
+        if context.proven {
+            if let Some(summary) = context.summary {
+                self.compare(now, context.from, &summary);
+            }
+            if let Some(digest) = context.values {
+                self.compare_values(now, context.from, digest);
+            }
         }
         Ok(())
     }
@@ -88,15 +120,13 @@ impl Node<'_> {
         match message {
             Message::Summary(summary) => {
                 let clocks = [
-                    (&mut self.clock, summary.clock),
-                    (&mut self.event_clock, summary.event_clock),
-                    (&mut self.query_clock, summary.query_clock),
+                    (Lamport::Member, summary.clock),
+                    (Lamport::Event, summary.event_clock),
+                    (Lamport::Query, summary.query_clock),
                 ];
                 for (clock, seen) in clocks {
                     // A clock tells the time of its next message: what was seen is one less.
-                    if clock.witness(seen.saturating_sub(1)).is_err() {
-                        self.stats.clock_refused += 1;
-                    }
+                    self.witness(now, clock, c.word(), seen.saturating_sub(1));
                 }
                 c.summary = Some(summary);
             }
@@ -105,11 +135,15 @@ impl Node<'_> {
                     self.stats.misaddressed += 1;
                     return;
                 }
+                if core::mem::replace(&mut c.pinged, true) {
+                    self.stats.answers_refused += 1;
+                    return;
+                }
                 let source = self.members.table.find(ping.source).filter(|id| *id != SELF);
                 let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
                 let asker = source.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
-                let what = Answer::Ack { seq: ping.seq, above, asker };
+                let what = Answer::Ack { seq: ping.seq, above, asker, values: c.values.is_some() };
                 // Whether it has answered us at this address.
                 if source.is_some_and(|id| self.members.table.slot(id).has(flag::VERIFIED)) {
                     c.proven = true;
@@ -138,9 +172,14 @@ impl Node<'_> {
                 }
             }
             Message::Ack(ack) => self.ack(c, ack.seq),
-            Message::Nack(nack) => self.detector.nacked(nack.seq),
+            Message::Nack(nack) => {
+                if self.detector.nacked(nack.seq) {
+                    self.answered(now);
+                }
+            }
             Message::Alive(alive) => {
-                let effect = self.with_room(now, |members, moment| members.alive(moment, &alive));
+                let own = c.answers && alive.addr == c.from;
+                let effect = self.with_room(now, |members, moment| members.alive(moment, &alive, own));
                 self.follow_about(now, effect, &message);
             }
             Message::Suspect(accusation) => self.suspect(now, &accusation, &message),
@@ -150,14 +189,14 @@ impl Node<'_> {
                 self.follow_about(now, effect, &message);
             }
             Message::JoinIntent(intent) => {
-                if self.member_clock(intent.ltime) {
+                if self.witness(now, Lamport::Member, c.word(), intent.ltime) {
                     let (members, mut moment) = self.moment(now);
                     let effect = members.join_intent(&mut moment, &intent);
                     self.follow_about(now, effect, &message);
                 }
             }
             Message::LeaveIntent(intent) => {
-                if self.member_clock(intent.ltime) {
+                if self.witness(now, Lamport::Member, c.word(), intent.ltime) {
                     let (members, mut moment) = self.moment(now);
                     let effect = members.leave_intent(&mut moment, &intent);
                     self.follow_about(now, effect, &message);
@@ -178,12 +217,12 @@ impl Node<'_> {
             Message::Pull(token, ids) => {
                 let entitled = token == self.token(c.from);
                 for id in ids {
-                    let held = self.store.find(id).is_some();
-                    let what = if held { Answer::Event { id } } else { Answer::Missing { id } };
-                    if entitled {
-                        self.owe(c.from, usize::MAX, what);
-                    } else {
-                        self.owe_stranger(c, what);
+                    match (self.store.find(id), entitled) {
+                        (Some(_), true) => self.owe(c.from, usize::MAX, Answer::Event { id }),
+                        (None, true) => self.owe(c.from, usize::MAX, Answer::Missing { id }),
+                        // Whoever has no token gets one, if it is here where it says.
+                        (Some(_), false) => self.owe_stranger(c, Answer::Have { id }),
+                        (None, false) => self.owe_stranger(c, Answer::Missing { id }),
                     }
                 }
             }
@@ -198,22 +237,35 @@ impl Node<'_> {
             }
             Message::Missing(ids) => {
                 for id in ids {
-                    if self.pulls.missing(id, now) {
-                        self.stats.pull_miss += 1;
-                        if self.pulls.is_empty() {
-                            self.pulled_all(now);
-                        }
+                    if let Some(missed) = self.pulls.missing(id, c.from, now) {
+                        self.ask_another(now, id, missed);
                     }
+                }
+            }
+            Message::Fleet(fleet) => c.fleet = Some(fleet),
+            Message::History(history) => {
+                // A request's nonce has yet to be answered; an answer's has been met by then.
+                self.compare_history(c.proven, c.records == Some(true), &history);
+            }
+            Message::Values(digest) => c.values = Some(digest),
+            Message::ValuesRequest(request) => {
+                let what = Answer::Values { nonce: request.nonce, cursor: request.cursor };
+                self.owe_stranger(c, what);
+            }
+            Message::ValueIds(token, ids) => {
+                if c.value_page.is_some() {
+                    self.listed_values(now, Announcer::new(c.from, token, true), ids);
                 }
             }
             Message::Join(join) => {
                 if let Some(what) = self.join_request(now, c.from, &join) {
+                    self.found_fleet();
                     self.owe_stranger(c, what);
                 }
             }
             Message::JoinAnswer(answer) => {
-                if let Some(asked) = self.join_answer(now, c.from, &answer) {
-                    c.proven = true;
+                if let Some(asked) = self.join_answer(now, c.from, &answer, c.fleet) {
+                    (c.proven, c.answers) = (true, true);
                     c.records = asked.then_some(true);
                 }
             }
@@ -224,14 +276,16 @@ impl Node<'_> {
             }
             Message::Page(page) => {
                 if self.heal.members.as_ref().is_some_and(|session| session.nonce == page.nonce) {
-                    c.records = Some(false);
-                    c.page = Some(page);
+                    (c.records, c.page) = (Some(false), Some(page));
+                    self.answered(now);
+                } else if self.heal.values.is_some_and(|session| session.nonce == page.nonce) {
+                    c.value_page = Some(page);
                 }
             }
             Message::Record(record) => {
                 if let Some(joining) = c.records {
                     self.stats.records_in += 1;
-                    self.record_about(now, &record, joining);
+                    self.record_about(now, c.from, &record, joining);
                 }
             }
             Message::DigestRequest(request) => {
@@ -265,7 +319,7 @@ impl Node<'_> {
                 };
                 self.owe_stranger(c, what);
             }
-            Message::EventEntries(entries) => self.event_entries(now, c.from, &entries),
+            Message::EventEntries(entries) => self.event_entries(now, c.from, &entries, c.fleet),
             Message::Padding => {}
             // Queries are not answered by this version; they have their place in the model.
             Message::Query(_) | Message::QueryResponse(_) | Message::Unknown => {
@@ -282,30 +336,37 @@ impl Node<'_> {
         }
     }
 
-    /// Moves the member clock past a received time; false if that is out of reach and its message refused.
-    fn member_clock(&mut self, ltime: u64) -> bool {
-        let ok = self.clock.witness(ltime).is_ok();
-        self.stats.clock_refused += !ok as u64;
-        ok
-    }
-
     fn ack(&mut self, c: &mut Context, seq: u32) {
-        match self.detector.acked(seq) {
-            Answered::Target(NIL) => {}
+        match self.detector.acked(c.now, seq) {
             Answered::Target(id) => {
-                if self.members.table.slot(id).addr == c.from {
-                    c.proven = true;
-                    self.members.table.slot_mut(id).set(flag::VERIFIED, true);
+                self.answered(c.now);
+                if id != NIL {
+                    self.proves(c, id);
+                    self.member_answered(c.now, id);
                 }
-                self.member_answered(c.now, id);
             }
             Answered::Relayed { to, seq } => self.owe(to, usize::MAX, Answer::RelayedAck { seq }),
-            Answered::Nobody => self.conflict_answered(seq),
+            Answered::Nobody => match self.heal.tried.take_if(|(_, tried)| *tried == seq) {
+                // What it then says of itself will show that it lives.
+                Some((id, _)) => {
+                    self.answered(c.now);
+                    self.proves(c, id);
+                }
+                None => self.conflict_answered(c.now, c.from, seq),
+            },
+        }
+    }
+
+    /// A member has answered; if it did so from its own address, what else it sends now is its own word.
+    fn proves(&mut self, c: &mut Context, id: u16) {
+        if self.members.table.slot(id).addr == c.from {
+            (c.proven, c.answers) = (true, true);
+            self.members.table.slot_mut(id).set(flag::VERIFIED, true);
         }
     }
 
     /// A member has answered in person.
-    fn member_answered(&mut self, now: Instant, id: u16) {
+    pub(super) fn member_answered(&mut self, now: Instant, id: u16) {
         let was = self.members.table.slot(id).state;
         let (members, mut moment) = self.moment(now);
         members.answered(&mut moment, id);
@@ -362,21 +423,23 @@ impl Node<'_> {
             }
             Sight::Below => {
                 self.confirm_own(id, c.from);
+                if pulled && event.coalesce {
+                    return self.late_value(now, event);
+                }
                 self.stats.too_old += 1;
                 return self.owe_stranger(c, Answer::TooOld { id });
             }
             Sight::New => {}
         }
-        if self.starting.is_some() {
-            // What counts as new is only known with the first join answer; healing offers it again.
+        if !self.takes_events() {
+            // What counts as new is only known when a fleet has been met; healing offers it again.
             return;
         }
-        if self.event_clock.witness(id.ltime).is_err() {
-            self.stats.clock_refused += 1;
+        if !self.witness(now, Lamport::Event, c.word(), id.ltime) {
             if self.config.has(Rule::Clamp) || id.ltime >= crate::clock::LTIME_LIMIT {
                 return;
             }
-            self.event_clock.adopt(id.ltime + 1);
+            self.clocks.event.adopt(id.ltime + 1);
         }
         let len = event.name.len() + event.payload.len();
         let too_long = len > self.event_limit() as usize;
@@ -420,7 +483,7 @@ impl Node<'_> {
             Sight::Known | Sight::Below => {
                 self.confirm_own(id, from.addr);
             }
-            Sight::New if self.starting.is_some() || !self.config.has(Rule::Pull) => {}
+            Sight::New if !self.takes_events() || !self.config.has(Rule::Pull) => {}
             Sight::New => {
                 if let Some(slot) = self.store.find(id) {
                     // Held but left unrecorded while the application had no room.
@@ -444,7 +507,7 @@ impl Node<'_> {
     }
 
     /// An own event came back from somebody. True if with this it has come back from enough of them.
-    fn confirm_own(&mut self, id: EventId, from: Address) -> bool {
+    pub(super) fn confirm_own(&mut self, id: EventId, from: Address) -> bool {
         let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
             return false;
         };
@@ -455,5 +518,46 @@ impl Node<'_> {
             self.store.release_own(slot);
         }
         enough
+    }
+
+    /// Whether events of others are taken in: what is new is only known when a fleet has been met.
+    pub(super) fn takes_events(&self) -> bool {
+        self.starting.is_none() && (self.fleet != 0 || !self.config.has(Rule::FirstContact))
+    }
+
+    /// The last value of a name, fetched although it is at or below the floor.
+    fn late_value(&mut self, now: Instant, event: &UserEvent) {
+        let len = event.name.len() + event.payload.len();
+        if self.store.quota_full(Pin::Application, len) {
+            self.stats.app_full += 1;
+            return;
+        }
+        match self.store.find(event.id).or_else(|| self.keep(now, event, list::HELD)) {
+            Some(slot) => self.hand_over(now, slot),
+            None => self.stats.app_full += 1,
+        }
+    }
+
+    /// So many members do not hold a payload: the next one is asked, or it counts as lost.
+    pub(super) fn ask_another(&mut self, now: Instant, id: EventId, missed: usize) {
+        let live = self.members.table.live();
+        if missed < LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
+            let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(missed) % live;
+            let whom = self.members.table.slot(self.members.table.live_at(place)).addr;
+            return self.pulls.turn_to(id, Announcer::unknowing(whom), now);
+        }
+        self.pulls.done(id);
+        self.stats.pull_miss += 1;
+        // As slowly as events are taken in, and none from the future.
+        let counts = self.seen.judge(id) == Sight::New && id.ltime < self.clocks.event.now();
+        if counts && self.config.has(Rule::Lost) && self.rate.take(now, true) {
+            self.record(now, id);
+        } else if self.seen.judge(id) == Sight::Below {
+            // It was to be the last value of some name.
+            self.heal.lost_values ^= id.hash();
+        }
+        if self.pulls.is_empty() {
+            self.pulled_all(now);
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! Joining and comparing: the steps of `gossip::heal` with the tables that they are about.
 
 use super::{Joined, Node};
+use crate::clock::{Lamport, Word};
 use crate::config::Rule;
 use crate::event::pull::Announcer;
-use crate::event::seen;
-use crate::gossip::heal::{Conflict, EventStep, Joining, PATIENCE, Session, Step};
+use crate::event::seen::{self, Sight};
+use crate::event::store::{Pin, list};
+use crate::gossip::heal::{
+    Claim, Conflict, DISPUTE_ROUNDS, EventStep, Joining, PATIENCE, Session, Step, ValueStep,
+};
 use crate::gossip::owed::{Answer, RECORDS};
-use crate::member::machine::BOOT_JUMP;
+use crate::hash;
+use crate::member::machine::{BOOT_JUMP, Effect};
 use crate::member::record::{State, flag, say};
-use crate::member::table::{SELF, settled_live};
+use crate::member::table::{self, SELF, Table, settled_live};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
-    Address, Entry, EventEntries, EventId, Items, Join, JoinAnswer, Page, Record, Summary,
+    Address, Entry, EventEntries, EventId, Fleet, History, Items, Join, JoinAnswer, Page, Record, Summary,
 };
 
 /// How long a member table must have been at rest before it is compared, in gossip intervals: news that is under way is
@@ -21,13 +26,23 @@ const MEMBERS_QUIET: u32 = 3;
 /// The same for events, which travel faster.
 const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
+/// How long a starting node whose seeds are starting as well waits for one who is not.
+const BEGINNERS: Duration = Duration::from_secs(2);
+/// How long a name conflict is not told again.
+const CONFLICT_TOLD: Duration = Duration::from_secs(60);
+/// How often a failed member is looked for among all who are gone.
+const FAILED_DRAWS: u32 = 16;
+
 /// What is wanted at a repair step, for the sender to write.
 pub(super) enum Ask {
     Join(Joining),
     Members(Session<Step>),
     Events(Session<EventStep>),
+    Values(Session<ValueStep>),
+    /// Whoever has this member's name is to answer at this address.
     Conflict {
-        holder: u16,
+        name: u16,
+        to: Address,
         seq: u32,
     },
     /// A failed member is tried again.
@@ -42,22 +57,28 @@ impl Node<'_> {
     pub(super) fn summary(&self, above: EventId) -> Summary {
         let floor = self.seen.floor().max(above);
         Summary {
-            clock: self.clock.now(),
-            event_clock: self.event_clock.now(),
-            query_clock: self.query_clock.now(),
+            clock: self.clocks.member.now(),
+            event_clock: self.clocks.event.now(),
+            query_clock: self.clocks.query.now(),
             members: (!self.members.table.partial).then(|| self.members.table.root()),
-            events: self.seen.root_above(floor),
+            events: self.events_above(floor),
             floor,
         }
     }
 
+    /// Digest of the fleet and the events above a floor: fleets that have not become one differ in any case.
+    fn events_above(&self, floor: EventId) -> u32 {
+        self.seen.root_above(floor) ^ self.fleet
+    }
+
     /// A peer's side has come: if it differs, and things are at rest here, the difference is looked for.
     pub(super) fn compare(&mut self, now: Instant, peer: Address, theirs: &Summary) {
-        if self.starting.is_some() || self.leave.is_some() {
+        if self.leave.is_some() {
             return;
         }
         let table = &self.members.table;
-        let differ = theirs.members.is_some_and(|root| !table.partial && root != table.root());
+        let known = theirs.members.filter(|_| self.starting.is_none() && !table.partial);
+        let differ = known.is_some_and(|root| root != table.root());
         if differ
             && self.config.has(Rule::MemberHealing)
             && self.heal.members.is_none()
@@ -66,9 +87,11 @@ impl Node<'_> {
             self.begin_members(now, peer, Step::List { cursor: 0 });
         }
         // Only above both floors: whose floor is lower sees the difference; the other will in its next answer.
-        let floor = self.seen.floor();
-        let differ = theirs.floor >= floor && theirs.events != self.seen.root_above(theirs.floor);
-        if differ
+        let comparable = theirs.floor >= self.seen.floor();
+        let differ = theirs.events != self.events_above(theirs.floor);
+        self.confirm_all(theirs.floor, comparable && !differ, peer);
+        if comparable
+            && differ
             && self.config.has(Rule::EventHealing)
             && self.heal.events.is_none()
             && self.heal.event_pace.may_begin(now, EVENTS_QUIET)
@@ -78,6 +101,22 @@ impl Node<'_> {
             let step = EventStep { above: theirs.floor, cursor: theirs.floor, waits: false };
             let nonce = self.random.next() as u32;
             self.heal.events = Some(Session::new(peer, nonce, step, now));
+        }
+    }
+
+    /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
+    /// has those; and what is not above its floor, it has or will never take.
+    fn confirm_all(&mut self, floor: EventId, same: bool, peer: Address) {
+        for which in list::ANNOUNCE..=list::OWN_HELD {
+            let mut at = self.store.first(which).filter(|_| self.store.pinned(Pin::Own) > 0);
+            while let Some(slot) = at {
+                at = self.store.after(which, slot);
+                let id = self.store.id(slot);
+                let passed = id <= floor;
+                if (same || passed) && self.confirm_own(id, peer) {
+                    self.stats.own_unconfirmed += passed as u64;
+                }
+            }
         }
     }
 
@@ -99,12 +138,18 @@ impl Node<'_> {
         if let Some(id) = joiner {
             let slot = self.members.table.slot(id);
             let other = slot.boot != join.boot && slot.addr != join.addr;
-            if id == SELF && slot.boot != join.boot {
+            if id == SELF && slot.boot == join.boot {
+                // A seed is an alias of this node's own address.
+                self.met_oneself(join.nonce);
+                return None;
+            }
+            if id == SELF {
                 // Our own name: nobody needs to be asked whether its holder lives.
                 return Some(Answer::NameTaken { nonce: join.nonce });
             }
-            if id != SELF && slot.is_live() && other {
-                self.dispute(now, id, from, join.nonce);
+            if slot.is_live() && other {
+                let claim = Claim { addr: from, boot: join.boot };
+                self.dispute(now, id, claim, Some(join.nonce));
                 return None;
             }
         }
@@ -112,27 +157,61 @@ impl Node<'_> {
         Some(Answer::Join { nonce: join.nonce, joiner, pages })
     }
 
+    /// This node has asked itself: that is no seed.
+    fn met_oneself(&mut self, nonce: u32) {
+        let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
+        let join = self.heal.joins.swap_remove(place);
+        self.heal.seeds.retain(|seed| *seed != join.to);
+        if !join.quiet {
+            // As for its own address: it is in the fleet that it is in.
+            let _ = self.told_joins.push_back(Joined::Yes(join.to));
+        }
+        if self.heal.joins.is_empty() {
+            self.starting = None;
+        }
+    }
+
     /// A join was answered. `None` if this node had not asked, else whether records are to follow.
-    pub(super) fn join_answer(&mut self, now: Instant, from: Address, answer: &JoinAnswer) -> Option<bool> {
+    pub(super) fn join_answer(
+        &mut self,
+        now: Instant,
+        from: Address,
+        answer: &JoinAnswer,
+        fleet: Option<Fleet>,
+    ) -> Option<bool> {
         let place = self.heal.joins.iter().position(|join| join.nonce == answer.nonce)?;
         let join = self.heal.joins.swap_remove(place);
+        self.answered(now);
         let first = self.starting.is_some() || !self.joined;
-        if first {
-            self.clock.adopt(answer.clock);
-            self.event_clock.adopt(answer.event_clock);
-            self.query_clock.adopt(answer.query_clock);
+        let named = join.named || !self.config.has(Rule::NamedSeeds);
+        if first && named {
+            self.clocks.member.adopt(answer.clock);
+            self.clocks.event.adopt(answer.event_clock);
+            self.clocks.query.adopt(answer.query_clock);
+        } else {
+            let clocks = [
+                (Lamport::Member, answer.clock),
+                (Lamport::Event, answer.event_clock),
+                (Lamport::Query, answer.query_clock),
+            ];
+            for (clock, seen) in clocks {
+                self.witness(now, clock, Word::Answer, seen.saturating_sub(1));
+            }
         }
-        if first && !join.replay {
-            let ltime = answer.event_clock.saturating_sub(1).min(self.event_clock.now() - 1);
-            self.seen.raise_floor(EventId { ltime, origin: u64::MAX });
+        match fleet.filter(|fleet| fleet.id != 0) {
+            Some(fleet) => {
+                self.meet_fleet(now, fleet, join.replay);
+                self.starting = None;
+            }
+            // It is starting as well: it may soon know more, else it is two who begin a fleet.
+            None => self.starting = self.starting.map(|until| until.min(now + BEGINNERS)),
         }
-        self.starting = None;
         if join.quiet {
             return Some(false);
         }
         self.joined = true;
         let _ = self.told_joins.push_back(Joined::Yes(join.to));
-        let ltime = self.clock.stamp();
+        let ltime = self.clocks.member.stamp();
         self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
         self.say(SELF, say::STATE | say::JOIN);
         let empty = self.members.table.len() == 1;
@@ -153,9 +232,86 @@ impl Node<'_> {
             let nonce = self.random.next() as u32;
             let deadline = now + PATIENCE;
             let replay = self.config.replay;
+            let (quiet, named) = (true, false);
             // No room: it is pinged again.
             let _ =
-                self.heal.joins.push(Joining { to: addr, nonce, replay, quiet: true, due: now, deadline });
+                self.heal.joins.push(Joining { to: addr, nonce, replay, quiet, named, due: now, deadline });
+        }
+    }
+
+    // ---- fleets ----
+
+    /// Somebody wants in, and this node is in no fleet yet: from now on it is in one of its own. What it has fired so far
+    /// was for itself.
+    pub(super) fn found_fleet(&mut self) {
+        if self.fleet != 0 || self.starting.is_some() {
+            return;
+        }
+        self.fleet = (self.random.next() as u32).max(1);
+        self.seen.begin_history();
+        let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
+        self.met_at = self.met_at.max(last);
+        if self.config.has(Rule::FirstContact) {
+            while let Some(slot) = self.store.first(list::OWN).or_else(|| self.store.first(list::OWN_HELD)) {
+                self.store.release_own(slot);
+            }
+            self.seen.raise_floor(last);
+        }
+    }
+
+    /// Somebody has told which fleet it is in. Of two the one with the greater number yields to the other; a node that has
+    /// met nobody yields to any. Who yields raises its floor to the clock that both have by then: what either fleet fired
+    /// before stays where it was. Returns whether it is the same fleet now.
+    pub(super) fn meet_fleet(&mut self, now: Instant, theirs: Fleet, replay: bool) -> bool {
+        if theirs.id == 0 {
+            self.found_fleet();
+            return false;
+        }
+        if theirs.id == self.fleet || !self.config.has(Rule::FirstContact) {
+            self.fleet = theirs.id;
+            return true;
+        }
+        if self.fleet != 0 && self.fleet < theirs.id {
+            return false;
+        }
+        if !self.witness(now, Lamport::Event, Word::Answer, theirs.event_clock.saturating_sub(1)) {
+            // Their clock is far ahead: met when this one has come up to it.
+            return false;
+        }
+        let first = core::mem::replace(&mut self.fleet, theirs.id) == 0;
+        self.starting = None;
+        self.seen.forget_history();
+        if !replay {
+            let floor = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
+            self.seen.raise_floor(floor);
+            if first {
+                self.met_at = self.met_at.max(floor);
+            }
+        }
+        if first && self.config.has(Rule::Restamp) {
+            self.restamp(now);
+        }
+        self.heal.value_pace.changed(now);
+        true
+    }
+
+    /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited
+    /// for long keep theirs: others may have fired newer ones.
+    fn restamp(&mut self, now: Instant) {
+        let mut at = self.store.first(list::OWN);
+        while let Some(slot) = at {
+            at = self.store.after(list::OWN, slot);
+            let event = self.store.event(slot);
+            if event.coalesce && now.since(self.store.since(slot)) > self.config.join_timeout {
+                continue;
+            }
+            let (name, before) = (event.coalesce.then(|| hash::bytes(event.name)), event.id);
+            let id = EventId { ltime: self.clocks.event.stamp(), origin: before.origin };
+            self.store.rename(slot, id);
+            self.seen.insert(id);
+            if let Some(name) = name {
+                self.windows.renamed(name, before, id);
+            }
         }
     }
 
@@ -172,29 +328,64 @@ impl Node<'_> {
 
     // ---- disputes over names ----
 
-    /// Two nodes want one name: its holder is probed directly, twice.
-    pub(super) fn dispute(&mut self, now: Instant, holder: u16, newcomer: Address, nonce: u32) {
+    /// Somebody else goes by this node's name.
+    pub(super) fn namesake(&mut self, now: Instant, addr: Address) {
+        if now >= self.next_conflict && self.leave.is_none() {
+            self.next_conflict = now + CONFLICT_TOLD;
+            self.stats.name_conflicts += 1;
+            let _ = self.told_joins.push_back(Joined::Conflict(addr));
+        }
+    }
+
+    /// Two nodes want one name: its holder is probed.
+    pub(super) fn dispute(&mut self, now: Instant, holder: u16, claim: Claim, nonce: Option<u32>) {
         if let Some(known) = self.heal.conflicts.iter_mut().find(|conflict| conflict.holder == holder) {
-            if nonce != 0 {
-                (known.newcomer, known.nonce) = (newcomer, nonce);
+            if nonce.is_some() && !known.holder_lives {
+                (known.claim, known.nonce) = (claim, nonce);
             }
             return;
         }
-        let conflict = Conflict { holder, seq: 0, newcomer, nonce, tries: 0, due: now };
+        let seq = self.random.next() as u32;
+        let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, holder_lives: false };
         // No room: the newcomer asks again.
         let _ = self.heal.conflicts.push(conflict);
     }
 
-    /// An ack that no probe waits for: perhaps the holder of a disputed name answers.
-    pub(super) fn conflict_answered(&mut self, seq: u32) {
+    /// An ack that no probe waits for: perhaps one of those who want a disputed name answers.
+    pub(super) fn conflict_answered(&mut self, now: Instant, from: Address, seq: u32) {
         let Some(place) = self.heal.conflicts.iter().position(|c| c.tries > 0 && c.seq == seq) else {
             return;
         };
-        let conflict = self.heal.conflicts.swap_remove(place);
-        self.stats.names_taken += 1;
-        if conflict.nonce != 0 {
-            self.owe(conflict.newcomer, usize::MAX, Answer::NameTaken { nonce: conflict.nonce });
+        self.answered(now);
+        let seq = self.random.next() as u32;
+        let conflict = &mut self.heal.conflicts[place];
+        let Conflict { holder, claim, nonce, holder_lives, .. } = *conflict;
+        if holder_lives {
+            self.heal.conflicts.swap_remove(place);
+            if from == claim.addr {
+                self.hand_name_over(now, holder, claim);
+            }
+            return;
         }
+        self.stats.names_taken += 1;
+        let elder = claim.boot < self.members.table.slot(holder).boot;
+        if elder && nonce.is_none() && self.config.has(Rule::Elder) {
+            (conflict.seq, conflict.tries, conflict.due, conflict.holder_lives) = (seq, 0, now, true);
+        } else {
+            self.heal.conflicts.swap_remove(place);
+        }
+        if let Some(nonce) = nonce {
+            self.owe(claim.addr, usize::MAX, Answer::NameTaken { nonce });
+        }
+    }
+
+    /// Both live, and the claimant booted first: the name is its own. What else there is to know of it, comparing brings.
+    fn hand_name_over(&mut self, now: Instant, holder: u16, claim: Claim) {
+        self.members.table.edit(holder, |slot| {
+            (slot.boot, slot.incarnation, slot.addr) = (claim.boot, 0, claim.addr);
+            slot.set(flag::VERIFIED, false);
+        });
+        self.heal.member_pace.changed(now);
     }
 
     // ---- comparing members ----
@@ -233,7 +424,8 @@ impl Node<'_> {
         for entry in entries {
             let table = &self.members.table;
             let mut same = table.same_hash(entry.name);
-            if same.any(|id| table.slot(id).version() == entry.version) {
+            let held = same.any(|id| table.slot(id).version() == entry.version);
+            if held || table.unheld().any(|unheld| unheld == entry) {
                 continue;
             }
             if count == RECORDS {
@@ -243,6 +435,9 @@ impl Node<'_> {
             wanted[count] = entry.name;
             count += 1;
         }
+        if let Some(Session { step: Step::List { cursor }, .. }) = self.heal.members {
+            self.members.table.listed(cursor, resume, entries);
+        }
         let Some(session) = self.heal.members.as_mut().filter(|_| count > 0) else { return false };
         let step = Step::Records { wanted, count: count as u8, resume };
         session.advance(step, self.random.next() as u32, now);
@@ -250,19 +445,25 @@ impl Node<'_> {
     }
 
     /// What another node's table says, asked for by a comparison or as part of a join answer.
-    pub(super) fn record_about(&mut self, now: Instant, record: &Record<'_>, joining: bool) {
+    pub(super) fn record_about(&mut self, now: Instant, from: Address, record: &Record<'_>, joining: bool) {
         // Of the times in it none may lead the clocks astray.
-        if record.status_ltime > 0 && self.clock.witness(record.status_ltime).is_err() {
-            self.stats.clock_refused += 1;
+        if record.status_ltime > 0 && !self.witness(now, Lamport::Member, Word::Answer, record.status_ltime) {
             return;
         }
         if self.members.table.find(record.alive.node) == Some(SELF) {
-            return self.record_about_self(record, joining);
+            return self.record_about_self(now, record, joining);
         }
-        let effect = self.with_room(now, |members, moment| members.record(moment, record));
+        let own = record.alive.addr == from;
+        let effect = self.with_room(now, |members, moment| members.record(moment, record, own));
         // A comparison tells many at once; everybody compares, so nobody needs to be told what was found.
         let quiet = match effect {
-            crate::member::machine::Effect::Say(id, _) => {
+            // They are to be told, not we.
+            Effect::Say(id, bits) if bits & say::LEAVE != 0 => {
+                self.say(id, bits);
+                true
+            }
+            Effect::Say(id, _) => {
+                self.heal.value_pace.changed(now);
                 self.heal.member_pace.changed(now);
                 self.joined = true;
                 self.confirmers.forget(id);
@@ -276,26 +477,33 @@ impl Node<'_> {
     }
 
     /// What the fleet knows about this node: it goes on above it.
-    fn record_about_self(&mut self, record: &Record<'_>, joining: bool) {
+    fn record_about_self(&mut self, now: Instant, record: &Record<'_>, joining: bool) {
         if self.leave.is_some() || !self.config.has(Rule::JoinAbove) {
             return;
         }
         let slot = self.members.table.slot(SELF);
         let (theirs, ours) = ((record.alive.boot, record.alive.incarnation), (slot.boot, slot.incarnation));
         let (status_ltime, alive) = (slot.status_ltime, settled_live(record.state));
+        if !joining && record.alive.boot != slot.boot && record.alive.addr != slot.addr {
+            // A member elsewhere: tables that hold it never agree with this one.
+            self.members.table.partial |= ours.0 > theirs.0;
+            return self.namesake(now, record.alive.addr);
+        }
+        let otherwise = theirs == ours && slot.tells_otherwise(&record.alive);
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
-        if joining && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
+        if (joining || self.config.has(Rule::OwnWord)) && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
             // The machine's clock was set since they last heard of it, and they would not follow so far.
             self.live_as(theirs.0 + 1, 1);
         } else if theirs > ours
             || (theirs == ours && !alive)
+            || otherwise
             || (joining && theirs.1 >= ours.1 && theirs != ours)
         {
             // Asked for with a nonce, so believed further than gossip: however far above it is.
             self.refute(record.alive.incarnation, record.alive.boot);
         }
         if record.status_ltime >= status_ltime && (said_leaving || record.status_ltime > status_ltime) {
-            let ltime = self.clock.stamp();
+            let ltime = self.clocks.member.stamp();
             self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
             self.say(SELF, say::JOIN);
         }
@@ -313,11 +521,50 @@ impl Node<'_> {
             .fold(0, |bits, (i, (ours, theirs))| bits | ((*ours != u32::from_le_bytes(*theirs)) as u16) << i)
     }
 
+    /// What others have seen below this node's floor, beside what it has: a difference is counted. `joining`: it tells what
+    /// there was before this node's time.
+    pub(super) fn compare_history(&mut self, proven: bool, joining: bool, theirs: &History) {
+        let theirs_is = (theirs.count, theirs.digest);
+        match self.seen.history(theirs.at) {
+            Some(ours) if ours != theirs_is && !joining && self.config.has(Rule::History) => {
+                let more = (ours.0.wrapping_sub(theirs.count) as i32).unsigned_abs();
+                self.stats.event_gaps += u64::from(more).clamp(1, self.seen.capacity() as u64);
+                debug!("{} or more events at or below the floor are not the same here and there", more);
+                if proven {
+                    self.seen.set_history(theirs.at, ours.max(theirs_is));
+                }
+            }
+            None if proven => self.seen.set_history(theirs.at, theirs_is),
+            _ => {}
+        }
+    }
+
+    /// This node's side of that.
+    pub(super) fn history(&self, at: EventId) -> Option<History> {
+        let at = at.max(self.seen.floor());
+        self.seen.history(at).map(|(count, digest)| History { at, count, digest })
+    }
+
     /// Events that a peer has: those that are missing here are pulled.
-    pub(super) fn event_entries(&mut self, now: Instant, from: Address, entries: &EventEntries<'_>) {
+    pub(super) fn event_entries(
+        &mut self,
+        now: Instant,
+        from: Address,
+        entries: &EventEntries<'_>,
+        fleet: Option<Fleet>,
+    ) {
         let Some(session) = self.heal.events.filter(|session| session.nonce == entries.nonce) else {
             return;
         };
+        self.answered(now);
+        if let Some(fleet) = fleet
+            && !(fleet.id == self.fleet && self.fleet != 0)
+        {
+            // What either fleet has fired so far stays there; if this one has yielded, they are compared anew.
+            self.meet_fleet(now, fleet, self.config.replay);
+            self.heal.events = None;
+            return;
+        }
         let announcer = Announcer::new(from, entries.token, true);
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         let mut waits = false;
@@ -348,6 +595,58 @@ impl Node<'_> {
         }
     }
 
+    // ---- comparing last values ----
+
+    /// A peer's digest of last values has come: if it differs, they are listed.
+    pub(super) fn compare_values(&mut self, now: Instant, peer: Address, theirs: u32) {
+        let Some(ours) = self.windows.digest() else { return };
+        if ours ^ self.heal.lost_values != theirs
+            && self.takes_events()
+            && self.config.coalesce_quantum > Duration::ZERO
+            && self.config.has(Rule::ValueHealing)
+            && self.heal.values.is_none()
+            && self.heal.value_pace.may_begin(now, EVENTS_QUIET)
+        {
+            self.heal.value_pace.begun(now);
+            self.stats.value_syncs += 1;
+            let nonce = self.random.next() as u32;
+            // What is still lost will be found to be so again.
+            self.heal.lost_values = 0;
+            self.heal.values = Some(Session::new(peer, nonce, ValueStep { cursor: 0 }, now));
+        }
+    }
+
+    /// Last values that a peer knows: those that are missing here are pulled.
+    pub(super) fn listed_values(&mut self, now: Instant, from: Announcer, ids: Items<'_, EventId>) {
+        self.answered(now);
+        for id in ids {
+            match self.seen.judge(id) {
+                _ if self.windows.is_last_value(id) => {}
+                // It is superseded here.
+                Sight::Known => {}
+                Sight::New => {
+                    let _ = self.announced(now, from, id);
+                }
+                Sight::Below => {
+                    let room = self.store.room(Pin::Application);
+                    let noted = self.pulls.want(id, from, now, self.pull_overdue(), room);
+                    self.stats.pulls_refused += !noted as u64;
+                }
+            }
+        }
+    }
+
+    /// A page of last values has been read: on to the next.
+    pub(super) fn value_page_done(&mut self, now: Instant, page: &Page) {
+        let nonce = self.random.next() as u32;
+        let Some(session) = &mut self.heal.values else { return };
+        if page.next > session.step.cursor {
+            session.advance(ValueStep { cursor: page.next }, nonce, now);
+        } else {
+            self.heal.values = None;
+        }
+    }
+
     /// Everything that was asked for has come: a comparison that waited for it goes on.
     pub(super) fn pulled_all(&mut self, now: Instant) {
         if let Some(session) = self.heal.events.as_mut().filter(|session| session.step.waits) {
@@ -360,9 +659,14 @@ impl Node<'_> {
         bytes_of(&self.seen.buckets_above(above))
     }
 
-    /// Digests of this node's members, as bytes.
-    pub(super) fn member_buckets(&self) -> [u8; 4 * crate::member::table::BUCKETS] {
-        bytes_of(self.members.table.buckets())
+    /// Digests of this node's members, as bytes. Buckets with members that it does not hold are to be listed in any case.
+    pub(super) fn member_buckets(&self) -> [u8; 4 * table::BUCKETS] {
+        let mut buckets = *self.members.table.buckets();
+        self.members
+            .table
+            .unheld()
+            .for_each(|entry| buckets[Table::bucket(entry.name)] = !buckets[Table::bucket(entry.name)]);
+        bytes_of(&buckets)
     }
 
     // ---- what is due ----
@@ -403,18 +707,24 @@ impl Node<'_> {
     }
 
     fn conflicts_due(&mut self, now: Instant) -> Option<Ask> {
-        let seq = self.random.next() as u32;
         let place = self.heal.conflicts.iter().position(|conflict| conflict.due <= now)?;
         let conflict = &mut self.heal.conflicts[place];
-        let holder = conflict.holder;
-        if conflict.tries < 2 {
+        let Conflict { holder, claim, seq, holder_lives, .. } = *conflict;
+        let rounds = if self.config.has(Rule::Dispute) { DISPUTE_ROUNDS } else { 2 };
+        if conflict.tries < rounds {
             conflict.tries += 1;
-            conflict.seq = seq;
             conflict.due = now + self.config.probe_timeout;
-            return Some(Ask::Conflict { holder, seq });
+            if holder_lives {
+                return Some(Ask::Conflict { name: holder, to: claim.addr, seq });
+            }
+            if self.config.has(Rule::Dispute) {
+                self.ask_others(holder, seq);
+            }
+            let to = self.members.table.slot(holder).addr;
+            return Some(Ask::Conflict { name: holder, to, seq });
         }
         self.heal.conflicts.swap_remove(place);
-        if self.members.table.slot(holder).is_live() {
+        if !holder_lives && self.members.table.slot(holder).is_live() {
             self.declare_failed(now, holder);
         }
         self.conflicts_due(now)
@@ -442,6 +752,13 @@ impl Node<'_> {
             self.heal.events = None;
             self.heal.event_pace.broken_off(now);
         }
+        if let Some(session) = self.heal.values.as_mut().filter(|session| session.due <= now) {
+            if session.ask(now) {
+                return Some(Ask::Values(*session));
+            }
+            self.heal.values = None;
+            self.heal.value_pace.broken_off(now);
+        }
         None
     }
 
@@ -461,13 +778,24 @@ impl Node<'_> {
             let deadline = now + self.config.join_timeout;
             // Who has been in already misses nothing by this; who has not is a newcomer like any other.
             let replay = self.config.replay;
-            let _ = self.heal.joins.push(Joining { to, nonce, replay, quiet: true, due: now, deadline });
+            let (quiet, named) = (true, true);
+            let _ = self.heal.joins.push(Joining { to, nonce, replay, quiet, named, due: now, deadline });
         }
-        let gone = self.members.table.gone.len() as u32;
-        let drawn = (gone > 0).then(|| self.members.table.gone_at(self.random.below(gone) as usize));
-        let target = drawn.filter(|id| self.members.table.slot(*id).state == State::Failed);
+        let Some(target) = self.draw_failed() else { return self.joins_due(now) };
         let seq = self.random.next() as u32;
-        target.map(|target| Ask::Failed { target, seq }).or_else(|| self.joins_due(now))
+        self.heal.tried = Some((target, seq));
+        Some(Ask::Failed { target, seq })
+    }
+
+    /// A failed member, looked for among those that have left as well: a few times, so that many of those do not keep the
+    /// others from coming back.
+    fn draw_failed(&mut self) -> Option<u16> {
+        let gone = self.members.table.gone.len() as u32;
+        let draws = if self.config.has(Rule::FailedFirst) { FAILED_DRAWS } else { 1 };
+        (0..draws.min(gone)).find_map(|_| {
+            let id = self.members.table.gone_at(self.random.below(gone) as usize);
+            (self.members.table.slot(id).state == State::Failed).then_some(id)
+        })
     }
 
     /// What is held against a member, to be said to itself.

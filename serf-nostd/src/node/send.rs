@@ -33,7 +33,7 @@ impl Node<'_> {
     ///
     /// `tx` takes the datagrams: at least [`DATAGRAM_MAX`] bytes, or what does not fit is not sent.
     pub fn poll<'o>(&'o mut self, now: Instant, tx: &'o mut [u8]) -> Output<'o> {
-        self.finish_erasing();
+        self.finish_erasing(now);
         self.wake(now);
         self.expire(now);
         if let Some(shown) = self.next_event(now) {
@@ -80,7 +80,7 @@ impl Node<'_> {
             first = first.min(self.announce_at());
         }
         first = first.min(self.rate.deadline(now));
-        let own = self.store.first(list::OWN_HELD);
+        let own = self.store.first(list::OWN_HELD).filter(|_| !self.cut_off);
         first = first.min(own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE));
         // A deadline that has passed is one that waits for room: soon, but not in a spin.
         first.max(now + Duration::from_micros(1))
@@ -106,8 +106,13 @@ impl Node<'_> {
             }
             self.age_gone(now, id);
         }
+        // While nobody answers, own events wait; then they are sent again.
+        let cut_off = self.is_cut_off(now);
+        if core::mem::replace(&mut self.cut_off, cut_off) && !cut_off && self.config.has(Rule::SendAgain) {
+            self.store.send_again();
+        }
         while let Some(slot) = self.store.first(list::OWN_HELD) {
-            if self.store.since(slot) + OWN_PATIENCE > now {
+            if self.store.since(slot) + OWN_PATIENCE > now || (cut_off && self.config.has(Rule::SendAgain)) {
                 break;
             }
             self.store.release_own(slot);
@@ -155,7 +160,7 @@ impl Node<'_> {
                 if self.members.table.slot(id).told != Told::Nothing {
                     return Some(Shown::Member(id, MemberChange::Reap));
                 }
-                self.finish_erasing();
+                self.finish_erasing(now);
             }
         }
         if let Some(told) = self.told_joins.pop_front() {
@@ -188,6 +193,7 @@ impl Node<'_> {
             Shown::Joined(Joined::Yes(addr)) => Event::Joined(addr.into()),
             Shown::Joined(Joined::No(addr)) => Event::JoinFailed(addr.into()),
             Shown::Joined(Joined::NameTaken(addr)) => Event::NameTaken(addr.into()),
+            Shown::Joined(Joined::Conflict(addr)) => Event::NameConflict(addr.into()),
             Shown::Left => Event::Left,
         }
     }
@@ -255,7 +261,7 @@ impl Node<'_> {
     }
 
     /// Asks a few others to probe a target that has not answered.
-    fn ask_others(&mut self, target: u16, seq: u32) {
+    pub(super) fn ask_others(&mut self, target: u16, seq: u32) {
         let live = self.members.table.live();
         let mut targets = Targets::draw(&mut self.random, live, self.config.indirect_checks as usize + 1);
         let mut asked = 0;
@@ -285,9 +291,13 @@ impl Node<'_> {
                 self.write_event_session(&mut packet, &session);
                 session.peer
             }
-            Ask::Conflict { holder, seq } => {
-                self.write_bare_ping(&mut packet, seq, holder);
-                self.members.table.slot(holder).addr
+            Ask::Values(session) => {
+                self.write_value_session(&mut packet, &session);
+                session.peer
+            }
+            Ask::Conflict { name, to, seq } => {
+                self.write_bare_ping(&mut packet, seq, name);
+                to
             }
             Ask::Failed { target, seq } => {
                 self.write_ping(&mut packet, now, seq, target);
@@ -298,11 +308,19 @@ impl Node<'_> {
     }
 
     fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
+        while let Some((id, missed)) = self.pulls.stuck(now) {
+            self.ask_another(now, id, missed);
+        }
         let announcer = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         let ids = packet.open_list(kind::PULL, &announcer.token)?;
         let overdue = self.pull_overdue();
-        self.stats.pulls += self.pulls.ask(announcer, now, overdue, |id| packet.push_item(&ids, &id));
+        let mut room = true;
+        self.stats.pulls += self.pulls.ask(announcer, now, overdue, |id| {
+            let fits = room && packet.push_item(&ids, &id);
+            room = !announcer.is_unknowing();
+            fits
+        });
         Some((announcer.addr, packet.len()))
     }
 
@@ -389,7 +407,8 @@ impl Node<'_> {
             self.queue.next = now + self.config.gossip_interval;
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
         }
-        if self.store.first(list::OWN).is_some() {
+        // Who has met no fleet does not know at which time others take its events.
+        if self.takes_events() && self.store.first(list::OWN).is_some() {
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }

@@ -101,7 +101,8 @@ impl Node<'_> {
         if private {
             members.bury_privately(&mut moment, id);
         } else {
-            members.bury(&mut moment, id, State::Failed, Duration::ZERO);
+            let end = members.end_of(&moment, id);
+            members.bury(&mut moment, id, end, Duration::ZERO);
             self.members.table.case_mut(id).accuse(Some(SELF));
             self.heal.member_pace.changed(now);
             self.say(id, say::STATE);
@@ -136,39 +137,54 @@ impl Node<'_> {
         self.say(SELF, say::STATE);
     }
 
-    pub(super) fn now_heard(&mut self, now: Instant) {
-        if self.isolated(now) {
+    /// Somebody has answered this node: it is heard, and hears.
+    pub(super) fn answered(&mut self, now: Instant) {
+        let isolated = self.isolated(now);
+        self.last_answer = now;
+        if isolated {
             self.end_isolation(now);
         }
-        self.last_heard = now;
     }
 
-    /// Whether nobody has been heard for so long that this node's own link is the likelier culprit.
+    /// Whether nobody has answered for so long that this node's own link is the likelier culprit. Who is silent does not
+    /// count as long as others say so: they answer.
     pub(super) fn isolated(&self, now: Instant) -> bool {
         let patience = self.config.probe_interval.times(2) + self.config.probe_timeout;
-        self.config.has(Rule::Isolation) && now.since(self.last_heard) > patience
+        self.config.has(Rule::Isolation) && now.since(self.last_answer) > patience
     }
 
-    /// Somebody is heard again: verdicts reached meanwhile become suspicions, which the others may confirm.
-    pub(super) fn end_isolation(&mut self, now: Instant) {
-        // Each that leaves the heap moves others: from the back, what moves has been looked at, or is met again.
-        let mut i = self.members.table.gone.len();
-        while i > 0 {
-            i -= 1;
-            let Some(&id) = self.members.table.gone.ids().get(i) else { continue };
-            if !self.members.table.slot(id).has(flag::PRIVATE) {
-                continue;
+    /// Whether nobody is there, or nobody answers.
+    pub(super) fn is_cut_off(&self, now: Instant) -> bool {
+        self.members.table.live() == 0 || self.isolated(now)
+    }
+
+    /// Somebody answers again. What this node has held against others meanwhile speaks against its own link: its verdicts and
+    /// its own suspicions fall, and probing begins anew.
+    fn end_isolation(&mut self, now: Instant) {
+        self.detector.restart(now, Duration::ZERO);
+        self.detector.end_doubts();
+        // Whoever leaves a heap moves others to its place or to places before it: that place is looked at again.
+        let own = |node: &Self, id: u16| {
+            let slot = node.members.table.slot(id);
+            let alone = node.members.table.case(id).confirmations == 0;
+            match slot.state {
+                State::Suspect => alone && node.members.table.case(id).accuser() == Some(SELF),
+                _ => slot.has(flag::PRIVATE),
             }
-            i = self.members.table.gone.len();
-            self.members.table.untime(id);
-            self.members.table.edit(id, |slot| {
-                slot.set(flag::PRIVATE, false);
-                slot.state = State::Suspect;
-            });
-            self.members.table.case_mut(id).accuse(Some(SELF));
-            self.members.table.make_live(id, &mut self.random);
-            self.members.telling.note(self.members.table.slots, id, now);
-            self.start_suspicion(now, now, id, false);
+        };
+        for suspects in [true, false] {
+            let heap = |node: &Self, i: usize| {
+                let table = &node.members.table;
+                if suspects { &table.suspects } else { &table.gone }.ids().get(i).copied()
+            };
+            let table = &self.members.table;
+            let mut i = if suspects { table.suspects.len() } else { table.gone.len() };
+            while i > 0 {
+                i -= 1;
+                while let Some(id) = heap(self, i).filter(|id| own(self, *id)) {
+                    self.member_answered(now, id);
+                }
+            }
         }
     }
 
@@ -184,16 +200,17 @@ impl Node<'_> {
             return;
         }
         self.stats.freezes += 1;
-        self.detector.restart(now);
+        self.detector.restart(now, gap);
         for conflict in &mut self.heal.conflicts {
             (conflict.tries, conflict.due) = (0, now);
         }
         // All by the same span: the order of the heap stays.
-        let span = gap + self.config.probe_interval.times(self.config.suspicion_mult as u32);
+        let more = if self.config.has(Rule::Thaw) { 0 } else { self.config.suspicion_mult as u32 };
+        let span = gap + self.config.probe_interval.times(more);
         for place in 0..self.members.table.suspects.len() {
             let id = self.members.table.suspects.ids()[place];
             self.members.table.case_mut(id).deadline += span;
         }
-        self.last_heard = now;
+        self.last_answer = now;
     }
 }

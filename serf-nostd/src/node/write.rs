@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::event::store::list;
-use crate::gossip::heal::{Joining, Session, Step};
+use crate::gossip::heal::{Joining, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, Table};
@@ -17,6 +17,10 @@ const RIDERS: usize = 8;
 const RIDING: Duration = Duration::from_secs(10);
 /// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
 const PIGGYBACK: usize = 600;
+
+/// How long the digest of last values rides along after a change, and in which share of the pings at all times.
+const VALUES_RIDE: Duration = Duration::from_secs(120);
+const VALUES_EVERY: u64 = 16;
 
 /// How many pieces of news that don't fit end the search for one that does.
 const PASSED_OVER: u32 = 4;
@@ -151,6 +155,10 @@ impl Node<'_> {
     pub(super) fn write_ping(&mut self, packet: &mut Packet<'_>, now: Instant, seq: u32, target: u16) {
         let summary = self.summary(EventId::LOWEST);
         let _ = packet.push(&Message::Summary(summary));
+        let stirred = self.heal.value_pace.moved_within(now, VALUES_RIDE) && !self.windows.is_empty();
+        if stirred || self.stats.probes.is_multiple_of(VALUES_EVERY) {
+            self.write_values(packet);
+        }
         self.write_bare_ping(packet, seq, target);
         if self.held_against(target) {
             let _ = packet.push(&accusation(&self.members.table, target));
@@ -212,9 +220,33 @@ impl Node<'_> {
     ) {
         let (nonce, above, cursor) = (session.nonce, session.step.above, session.step.cursor);
         let buckets = &self.event_buckets(above);
+        if let Some(history) = self.history(above) {
+            let _ = packet.push(&Message::History(history));
+        }
         let request = EventDigestRequest { nonce, above, buckets, cursor };
         let _ = packet.push(&Message::EventDigestRequest(request));
         packet.pad();
+    }
+
+    pub(super) fn write_value_session(&mut self, packet: &mut Packet<'_>, session: &Session<ValueStep>) {
+        let request = ValuesRequest { nonce: session.nonce, cursor: session.step.cursor };
+        let _ = packet.push(&Message::ValuesRequest(request));
+        packet.pad();
+    }
+
+    /// Which fleet this node is in, as far as events go.
+    fn write_fleet(&mut self, packet: &mut Packet<'_>) {
+        let fleet = Fleet { id: self.fleet, event_clock: self.clocks.event.now() };
+        let _ = packet.push(&Message::Fleet(fleet));
+    }
+
+    /// The digest of last values rides in pings, and in the acks of those, while there may be a difference: some time
+    /// after a value is new, or somebody has come; else now and then.
+    fn write_values(&mut self, packet: &mut Packet<'_>) {
+        if let Some(digest) = self.windows.digest().filter(|_| self.config.coalesce_quantum > Duration::ZERO)
+        {
+            let _ = packet.push(&Message::Values(digest));
+        }
     }
 
     /// Writes one owed answer. False if it does not fit any more, or is of a kind that wants a datagram of its own.
@@ -233,10 +265,13 @@ impl Node<'_> {
 
     fn write_answer_to(&mut self, packet: &mut Packet<'_>, owed: &Owed, now: Instant) -> bool {
         match owed.what {
-            Answer::Ack { seq, above, asker } => {
+            Answer::Ack { seq, above, asker, values } => {
                 let acked = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
                 let summary = self.summary(above);
                 let _ = packet.push(&Message::Summary(summary));
+                if values {
+                    self.write_values(packet);
+                }
                 if asker != NIL && self.held_against(asker) {
                     let _ = packet.push(&accusation(&self.members.table, asker));
                 }
@@ -268,16 +303,25 @@ impl Node<'_> {
                 Some(slot) => self.write_event(packet, slot),
                 None => write_ids(packet, kind::MISSING, id),
             },
+            Answer::Have { id } => {
+                let token = self.token(owed.to);
+                packet.open_list(kind::IDS, &token).is_some_and(|list| packet.push_item(&list, &id))
+            }
             Answer::Missing { id } => write_ids(packet, kind::MISSING, id),
             Answer::TooOld { id } => write_ids(packet, kind::TOO_OLD, id),
             Answer::Join { nonce, joiner, pages } => {
                 let answer = JoinAnswer {
                     nonce,
-                    clock: self.clock.now(),
-                    event_clock: self.event_clock.now(),
-                    query_clock: self.query_clock.now(),
+                    clock: self.clocks.member.now(),
+                    event_clock: self.clocks.event.now(),
+                    query_clock: self.clocks.query.now(),
                 };
+                self.write_fleet(packet);
                 let written = packet.push(&Message::JoinAnswer(answer));
+                let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
+                if let Some(history) = self.history(last).filter(|_| pages) {
+                    let _ = packet.push(&Message::History(history));
+                }
                 if !pages {
                     let summary = self.summary(EventId::LOWEST);
                     let _ = packet.push(&Message::Summary(summary));
@@ -290,7 +334,12 @@ impl Node<'_> {
             Answer::Page { nonce, cursor } => self.write_page(packet, nonce, cursor, now),
             Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
             Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
+            Answer::Values { nonce, cursor } => self.write_value_ids(packet, nonce, cursor, owed.to),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
+                self.write_fleet(packet);
+                if let Some(history) = self.history(above) {
+                    let _ = packet.push(&Message::History(history));
+                }
                 self.write_event_entries(packet, (nonce, self.token(owed.to)), above.max(cursor), buckets)
             }
         }
@@ -318,6 +367,10 @@ impl Node<'_> {
         }
         let Some(entries) = packet.open_list(kind::ENTRIES, &()) else { return false };
         let table = &self.members.table;
+        // They are few: they stand on each page.
+        for entry in table.unheld() {
+            let _ = packet.push_item(&entries, &entry);
+        }
         let mut from = cursor;
         // Bucket by bucket, so that those which agree are not even walked.
         while let Some(bucket) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
@@ -360,6 +413,22 @@ impl Node<'_> {
         {
             if !packet.push(&Message::Record(record(table, id, now))) {
                 packet.patch_page_next(page_at, table.slot(id).hash);
+                break;
+            }
+        }
+        true
+    }
+
+    fn write_value_ids(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, to: Address) -> bool {
+        let page_at = packet.len();
+        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
+            return false;
+        }
+        let token = self.token(to);
+        let Some(ids) = packet.open_list(kind::VALUE_IDS, &token) else { return false };
+        for (place, id) in self.windows.values(cursor as usize) {
+            if !packet.push_item(&ids, &id) {
+                packet.patch_page_next(page_at, place as u32);
                 break;
             }
         }

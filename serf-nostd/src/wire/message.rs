@@ -36,7 +36,9 @@ impl Address {
     }
 
     pub(crate) fn hash(&self) -> u32 {
-        (crate::hash::bytes(&self.ip) ^ crate::hash::mix(self.port as u64)) as u32
+        let (halves, _) = self.ip.as_chunks::<8>();
+        let seed = crate::hash::mix(self.port as u64);
+        halves.iter().fold(seed, |hash, half| crate::hash::mix(hash ^ u64::from_le_bytes(*half))) as u32
     }
 }
 
@@ -288,7 +290,7 @@ pub struct Summary {
     pub query_clock: u64,
     /// Digest of the whole member table; `None` if the table does not hold the whole fleet.
     pub members: Option<u32>,
-    /// Digest of the ids of seen events above `floor`.
+    /// Digest of the fleet's identity and of the ids of seen events above `floor`.
     pub events: u32,
     /// Events at or below it are not known one by one any more.
     #[serde(with = "floor")]
@@ -340,6 +342,40 @@ pub struct JoinAnswer {
     pub event_clock: u64,
     /// Query clock.
     pub query_clock: u64,
+}
+
+/// Which fleet the sender is in, as far as events go: with every answer to a join, and with listings of events.
+///
+/// What a fleet fired before it met another is not handed out there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Fleet {
+    /// Random, drawn when two nodes meet that were in none; 0: the sender has met nobody yet.
+    pub id: u32,
+    /// Its event clock.
+    pub event_clock: u64,
+}
+
+/// What has ever passed a node's memory of events, up to one of them: two that agree have missed nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct History {
+    /// Up to this event.
+    pub at: EventId,
+    /// How many events.
+    pub count: u32,
+    /// All their hashes, XORed.
+    pub digest: u32,
+}
+
+/// Asks for the identities of the last value of each name. Padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ValuesRequest {
+    /// Echoed in the answer's [`Page`].
+    pub nonce: u32,
+    /// Where the page begins: 0, or `next` of the page before.
+    pub cursor: u32,
 }
 
 /// Asks for member records from this hash on. Padded.
@@ -409,7 +445,7 @@ pub struct DigestRequest<'a> {
 pub struct Entry {
     /// Hash of the name.
     pub name: u32,
-    /// Hash of incarnation, boot, settled state and status time.
+    /// Hash of incarnation, boot, settled state, status time, address and tags.
     pub version: u32,
 }
 
@@ -481,6 +517,13 @@ pub enum Message<'a> {
     TooOld(Items<'a, EventId>),
     /// "I do not hold these any more."
     Missing(Items<'a, EventId>),
+    Fleet(Fleet),
+    History(History),
+    /// Digest of the last value of each name: the hashes of their identities, XORed.
+    Values(u32),
+    ValuesRequest(ValuesRequest),
+    /// Identities of last values, behind the [`Page`] that they fill: token, ids.
+    ValueIds(u32, Items<'a, EventId>),
     Join(Join<'a>),
     JoinAnswer(JoinAnswer),
     /// "That name belongs to a member that answers": the nonce of the join.

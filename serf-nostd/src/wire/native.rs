@@ -28,6 +28,9 @@ pub(crate) mod kind {
     pub const PULL: u8 = 22;
     pub const TOO_OLD: u8 = 23;
     pub const MISSING: u8 = 24;
+    pub const FLEET: u8 = 25;
+    pub const HISTORY: u8 = 26;
+    pub const VALUES: u8 = 27;
     pub const JOIN: u8 = 30;
     pub const JOIN_ANSWER: u8 = 31;
     pub const NAME_TAKEN: u8 = 32;
@@ -40,6 +43,8 @@ pub(crate) mod kind {
     pub const EVENT_DIGEST_REQUEST: u8 = 39;
     pub const EVENT_ENTRIES: u8 = 40;
     pub const PADDING: u8 = 41;
+    pub const VALUES_REQUEST: u8 = 42;
+    pub const VALUE_IDS: u8 = 43;
 }
 
 /// Bytes of kind and length before each body.
@@ -136,6 +141,14 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         }
         kind::TOO_OLD => Message::TooOld(items(body)?),
         kind::MISSING => Message::Missing(items(body)?),
+        kind::FLEET => Message::Fleet(whole(body)?),
+        kind::HISTORY => Message::History(whole(body)?),
+        kind::VALUES => Message::Values(whole(body)?),
+        kind::VALUES_REQUEST => Message::ValuesRequest(whole(body)?),
+        kind::VALUE_IDS => {
+            let (token, rest) = head(body)?;
+            Message::ValueIds(token, items(rest)?)
+        }
         kind::JOIN => {
             let join: Join = whole(body)?;
             named(join.node)?;
@@ -197,7 +210,12 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Record(m) => put(kind::RECORD, m, buf),
         Message::DigestRequest(m) => put(kind::DIGEST_REQUEST, m, buf),
         Message::EventDigestRequest(m) => put(kind::EVENT_DIGEST_REQUEST, m, buf),
+        Message::Fleet(m) => put(kind::FLEET, m, buf),
+        Message::History(m) => put(kind::HISTORY, m, buf),
+        Message::Values(digest) => put(kind::VALUES, digest, buf),
+        Message::ValuesRequest(m) => put(kind::VALUES_REQUEST, m, buf),
         Message::Ids(..)
+        | Message::ValueIds(..)
         | Message::Pull(..)
         | Message::TooOld(_)
         | Message::Missing(_)

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::Serialize;
-use serf_nostd::wire::message::{Address, Alive, EventId, UserEvent};
+use serf_nostd::wire::message::{Ack, Address, Alive, EventId, Join, UserEvent};
 use serf_nostd::{Config, Duration, Event, Identity, Input, Instant, Memory, Node, Output};
 
 /// What is left behind by polling a node until it sleeps.
@@ -27,9 +27,23 @@ pub fn address(i: u8) -> SocketAddr {
 /// A node called `n<i>` at `address(i)`.
 pub fn node(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
     let name = format!("n{i}");
-    let identity =
-        Identity { name: &name, addr: address(i), boot: 1, tags: &[], versions: Identity::VERSIONS };
+    let identity = Identity {
+        name: &name,
+        addr: address(i),
+        boot: 1,
+        instance: 0,
+        tags: &[],
+        versions: Identity::VERSIONS,
+    };
     Node::new(memory, config, identity, i as u64, Instant::ZERO).expect("the test's sizes fit")
+}
+
+/// A node as [`node`] makes it, in a fleet: somebody has asked it for a way in, and was not heard of again.
+pub fn met(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
+    let mut node = node(memory, config, i);
+    let join = Join { nonce: 1, node: "n", addr: Address::from(address(99)), boot: 1, pages: true };
+    hand(&mut node, Instant::ZERO, 99, &datagram(30, &join));
+    node
 }
 
 /// Polls until the node sleeps.
@@ -119,6 +133,20 @@ pub fn alive(i: u8, incarnation: u32, tags: &[u8]) -> Vec<u8> {
         versions: Identity::VERSIONS,
     };
     datagram(5, &alive)
+}
+
+/// The answer to the ping in a datagram, if there is one.
+pub fn ack(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = &bytes[4..];
+    while let Some((&[kind, low, high], behind)) = rest.split_first_chunk::<3>() {
+        let (body, behind) = behind.split_at(u16::from_le_bytes([low, high]) as usize);
+        if kind == 1 {
+            let (seq, _) = postcard::take_from_bytes(body).ok()?;
+            return Some(datagram(3, &Ack { seq, payload: &[] }));
+        }
+        rest = behind;
+    }
+    None
 }
 
 /// An event that is not to be coalesced, of some foreign origin.

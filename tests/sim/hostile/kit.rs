@@ -41,6 +41,7 @@ pub enum Told {
     Joined,
     JoinFailed,
     NameTaken,
+    NameConflict,
     Left,
 }
 
@@ -59,11 +60,32 @@ impl Driven {
     }
 
     pub fn named(memory: Memory<'static>, config: Config, name: &str, place: u32) -> Driven {
-        let identity = Identity { name, addr: addr(place), boot: 1, tags: &[], versions: Identity::VERSIONS };
+        let identity = Identity {
+            name,
+            addr: addr(place),
+            boot: 1,
+            instance: 0,
+            tags: &[],
+            versions: Identity::VERSIONS,
+        };
         let now = 1_000 * SECOND;
         let node = Node::new(memory, config, identity, place as u64, Instant::from_micros(now));
         let node = node.expect("the sizes fit");
         Driven { node, now, wake: 0, sent: Vec::new(), told: Vec::new() }
+    }
+
+    /// As [`Driven::new`], in a fleet: somebody has asked it for a way in, and was not heard of again.
+    pub fn met(memory: Memory<'static>, config: Config) -> Driven {
+        let mut node = Driven::new(memory, config);
+        node.is_asked_in();
+        node
+    }
+
+    /// Somebody asks it for a way in.
+    pub fn is_asked_in(&mut self) {
+        let join = body(kind::JOIN).int(1).text("guest").addr(99).int(1).raw(&[0]).end();
+        self.feed(99, &datagram(&[join]));
+        self.sent.clear();
     }
 
     pub fn at(&self) -> Instant {
@@ -90,6 +112,7 @@ impl Driven {
                     Event::Joined(_) => Told::Joined,
                     Event::JoinFailed(_) => Told::JoinFailed,
                     Event::NameTaken(_) => Told::NameTaken,
+                    Event::NameConflict(_) => Told::NameConflict,
                     Event::Left => Told::Left,
                 }),
                 Output::Sleep(until) => {

@@ -202,6 +202,13 @@ impl<'n> Driver<'n> {
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
                 Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),
+                Output::Event(CoreEvent::NameConflict(addr)) => {
+                    let name = self.node.this().name;
+                    let text = format!(
+                        "Name conflict for '{name}': {addr} has this name as well; rename one of the two"
+                    );
+                    log::warn!(target: "serf", "{text}");
+                }
                 Output::Event(CoreEvent::Left) => self.left(),
                 Output::Sleep(until) => {
                     self.tell_members();

@@ -1,0 +1,169 @@
+//! What is accepted reaches everybody who can have it, or a counter says where it did not.
+
+use serf_nostd::config::Rule;
+use serf_nostd::{Config, Duration};
+use sim::fleet::Size;
+use sim::judged::Judged;
+use sim::proof::{hold, proves};
+
+use crate::{Heard, SECOND, fire, fleet, flow, quiet};
+
+/// A seed that is back without a memory fires before it has met anybody: its first time is long below others' floors.
+#[test]
+fn a_node_that_fires_right_after_its_restart_is_heard() {
+    proves(Rule::Restamp, 3, |seed, without| {
+        let mut fleet = fleet(seed, 6, Size::Small, without);
+        let mut heard = Heard::new(6);
+        flow(&mut fleet, 0, 300, "before", &mut heard)?;
+        fleet.run(10 * SECOND, &mut heard.watch());
+        fleet.crash(0);
+        fleet.run(5 * SECOND, &mut heard.watch());
+        fleet.boot(0, &[], false, &mut heard.watch());
+        fire(&mut fleet, 0, "at once", &mut heard)?;
+        fleet.run(60 * SECOND, &mut heard.watch());
+        hold(heard.reached("at once") == 6, &format!("{} of 6 have it", heard.reached("at once")))
+    });
+}
+
+/// Cut off alone for 200 s, with an event each five seconds: the newest that it has places for come to all when it is back,
+/// and the others are counted.
+fn cut_off(seed: u64, without: Option<Rule>, size: Size, places: usize) -> Result<(), String> {
+    let mut fleet = fleet(seed, 6, size, without);
+    let mut heard = Heard::new(6);
+    fleet.network.side[4] = 1;
+    let mut accepted = Vec::new();
+    for n in 0..40 {
+        if fire(&mut fleet, 4, &format!("cut-{n}"), &mut heard).is_ok() {
+            accepted.push(n);
+        }
+        fleet.run(5 * SECOND, &mut heard.watch());
+    }
+    fleet.network.heal();
+    fleet.run(120 * SECOND, &mut heard.watch());
+    hold(fleet.agreed(), "it is not back")?;
+    let reached = |n: &usize| heard.reached(&format!("cut-{n}")) == 6;
+    let lost: Vec<usize> = accepted.iter().copied().filter(|n| !reached(n)).collect();
+    let counted = fleet.node(4).map_or(0, |node| node.stats().own_expired) as usize;
+    hold(lost.len() <= counted, &format!("{lost:?} are lost, {counted} counted"))?;
+    let newest = &accepted[accepted.len() - places..];
+    hold(newest.iter().all(reached), &format!("{lost:?} are lost, some of the newest {places} among them"))
+}
+
+#[test]
+fn a_board_that_was_cut_off_brings_its_newest_events_along() {
+    proves(Rule::SendAgain, 3, |seed, without| cut_off(seed, without, Size::Tiny, 11));
+}
+
+#[test]
+fn a_node_that_was_cut_off_brings_its_newest_events_along() {
+    proves(Rule::SendAgain, 3, |seed, without| cut_off(seed, without, Size::Small, 23));
+}
+
+/// One event on one side of a cut, 300 on the other: it is below everybody's floor when they meet.
+#[test]
+fn what_a_floor_has_passed_over_is_counted_at_both_ends() {
+    proves(Rule::History, 3, |seed, without| {
+        let mut fleet = fleet(seed, 4, Size::Small, without);
+        let mut heard = Heard::new(4);
+        flow(&mut fleet, 0, 10, "before", &mut heard)?;
+        fleet.network.side[2..].fill(1);
+        fleet.run(60 * SECOND, &mut heard.watch());
+        fire(&mut fleet, 0, "alone", &mut heard)?;
+        flow(&mut fleet, 2, 300, "flood", &mut heard)?;
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut heard.watch());
+        hold(heard.reached("alone") == 2, "there is nothing to count")?;
+        let gaps: Vec<u64> =
+            (0..4).map(|i| fleet.node(i).map_or(0, |node| node.stats().event_gaps)).collect();
+        hold(gaps.iter().all(|count| *count > 0), &format!("gaps: {gaps:?}"))
+    });
+}
+
+/// Who has missed nothing counts nothing.
+#[test]
+fn a_fleet_without_a_gap_counts_none() {
+    let mut fleet = fleet(1, 10, Size::Small, None);
+    let mut heard = Heard::new(10);
+    fleet.network.loss = 0.2;
+    flow(&mut fleet, 0, 600, "all", &mut heard).expect("room");
+    fleet.network.heal();
+    fleet.run(60 * SECOND, &mut heard.watch());
+    assert_eq!(heard.reached("all-599"), 10);
+    assert_eq!(fleet.total(|stats| stats.event_gaps), 0);
+}
+
+/// 500 events at once from each of twenty nodes, over long links.
+fn burst(seed: u64, without: Option<Rule>, config: Config, latency: u64) -> Result<(), String> {
+    let mut fleet = Judged::assembled(seed, 20, Size::Server, Config { without, ..config });
+    (fleet.fleet.network.latency, fleet.fleet.network.jitter) = (latency, latency / 10);
+    // Until they have noticed.
+    fleet.run(60 * SECOND);
+    let mut left = [500; 20];
+    for _ in 0..3_000 {
+        for (i, left) in left.iter_mut().enumerate() {
+            while *left > 0 && matches!(fleet.fire(i, "e", false), Some(Ok(_))) {
+                *left -= 1;
+            }
+        }
+        fleet.run(SECOND / 100);
+    }
+    hold(left == [0; 20], "they were not all accepted within half a minute")?;
+    fleet.run(30 * SECOND);
+    let fired: Vec<u64> = fleet.oracle.fired.keys().copied().collect();
+    let missing: usize = fired.iter().map(|serial| 20 - fleet.oracle.reached(20, *serial)).sum();
+    hold(missing == 0, &format!("{missing} of 200,000 deliveries are missing"))
+}
+
+#[test]
+fn a_burst_through_many_origins_over_links_of_50_ms_loses_nothing() {
+    proves(Rule::RoundTrip, 1, |seed, without| burst(seed, without, Config::LAN, 50_000));
+}
+
+#[test]
+fn nor_does_it_over_links_of_200_ms_with_wan_timing() {
+    burst(1, None, Config::WAN, 200_000).expect("all arrive");
+}
+
+/// A small machine was away for 200 events, of which 32 payloads are held: the others are lost to it, counted once, and not
+/// asked for again.
+#[test]
+fn payloads_that_nobody_holds_are_not_asked_for_for_ever() {
+    proves(Rule::Lost, 2, |seed, without| {
+        let mut fleet = fleet(seed, 6, Size::Small, without);
+        let mut heard = Heard::new(6);
+        fleet.network.side[5] = 1;
+        flow(&mut fleet, 0, 200, "missed", &mut heard)?;
+        fleet.network.heal();
+        fleet.run(60 * SECOND, &mut heard.watch());
+        let missed = |heard: &Heard| (0..200).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
+        let sent = fleet.machines[5].sent.0;
+        for n in 0..100 {
+            fire(&mut fleet, 1, &format!("later-{n}"), &mut heard)?;
+            fleet.run(3 * SECOND, &mut heard.watch());
+        }
+        let rate = (fleet.machines[5].sent.0 - sent) / 300;
+        let stats = fleet.node(5).map(|node| *node.stats()).unwrap_or_default();
+        let lost = missed(&heard) as u64;
+        hold(rate < 1_000, &format!("it sends {rate} bytes/s; {lost} lost, {} counted", stats.pull_miss))?;
+        let text = format!("{lost} events lost, {} counted", stats.pull_miss);
+        hold(lost > 0 && (lost..2 * lost).contains(&stats.pull_miss), &text)
+    });
+}
+
+/// The beat of a burst follows the links; with short ones it stays as quick as it was.
+#[test]
+fn a_burst_over_short_links_is_not_slowed_down() {
+    let mut fleet = fleet(1, 20, Size::Server, None);
+    let began = fleet.now();
+    let mut left = 2_000;
+    while left > 0 {
+        fleet.with(3, &mut quiet(), |node, now| {
+            while left > 0 && node.user_event(now, b"e", b"", false).is_ok() {
+                left -= 1;
+            }
+        });
+        fleet.run(SECOND / 100, &mut quiet());
+    }
+    let took = Duration::from_micros(fleet.now() - began);
+    assert!(took <= Duration::from_millis(600), "2,000 events accepted after {took:?} of virtual time");
+}

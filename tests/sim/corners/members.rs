@@ -1,0 +1,145 @@
+//! Everybody's true state, whatever has happened to it.
+
+use serf_nostd::config::Rule;
+use serf_nostd::{Config, MemberChange, Status};
+use sim::fleet::{Fleet, Seen, Size};
+use sim::proof::{hold, proves};
+use sim::wire::{alive, datagram};
+
+use crate::{SECOND, fleet, off, quiet};
+
+#[test]
+fn a_pruned_member_is_not_brought_back_by_who_was_away() {
+    proves(Rule::Tombstone, 3, |seed, without| {
+        let mut fleet = fleet(seed, 6, Size::Small, without);
+        fleet.crash(5);
+        fleet.run(40 * SECOND, &mut quiet());
+        fleet.network.side[4] = 1;
+        fleet.run(2 * SECOND, &mut quiet());
+        fleet.with(0, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(5), true));
+        fleet.run(30 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut quiet());
+        let shown: Vec<usize> = (0..5).filter(|i| fleet.status(*i, 5).is_some()).collect();
+        hold(shown.is_empty(), &format!("it is shown again by {shown:?}"))?;
+        let syncs = fleet.total(|stats| stats.member_syncs);
+        fleet.run(300 * SECOND, &mut quiet());
+        let more = fleet.total(|stats| stats.member_syncs) - syncs;
+        hold(more == 0, &format!("{more} comparisons at rest"))?;
+        fleet.boot(5, &[0], false, &mut quiet());
+        fleet.run(30 * SECOND, &mut quiet());
+        hold(fleet.agreed(), "its next life is not let in")
+    });
+}
+
+#[test]
+fn who_dies_while_leaving_has_left() {
+    proves(Rule::LeaverLeft, 3, |seed, without| {
+        let mut fleet = fleet(seed, 6, Size::Small, without);
+        fleet.with(5, &mut quiet(), |node, now| node.leave(now).expect("it can leave"));
+        fleet.run(SECOND / 10, &mut quiet());
+        fleet.crash(5);
+        fleet.run(60 * SECOND, &mut quiet());
+        let seen: Vec<Option<Status>> = (0..5).map(|i| fleet.status(i, 5)).collect();
+        hold(seen == [Some(Status::Left); 5], &format!("{seen:?}"))
+    });
+}
+
+/// One of fifty hears everybody, and nobody hears it, for five minutes: it has no evidence against anybody.
+#[test]
+fn who_is_not_heard_calls_nobody_failed() {
+    proves(Rule::Answered, 2, |seed, without| {
+        let mut fleet = off(seed, 50, Size::Small, without);
+        fleet.config = Config { coalesce_members: false, ..fleet.config.clone() };
+        fleet.assemble(&mut quiet());
+        fleet.run(20 * SECOND, &mut quiet());
+        let mut told = 0;
+        let mut watch = |i: usize, _: u64, _: u64, seen: Seen| {
+            told += (i != 7 && failed(&seen).is_some_and(|subject| subject != 7)) as usize;
+        };
+        fleet.network.one_way = (0..50).filter(|to| *to != 7).map(|to| (7, to)).collect();
+        fleet.run(300 * SECOND, &mut watch);
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut watch);
+        let own = fleet.node(7).map_or(0, |node| node.stats().refuted);
+        let others = fleet.total(|stats| stats.refuted) - own;
+        hold(others == 0, &format!("living members had to contradict {others} times"))?;
+        hold(told == 0, &format!("living members told failed in {told} reports"))?;
+        hold(fleet.agreed(), "no agreement")
+    });
+}
+
+/// Whom a report calls failed.
+fn failed(seen: &Seen) -> Option<usize> {
+    match seen {
+        Seen::Member(MemberChange::Failed, subject) => Some(*subject),
+        _ => None,
+    }
+}
+
+/// Everybody stalls for 2.6 s of each 4 s: a dead node is found all the same.
+#[test]
+fn a_crash_is_noticed_by_nodes_that_stall() {
+    proves(Rule::Thaw, 2, |seed, without| {
+        let mut fleet = fleet(seed, 10, Size::Small, without);
+        fleet.crash(4);
+        for _ in 0..40 {
+            (0..10).filter(|i| *i != 4).for_each(|i| fleet.freeze(i, 2_600_000));
+            fleet.run(4 * SECOND, &mut quiet());
+        }
+        let found = (0..10).filter(|i| *i != 4 && fleet.status(*i, 4) == Some(Status::Failed)).count();
+        hold(found == 9, &format!("{found} of 9 have found it after two minutes"))
+    });
+}
+
+/// Sixty members have left. Two halves of the rest, long apart, still find together soon.
+#[test]
+fn many_that_have_left_do_not_keep_others_apart() {
+    proves(Rule::FailedFirst, 3, |seed, without| {
+        let mut fleet = fleet(seed, 60, Size::Small, without);
+        for i in 4..60 {
+            fleet.with(i, &mut quiet(), |node, now| node.leave(now));
+            fleet.run(SECOND / 10, &mut quiet());
+        }
+        fleet.run(20 * SECOND, &mut quiet());
+        (4..60).for_each(|i| fleet.crash(i));
+        // Without a seed to ask: machine 0 is everybody's.
+        fleet.crash(0);
+        fleet.run(40 * SECOND, &mut quiet());
+        fleet.network.side[3] = 1;
+        fleet.run(120 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(150 * SECOND, &mut quiet());
+        let apart = [1, 2].iter().filter(|i| fleet.status(**i, 3) != Some(Status::Alive)).count();
+        hold(apart == 0, "they have not found together within two and a half minutes")
+    });
+}
+
+/// A name that no board has a place for; then a change that one of them misses.
+#[test]
+fn a_name_that_is_too_long_does_not_end_healing() {
+    proves(Rule::Unheld, 3, |seed, without| {
+        let mut fleet = off(seed, 6, Size::Small, without);
+        (0..2).for_each(|i| fleet.resize(i, Size::FullMembers(64)));
+        fleet.assemble(&mut quiet());
+        fleet.run(20 * SECOND, &mut quiet());
+        let long = "a-name-that-no-board-has-a-place-for";
+        (0..6).for_each(|i| fleet.inject(1, i, datagram(&[alive(long, 9, 1, 1)])));
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.network.side[4] = 1;
+        fleet
+            .with(3, &mut quiet(), |node, now| node.set_tags(now, &[0xff, 0x80]))
+            .expect("on")
+            .expect("room");
+        fleet.run(2 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut quiet());
+        let tags = fleet.node(4).and_then(|node| node.member("node-3").map(|member| member.tags.to_vec()));
+        hold(tags == Some(vec![0xff, 0x80]), &format!("tags after two minutes: {tags:?}"))?;
+        fleet.run(600 * SECOND, &mut quiet());
+        let syncs = fleet.total(|stats| stats.member_syncs);
+        fleet.run(600 * SECOND, &mut quiet());
+        let more = fleet.total(|stats| stats.member_syncs) - syncs;
+        hold(more <= 6, &format!("{more} comparisons in ten minutes of rest"))
+    });
+}

@@ -1,0 +1,106 @@
+//! Nothing from before the join is handed out, whichever way and whenever nodes meet.
+
+use serf_nostd::config::Rule;
+use sim::fleet::{Fleet, Size};
+use sim::proof::{hold, proves};
+
+use crate::{Heard, SECOND, fire, fleet, flow, off, quiet};
+
+/// How many old events these machines have been handed since their restart.
+fn old(heard: &Heard, machines: &[usize]) -> usize {
+    machines.iter().map(|i| (0..20).filter(|n| heard.count(*i, &format!("old-{n}")) > 0).count()).sum()
+}
+
+/// After twenty events, a while ago.
+fn with_a_past(seed: u64, without: Option<Rule>) -> Result<Fleet, String> {
+    let mut fleet = fleet(seed, 8, Size::Server, without);
+    flow(&mut fleet, 2, 20, "old", &mut Heard::new(8))?;
+    fleet.run(30 * SECOND, &mut quiet());
+    Ok(fleet)
+}
+
+fn news_reach_all(fleet: &mut Fleet, heard: &mut Heard) -> Result<(), String> {
+    fleet.run(30 * SECOND, &mut heard.watch());
+    hold(fleet.agreed(), "they do not see each other")?;
+    let machines = fleet.machines.len();
+    for i in [0, machines - 1] {
+        fire(fleet, i, &format!("new-{i}"), heard)?;
+        fleet.run(5 * SECOND, &mut heard.watch());
+        let reached = heard.reached(&format!("new-{i}"));
+        hold(reached == machines, &format!("{reached} of {machines} have what is fired now"))?;
+    }
+    Ok(())
+}
+
+/// All seeds restart, each naming the others: the first answer comes from one that knows no more than the asker.
+fn seeds_together(seed: u64, without: Option<Rule>, seeds: &[usize]) -> Result<(), String> {
+    let mut fleet = with_a_past(seed, without)?;
+    let mut heard = Heard::new(8);
+    seeds.iter().for_each(|i| fleet.crash(*i));
+    for i in seeds {
+        let others: Vec<usize> = seeds.iter().copied().filter(|other| other != i).collect();
+        fleet.boot(*i, &others, false, &mut heard.watch());
+    }
+    news_reach_all(&mut fleet, &mut heard)?;
+    hold(old(&heard, seeds) == 0, &format!("{} old events are handed out", old(&heard, seeds)))
+}
+
+#[test]
+fn by_seeds_that_restart_together() {
+    proves(Rule::FirstContact, 4, |seed, without| seeds_together(seed, without, &[5, 6, 7]));
+}
+
+#[test]
+fn by_all_but_one_that_restart_together() {
+    proves(Rule::FirstContact, 4, |seed, without| seeds_together(seed, without, &[1, 2, 3, 4, 5, 6, 7]));
+}
+
+#[test]
+fn by_a_node_without_seeds_that_is_back_at_once() {
+    proves(Rule::FirstContact, 6, |seed, without| {
+        let mut fleet = with_a_past(seed, without)?;
+        let mut heard = Heard::new(8);
+        fleet.crash(4);
+        fleet.run(SECOND / 5, &mut quiet());
+        fleet.boot(4, &[], false, &mut heard.watch());
+        news_reach_all(&mut fleet, &mut heard)?;
+        hold(old(&heard, &[4]) == 0, &format!("{} old events are handed out", old(&heard, &[4])))
+    });
+}
+
+/// Two fleets, each with a past, of which one node joins the other: what either fired before stays where it was.
+#[test]
+fn by_two_fleets_that_merge() {
+    proves(Rule::FirstContact, 4, |seed, without| {
+        let mut fleet = off(seed, 8, Size::Server, without);
+        for i in 0..8 {
+            fleet.boot(i, &[i / 4 * 4], false, &mut quiet());
+        }
+        fleet.run(20 * SECOND, &mut quiet());
+        let mut heard = Heard::new(8);
+        flow(&mut fleet, 1, 20, "left", &mut heard)?;
+        flow(&mut fleet, 6, 10, "right", &mut heard)?;
+        fleet.run(600 * SECOND, &mut heard.watch());
+        let seed_address = fleet.address(5);
+        fleet.with(2, &mut heard.watch(), |node, now| node.join(now, seed_address, false));
+        news_reach_all(&mut fleet, &mut heard)?;
+        let crossed = |label: &str, others: std::ops::Range<usize>| {
+            let there = |i: usize| (0..20).filter(|n| heard.count(i, &format!("{label}-{n}")) > 0).count();
+            others.map(there).sum::<usize>()
+        };
+        let crossed = (crossed("left", 4..8), crossed("right", 0..4));
+        hold(crossed == (0, 0), &format!("{crossed:?} old events have crossed"))
+    });
+}
+
+/// A joiner that asks for a replay gets what is remembered.
+#[test]
+fn unless_they_are_asked_for() {
+    let mut fleet = with_a_past(1, None).expect("room");
+    fleet.crash(7);
+    fleet.config.replay = true;
+    let mut heard = Heard::new(8);
+    fleet.boot(7, &[0], false, &mut heard.watch());
+    fleet.run(30 * SECOND, &mut heard.watch());
+    assert_eq!(old(&heard, &[7]), 20);
+}
