@@ -216,8 +216,8 @@ pub enum Rule {
     LeaverLeft,
     /// A pruned member is remembered as such.
     Tombstone,
-    /// Whether others hear this node shows in their answers.
-    Answered,
+    /// What a node has held against others while nobody answered it speaks against its own link.
+    OwnLink,
     /// A clock that jumps puts suspicions off by its jump, not for ever.
     Thaw,
     /// A failed member is looked for among those that have left.

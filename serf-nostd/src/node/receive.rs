@@ -91,9 +91,6 @@ impl Node<'_> {
             values: None,
             pinged: false,
         };
-        if !self.config.has(Rule::Answered) {
-            self.answered(now);
-        }
         for message in messages {
             self.message(&mut context, message?);
         }

@@ -161,14 +161,17 @@ impl Node<'_> {
     /// Somebody answers again. What this node has held against others meanwhile speaks against its own link: its verdicts and
     /// its own suspicions fall, and probing begins anew.
     fn end_isolation(&mut self, now: Instant) {
-        self.detector.restart(now, Duration::ZERO);
-        self.detector.end_doubts();
+        let own_link = self.config.has(Rule::OwnLink);
+        if own_link {
+            self.detector.restart(now, Duration::ZERO);
+            self.detector.end_doubts();
+        }
         // Whoever leaves a heap moves others to its place or to places before it: that place is looked at again.
         let own = |node: &Self, id: u16| {
             let slot = node.members.table.slot(id);
             let alone = node.members.table.case(id).confirmations == 0;
             match slot.state {
-                State::Suspect => alone && node.members.table.case(id).accuser() == Some(SELF),
+                State::Suspect => own_link && alone && node.members.table.case(id).accuser() == Some(SELF),
                 _ => slot.has(flag::PRIVATE),
             }
         };

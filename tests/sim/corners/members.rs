@@ -48,7 +48,7 @@ fn who_dies_while_leaving_has_left() {
 /// One of fifty hears everybody, and nobody hears it, for five minutes: it has no evidence against anybody.
 #[test]
 fn who_is_not_heard_calls_nobody_failed() {
-    proves(Rule::Answered, 2, |seed, without| {
+    proves(Rule::OwnLink, 2, |seed, without| {
         let mut fleet = off(seed, 50, Size::Small, without);
         fleet.config = Config { coalesce_members: false, ..fleet.config.clone() };
         fleet.assemble(&mut quiet());
@@ -61,9 +61,6 @@ fn who_is_not_heard_calls_nobody_failed() {
         fleet.run(300 * SECOND, &mut watch);
         fleet.network.heal();
         fleet.run(120 * SECOND, &mut watch);
-        let own = fleet.node(7).map_or(0, |node| node.stats().refuted);
-        let others = fleet.total(|stats| stats.refuted) - own;
-        hold(others == 0, &format!("living members had to contradict {others} times"))?;
         hold(told == 0, &format!("living members told failed in {told} reports"))?;
         hold(fleet.agreed(), "no agreement")
     });
