@@ -2,8 +2,10 @@
 
 use core::ops::{Add, AddAssign};
 
+// Where a u64 takes two registers, saturating arithmetic is long, and stands in a hundred places: there it is called.
+
 /// A point on the caller's monotonic clock, in microseconds since any fixed moment. 8 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Instant(u64);
@@ -35,11 +37,13 @@ impl Instant {
     }
 
     /// Time from `earlier` to `self`; zero if `earlier` is later.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn since(self, earlier: Instant) -> Duration {
         Duration(self.0.saturating_sub(earlier.0))
     }
 
     /// The moment `span` before `self`; the clock's zero at the earliest.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn minus(self, span: Duration) -> Instant {
         Instant(self.0.saturating_sub(span.0))
     }
@@ -75,19 +79,42 @@ impl Duration {
     }
 
     /// `self` taken `n` times; saturates.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn times(self, n: u32) -> Duration {
         Duration(self.0.saturating_mul(n as u64))
     }
 
     /// `self` times `numerator / denominator`; saturates. `denominator` 0 counts as 1.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn scaled(self, numerator: u32, denominator: u32) -> Duration {
         let denominator = if denominator == 0 { 1 } else { denominator };
         Duration(self.0.saturating_mul(numerator as u64) / denominator as u64)
     }
 }
 
+impl Ord for Instant {
+    fn cmp(&self, other: &Instant) -> core::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn min(self, other: Instant) -> Instant {
+        if other.0 < self.0 { other } else { self }
+    }
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn max(self, other: Instant) -> Instant {
+        if other.0 > self.0 { other } else { self }
+    }
+}
+
+impl PartialOrd for Instant {
+    fn partial_cmp(&self, other: &Instant) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, span: Duration) -> Instant {
         Instant(self.0.saturating_add(span.0))
     }
@@ -101,6 +128,7 @@ impl AddAssign<Duration> for Instant {
 
 impl Add for Duration {
     type Output = Duration;
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn add(self, other: Duration) -> Duration {
         Duration(self.0.saturating_add(other.0))
     }

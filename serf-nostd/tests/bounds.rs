@@ -101,7 +101,7 @@ fn a_flood_beyond_the_acceptance_rate_is_shed_and_counted() {
 #[test]
 fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told() {
     let (mut storage, now) = (Storage::<4, 64, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
-    let mut node = node(storage.memory(), Config::LAN, 1);
+    let mut node = met(storage.memory(), Config::LAN, 1);
     hand(&mut node, now, 2, &alive(2, 1, &[]));
     for _ in 0..2 {
         node.user_event(now, b"e", b"", false).expect("two of eight slots are for own events");
@@ -126,7 +126,7 @@ fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told()
 #[test]
 fn an_origin_fires_no_faster_than_others_take_in_and_knows_when_to_go_on() {
     let (mut storage, now) = (Ample::new(), Instant::ZERO);
-    let mut node = node(storage.memory(), Config::LAN, 1);
+    let mut node = met(storage.memory(), Config::LAN, 1);
     for i in 2..=4 {
         hand(&mut node, now, i, &alive(i, 1, &[]));
     }

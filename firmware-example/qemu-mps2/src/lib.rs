@@ -14,6 +14,8 @@ mod led;
 mod mmio;
 pub mod stack;
 
+use small_memory as _;
+
 use board::{Board, Press, Settings};
 use embassy_executor::Spawner;
 use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, StackResources, StaticConfigV4};
