@@ -242,6 +242,8 @@ pub struct Node<'a> {
     leave: Option<Leave>,
     /// Whether the application takes events.
     taking: bool,
+    /// When somebody was last heard.
+    last_heard: Instant,
     /// When somebody last answered a question of this node's.
     last_answer: Instant,
     /// By when the last poll wanted to be called again.
@@ -332,6 +334,7 @@ impl<'a> Node<'a> {
             next_conflict: Instant::ZERO,
             leave: None,
             taking: true,
+            last_heard: now,
             last_answer: now,
             promised: Instant::FAR,
             erasing: None,

@@ -55,7 +55,7 @@ fn the_firmware_fits_a_small_part_and_has_no_allocator() {
     assert!(!image.symbols(|name| name.contains("serf_nostd")).is_empty(), "its symbols are there");
     let allocator = image.symbols(allocates);
     assert!(allocator.is_empty(), "{allocator:?}");
-    assert!(image.flash <= 96 * 1024, "{} bytes of flash", image.flash);
+    assert!(image.flash <= 100 * 1024, "{} bytes of flash", image.flash);
     // Of 48 KiB, 8 are the stack's.
     assert!(image.ram <= 40 * 1024, "{} bytes of variables", image.ram);
 }

@@ -91,6 +91,7 @@ impl Node<'_> {
             values: None,
             pinged: false,
         };
+        self.heard(now);
         for message in messages {
             self.message(&mut context, message?);
         }

@@ -12,6 +12,9 @@ use crate::time::{Duration, Instant};
 /// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
 const REFUTE_STEP: u32 = 1 << 10;
 
+/// So many members without an answer, one after the other, are no longer their own fault.
+const ASKED: usize = 30;
+
 impl Node<'_> {
     /// A target has not answered its probe: doubted here, unless others accuse it already.
     pub(super) fn unanswered(&mut self, now: Instant, target: u16, seq: u32) {
@@ -137,20 +140,33 @@ impl Node<'_> {
         self.say(SELF, say::STATE);
     }
 
-    /// Somebody has answered this node: it is heard, and hears.
-    pub(super) fn answered(&mut self, now: Instant) {
+    /// Somebody is heard.
+    pub(super) fn heard(&mut self, now: Instant) {
         let isolated = self.isolated(now);
-        self.last_answer = now;
-        if isolated {
+        self.last_heard = now;
+        if isolated && !self.isolated(now) {
             self.end_isolation(now);
         }
     }
 
-    /// Whether nobody has answered for so long that this node's own link is the likelier culprit. Who is silent does not
-    /// count as long as others say so: they answer.
+    /// Somebody has answered this node: it is heard, too.
+    pub(super) fn answered(&mut self, now: Instant) {
+        let isolated = self.isolated(now);
+        self.last_answer = now;
+        if isolated && !self.isolated(now) {
+            self.end_isolation(now);
+        }
+    }
+
+    /// Whether nobody has been heard for so long, or nobody has answered while so many were asked, that this node's own link
+    /// is the likelier culprit.
     pub(super) fn isolated(&self, now: Instant) -> bool {
-        let patience = self.config.probe_interval.times(2) + self.config.probe_timeout;
-        self.config.has(Rule::Isolation) && now.since(self.last_answer) > patience
+        let heard = self.config.probe_interval.times(2) + self.config.probe_timeout;
+        // A round of probes: if anybody is there, one of them is answered.
+        let asked = self.members.table.live().min(ASKED) as u32 * (self.detector.awareness() as u32 + 1);
+        let answered = heard + self.config.probe_interval.times(asked);
+        self.config.has(Rule::Isolation)
+            && (now.since(self.last_heard) > heard || now.since(self.last_answer) > answered)
     }
 
     /// Whether nobody is there, or nobody answers.
@@ -214,6 +230,6 @@ impl Node<'_> {
             let id = self.members.table.suspects.ids()[place];
             self.members.table.case_mut(id).deadline += span;
         }
-        self.last_answer = now;
+        (self.last_heard, self.last_answer) = (now, now);
     }
 }
