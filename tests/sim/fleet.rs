@@ -25,8 +25,19 @@ pub enum Seen {
         /// Whether it could be coalesced.
         coalesce: bool,
     },
-    /// A change of a member: which machine is at its address.
-    Member(MemberChange, usize),
+    /// A change of a member.
+    Member {
+        /// What has happened to it.
+        change: MemberChange,
+        /// Its name.
+        name: String,
+        /// Which machine is at its address; `usize::MAX` if none is.
+        at: usize,
+        /// What it is now.
+        status: Status,
+        /// Its tags, encoded.
+        tags: Vec<u8>,
+    },
     /// A join was answered.
     Joined,
     /// A join was not answered.
@@ -266,7 +277,13 @@ impl Fleet {
                             payload: event.payload.to_vec(),
                             coalesce: event.coalesce,
                         },
-                        Event::Member(change, member) => Seen::Member(change, machine(member.addr)),
+                        Event::Member(change, member) => Seen::Member {
+                            change,
+                            name: member.name.to_string(),
+                            at: machine(member.addr),
+                            status: member.status,
+                            tags: member.tags.to_vec(),
+                        },
                         Event::Joined(_) => Seen::Joined,
                         Event::JoinFailed(_) => Seen::JoinFailed,
                         Event::NameTaken(_) => Seen::NameTaken,
