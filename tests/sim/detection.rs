@@ -110,7 +110,7 @@ impl Verdicts {
     }
 
     fn saw(&mut self, at: u64, seen: &Seen) {
-        let Seen::Member(MemberChange::Failed, subject) = seen else { return };
+        let Seen::Member { change: MemberChange::Failed, at: subject, .. } = seen else { return };
         match self.crashed[*subject] {
             Some(when) => self.times[*subject].push(at - when),
             None => self.false_ones += 1,

@@ -1,10 +1,12 @@
 //! The fleet: nodes, virtual time, and the order of everything that happens.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
 use serf_nostd::{Config, Event, Identity, Input, Instant, MemberChange, Node, Output, Status};
 
+use crate::clock::Clock;
+use crate::machine::{Machine, PORT};
 use crate::memory;
 pub use crate::memory::Size;
 use crate::network::Network;
@@ -25,8 +27,19 @@ pub enum Seen {
         /// Whether it could be coalesced.
         coalesce: bool,
     },
-    /// A change of a member: which machine is at its address.
-    Member(MemberChange, usize),
+    /// A change of a member.
+    Member {
+        /// What has happened to it.
+        change: MemberChange,
+        /// Its name.
+        name: String,
+        /// Which machine is at its address; `usize::MAX` if none is.
+        at: usize,
+        /// What it is now.
+        status: Status,
+        /// Its tags, encoded.
+        tags: Vec<u8>,
+    },
     /// A join was answered.
     Joined,
     /// A join was not answered.
@@ -39,36 +52,16 @@ pub enum Seen {
     Left,
 }
 
-/// A simulated machine: its node, and what survives a reboot.
-pub struct Machine {
-    node: Option<Node<'static>>,
-    size: Size,
-    /// When its loop wakes up next; `u64::MAX` when it is off or frozen.
-    wake: u64,
-    /// Its clock is this much ahead (microseconds).
-    skew: u64,
-    frozen_until: u64,
-    /// Datagrams that wait while it is frozen.
-    backlog: Vec<(usize, Vec<u8>)>,
-    /// It forgets its boot number with everything else: each boot is its first.
-    pub forgetful: bool,
-    /// Its instance number, instead of a random one at each boot.
-    pub instance: Option<u16>,
-    /// How often it has booted; its node's boot number.
-    pub boots: u64,
-    /// The event clock when it last ran: what a device would keep in flash.
-    pub floor: u64,
-    /// Its application takes no events for now.
-    pub deaf: bool,
-    name: String,
-    /// Bytes and datagrams it has sent.
-    pub sent: (u64, u64),
-}
-
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Wake(usize),
-    Packet { to: usize, from: usize, bytes: Vec<u8> },
+    /// A machine is done with the datagram that it works on.
+    Served(usize),
+    Packet {
+        to: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
 }
 
 /// The queue's order: earliest first, then in the order of arrival in the queue.
@@ -92,6 +85,10 @@ pub struct Fleet {
     /// How many things have happened.
     pub steps: u64,
     rng: Rng,
+    /// What drivers do wrong, and when.
+    slips: Rng,
+    /// Whose an address is, beside those that machines had at first.
+    routes: BTreeMap<SocketAddr, usize>,
     /// Every datagram that was handed to the network (who sent it, to whom), while there is a place for it.
     pub recording: Option<Vec<(usize, usize, Vec<u8>)>>,
     /// Walk all invariants of a node after every so many of its steps; 0: never.
@@ -107,23 +104,10 @@ impl Fleet {
 
     /// `count` machines, all off.
     pub fn new(seed: u64, count: usize, size: Size, config: Config) -> Fleet {
-        let machines = (0..count).map(|i| Machine {
-            node: None,
-            size,
-            wake: u64::MAX,
-            skew: 0,
-            frozen_until: 0,
-            backlog: Vec::new(),
-            forgetful: false,
-            instance: None,
-            boots: 0,
-            floor: 0,
-            deaf: false,
-            name: Fleet::name(i),
-            sent: (0, 0),
-        });
+        let machine = |i| Machine::new(Fleet::name(i), addr(i as u32), size, config.clone());
+        let machines = (0..count).map(machine).collect();
         Fleet {
-            machines: machines.collect(),
+            machines,
             network: Network::new(seed, count),
             config,
             now: 0,
@@ -131,6 +115,8 @@ impl Fleet {
             order: 0,
             steps: 0,
             rng: Rng::new(seed ^ 0x666c_6565),
+            slips: Rng::new(seed ^ 0x736c_6970),
+            routes: BTreeMap::new(),
             recording: None,
             check_every: 0,
             tx: vec![0; serf_nostd::DATAGRAM_MAX],
@@ -144,7 +130,44 @@ impl Fleet {
 
     /// The address of a machine.
     pub fn address(&self, i: usize) -> SocketAddr {
-        addr(i as u32)
+        self.machines[i].home
+    }
+
+    /// Gives a machine another address; to be called while it is off. Nobody is at the old one any more.
+    pub fn move_to(&mut self, i: usize, home: SocketAddr) {
+        assert!(self.machines[i].node.is_none());
+        self.routes.remove(&self.machines[i].home);
+        self.machines[i].home = home;
+        self.routes.insert(home, i);
+    }
+
+    /// Another address at which a machine is reached, too.
+    pub fn alias(&mut self, i: usize, alias: SocketAddr) {
+        self.routes.insert(alias, i);
+    }
+
+    /// Gives a machine another name; to be called while it is off.
+    pub fn rename(&mut self, i: usize, name: &str) {
+        assert!(self.machines[i].node.is_none());
+        self.machines[i].name = name.to_string();
+    }
+
+    /// Whose an address is.
+    pub fn at(&self, addr: SocketAddr) -> Option<usize> {
+        let addr = SocketAddr::new(addr.ip(), PORT);
+        let first = machine(addr);
+        let still = self.machines.get(first).is_some_and(|machine| machine.home == addr);
+        if still { Some(first) } else { self.routes.get(&addr).copied() }
+    }
+
+    /// Who gets a datagram that is sent to this address now.
+    fn reached(&self, to: SocketAddr) -> Option<usize> {
+        let i = self.at(to)?;
+        let open = match &self.machines[i].nat {
+            Some(nat) => nat.inward(self.now, to.port()),
+            None => to.port() == PORT,
+        };
+        open.then_some(i)
     }
 
     /// Gives one machine other capacities; to be called while it is off.
@@ -154,34 +177,40 @@ impl Fleet {
     }
 
     fn local(&self, i: usize) -> Instant {
-        Instant::from_micros(self.now + self.machines[i].skew)
+        Instant::from_micros(self.machines[i].clock.at(self.now))
     }
 
     /// Switches a machine on, with these machines as seeds. `remembers`: its floor survived.
     pub fn boot(&mut self, i: usize, seeds: &[usize], remembers: bool, watch: &mut Watcher) {
+        let seeds: Vec<SocketAddr> = seeds.iter().filter(|s| **s != i).map(|s| self.address(*s)).collect();
+        let floor = if remembers { self.machines[i].floor } else { 0 };
+        self.boot_at(i, &seeds, floor, watch);
+    }
+
+    /// Switches a machine on, with seeds at these addresses, whoever is there, and this floor.
+    pub fn boot_at(&mut self, i: usize, seeds: &[SocketAddr], event_floor: u64, watch: &mut Watcher) {
         assert!(self.machines[i].node.is_none(), "already on");
         let seed = self.rng.bits();
         let machine = &mut self.machines[i];
         machine.boots += 1;
-        machine.skew = seed % 1_000_000_000;
+        machine.clock = Clock::ahead(self.now, seed % 1_000_000_000);
         machine.frozen_until = 0;
-        machine.backlog.clear();
-        let event_floor = if remembers { machine.floor } else { 0 };
-        let config = Config { event_floor, ..self.config.clone() };
+        machine.inbox.clear();
+        machine.served = u64::MAX;
+        machine.profile = Config { event_floor, ..self.config.clone() };
         let identity = Identity {
-            name: &machine.name.clone(),
-            addr: addr(i as u32),
-            boot: if machine.forgetful { 1 } else { machine.boots },
+            name: &machine.name,
+            addr: machine.home,
+            boot: machine.boot_number(),
             instance: machine.instance.unwrap_or(seed as u16),
-            tags: &[],
+            tags: &machine.tags,
             versions: Identity::VERSIONS,
         };
-        let now = self.local(i);
-        let node = Node::new(memory::take(self.machines[i].size), config, identity, seed, now);
+        let now = Instant::from_micros(machine.clock.at(self.now));
+        let node = Node::new(memory::take(machine.size), machine.profile.clone(), identity, seed, now);
         let mut node = node.expect("the simulator's sizes fit");
-        let seeds: Vec<SocketAddr> = seeds.iter().filter(|s| **s != i).map(|s| addr(*s as u32)).collect();
-        node.start(now, &seeds);
-        self.machines[i].node = Some(node);
+        node.start(now, seeds);
+        machine.node = Some(node);
         self.drain(i, watch);
     }
 
@@ -193,6 +222,9 @@ impl Fleet {
             memory::put_back(machine.size, node.release());
         }
         machine.wake = u64::MAX;
+        machine.deadline = u64::MAX;
+        machine.served = u64::MAX;
+        machine.inbox.clear();
     }
 
     /// Stops a machine for a while, as SIGSTOP does: its datagrams wait.
@@ -200,6 +232,19 @@ impl Fleet {
         let until = self.now + span;
         self.machines[i].frozen_until = until;
         self.push(until, What::Wake(i));
+    }
+
+    /// Changes a machine's clock: its rate (see [`Clock::go`]), or what it shows (see [`Clock::jump`]).
+    pub fn set_clock(&mut self, i: usize, change: impl FnOnce(&mut Clock, u64)) {
+        let machine = &mut self.machines[i];
+        change(&mut machine.clock, self.now);
+        if machine.node.is_some() {
+            machine.wake = machine.clock.when(machine.deadline).max(self.now);
+            if machine.wake < u64::MAX / 2 {
+                let wake = machine.wake;
+                self.push(wake, What::Wake(i));
+            }
+        }
     }
 
     /// The node of a machine that is on.
@@ -240,51 +285,79 @@ impl Fleet {
 
     /// Puts a datagram of an attacker's on its way to a machine.
     pub fn inject(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        self.inject_from(addr(from as u32), to, bytes);
+    }
+
+    /// Puts a datagram of an attacker's, who calls himself as he likes, on its way to a machine.
+    pub fn inject_from(&mut self, from: SocketAddr, to: usize, bytes: Vec<u8>) {
         self.push(self.now + 1, What::Packet { to, from, bytes });
+    }
+
+    /// Something has come in: the driver drains the node, at once if it is prompt.
+    fn settle(&mut self, i: usize, watch: &mut Watcher) {
+        let machine = &mut self.machines[i];
+        if machine.driver.late == 0 {
+            return self.drain(i, watch);
+        }
+        let at = self.now + self.slips.below(machine.driver.late);
+        if machine.node.is_some() && at < machine.wake {
+            machine.wake = at;
+            machine.late += 1;
+            self.push(at, What::Wake(i));
+        }
     }
 
     fn drain(&mut self, i: usize, watch: &mut Watcher) {
         let now = self.local(i);
         let (real, deaf) = (self.now, self.machines[i].deaf);
         let mut tx = std::mem::take(&mut self.tx);
-        while let Machine { node: Some(node), boots, skew, .. } = &mut self.machines[i] {
-            let (boots, skew) = (*boots, *skew);
+        while let Machine { node: Some(node), boots, .. } = &mut self.machines[i] {
+            let boots = *boots;
             node.take_events(!deaf);
             match node.poll(now, &mut tx) {
                 Output::Datagram { to, bytes } => {
-                    let (to, bytes) = (machine(to), bytes.to_vec());
-                    self.machines[i].sent.0 += bytes.len() as u64 + 28;
-                    self.machines[i].sent.1 += 1;
-                    if to < self.machines.len() {
-                        if let Some(recording) = &mut self.recording {
-                            recording.push((i, to, bytes.clone()));
-                        }
-                        for at in self.network.carry(real, i, to).into_iter().flatten() {
-                            self.push(at, What::Packet { to, from: i, bytes: bytes.clone() });
-                        }
-                    }
+                    let bytes = bytes.to_vec();
+                    self.send(i, to, bytes);
                 }
                 Output::Event(event) => {
-                    let seen = match event {
+                    let mut home = None;
+                    let mut seen = match event {
                         Event::User(event) => Seen::User {
                             id: (event.id.ltime, event.id.origin),
                             name: event.name.to_vec(),
                             payload: event.payload.to_vec(),
                             coalesce: event.coalesce,
                         },
-                        Event::Member(change, member) => Seen::Member(change, machine(member.addr)),
+                        Event::Member(change, member) => {
+                            home = Some(member.addr);
+                            Seen::Member {
+                                change,
+                                name: member.name.to_string(),
+                                at: usize::MAX,
+                                status: member.status,
+                                tags: member.tags.to_vec(),
+                            }
+                        }
                         Event::Joined(_) => Seen::Joined,
                         Event::JoinFailed(_) => Seen::JoinFailed,
                         Event::NameTaken(_) => Seen::NameTaken,
                         Event::NameConflict(_) => Seen::NameConflict,
                         Event::Left => Seen::Left,
                     };
+                    if let Seen::Member { at, .. } = &mut seen {
+                        *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
+                    }
                     watch(i, boots, real, seen);
                 }
                 Output::Sleep(until) => {
-                    let until = until.as_micros().saturating_sub(skew);
-                    if until != self.machines[i].wake && until < u64::MAX / 2 {
-                        self.machines[i].wake = until;
+                    let machine = &mut self.machines[i];
+                    machine.deadline = until.as_micros();
+                    let mut until = machine.clock.when(machine.deadline);
+                    if machine.driver.late > 0 {
+                        until = until.saturating_add(self.slips.below(machine.driver.late));
+                    }
+                    if until != machine.wake && until < u64::MAX / 2 {
+                        machine.wake = until;
                         self.push(until.max(real), What::Wake(i));
                     }
                     if self.check_every > 0
@@ -314,24 +387,43 @@ impl Fleet {
                 What::Wake(i) if self.is_frozen(i) => {}
                 What::Wake(i) => {
                     let thawed = self.machines[i].frozen_until == self.now;
-                    if thawed {
-                        for (from, bytes) in std::mem::take(&mut self.machines[i].backlog) {
+                    if thawed && self.machines[i].service == 0 {
+                        for (from, bytes) in std::mem::take(&mut self.machines[i].inbox) {
                             self.receive(i, from, &bytes, watch);
                         }
+                    } else if thawed {
+                        self.serve(i);
                     }
                     if thawed || self.machines[i].wake <= self.now {
                         self.machines[i].wake = u64::MAX;
                         self.drain(i, watch);
                     }
                 }
-                What::Packet { to, from, bytes } => {
-                    if self.is_frozen(to) {
-                        if self.machines[to].backlog.len() < 256 {
-                            self.machines[to].backlog.push((from, bytes));
+                What::Served(i) if self.is_frozen(i) => self.machines[i].served = u64::MAX,
+                What::Served(i) => {
+                    if self.machines[i].served == self.now {
+                        self.machines[i].served = u64::MAX;
+                        if let Some((from, bytes)) = self.machines[i].inbox.pop_front() {
+                            self.receive(i, from, &bytes, watch);
+                            self.settle(i, watch);
                         }
-                    } else {
+                        self.serve(i);
+                    }
+                }
+                What::Packet { to, from, bytes } => {
+                    let frozen = self.is_frozen(to);
+                    let machine = &mut self.machines[to];
+                    if machine.node.is_none() {
+                        continue;
+                    }
+                    if !frozen && machine.service == 0 {
                         self.receive(to, from, &bytes, watch);
-                        self.drain(to, watch);
+                        self.settle(to, watch);
+                    } else if machine.inbox.len() < machine.places {
+                        machine.inbox.push_back((from, bytes));
+                        self.serve(to);
+                    } else {
+                        machine.overflowed += 1;
                     }
                 }
             }
@@ -339,11 +431,47 @@ impl Fleet {
         self.now = end;
     }
 
-    fn receive(&mut self, to: usize, from: usize, bytes: &[u8], watch: &mut Watcher) {
+    /// Begins with the next datagram that waits, if the machine is free.
+    fn serve(&mut self, i: usize) {
+        let free = !self.is_frozen(i) && self.machines[i].served == u64::MAX;
+        if free && !self.machines[i].inbox.is_empty() {
+            let at = self.now + self.machines[i].service.max(1);
+            self.machines[i].served = at;
+            self.push(at, What::Served(i));
+        }
+    }
+
+    /// What a node sends goes by its driver and its router onto the network.
+    fn send(&mut self, i: usize, to: SocketAddr, bytes: Vec<u8>) {
+        let now = self.now;
+        let machine = &mut self.machines[i];
+        if self.slips.chance(machine.driver.loses) {
+            machine.unsent += 1;
+            return;
+        }
+        machine.sent.0 += bytes.len() as u64 + 28;
+        machine.sent.1 += 1;
+        let mut from = machine.home;
+        if let Some(nat) = &mut machine.nat {
+            from.set_port(nat.outward(now));
+        }
+        let Some(to) = self.reached(to) else { return };
+        if let Some(recording) = &mut self.recording {
+            recording.push((i, to, bytes.clone()));
+        }
+        if !self.network.fits(i, to, bytes.len()) {
+            return;
+        }
+        for at in self.network.carry(now, i, to).into_iter().flatten() {
+            self.push(at, What::Packet { to, from, bytes: bytes.clone() });
+        }
+    }
+
+    fn receive(&mut self, to: usize, from: SocketAddr, bytes: &[u8], watch: &mut Watcher) {
         let now = self.local(to);
         if let Some(node) = &mut self.machines[to].node {
             // What is refused is counted by the node; only attackers' datagrams are.
-            let _ = node.handle(now, Input::Datagram { from: addr(from as u32), bytes });
+            let _ = node.handle(now, Input::Datagram { from, bytes });
             if node.levels().waiting > 0 {
                 self.drain(to, watch);
             }

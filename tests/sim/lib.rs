@@ -3,6 +3,8 @@
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
 //! - [`acquaint`]: a fleet in which everybody knows everybody, without the storm of their joining.
 //! - [`measure`]: figures of a fleet.
+//! - [`machine`]: a node's machine, and what survives a reboot.
+//! - [`clock`]: what a machine takes for the time.
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`wire`]: datagrams written by hand.
@@ -17,9 +19,11 @@
 
 pub mod acquaint;
 pub mod chaos;
+pub mod clock;
 pub mod detection;
 pub mod fleet;
 pub mod judged;
+pub mod machine;
 pub mod measure;
 pub mod memory;
 pub mod network;

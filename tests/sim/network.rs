@@ -1,6 +1,41 @@
 //! What happens to a datagram on its way.
 
-use crate::rng::Rng;
+use crate::rng::{Rng, hash};
+
+/// Links that differ: each direction of each pair has a latency of its own. A function of seed and link, so that the
+/// largest fleet needs no memory for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Links {
+    /// Decides which link is how long.
+    pub seed: u64,
+    /// The usual latency, microseconds; a link has half of it to one and a half.
+    pub base: u64,
+    /// Datagrams take up to this share longer.
+    pub jitter: f64,
+}
+
+impl Links {
+    /// The shortest time under way, and how much longer it may take.
+    fn latency(&self, from: usize, to: usize) -> (u64, u64) {
+        let latency = self.base / 2 + link(self.seed, from, to) % (self.base + 1);
+        (latency, (latency as f64 * self.jitter) as u64)
+    }
+}
+
+/// Datagrams that a machine may not get rid of, or not get: bits of [`Network::muted`].
+pub mod muted {
+    /// All that it sends is lost.
+    pub const SENDING: u8 = 1;
+    /// All that is sent to it is lost.
+    pub const HEARING: u8 = 2;
+}
+
+/// Shortest and longest limit of a link that loses long datagrams (bytes with heads: 576 is what IPv4 asks of everybody).
+const MTU: std::ops::Range<u64> = 576..1_400;
+/// Bytes of the heads of IP and UDP.
+const HEADS: usize = 28;
+/// When a datagram comes that nobody expects any more.
+const ECHO: std::ops::Range<u64> = 60_000_000..240_000_000;
 
 /// Faults of the network, all of them adjustable while it runs. Times are microseconds.
 #[derive(Clone, Debug)]
@@ -9,6 +44,8 @@ pub struct Network {
     pub latency: u64,
     /// Up to this much longer.
     pub jitter: u64,
+    /// Instead of these two: links that differ.
+    pub links: Option<Links>,
     /// Share of datagrams lost, each by itself.
     pub loss: f64,
     /// Share of the time in which a link loses everything, in bursts.
@@ -17,16 +54,27 @@ pub struct Network {
     pub burst: u64,
     /// Share of datagrams that come twice.
     pub duplicate: f64,
+    /// Share of datagrams that come once more after minutes.
+    pub echo: f64,
     /// Share of datagrams that take up to `reorder_by` longer.
     pub reorder: f64,
     /// How much longer reordered ones take.
     pub reorder_by: u64,
+    /// Share of links that lose long datagrams.
+    pub narrow: f64,
     /// Which side of a partition each node is on.
     pub side: Vec<u8>,
+    /// Whose datagrams are lost one way: bits of [`muted`].
+    pub muted: Vec<u8>,
     /// Directed links that are cut.
     pub one_way: Vec<(u16, u16)>,
     /// Datagrams lost so far, by whatever fault.
     pub lost: u64,
+    /// Of them, too long for their link.
+    pub too_long: u64,
+    /// Datagrams that are to come once more after minutes.
+    pub echoes: u64,
+    seed: u64,
     rng: Rng,
 }
 
@@ -36,36 +84,58 @@ impl Network {
         Network {
             latency: 2_000,
             jitter: 200,
+            links: None,
             loss: 0.0,
             burst_loss: 0.0,
             burst: 50_000,
             duplicate: 0.0,
+            echo: 0.0,
             reorder: 0.0,
             reorder_by: 2_000_000,
+            narrow: 0.0,
             side: vec![0; nodes],
+            muted: vec![0; nodes],
             one_way: Vec::new(),
             lost: 0,
+            too_long: 0,
+            echoes: 0,
+            seed,
             rng: Rng::new(seed ^ 0x6e65_7477),
         }
     }
 
-    /// No faults from now on.
+    /// No faults from now on. What is under way stays so.
     pub fn heal(&mut self) {
-        let side = vec![0; self.side.len()];
+        let nodes = self.side.len();
         *self = Network {
             loss: 0.0,
             burst_loss: 0.0,
             duplicate: 0.0,
+            echo: 0.0,
             reorder: 0.0,
-            side,
+            narrow: 0.0,
+            side: vec![0; nodes],
+            muted: vec![0; nodes],
             one_way: Vec::new(),
             ..self.clone()
         };
     }
 
+    /// Whether anything may get lost.
+    pub fn loses(&self) -> bool {
+        self.loss > 0.0
+            || self.burst_loss > 0.0
+            || self.narrow > 0.0
+            || !self.one_way.is_empty()
+            || self.muted.iter().any(|muted| *muted != 0)
+            || self.side.iter().any(|side| *side != self.side[0])
+    }
+
     /// When copies of a datagram sent at `now` arrive: none, one or two times.
     pub fn carry(&mut self, now: u64, from: usize, to: usize) -> [Option<u64>; 2] {
         let cut = self.side[from] != self.side[to]
+            || self.muted[from] & muted::SENDING != 0
+            || self.muted[to] & muted::HEARING != 0
             || self.one_way.contains(&(from as u16, to as u16))
             || self.rng.chance(self.loss)
             || self.in_burst(now, from, to);
@@ -73,12 +143,32 @@ impl Network {
             self.lost += 1;
             return [None, None];
         }
-        let mut at = now + self.latency + self.rng.below(self.jitter + 1);
+        let (latency, jitter) =
+            self.links.map_or((self.latency, self.jitter), |links| links.latency(from, to));
+        let mut at = now + latency + self.rng.below(jitter + 1);
         if self.rng.chance(self.reorder) {
             at += self.rng.below(self.reorder_by);
         }
+        if self.rng.chance(self.echo) {
+            self.echoes += 1;
+            return [Some(at), Some(at + self.rng.range(ECHO))];
+        }
         let twin = self.rng.chance(self.duplicate).then(|| at + self.rng.below(self.reorder_by));
         [Some(at), twin]
+    }
+
+    /// Whether a datagram of this length passes the link; if not, it is lost.
+    pub fn fits(&mut self, from: usize, to: usize, len: usize) -> bool {
+        if self.narrow == 0.0 {
+            return true;
+        }
+        let link = link(self.seed ^ 0x6d7475, from, to);
+        let narrow = (link >> 40) as f64 / (1_u64 << 24) as f64;
+        let fits =
+            narrow >= self.narrow || len + HEADS <= (MTU.start + link % (MTU.end - MTU.start)) as usize;
+        self.lost += !fits as u64;
+        self.too_long += !fits as u64;
+        fits
     }
 
     /// Whether this link is in one of its bad moments: a function of link and time, so that bursts need no state.
@@ -87,5 +177,34 @@ impl Network {
             let moment = (now / self.burst) ^ (from as u64) << 40 ^ (to as u64) << 20;
             Rng::new(moment ^ 0xb0_0b5).chance(self.burst_loss)
         }
+    }
+}
+
+/// 64 bits that belong to one direction of one link.
+fn link(seed: u64, from: usize, to: usize) -> u64 {
+    hash(seed ^ hash((from as u64) << 32 | to as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Links, Network};
+
+    #[test]
+    fn links_differ_and_stay_as_they_are() {
+        let links = Links { seed: 7, base: 10_000, jitter: 0.5 };
+        let all: Vec<u64> = (0..100).map(|to| links.latency(200, to).0).collect();
+        assert!(all.iter().all(|latency| (5_000..=15_000).contains(latency)));
+        assert!(all.iter().min() < Some(&6_000) && all.iter().max() > Some(&14_000));
+        assert_ne!(links.latency(1, 2), links.latency(2, 1));
+        assert_eq!(links.latency(1, 2), links.latency(1, 2));
+    }
+
+    #[test]
+    fn a_narrow_link_loses_what_is_long() {
+        let mut network = Network::new(1, 2);
+        network.narrow = 1.0;
+        assert!(network.fits(0, 1, 500) && !network.fits(0, 1, 1_400));
+        network.heal();
+        assert!(network.fits(0, 1, 1_400) && network.too_long == 1);
     }
 }

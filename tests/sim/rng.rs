@@ -33,3 +33,11 @@ impl Rng {
         p > 0.0 && (self.bits() >> 11) as f64 / (1u64 << 53) as f64 <= p
     }
 }
+
+/// A number's own random bits (the finalizer of SplitMix64, Steele 2014).
+pub fn hash(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}

@@ -225,7 +225,7 @@ fn isolation() {
         let mut fleet = fleet(seed, 10, Size::Small, without);
         let mut accused = None;
         let mut watch = |viewer: usize, _: u64, _: u64, seen: Seen| {
-            if let Seen::Member(MemberChange::Failed, subject) = seen
+            if let Seen::Member { change: MemberChange::Failed, at: subject, .. } = seen
                 && viewer != 3
                 && subject != 3
             {

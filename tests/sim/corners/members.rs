@@ -69,7 +69,7 @@ fn who_is_not_heard_calls_nobody_failed() {
 /// Whom a report calls failed.
 fn failed(seen: &Seen) -> Option<usize> {
     match seen {
-        Seen::Member(MemberChange::Failed, subject) => Some(*subject),
+        Seen::Member { change: MemberChange::Failed, at, .. } => Some(*at),
         _ => None,
     }
 }
