@@ -22,6 +22,7 @@ pub mod chaos;
 pub mod clock;
 pub mod detection;
 pub mod fleet;
+pub mod judge;
 pub mod judged;
 pub mod machine;
 pub mod measure;

@@ -422,7 +422,7 @@ impl Members<'_> {
             self.bury(m, id, state, age);
             // Old news for everybody else: not an event here either.
             self.telling.drop(self.table.slots, id);
-            self.table.slot_mut(id).told = if state == State::Left { Told::Left } else { Told::Failed };
+            self.table.slot_mut(id).told = Told::Unmet;
             return Effect::Nothing;
         };
         let slot = self.table.slot(id);

@@ -101,6 +101,8 @@ pub(crate) mod say {
 #[repr(u8)]
 pub(crate) enum Told {
     Nothing,
+    /// Nothing either, though it has failed or left: its history begins with its next join.
+    Unmet,
     Joined,
     Left,
     Failed,

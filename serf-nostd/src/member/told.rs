@@ -77,6 +77,8 @@ fn change(slot: &mut Slot) -> Option<MemberChange> {
             (Told::Joined, slot.has(flag::TAGS_CHANGED).then_some(MemberChange::Update))
         }
         (Status::Alive | Status::Leaving, _) => (Told::Joined, Some(MemberChange::Join)),
+        // Nobody was told that it was there.
+        (Status::Failed | Status::Left, Told::Nothing | Told::Unmet) => (Told::Unmet, None),
         (Status::Failed, Told::Failed) => (Told::Failed, None),
         (Status::Failed, _) => (Told::Failed, Some(MemberChange::Failed)),
         (Status::Left, Told::Left) => (Told::Left, None),

@@ -157,7 +157,7 @@ impl Node<'_> {
                 // Its end outdoes what else is to be told of it; it is erased when this has been shown.
                 self.members.telling.drop(self.members.table.slots, id);
                 self.erasing = Some((id, true));
-                if self.members.table.slot(id).told != Told::Nothing {
+                if !matches!(self.members.table.slot(id).told, Told::Nothing | Told::Unmet) {
                     return Some(Shown::Member(id, MemberChange::Reap));
                 }
                 self.finish_erasing(now);

@@ -109,8 +109,8 @@ fn burst(seed: u64, without: Option<Rule>, config: Config, latency: u64) -> Resu
     }
     hold(left == [0; 20], "they were not all accepted within half a minute")?;
     fleet.run(30 * SECOND);
-    let fired: Vec<u64> = fleet.oracle.fired.keys().copied().collect();
-    let missing: usize = fired.iter().map(|serial| 20 - fleet.oracle.reached(20, *serial)).sum();
+    let fired: Vec<u64> = fleet.judge.fired.keys().copied().collect();
+    let missing: usize = fired.iter().map(|serial| 20 - fleet.judge.reached(20, *serial)).sum();
     hold(missing == 0, &format!("{missing} of 200,000 deliveries are missing"))
 }
 
