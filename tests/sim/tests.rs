@@ -84,7 +84,7 @@ fn a_node_that_returns_without_a_seed_is_found_and_hears_nothing_old() {
 }
 
 /// Seeds of a plain run: some three minutes on two cores.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 6_000;
 /// So many failures are shown.
 const SHOWN: usize = 20;
 
@@ -134,7 +134,8 @@ fn mixed_faults_break_no_promise() {
         failed.iter().for_each(|failure| println!("{:#?}\n{}", failure.plan, failure.told()));
     }
     for failure in failed.iter().take(SHOWN) {
-        println!("SEED={} fails at step {}: {}", failure.plan.seed, failure.step, failure.text);
+        let Failure { plan, step, text, .. } = failure;
+        println!("SEED={} ({}) fails at step {step}: {text}", plan.seed, plan.kinds());
     }
     let count = failed.len();
     if let Some(first) = failed.into_iter().next() {

@@ -3,6 +3,7 @@
 use crate::fleet::{Fleet, Seen, Size};
 use crate::oracle::Oracle;
 
+use super::PROBE;
 use super::plan::{Faults, Plan, Profile};
 
 /// What a machine that is switched on knows of its last life.
@@ -19,14 +20,16 @@ pub(super) struct Court {
     oracle: Oracle,
     /// Whether everything that was fired has to arrive, if it was not too much.
     lossless: bool,
-    /// Since when nothing gets lost.
-    healed: u64,
 }
 
 impl Court {
     pub(super) fn new(plan: &Plan) -> Court {
         let mut oracle = Oracle::new(plan.nodes);
-        let places = if plan.size == Size::Server { 64 } else { 8 };
+        let places = match plan.size {
+            Size::Server => 64,
+            Size::Boards | Size::Tiny => 4,
+            _ => 8,
+        };
         let forger = plan.faults.forger > 0.0;
         oracle.ordered = plan.names <= places && !forger;
         oracle.lossless = false;
@@ -34,7 +37,7 @@ impl Court {
         let Faults { boots, leaves, seeds, merges, twins, moves, nats, forced, joins, .. } = plan.faults;
         let whole = boots + leaves + seeds + merges + twins + moves + nats + forced + joins == 0.0;
         let usual = plan.size == Size::Server && plan.profile != Profile::Wan;
-        Court { oracle, lossless: whole && usual && !forger, healed: 0 }
+        Court { oracle, lossless: whole && usual && !forger }
     }
 
     pub(super) fn serial(&mut self) -> u64 {
@@ -62,9 +65,7 @@ impl Court {
 
     pub(super) fn cut(&mut self, _now: u64) {}
 
-    pub(super) fn healed(&mut self, now: u64) {
-        self.healed = now;
-    }
+    pub(super) fn healed(&mut self, _now: u64) {}
 
     pub(super) fn left(&mut self, _i: usize, _now: u64) {}
 
@@ -81,7 +82,7 @@ impl Court {
         // More events than slots may be lost to who was away; so few of them may not.
         let all = self.lossless && self.oracle.fired.len() <= 700;
         let fired = std::mem::take(&mut self.oracle.fired);
-        let late = |(_, fired): &(&u64, &crate::oracle::Fired)| all || fired.at > self.healed;
+        let late = |(_, fired): &(&u64, &crate::oracle::Fired)| all || fired.name == PROBE;
         self.oracle.fired =
             fired.iter().filter(late).map(|(serial, fired)| (*serial, fired.clone())).collect();
         self.oracle.lossless = true;

@@ -39,6 +39,8 @@ pub const SECOND: u64 = 1_000_000;
 const BEAT: u64 = SECOND / 10;
 /// The payload of events that nobody fired.
 const FORGED: &[u8] = b"forged";
+/// The name of the events that are fired in peace.
+const PROBE: &[u8] = b"probe";
 
 /// A run that went wrong: enough to see it again.
 #[derive(Debug)]
@@ -272,22 +274,22 @@ impl<'p> Run<'p> {
     fn fire_one(&mut self, i: usize) {
         let name = format!("name-{}", self.rng.below(self.plan.names));
         let coalesce = self.rng.chance(self.plan.coalesced);
-        let _ = self.fire_named(i, &name, coalesce);
+        let _ = self.fire_named(i, name.as_bytes(), coalesce);
     }
 
     /// Fires an event, if the machine is on, and its node takes it.
-    fn fire_named(&mut self, i: usize, name: &str, coalesce: bool) -> Result<(), String> {
+    fn fire_named(&mut self, i: usize, name: &[u8], coalesce: bool) -> Result<(), String> {
         let serial = self.ears.judge.serial();
         let (now, boots) = (self.fleet.now(), self.fleet.machines[i].boots);
         let mut heard = Vec::new();
         let fired =
             self.fleet.with(i, &mut |i, boots, at, seen| heard.push((i, boots, at, seen)), |node, now| {
-                node.user_event(now, name.as_bytes(), serial.to_string().as_bytes(), coalesce)
+                node.user_event(now, name, serial.to_string().as_bytes(), coalesce)
             });
         let accepted = matches!(fired, Some(Ok(_)));
         if accepted {
             self.happened.events += 1;
-            self.ears.judge.fired(serial, name.as_bytes(), coalesce, (i, boots), now);
+            self.ears.judge.fired(serial, name, coalesce, (i, boots), now);
         }
         for (i, boots, at, seen) in heard {
             self.ears.hear(i, boots, at, &seen);
@@ -328,7 +330,7 @@ impl<'p> Run<'p> {
         self.advance(30 * self.pace())?;
         for i in [0, self.plan.nodes / 2, self.plan.nodes - 1] {
             if self.fleet.is_on(i) && !self.lives[i].leaving {
-                self.fire_named(i, "probe", false).map_err(|text| format!("{text}, in peace"))?;
+                self.fire_named(i, PROBE, false).map_err(|text| format!("{text}, in peace"))?;
             }
         }
         Ok(())

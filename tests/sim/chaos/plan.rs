@@ -78,6 +78,9 @@ macro_rules! faults {
             /// How many kinds there are.
             pub const KINDS: usize = [$(stringify!($name)),*].len();
 
+            /// Every kind by name.
+            pub const NAMES: [&str; Faults::KINDS] = [$(stringify!($name)),*];
+
             /// Every strength.
             pub fn each_mut(&mut self) -> [&mut f64; Faults::KINDS] {
                 [$(&mut self.$name),*]
@@ -193,7 +196,7 @@ impl Plan {
     pub fn draw(seed: u64) -> Plan {
         let mut rng = Rng::new(seed ^ 0x7377_6172);
         let mut plan = Plan {
-            nodes: 3 + (rng.below(18) * rng.below(18) / 17) as usize,
+            nodes: rng.range(3..21) as usize,
             seconds: rng.range(15..45),
             names: [1, 4, 8, 30][rng.below(4) as usize],
             rate: [0.5, 2.0, 8.0][rng.below(3) as usize],
@@ -252,6 +255,16 @@ impl Plan {
             faults,
             ..Plan::calm(seed)
         }
+    }
+
+    /// What is in it, in few words.
+    pub fn kinds(&self) -> String {
+        let mut faults = self.faults;
+        let faults = Faults::NAMES.into_iter().zip(faults.each_mut());
+        let faults: Vec<&str> =
+            faults.filter(|(_, strength)| **strength > 0.0).map(|(name, _)| name).collect();
+        let Plan { nodes, size, profile, latency, .. } = self;
+        format!("{nodes} {size:?}, {profile:?}, {latency} us; {}", faults.join(", "))
     }
 
     /// The same run without one rule of the protocol.
