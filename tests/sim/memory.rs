@@ -20,10 +20,23 @@ pub enum Size {
     Agent,
     /// Every other one small, the others servers; not of a single machine.
     Mixed,
+    /// One in three tiny, one small, one a server; not of a single machine.
+    Boards,
     /// So many members with names no longer than the simulator's and without tags, 512 events.
     Members(u16),
     /// So many members with names and tags as long as Serf allows, 512 events.
     FullMembers(u16),
+}
+
+impl Size {
+    /// How many members it has places for, itself included.
+    pub fn members(self) -> usize {
+        match self {
+            Size::Tiny | Size::Boards => 8,
+            Size::Small | Size::Server | Size::Agent | Size::Mixed => 64,
+            Size::Members(count) | Size::FullMembers(count) => count as usize,
+        }
+    }
 }
 
 type Tiny = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
@@ -42,7 +55,7 @@ pub(crate) fn take(size: Size) -> Memory<'static> {
         Some(spare.swap_remove(place).1)
     });
     spare.unwrap_or_else(|| match size {
-        Size::Tiny => Box::leak(Box::new(Tiny::new())).memory(),
+        Size::Tiny | Size::Boards => Box::leak(Box::new(Tiny::new())).memory(),
         Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
         Size::Server => Box::leak(Box::new(Server::new())).memory(),
         Size::Agent => lazy((64, 32, 96), &Events { seen: 4096, slots: 4096, names: 1024, small: 256 }),

@@ -24,7 +24,7 @@ fn a_newcomer_behind_a_cut_misses_what_is_below_its_sides_clock() {
         rate: 2.0,
         coalesced: 0.0,
         faults,
-        without: None,
+        ..Plan::calm(0)
     });
 }
 
@@ -42,7 +42,7 @@ fn a_newcomer_that_starts_alone_is_there_when_it_meets_the_others() {
         rate: 8.0,
         coalesced: 0.5,
         faults,
-        without: None,
+        ..Plan::calm(0)
     });
 }
 
@@ -67,6 +67,6 @@ fn who_catches_up_is_not_refused() {
         rate: 8.0,
         coalesced: 0.5,
         faults,
-        without: None,
+        ..Plan::calm(0)
     });
 }

@@ -10,7 +10,7 @@ use sim::fleet::{Fleet, Seen, Size};
 use sim::proof::{hold, proves};
 
 fn chaos(seed: u64, without: Option<Rule>) -> Result<(), String> {
-    run(&Plan { without, ..Plan::draw(seed) }).map(|_| ()).map_err(|failure| failure.text)
+    run(&Plan { without, ..Plan::usual(seed) }).map(|_| ()).map_err(|failure| failure.text)
 }
 
 fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {

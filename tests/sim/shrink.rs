@@ -1,6 +1,7 @@
 //! A run that goes wrong, made as small as possible: what is left of it is what matters.
 
-use crate::chaos::{Failure, Plan, run};
+use crate::chaos::{Failure, Plan, Profile, run};
+use crate::fleet::Size;
 
 /// Runs that one shrinking may take.
 const RUNS: u32 = 400;
@@ -50,6 +51,10 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
         offer(&|plan| plan.seconds = (plan.seconds * part as u64 / of as u64).max(1));
     }
     offer(&|plan| plan.nodes = (plan.nodes - 1).max(3));
+    offer(&|plan| plan.size = Size::Server);
+    offer(&|plan| (plan.profile, plan.latency) = (Profile::Lan, 0));
+    offer(&|plan| plan.latency /= 2);
+    offer(&|plan| plan.coalesced = 0.0);
     offer(&|plan| plan.names = 1);
     offer(&|plan| plan.rate = (plan.rate / 2.0).max(0.25));
     for fault in 0..faults {
