@@ -8,8 +8,8 @@
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`wire`]: datagrams written by hand.
-//! - [`oracle`]: what must hold, checked at every delivery and at the end.
-//! - [`judged`]: a fleet with its oracle.
+//! - [`judge`]: what must hold, checked at every delivery and at the end.
+//! - [`judged`]: a fleet with its judge.
 //! - [`proof`]: scenarios that hold with a rule of the protocol, and break without it.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //! - [`shrink`]: a run that goes wrong, made as small as possible.
@@ -28,7 +28,6 @@ pub mod machine;
 pub mod measure;
 pub mod memory;
 pub mod network;
-pub mod oracle;
 pub mod proof;
 pub mod rng;
 pub mod shrink;

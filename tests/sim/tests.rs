@@ -6,6 +6,7 @@ use std::thread;
 
 use serf_nostd::config::Rule;
 use serf_nostd::{Config, Status};
+use sim::chaos::happened::EXCUSES;
 use sim::chaos::{Failure, Happened, Plan, run};
 use sim::fleet::{Fleet, Seen, Size};
 use sim::shrink::shrink;
@@ -128,7 +129,10 @@ fn mixed_faults_break_no_promise() {
     let range = only.map_or(0..seeds(), |seed: u64| seed..seed + 1);
     let (mut total, failed) = run_all(range);
     for (name, count) in total.each_mut() {
-        println!("{name:>24}: {count}");
+        println!("{name:>28}: {count}");
+    }
+    for (why, count) in EXCUSES.iter().zip(total.excused) {
+        println!("{count:>8} x excused: {why}");
     }
     if only.is_some() {
         failed.iter().for_each(|failure| println!("{:#?}\n{}", failure.plan, failure.told()));

@@ -5,10 +5,10 @@ use crate::fleet::Size;
 use crate::machine::Driver;
 use crate::network::muted;
 
-use super::court::Memory;
 use super::plan::Faults;
 use super::start::{FLEET, another};
 use super::{Ends, Run, SECOND};
+use crate::judge::Memory;
 
 impl Run<'_> {
     /// Faults that are there all the time.
@@ -213,6 +213,5 @@ impl Run<'_> {
         self.free.push(self.fleet.address(i));
         self.fleet.move_to(i, home);
         self.happened.moved += 1;
-        self.ears.judge.addressed(i, home);
     }
 }

@@ -3,13 +3,11 @@
 //!
 //! - [`plan`]: what a run is to be like.
 //! - [`happened`]: how often what happened.
-//! - `court`: what the judge is told.
 //! - `start`: how the fleet begins.
 //! - `mischief`: faults that come and go.
 //! - `orders`: what people order: leaving, joining, tags.
 //! - `forger`: a member that lies.
 
-mod court;
 mod forger;
 pub mod happened;
 mod mischief;
@@ -22,12 +20,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serf_nostd::{Config, Status};
 
 use crate::clock::Clock;
-use crate::fleet::{Fleet, Seen};
+use crate::fleet::{Fleet, Seen, Size};
+pub use crate::judge::Memory;
+use crate::judge::{Judge, bounds};
 use crate::machine::Driver;
 use crate::rng::Rng;
 
-pub use court::Memory;
-use court::{Court, healing};
 use forger::Forger;
 pub use happened::Happened;
 pub use plan::{Faults, Plan, Profile};
@@ -86,7 +84,7 @@ pub fn run(plan: &Plan) -> Result<Happened, Box<Failure>> {
 
 /// Who hears what applications see: the judge; and the world, where a program would end itself.
 struct Ears {
-    judge: Court,
+    judge: Judge,
     /// Machines whose node has left, or (true) has been refused its name.
     ended: Vec<(usize, bool)>,
 }
@@ -99,8 +97,21 @@ impl Ears {
             Seen::NameTaken => self.ended.push((i, true)),
             _ => {}
         }
-        self.judge.saw(i, boots, at, seen);
+        self.judge.saw(i, at, seen);
     }
+}
+
+/// The judge of a plan.
+fn seat(plan: &Plan, config: Config) -> Judge {
+    let mut judge = Judge::new(plan.nodes, config);
+    let places = match plan.size {
+        Size::Server => 64,
+        Size::Boards => 4,
+        _ => 8,
+    };
+    judge.ordered = plan.names <= places;
+    judge.namesakes = plan.faults.twins > 0.0;
+    judge
 }
 
 /// What ends by itself.
@@ -137,9 +148,9 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Run<'p> {
         let config = Config { without: plan.without, ..plan.profile.config() };
-        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config);
+        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config.clone());
         fleet.check_every = 64;
-        let ears = Ears { judge: Court::new(plan), ended: Vec::new() };
+        let ears = Ears { judge: seat(plan, config), ended: Vec::new() };
         let mut run = Run {
             plan,
             fleet,
@@ -179,7 +190,7 @@ impl<'p> Run<'p> {
             self.advance(BEAT)?;
         }
         self.peace()?;
-        let bound = self.fleet.now() + healing(self.plan.nodes, &self.fleet.config);
+        let bound = self.fleet.now() + bounds::healing(self.plan.nodes, &self.fleet.config);
         while self.fleet.now() < bound && !self.settled() {
             self.advance(5 * SECOND)?;
         }
@@ -188,7 +199,8 @@ impl<'p> Run<'p> {
         }
         self.probe()?;
         self.advance(70 * self.pace())?;
-        self.ears.judge.judge(&self.fleet)?;
+        let excused = self.ears.judge.judge(&self.fleet)?.clone();
+        self.happened.excuse(&excused);
         self.count();
         Ok(())
     }
@@ -207,7 +219,8 @@ impl<'p> Run<'p> {
             self.tell_cuts();
             let ears = &mut self.ears;
             self.fleet.run(BEAT, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
-            self.ears.judge.look(&self.fleet)?;
+            self.ears.judge.look(&self.fleet);
+            self.ears.judge.verdict()?;
             self.end_programs();
         }
         Ok(())
@@ -244,7 +257,7 @@ impl<'p> Run<'p> {
         self.fleet.crash(i);
         self.lives[i].leaving = false;
         self.happened.first += (i == 0) as u64;
-        self.ears.judge.switched_off(i, self.fleet.now());
+        self.ears.judge.switched_off(i);
         self.note(format!("machine {i} {why}"));
     }
 
@@ -280,7 +293,6 @@ impl<'p> Run<'p> {
     /// Fires an event, if the machine is on, and its node takes it.
     fn fire_named(&mut self, i: usize, name: &[u8], coalesce: bool) -> Result<(), String> {
         let serial = self.ears.judge.serial();
-        let (now, boots) = (self.fleet.now(), self.fleet.machines[i].boots);
         let mut heard = Vec::new();
         let fired =
             self.fleet.with(i, &mut |i, boots, at, seen| heard.push((i, boots, at, seen)), |node, now| {
@@ -289,7 +301,7 @@ impl<'p> Run<'p> {
         let accepted = matches!(fired, Some(Ok(_)));
         if accepted {
             self.happened.events += 1;
-            self.ears.judge.fired(serial, name, coalesce, (i, boots), now);
+            self.ears.judge.fired(&self.fleet, serial, name, coalesce, i);
         }
         for (i, boots, at, seen) in heard {
             self.ears.hear(i, boots, at, &seen);

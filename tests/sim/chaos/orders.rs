@@ -45,7 +45,7 @@ impl Run<'_> {
         let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         if self.fleet.with(i, watch, |node, now| node.leave(now)) == Some(Ok(())) {
             self.lives[i].leaving = true;
-            self.ears.judge.left(i, self.fleet.now());
+            self.ears.judge.left(i);
             self.note(format!("machine {i} is ordered to leave"));
         }
     }
@@ -63,7 +63,7 @@ impl Run<'_> {
         self.happened.forced_alive += !dead as u64;
         self.happened.pruned += prune as u64;
         self.lives[other].stays_off = dead && other != 0 && self.luck.chance(0.5);
-        self.ears.judge.forced_out(&name, self.fleet.now(), prune);
+        self.ears.judge.forced_out(other, prune);
         self.note(format!("machine {i} forces {name} out, prune: {prune}"));
     }
 
@@ -75,7 +75,6 @@ impl Run<'_> {
         let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         if self.fleet.with(i, watch, |node, now| node.set_tags(now, &tags)) == Some(Ok(())) {
             self.happened.tags += 1;
-            self.ears.judge.tags_set(i, &tags);
             self.fleet.machines[i].tags = tags;
             self.note(format!("machine {i} changes its tags to v={value}"));
         }

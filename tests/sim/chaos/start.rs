@@ -7,9 +7,9 @@ use crate::machine::Nat;
 use crate::network::Links;
 use crate::wire::addr;
 
-use super::court::Memory;
 use super::plan::{Faults, Profile};
 use super::{BEAT, Run, SECOND};
+use crate::judge::Memory;
 
 /// Whom a machine asks when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ const BEFORE: u64 = 15_000_000;
 /// Events and slots for them of a size that fits all machines of a fleet.
 fn room(size: Size) -> usize {
     match size {
-        Size::Tiny => 16,
+        Size::Tiny | Size::Boards => 16,
         Size::Small | Size::Mixed => 32,
         Size::Server => 1_024,
         Size::Agent => 4_096,
