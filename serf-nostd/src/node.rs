@@ -233,6 +233,8 @@ pub struct Node<'a> {
     joined: bool,
     /// The fleet of events that this node is in; 0: it has met nobody, and takes in no events of others.
     fleet: u32,
+    /// Since when there has been that fleet.
+    fleet_since: Instant,
     /// Events at or below it are from before this node met its fleet.
     met_at: EventId,
     /// Nobody answers, or nobody is there.
@@ -329,6 +331,7 @@ impl<'a> Node<'a> {
             starting: None,
             joined: false,
             fleet: 0,
+            fleet_since: now,
             met_at: floor,
             cut_off: true,
             next_conflict: Instant::ZERO,
@@ -532,6 +535,7 @@ impl<'a> Node<'a> {
                 }
                 self.heal.member_pace.changed(now);
                 self.say(id, bits);
+                self.prune(now, id);
             }
             Effect::Suspected(id) => {
                 let doubted = self.detector.end_doubt(id);

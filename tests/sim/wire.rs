@@ -175,9 +175,9 @@ pub fn intent(kind: u8, ltime: u64, node: &str) -> Vec<u8> {
     if kind == kind::LEAVE_INTENT { body.raw(&[0]).end() } else { body.end() }
 }
 
-/// Which fleet the sender is in; its event clock says 1.
+/// Which fleet the sender is in; its event clock says 1, and it is an hour old.
 pub fn fleet(id: u32) -> Vec<u8> {
-    body(kind::FLEET).int(id as u64).int(1).end()
+    body(kind::FLEET).int(id as u64).int(1).int(3_600).end()
 }
 
 /// The answer to a ping.

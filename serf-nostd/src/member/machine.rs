@@ -345,7 +345,9 @@ impl Members<'_> {
                 Effect::Nothing
             };
         }
-        if intent.ltime <= slot.status_ltime {
+        // A record may have told of the intent, but not that it was to prune.
+        let prunes = intent.prune && !slot.has(flag::PRUNE) && intent.ltime == slot.status_ltime;
+        if intent.ltime <= slot.status_ltime && !prunes {
             return Effect::Nothing;
         }
         let state = slot.state;

@@ -62,7 +62,13 @@ impl Telling {
         None
     }
 
-    /// Tells one member's news at once, out of turn: before it is erased.
+    /// What is new about a member, at once and out of turn.
+    pub(crate) fn tell_now(&mut self, slots: &mut [Slot], id: u16) -> Option<MemberChange> {
+        self.drop(slots, id);
+        change(&mut slots[id as usize])
+    }
+
+    /// There is nothing to tell about a member.
     pub(crate) fn drop(&mut self, slots: &mut [Slot], id: u16) {
         if slots[id as usize].is_to_be_told() {
             self.waiting.remove(slots, id);
@@ -80,6 +86,8 @@ fn change(slot: &mut Slot) -> Option<MemberChange> {
         // Nobody was told that it was there.
         (Status::Failed | Status::Left, Told::Nothing | Told::Unmet) => (Told::Unmet, None),
         (Status::Failed, Told::Failed) => (Told::Failed, None),
+        // Others do not know that it left: no news for who does.
+        (Status::Failed, Told::Left) => (Told::Left, None),
         (Status::Failed, _) => (Told::Failed, Some(MemberChange::Failed)),
         (Status::Left, Told::Left) => (Told::Left, None),
         (Status::Left, _) => (Told::Left, Some(MemberChange::Leave)),

@@ -219,19 +219,16 @@ impl Node<'_> {
         let (members, mut moment) = self.moment(now);
         let effect = members.leave_intent(&mut moment, &intent);
         self.follow(now, effect);
-        self.prune(now, name);
     }
 
     /// Erases a member that an intent to prune has reached, once it is no longer live and the word has spread. Until then
     /// it is told to nobody and compared with nobody, so that none brings it back.
-    pub(super) fn prune(&mut self, now: Instant, name: &str) {
-        if let Some(id) = self.members.table.find(name).filter(|id| *id != SELF) {
-            let slot = self.members.table.slot(id);
-            if slot.has(flag::PRUNE) && !slot.is_live() && !slot.has(flag::FADED) {
-                self.members.table.untime(id);
-                self.members.table.edit(id, |slot| slot.set(flag::FADED, true));
-                self.members.table.time(id, now + PRUNE_SPREADS);
-            }
+    pub(super) fn prune(&mut self, now: Instant, id: u16) {
+        let slot = self.members.table.slot(id);
+        if id != SELF && slot.has(flag::PRUNE) && !slot.is_live() && !slot.has(flag::FADED) {
+            self.members.table.untime(id);
+            self.members.table.edit(id, |slot| slot.set(flag::FADED, true));
+            self.members.table.time(id, now + PRUNE_SPREADS);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::event::store::{Pin, list};
 use crate::gossip::owed::{Answer, RECORDS};
 use crate::hash;
 use crate::member::machine::Effect;
-use crate::member::record::{State, flag, say};
+use crate::member::record::{State, flag};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
@@ -162,6 +162,13 @@ impl Node<'_> {
                     self.stats.misaddressed += 1;
                     return;
                 };
+                if self.members.table.slot(target).addr != ping.target {
+                    // Who answers here is not who is meant there.
+                    if ping.nack {
+                        self.owe_stranger(c, Answer::Nack { seq: ping.seq });
+                    }
+                    return;
+                }
                 let seq = self.random.next() as u32;
                 if self.detector.relay(now, &self.config, seq, (c.from, ping.seq), ping.nack) {
                     self.owe_member(target, Answer::RelayedPing { seq, target });
@@ -198,10 +205,6 @@ impl Node<'_> {
                     let (members, mut moment) = self.moment(now);
                     let effect = members.leave_intent(&mut moment, &intent);
                     self.follow_about(now, effect, &message);
-                    if effect == Effect::Say(self.members.table.find(intent.node).unwrap_or(NIL), say::LEAVE)
-                    {
-                        self.prune(now, intent.node);
-                    }
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
@@ -215,7 +218,7 @@ impl Node<'_> {
             Message::Pull(token, ids) => {
                 let entitled = token == self.token(c.from);
                 for id in ids {
-                    match (self.store.find(id), entitled) {
+                    match (self.store.find(id).filter(|_| self.takes_events()), entitled) {
                         (Some(_), true) => self.owe(c.from, usize::MAX, Answer::Event { id }),
                         (None, true) => self.owe(c.from, usize::MAX, Answer::Missing { id }),
                         // Whoever has no token gets one, if it is here where it says.
@@ -257,7 +260,12 @@ impl Node<'_> {
             }
             Message::Join(join) => {
                 if let Some(what) = self.join_request(now, c.from, &join) {
-                    self.found_fleet();
+                    if join.pages {
+                        self.found_fleet(now);
+                    } else if self.fleet == 0 {
+                        // It knows this node, which knows nobody.
+                        self.meet(now, c.from);
+                    }
                     self.owe_stranger(c, what);
                 }
             }
@@ -386,7 +394,7 @@ impl Node<'_> {
     }
 
     /// As [`Node::follow`]; a message about somebody that the table does not hold is passed on as it came.
-    fn follow_about(&mut self, now: Instant, effect: Effect, message: &Message) {
+    pub(super) fn follow_about(&mut self, now: Instant, effect: Effect, message: &Message) {
         if effect != Effect::Foreign {
             return self.follow(now, effect);
         }

@@ -17,7 +17,8 @@ use crate::member::table::{self, SELF, Table, settled_live};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
-    Address, Entry, EventEntries, EventId, Fleet, History, Items, Join, JoinAnswer, Page, Record, Summary,
+    Address, Entry, EventEntries, EventId, Fleet, History, Items, Join, JoinAnswer, Message, Page, Record,
+    Summary,
 };
 
 /// How long a member table must have been at rest before it is compared, in gossip intervals: news that is under way is
@@ -28,6 +29,10 @@ const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
 /// How long a starting node whose seeds are starting as well waits for one who is not.
 const BEGINNERS: Duration = Duration::from_secs(2);
+/// Fleets whose ages differ by no more than this are of one age.
+const ONE_AGE: Duration = Duration::from_secs(5);
+/// A fleet no older than this has no last values of its own to be told others beside.
+const YOUNG: Duration = Duration::from_secs(60);
 /// How long a name conflict is not told again.
 const CONFLICT_TOLD: Duration = Duration::from_secs(60);
 /// How often a failed member is looked for among all who are gone.
@@ -243,11 +248,11 @@ impl Node<'_> {
 
     /// Somebody wants in, and this node is in no fleet yet: from now on it is in one of its own. What it has fired so far
     /// was for itself.
-    pub(super) fn found_fleet(&mut self) {
+    pub(super) fn found_fleet(&mut self, now: Instant) {
         if self.fleet != 0 || self.starting.is_some() {
             return;
         }
-        self.fleet = (self.random.next() as u32).max(1);
+        (self.fleet, self.fleet_since) = ((self.random.next() as u32).max(1), now);
         self.seen.begin_history();
         let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
         self.met_at = self.met_at.max(last);
@@ -259,19 +264,22 @@ impl Node<'_> {
         }
     }
 
-    /// Somebody has told which fleet it is in. Of two the one with the greater number yields to the other; a node that has
-    /// met nobody yields to any. Who yields raises its floor to the clock that both have by then: what either fleet fired
+    /// Somebody has told which fleet it is in. Of two the younger one yields, or, if they are of one age, the one with the
+    /// greater number; a node that has met nobody yields to any. Who yields raises its floor to the clock that both have by then: what either fleet fired
     /// before stays where it was. Returns whether it is the same fleet now.
     pub(super) fn meet_fleet(&mut self, now: Instant, theirs: Fleet, replay: bool) -> bool {
         if theirs.id == 0 {
-            self.found_fleet();
+            self.found_fleet(now);
             return false;
         }
         if theirs.id == self.fleet || !self.config.has(Rule::FirstContact) {
             self.fleet = theirs.id;
             return true;
         }
-        if self.fleet != 0 && self.fleet < theirs.id {
+        let (age, theirs_age) = (now.since(self.fleet_since), Duration::from_secs(theirs.age as u64));
+        let older = |a: Duration, b: Duration| a.as_micros() > b.as_micros() + ONE_AGE.as_micros();
+        let yields = older(theirs_age, age) || (!older(age, theirs_age) && theirs.id < self.fleet);
+        if self.fleet != 0 && !yields {
             return false;
         }
         if !self.witness(now, Lamport::Event, Word::Answer, theirs.event_clock.saturating_sub(1)) {
@@ -279,12 +287,14 @@ impl Node<'_> {
             return false;
         }
         let first = core::mem::replace(&mut self.fleet, theirs.id) == 0;
+        self.fleet_since = now.minus(theirs_age);
         self.starting = None;
         self.seen.forget_history();
         if !replay {
             let floor = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
             self.seen.raise_floor(floor);
-            if first {
+            // A fleet that meets another one so soon has hardly been one: it consists of joiners.
+            if first || age <= YOUNG {
                 self.met_at = self.met_at.max(floor);
             }
         }
@@ -424,7 +434,11 @@ impl Node<'_> {
         for entry in entries {
             let table = &self.members.table;
             let mut same = table.same_hash(entry.name);
-            let held = same.any(|id| table.slot(id).version() == entry.version);
+            // Who tells of a pruned one was away when it was pruned, and is to hear of it.
+            let held = same.any(|id| {
+                let slot = table.slot(id);
+                slot.version() == entry.version && !slot.is_pruned()
+            });
             if held || table.unheld().any(|unheld| unheld == entry) {
                 continue;
             }
@@ -462,7 +476,13 @@ impl Node<'_> {
                 self.say(id, bits);
                 true
             }
+            // There is no place for it here: others may have one, and may never meet who has told us.
+            Effect::Foreign if settled_live(record.state) => {
+                self.follow_about(now, effect, &Message::Alive(record.alive));
+                true
+            }
             Effect::Say(id, _) => {
+                self.prune(now, id);
                 self.heal.value_pace.changed(now);
                 self.heal.member_pace.changed(now);
                 self.joined = true;
@@ -484,9 +504,7 @@ impl Node<'_> {
         let slot = self.members.table.slot(SELF);
         let (theirs, ours) = ((record.alive.boot, record.alive.incarnation), (slot.boot, slot.incarnation));
         let (status_ltime, alive) = (slot.status_ltime, settled_live(record.state));
-        if !joining && record.alive.boot != slot.boot && record.alive.addr != slot.addr {
-            // A member elsewhere: tables that hold it never agree with this one.
-            self.members.table.partial |= ours.0 > theirs.0;
+        if !joining && alive && record.alive.boot != slot.boot && record.alive.addr != slot.addr {
             return self.namesake(now, record.alive.addr);
         }
         let otherwise = theirs == ours && slot.tells_otherwise(&record.alive);
@@ -796,12 +814,6 @@ impl Node<'_> {
             let id = self.members.table.gone_at(self.random.below(gone) as usize);
             (self.members.table.slot(id).state == State::Failed).then_some(id)
         })
-    }
-
-    /// What is held against a member, to be said to itself.
-    pub(super) fn held_against(&self, id: u16) -> bool {
-        let slot = self.members.table.slot(id);
-        slot.state != State::Alive && !slot.has(flag::PRIVATE)
     }
 }
 

@@ -154,8 +154,10 @@ impl Node<'_> {
                 // It came back just now.
                 self.erasing = None;
             } else {
-                // Its end outdoes what else is to be told of it; it is erased when this has been shown.
-                self.members.telling.drop(self.members.table.slots, id);
+                // That it is gone comes before its end; it is erased when that has been shown.
+                if let Some(change) = self.members.telling.tell_now(self.members.table.slots, id) {
+                    return Some(Shown::Member(id, change));
+                }
                 self.erasing = Some((id, true));
                 if !matches!(self.members.table.slot(id).told, Told::Nothing | Told::Unmet) {
                     return Some(Shown::Member(id, MemberChange::Reap));

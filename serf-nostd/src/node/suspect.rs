@@ -109,6 +109,7 @@ impl Node<'_> {
             self.members.table.case_mut(id).accuse(Some(SELF));
             self.heal.member_pace.changed(now);
             self.say(id, say::STATE);
+            self.prune(now, id);
         }
         self.confirmers.forget(id);
         debug!("{} has failed", self.members.table.name(id));

@@ -130,18 +130,20 @@ impl Node<'_> {
         }
     }
 
-    /// The greatest ids that were seen, if one was new of late: in pings and acks.
+    /// Of the greatest ids that were seen those of which this node has heard of late, and whose payload it holds: in pings
+    /// and acks.
     fn write_riders(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
-        if self.seen.len() == 0 || !self.heal.event_pace.moved_within(now, RIDING) {
+        if self.seen.len() == 0 || !self.takes_events() || !self.heal.event_pace.moved_within(now, RIDING) {
             return;
         }
         let token = self.token(to);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
-            if !packet.push_item(&ids, &self.seen.get(place)) {
-                break;
+            let id = self.seen.get(place);
+            let Some(slot) = self.store.find(id) else { continue };
+            if now.since(self.store.since(slot)) <= RIDING && packet.push_item(&ids, &id) {
+                self.stats.ids_sent += 1;
             }
-            self.stats.ids_sent += 1;
         }
     }
 
@@ -160,11 +162,21 @@ impl Node<'_> {
             self.write_values(packet);
         }
         self.write_bare_ping(packet, seq, target);
-        if self.held_against(target) {
-            let _ = packet.push(&accusation(&self.members.table, target));
-        }
+        self.write_held_against(packet, target);
         let to = self.members.table.slot(target).addr;
         self.write_piggyback(packet, to, now);
+    }
+
+    /// What is held against a member, to be said to itself: that it does not live, or leaves.
+    fn write_held_against(&self, packet: &mut Packet<'_>, id: u16) {
+        let table = &self.members.table;
+        let slot = table.slot(id);
+        if slot.state != State::Alive && !slot.has(flag::PRIVATE) {
+            let _ = packet.push(&accusation(table, id));
+        } else if slot.has(flag::LEAVING) {
+            let (ltime, node, prune) = (slot.status_ltime, table.name(id), slot.has(flag::PRUNE));
+            let _ = packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
+        }
     }
 
     pub(super) fn write_bare_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
@@ -235,16 +247,21 @@ impl Node<'_> {
     }
 
     /// Which fleet this node is in, as far as events go.
-    fn write_fleet(&mut self, packet: &mut Packet<'_>) {
-        let fleet = Fleet { id: self.fleet, event_clock: self.clocks.event.now() };
+    fn write_fleet(&mut self, packet: &mut Packet<'_>, now: Instant) {
+        let age = now.since(self.fleet_since).as_secs().min(u32::MAX as u64) as u32;
+        let fleet = Fleet { id: self.fleet, event_clock: self.clocks.event.now(), age };
         let _ = packet.push(&Message::Fleet(fleet));
+    }
+
+    /// Whether others may have this node's last values: before it has met a fleet its own have no lasting identity.
+    fn tells_values(&self) -> bool {
+        self.takes_events() && self.config.coalesce_quantum > Duration::ZERO
     }
 
     /// The digest of last values rides in pings, and in the acks of those, while there may be a difference: some time
     /// after a value is new, or somebody has come; else now and then.
     fn write_values(&mut self, packet: &mut Packet<'_>) {
-        if let Some(digest) = self.windows.digest().filter(|_| self.config.coalesce_quantum > Duration::ZERO)
-        {
+        if let Some(digest) = self.windows.digest().filter(|_| self.tells_values()) {
             let _ = packet.push(&Message::Values(digest));
         }
     }
@@ -272,8 +289,8 @@ impl Node<'_> {
                 if values {
                     self.write_values(packet);
                 }
-                if asker != NIL && self.held_against(asker) {
-                    let _ = packet.push(&accusation(&self.members.table, asker));
+                if asker != NIL {
+                    self.write_held_against(packet, asker);
                 }
                 self.write_piggyback(packet, owed.to, now);
                 acked
@@ -316,7 +333,7 @@ impl Node<'_> {
                     event_clock: self.clocks.event.now(),
                     query_clock: self.clocks.query.now(),
                 };
-                self.write_fleet(packet);
+                self.write_fleet(packet, now);
                 let written = packet.push(&Message::JoinAnswer(answer));
                 let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
                 if let Some(history) = self.history(last).filter(|_| pages) {
@@ -336,7 +353,7 @@ impl Node<'_> {
             Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
             Answer::Values { nonce, cursor } => self.write_value_ids(packet, nonce, cursor, owed.to),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
-                self.write_fleet(packet);
+                self.write_fleet(packet, now);
                 if let Some(history) = self.history(above) {
                     let _ = packet.push(&Message::History(history));
                 }
@@ -426,7 +443,7 @@ impl Node<'_> {
         }
         let token = self.token(to);
         let Some(ids) = packet.open_list(kind::VALUE_IDS, &token) else { return false };
-        for (place, id) in self.windows.values(cursor as usize) {
+        for (place, id) in self.windows.values(cursor as usize).filter(|_| self.tells_values()) {
             if !packet.push_item(&ids, &id) {
                 packet.patch_page_next(page_at, place as u32);
                 break;

@@ -354,6 +354,8 @@ pub struct Fleet {
     pub id: u32,
     /// Its event clock.
     pub event_clock: u64,
+    /// How long the fleet has been one, seconds: of two that meet the younger one yields.
+    pub age: u32,
 }
 
 /// What has ever passed a node's memory of events, up to one of them: two that agree have missed nothing of each other.

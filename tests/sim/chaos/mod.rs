@@ -90,7 +90,7 @@ struct Ears {
 }
 
 impl Ears {
-    fn hear(&mut self, i: usize, boots: u64, at: u64, seen: &Seen) {
+    fn hear(&mut self, i: usize, at: u64, seen: &Seen) {
         match seen {
             Seen::User { payload, .. } if payload == FORGED => return,
             Seen::Left => self.ended.push((i, false)),
@@ -218,7 +218,7 @@ impl<'p> Run<'p> {
         for _ in 0..span / BEAT {
             self.tell_cuts();
             let ears = &mut self.ears;
-            self.fleet.run(BEAT, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
+            self.fleet.run(BEAT, &mut |i, _, at, seen| ears.hear(i, at, &seen));
             self.ears.judge.look(&self.fleet);
             self.ears.judge.verdict()?;
             self.end_programs();
@@ -294,17 +294,16 @@ impl<'p> Run<'p> {
     fn fire_named(&mut self, i: usize, name: &[u8], coalesce: bool) -> Result<(), String> {
         let serial = self.ears.judge.serial();
         let mut heard = Vec::new();
-        let fired =
-            self.fleet.with(i, &mut |i, boots, at, seen| heard.push((i, boots, at, seen)), |node, now| {
-                node.user_event(now, name, serial.to_string().as_bytes(), coalesce)
-            });
+        let fired = self.fleet.with(i, &mut |i, _, at, seen| heard.push((i, at, seen)), |node, now| {
+            node.user_event(now, name, serial.to_string().as_bytes(), coalesce)
+        });
         let accepted = matches!(fired, Some(Ok(_)));
         if accepted {
             self.happened.events += 1;
             self.ears.judge.fired(&self.fleet, serial, name, coalesce, i);
         }
-        for (i, boots, at, seen) in heard {
-            self.ears.hear(i, boots, at, &seen);
+        for (i, at, seen) in heard {
+            self.ears.hear(i, at, &seen);
         }
         if accepted { Ok(()) } else { Err(format!("node {i} refused an event: {fired:?}")) }
     }
@@ -378,8 +377,8 @@ impl<'p> Run<'p> {
 
     /// What a machine should see of another, and does not.
     fn wrong(&self, viewer: usize, subject: usize) -> Option<String> {
-        // Of two that share a name each sees what it can.
-        if self.lives[subject].twin.is_some() {
+        // Of two that share a name each sees what it can, and the others see one of them.
+        if self.lives[subject].twin.or(self.lives[viewer].twin).is_some() {
             return None;
         }
         let shown = self.fleet.status(viewer, subject);

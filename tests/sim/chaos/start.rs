@@ -179,7 +179,7 @@ impl Run<'_> {
                 self.ears.judge.switched_on(i, 0, Memory::Forgets);
             }
             let ears = &mut self.ears;
-            self.fleet.assemble(&mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
+            self.fleet.assemble(&mut |i, _, at, seen| ears.hear(i, at, &seen));
             return Ok(());
         }
         for i in 0..self.plan.nodes {
@@ -214,7 +214,7 @@ impl Run<'_> {
         let now = self.fleet.now();
         self.ears.judge.switched_on(i, now, memory);
         let ears = &mut self.ears;
-        self.fleet.boot_at(i, &seeds, floor, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
+        self.fleet.boot_at(i, &seeds, floor, &mut |i, _, at, seen| ears.hear(i, at, &seen));
         if rate != 0 {
             self.fleet.set_clock(i, |clock, now| clock.go(now, rate));
         }

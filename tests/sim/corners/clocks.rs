@@ -18,7 +18,7 @@ fn poison(fleet: &mut Fleet) -> Result<(), String> {
     let asked = sent.iter().flat_map(|(_, _, bytes)| read(bytes)).find(|(kind, _)| *kind == kind::JOIN);
     let (_, join) = asked.ok_or("the stranger is not asked")?;
     let clocks = body(kind::JOIN_ANSWER).int(number(&join)).int(u64::MAX).int(u64::MAX).int(u64::MAX).end();
-    let claim = body(kind::FLEET).int(1).int(u64::MAX).end();
+    let claim = body(kind::FLEET).int(1).int(u64::MAX).int(3_600).end();
     fleet.inject(4, 0, datagram(&[claim, clocks]));
     fleet.run(SECOND, &mut quiet());
     Ok(())

@@ -59,7 +59,10 @@ impl Judge {
         let ids = if fired.origin.0 == i { &mut self.own_ids } else { &mut self.ids };
         let known = *ids.entry(serial).or_insert(id);
         if known != id {
-            self.complain(format!("event {serial} has two identities: {known:?} and {id:?}"));
+            let origin = fired.origin;
+            self.complain(format!(
+                "event {serial} of {origin:?} has two identities: {known:?}, and at machine {i} {id:?}"
+            ));
         }
         let other = *self.serials.entry(id).or_insert(serial);
         if other != serial {

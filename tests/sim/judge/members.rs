@@ -8,12 +8,13 @@ use crate::fleet::Fleet;
 
 /// What is to be shown of a machine; `None`: nothing, or what it likes.
 fn truth(machine: &Machine, on: bool) -> Option<&'static [Status]> {
-    match (on, machine.boots, machine.left) {
-        (true, ..) => Some(&[Status::Alive]),
-        (false, 0, _) => None,
-        (false, _, true) => Some(&[Status::Left]),
-        // It may have been forgotten already by who was told in time that it left.
-        (false, _, false) => Some(&[Status::Failed]),
+    match (on, machine.boots) {
+        (true, _) => Some(&[Status::Alive]),
+        (false, 0) => None,
+        (false, _) if machine.left => Some(&[Status::Left]),
+        // The word may have been lost with it.
+        (false, _) if machine.leaves => Some(&[Status::Left, Status::Failed]),
+        (false, _) => Some(&[Status::Failed]),
     }
 }
 
@@ -45,7 +46,7 @@ impl Judge {
             return;
         };
         let (status, addr, tags) = (shown.status, shown.addr, shown.tags.to_vec());
-        if self.machines[subject].pruned {
+        if self.machines[subject].pruned && self.forged_until.is_none() {
             return self.complain(format!(
                 "machine {viewer} shows machine {subject}, which was pruned, as {status:?}"
             ));
@@ -54,16 +55,18 @@ impl Judge {
             return self
                 .complain(format!("machine {viewer} shows machine {subject} as {status:?}, not {truth:?}"));
         }
-        if fleet.is_on(subject) && (addr != machine.address() || (!tags.is_empty() && tags != machine.tags)) {
-            return self
-                .complain(format!("machine {viewer} shows machine {subject} at {addr} with tags {tags:?}"));
+        let (home, own) = (machine.address(), &machine.tags);
+        if fleet.is_on(subject) && (addr != home || (!tags.is_empty() && tags != *own)) {
+            return self.complain(format!(
+                "machine {viewer} shows machine {subject} at {addr} with tags {tags:?}, not at {home} with {own:?}"
+            ));
         }
         let Some(life) = &self.machines[viewer].life else { return };
         let told = match life.history.of(machine.name()) {
             None => return,
             Some(Told::Joined) => status == Status::Alive,
             Some(Told::Failed) => status == Status::Failed,
-            Some(Told::Left) => status == Status::Left,
+            Some(Told::Left) => status != Status::Alive,
         };
         if !told && self.forged_until.is_none() {
             let last = life.history.of(machine.name());

@@ -81,7 +81,9 @@ struct Machine {
     life: Option<Life>,
     /// What it was handed in earlier lives that its memory covers.
     remembered: HashSet<u64>,
-    /// It is to be shown as left, not failed, while it is off.
+    /// It was to leave, or was said to have left.
+    leaves: bool,
+    /// Its node has left in good order, and said so: it is to be shown as left while it is off.
     left: bool,
     /// It is to be shown by nobody while it is off.
     pruned: bool,
@@ -147,7 +149,7 @@ impl Judge {
         }
         machine.boots += 1;
         machine.life = Some(Life { since: now, ..Life::default() });
-        (machine.left, machine.pruned) = (false, false);
+        (machine.leaves, machine.left, machine.pruned) = (false, false, false);
     }
 
     /// A machine has lost power.
@@ -159,14 +161,14 @@ impl Judge {
     }
 
     /// A machine was told to leave, and took it.
-    pub fn left(&mut self, i: usize) {
-        self.machines[i].left = true;
+    pub fn leaves(&mut self, i: usize) {
+        self.machines[i].leaves = true;
     }
 
     /// Somebody was told that a machine is gone for good. `prune`: that it is to be forgotten.
     pub fn forced_out(&mut self, i: usize, prune: bool) {
         if self.machines[i].life.is_none() {
-            self.machines[i].left = true;
+            self.machines[i].leaves = true;
             self.machines[i].pruned = prune;
         }
     }
@@ -223,6 +225,8 @@ impl Judge {
                     self.complain(format!("machine {i} at {at}: {text}"));
                 }
             }
+            // What it says where not everything arrives need not have come to anybody.
+            Seen::Left => self.machines[i].left = !self.troubled(at.saturating_sub(10_000_000), at),
             _ => {}
         }
     }
@@ -267,7 +271,7 @@ impl Judge {
 
 /// Counters that tell of events which a node has not handed out, though they were there to be had.
 fn losses(stats: &Stats) -> u64 {
-    stats.too_old + stats.event_gaps + stats.pull_miss + stats.events_too_long
+    stats.too_old + stats.event_gaps + stats.pull_miss + stats.events_too_long + stats.shed + stats.app_full
 }
 
 /// Counters that tell an origin of its own events which others may not have.

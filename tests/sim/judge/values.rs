@@ -25,7 +25,7 @@ impl Judge {
     }
 
     pub(super) fn judge_values(&mut self, fleet: &Fleet) {
-        if self.forged_until.is_some() || !self.ordered {
+        if self.forged_until.is_some() || !self.ordered || self.namesakes {
             return;
         }
         let mut greatest: BTreeMap<Vec<u8>, (Id, u64)> = BTreeMap::new();
