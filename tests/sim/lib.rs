@@ -8,8 +8,8 @@
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
 //! - [`wire`]: datagrams written by hand.
-//! - [`oracle`]: what must hold, checked at every delivery and at the end.
-//! - [`judged`]: a fleet with its oracle.
+//! - [`judge`]: what must hold, checked at every delivery and at the end.
+//! - [`judged`]: a fleet with its judge.
 //! - [`proof`]: scenarios that hold with a rule of the protocol, and break without it.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //! - [`shrink`]: a run that goes wrong, made as small as possible.
@@ -22,6 +22,7 @@ pub mod chaos;
 pub mod clock;
 pub mod detection;
 pub mod fleet;
+pub mod judge;
 pub mod judged;
 pub mod machine;
 pub mod measure;

@@ -115,10 +115,10 @@ fn an_application_that_takes_nothing_holds_up_itself_only() {
         for event in 0..600 {
             // More than its quarter of the slots: from then on it leaves them unrecorded.
             fleet.fire(event % 4, "e", false).expect("on").map_err(|error| format!("{error:?}"))?;
-            let oracle = &mut fleet.oracle;
-            fleet.fleet.run(SECOND / 50, &mut |i, _, at, seen| {
+            let judge = &mut fleet.judge;
+            fleet.fleet.run(SECOND / 50, &mut |i, boots, at, seen| {
                 others += (i != 4 && matches!(seen, Seen::User { .. })) as usize;
-                oracle.saw(i, at, &seen);
+                judge.saw(i, boots, at, &seen);
             });
         }
         hold(others > 600 * 8 * 99 / 100, "others waited for it")?;

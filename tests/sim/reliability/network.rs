@@ -95,9 +95,7 @@ fn catch_up(seed: u64, without: Option<Rule>) -> Result<(), String> {
     let behind = [5, 6];
     let mut fleet = Judged::new(seed, 20, Size::Server, Config { without, ..Config::LAN });
     fleet.fleet.resize(behind[0], Size::Small);
-    let oracle = &mut fleet.oracle;
-    fleet.fleet.assemble(&mut |i, _, at, seen| oracle.saw(i, at, &seen));
-    fleet.run(20 * SECOND);
+    fleet.assemble();
     behind.into_iter().for_each(|i| fleet.fleet.network.side[i] = 1);
     let missed = 200;
     for event in 0..missed {
@@ -111,8 +109,8 @@ fn catch_up(seed: u64, without: Option<Rule>) -> Result<(), String> {
         fire(&mut fleet, event % 4)?;
         fleet.run(SECOND / 10);
         // Of the twenty all but those who catch up, at least.
-        let serial = fleet.oracle.fired.len() as u64;
-        late += (fleet.oracle.reached(20, serial) < 18) as usize;
+        let serial = fleet.judge.fired_events().len() as u64;
+        late += (fleet.judge.reached(20, serial) < 18) as usize;
     }
     fleet.run(30 * SECOND);
     settled(&mut fleet)?;

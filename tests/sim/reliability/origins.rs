@@ -18,7 +18,7 @@ fn crash_after_firing(seed: u64, without: Option<Rule>, loss: f64) -> Result<usi
     fleet.fleet.crash(7);
     fleet.run(20 * SECOND);
     fleet.judge()?;
-    Ok(fleet.oracle.reached(20, 1))
+    Ok(fleet.judge.reached(20, 1))
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn before_its_first_datagrams_have_left_the_event_dies_with_it() {
     fleet.fleet.network.heal();
     fleet.run(20 * SECOND);
     assert_eq!(fleet.judge(), Ok(()));
-    assert_eq!(fleet.oracle.reached(20, 1), 1, "nobody but the origin's own application");
+    assert_eq!(fleet.judge.reached(20, 1), 1, "nobody but the origin's own application");
 }
 
 /// The origin loses power and memory, and comes back behind a cut, where nobody has heard of its last event: what it fires
@@ -60,7 +60,7 @@ fn a_new_life_of_an_origin_is_another_origin() {
         fleet.fleet.network.heal();
         fleet.run(120 * SECOND);
         settled(&mut fleet)?;
-        let reached = (fleet.oracle.reached(20, 1), fleet.oracle.reached(20, 2));
+        let reached = (fleet.judge.reached(20, 1), fleet.judge.reached(20, 2));
         hold(reached.0 >= 19 && reached.1 == 20, &format!("{reached:?} of 20 have the two events"))
     });
 }
@@ -86,7 +86,7 @@ fn a_node_that_meets_its_fleet_late_brings_its_events_along() {
         fleet.fleet.network.heal();
         fleet.run(60 * SECOND);
         settled(&mut fleet)?;
-        let reached: Vec<usize> = own.iter().map(|serial| fleet.oracle.reached(20, *serial)).collect();
+        let reached: Vec<usize> = own.iter().map(|serial| fleet.judge.reached(20, *serial)).collect();
         hold(reached == [20, 20, 20], &format!("{reached:?} of 20 have its events"))?;
         let held = fleet.fleet.node(7).map(|node| node.levels().own);
         hold(held == Some(0), "they are still held for their return")
