@@ -319,8 +319,10 @@ impl<'p> Run<'p> {
                 self.boot(i);
             }
         }
-        self.find_moved_seeds();
         self.tell_cuts();
+        // Those who were stopped are there again, and those who have just started know whom they reach.
+        self.advance(20 * self.pace())?;
+        self.bring_together();
         Ok(())
     }
 
@@ -361,7 +363,7 @@ impl<'p> Run<'p> {
 
     /// Whether a machine that is on has fewer places than the fleet has members.
     fn is_partial(&self, i: usize) -> bool {
-        self.fleet.is_on(i) && self.fleet.machines[i].size.members() < self.plan.nodes
+        self.fleet.is_on(i) && !self.holds_all(i)
     }
 
     /// What a machine should see of another, and does not.
