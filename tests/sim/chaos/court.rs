@@ -20,6 +20,8 @@ pub(super) struct Court {
     oracle: Oracle,
     /// Whether everything that was fired has to arrive, if it was not too much.
     lossless: bool,
+    /// Whether some share a name: only one of them is in the fleet.
+    twins: bool,
 }
 
 impl Court {
@@ -37,7 +39,7 @@ impl Court {
         let Faults { boots, leaves, seeds, merges, twins, moves, nats, forced, joins, .. } = plan.faults;
         let whole = boots + leaves + seeds + merges + twins + moves + nats + forced + joins == 0.0;
         let usual = plan.size == Size::Server && plan.profile != Profile::Wan;
-        Court { oracle, lossless: whole && usual && !forger }
+        Court { oracle, lossless: whole && usual && !forger, twins: twins > 0.0 }
     }
 
     pub(super) fn serial(&mut self) -> u64 {
@@ -81,8 +83,9 @@ impl Court {
     pub(super) fn judge(&mut self, fleet: &Fleet) -> Result<(), String> {
         // More events than slots may be lost to who was away; so few of them may not.
         let all = self.lossless && self.oracle.fired.len() <= 700;
+        let peace = !self.twins;
         let fired = std::mem::take(&mut self.oracle.fired);
-        let late = |(_, fired): &(&u64, &crate::oracle::Fired)| all || fired.name == PROBE;
+        let late = |(_, fired): &(&u64, &crate::oracle::Fired)| all || peace && fired.name == PROBE;
         self.oracle.fired =
             fired.iter().filter(late).map(|(serial, fired)| (*serial, fired.clone())).collect();
         self.oracle.lossless = true;

@@ -128,7 +128,11 @@ impl Run<'_> {
         let mut part: Vec<usize> = (0..nodes).collect();
         let mut knows = |i: usize, other: usize| {
             let (from, to) = (part[i], part[other]);
-            part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
+            if self.holds_all(i) {
+                part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
+            } else {
+                part[i] = to;
+            }
         };
         for i in 0..nodes {
             let Some(node) = self.fleet.node(i) else { continue };

@@ -131,7 +131,8 @@ impl Run<'_> {
             self.fleet.alias(i, another(i, ALIAS));
             self.lives[i].seeds = seeds;
         }
-        for i in 0..nodes {
+        // Through a board that has no place for all, nobody else finds anybody.
+        for i in (0..nodes).filter(|i| self.holds_all(*i)) {
             for seed in self.lives[i].seeds.clone() {
                 if let Seed::Machine(other) = seed {
                     let (from, to) = (part[i], part[other]);
