@@ -22,7 +22,7 @@ impl Judged {
     /// `count` machines, all off, of which everybody who stays is to be handed every event.
     pub fn new(seed: u64, count: usize, size: Size, config: Config) -> Judged {
         let mut judge = Judge::new(count);
-        judge.strict = true;
+        (judge.strict, judge.events_only) = (true, true);
         Judged { fleet: Fleet::new(seed, count, size, config), judge }
     }
 

@@ -163,7 +163,7 @@ fn past(i: usize, fired: &Fired, at: u64, presence: &Presence) -> Option<String>
     // A third of what it may take to spread, where nothing gets lost: what is on its way to all belongs to now.
     let grace = presence.spreading / 3;
     let life = &presence.lives[i];
-    let late = presence.trouble_after(fired.at) + grace < life.since;
+    let late = presence.trouble_after(fired.at).saturating_add(grace) < life.since;
     if fired.fleet != 0 && late {
         return Some(format!("{}, before it booted at {}", whose(fired), life.since));
     }
@@ -172,7 +172,7 @@ fn past(i: usize, fired: &Fired, at: u64, presence: &Presence) -> Option<String>
         return None;
     }
     let met = presence.met_after(own, fired.fleet, fired.at).unwrap_or(at);
-    let late = presence.trouble_after(fired.at) + presence.spreading < met;
+    let late = presence.trouble_after(fired.at).saturating_add(presence.spreading) < met;
     late.then(|| format!("{}, in another fleet, before they met at {met}", whose(fired)))
 }
 

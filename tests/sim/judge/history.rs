@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serf_nostd::{MemberChange, Status};
 
 use super::Verdict;
+use super::excuse::{Excused, excuse};
 use super::members::View;
 
 /// What an application was last told about a member.
@@ -73,8 +74,14 @@ impl Histories {
         living.iter().any(|i| self.told[*i].get(name).is_some_and(left))
     }
 
-    /// In peace everybody has been told what its node shows.
-    pub(super) fn judge(&self, views: &[Option<View>]) -> Verdict {
+    /// In peace everybody has been told what its node shows. `partial`: whose table is smaller than the fleet; it gives up those
+    /// who are gone, of which its application has been told, without another word.
+    pub(super) fn judge(
+        &self,
+        views: &[Option<View>],
+        partial: &dyn Fn(usize) -> bool,
+        excused: &mut Excused,
+    ) -> Verdict {
         use MemberChange::{Failed, Join, Leave, Reap, Update};
         for (i, view) in views.iter().enumerate() {
             let Some(view) = view else { continue };
@@ -84,7 +91,9 @@ impl Histories {
                     Some(Join | Update) => matches!(shown.status, Status::Alive | Status::Leaving),
                     Some(Failed) => shown.status == Status::Failed,
                     Some(Leave) => shown.status == Status::Left,
-                    Some(Reap) | None => false,
+                    // Whom it never knew alive it is not told of.
+                    None => matches!(shown.status, Status::Failed | Status::Left),
+                    Some(Reap) => false,
                 };
                 if !right {
                     let told = told.map(|told| told.change);
@@ -101,6 +110,10 @@ impl Histories {
             for (name, told) in last {
                 if !view.contains_key(name) {
                     let told = told.change;
+                    if partial(i) && matches!(told, Failed | Leave) {
+                        excuse(excused, "partial table");
+                        continue;
+                    }
                     return Err(format!("node {i} does not show {name}, its application was told {told:?}"));
                 }
             }
@@ -116,6 +129,7 @@ mod tests {
     use serf_nostd::MemberChange::{self, Failed, Join, Leave, Reap, Update};
     use serf_nostd::Status;
 
+    use super::super::excuse::Excused;
     use super::super::members::Shown;
     use super::Histories;
 
@@ -160,21 +174,42 @@ mod tests {
         assert!(histories.saw(0, 0, Join, ("a", Status::Failed, b"")).is_err());
     }
 
+    fn judge(histories: &Histories, status: Option<(Status, &[u8])>, partial: bool) -> bool {
+        let addr = "10.0.0.1:7946".parse().expect("an address");
+        let shown = |(status, tags): (Status, &[u8])| Shown { status, addr, tags: tags.to_vec() };
+        let view: BTreeMap<_, _> =
+            status.map(|status| ("a".to_string(), shown(status))).into_iter().collect();
+        histories.judge(&[Some(view)], &|_| partial, &mut Excused::default()).is_ok()
+    }
+
     #[test]
     fn what_is_shown_was_told() {
-        let shown = |status, tags: &[u8]| {
-            let addr = "10.0.0.1:7946".parse().expect("an address");
-            vec![Some(BTreeMap::from([("a".to_string(), Shown { status, addr, tags: tags.to_vec() })]))]
-        };
         let histories = tell(&[Join]).expect("legal");
-        assert_eq!(histories.judge(&shown(Status::Alive, b"")), Ok(()));
-        assert!(histories.judge(&shown(Status::Failed, b"")).is_err(), "a death is not told");
-        assert!(histories.judge(&shown(Status::Alive, b"new")).is_err(), "new tags are not told");
-        assert!(histories.judge(&[Some(BTreeMap::new())]).is_err(), "an end is not told");
+        assert!(judge(&histories, Some((Status::Alive, b"")), false));
+        assert!(!judge(&histories, Some((Status::Failed, b"")), false), "a death is not told");
+        assert!(!judge(&histories, Some((Status::Alive, b"new")), false), "new tags are not told");
+        assert!(!judge(&histories, None, true), "an end is not told");
+    }
+
+    #[test]
+    fn who_was_never_known_alive_need_not_be_told() {
         let nothing = tell(&[]).expect("legal");
-        assert!(nothing.judge(&shown(Status::Alive, b"")).is_err(), "a coming is not told");
-        assert!(
-            histories.has_left("a", 0, &[0]) != tell(&[Join, Leave]).expect("legal").has_left("a", 1, &[0])
-        );
+        assert!(judge(&nothing, Some((Status::Left, b"")), false));
+        assert!(!judge(&nothing, Some((Status::Alive, b"")), false), "a coming is not told");
+    }
+
+    #[test]
+    fn a_small_table_gives_up_the_dead() {
+        let dead = tell(&[Join, Failed]).expect("legal");
+        assert!(!judge(&dead, None, false));
+        assert!(judge(&dead, None, true));
+    }
+
+    #[test]
+    fn who_was_told_of_a_leave_knows_that_it_left() {
+        let left = tell(&[Join, Leave]).expect("legal");
+        assert!(left.has_left("a", 1, &[0]));
+        assert!(!left.has_left("a", 2, &[0]), "that was before");
+        assert!(!left.has_left("a", 1, &[]), "nobody who heard it lives");
     }
 }

@@ -65,6 +65,8 @@ pub struct Judge {
     excused: Excused,
     /// Nothing may be lost, however much is fired, and no counter excuses it.
     pub strict: bool,
+    /// It hears only what is told of events: what is told of members it does not judge.
+    pub events_only: bool,
     /// A member may have lied to those who believe it yet until then.
     honest_since: u64,
     lies_until: Option<u64>,
@@ -89,6 +91,7 @@ impl Judge {
             presence: Presence::new(machines),
             excused: Excused::default(),
             strict: false,
+            events_only: false,
             honest_since: 0,
             lies_until: None,
             least: Places::of(Size::Agent),
@@ -217,7 +220,7 @@ impl Judge {
                     None => {}
                 }
             }
-            Seen::Member { change, name, status, tags, .. } => {
+            Seen::Member { change, name, status, tags, .. } if !self.events_only => {
                 let verdict = self.histories.saw(i, now, *change, (name, *status, tags));
                 if honest {
                     self.find(verdict);
@@ -336,7 +339,8 @@ impl Judge {
         if fleet.now() >= self.honest_since {
             let views = Views::of(fleet);
             self.members.judge(&views, &self.presence, &self.histories, &mut self.excused)?;
-            self.histories.judge(&views.shown)?;
+            let partial = |i: usize| views.places[i] < nodes;
+            self.histories.judge(&views.shown, &partial, &mut self.excused)?;
             let on = self.presence.living();
             if on.iter().all(|i| !self.presence.lives[*i].shares_name) {
                 let patience = bounds::event_loss(&fleet.config);
@@ -346,3 +350,6 @@ impl Judge {
         Ok(self.excused.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;
