@@ -126,9 +126,13 @@ impl Run<'_> {
     pub(super) fn bring_together(&mut self) {
         let nodes = self.plan.nodes;
         let mut part: Vec<usize> = (0..nodes).collect();
+        // Who shares its name may be refused any time.
+        let twin: Vec<bool> = self.lives.iter().map(|life| life.twin.is_some()).collect();
+        let room: Vec<bool> = (0..nodes).map(|i| self.holds_all(i)).collect();
+        let links = |i: usize| room[i] && !twin[i];
         let mut knows = |i: usize, other: usize| {
             let (from, to) = (part[i], part[other]);
-            if self.holds_all(i) {
+            if links(i) {
                 part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
             } else {
                 part[i] = to;
@@ -141,7 +145,7 @@ impl Run<'_> {
             tried.filter_map(|member| self.fleet.at(member.addr)).for_each(|other| knows(i, other));
         }
         let on: Vec<usize> = (0..nodes).filter(|i| self.fleet.is_on(*i) && !self.lives[*i].leaving).collect();
-        let Some(first) = on.iter().copied().find(|i| self.holds_all(*i)) else { return };
+        let Some(first) = on.iter().copied().find(|i| links(*i)) else { return };
         for i in on {
             let (from, to) = (part[i], part[first]);
             if from != to && self.join(i, first, false) {
