@@ -40,7 +40,7 @@ pub(super) struct Counted<'c> {
     pub own: &'c dyn Fn(usize) -> u64,
     /// The smallest of the fleet's machines.
     pub least: Places,
-    /// Nothing at all may be lost.
+    /// Nothing may be lost but what as many events have overtaken as a node remembers.
     pub strict: bool,
     /// What was fired before then is judged more mildly: a member lied.
     pub honest_since: u64,
@@ -134,7 +134,8 @@ impl Events {
                 // It was not connected to whatever was fired before the cut behind which it came in had healed.
                 let behind =
                     presence.trouble_after(since) > fired.at && presence.trouble_after(since) > since;
-                if counted.strict || within && !behind && !presence.moved_on(*i, fired.at) {
+                let overtaken = self.fired.range(serial + 1..).count() >= counted.least.seen;
+                if counted.strict && !overtaken || within && !behind && !presence.moved_on(*i, fired.at) {
                     return Err(format!("node {i} was never handed event {serial}, {}", whose(fired)));
                 }
                 let lost = (counted.losses)(*i);

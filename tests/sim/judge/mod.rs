@@ -63,7 +63,7 @@ pub struct Judge {
     rest: Rest,
     presence: Presence,
     excused: Excused,
-    /// Nothing may be lost, however much is fired, and no counter excuses it.
+    /// Nothing may be lost but what as many events have overtaken as a node remembers; no other loss is excused by a counter.
     pub strict: bool,
     /// It hears only what is told of events: what is told of members it does not judge.
     pub events_only: bool,

@@ -173,3 +173,23 @@ fn who_came_in_behind_a_cut_counts_what_it_misses() {
     assert!(judge(&events, &presence, 64, (0, 0)).is_err());
     assert!(judge(&events, &presence, 64, (1, 0)).is_ok());
 }
+
+#[test]
+fn where_nothing_may_be_lost_only_what_was_overtaken_is() {
+    let (presence, mut events) = (together(2), Events::new(2));
+    for serial in 1..=4 {
+        fire(&mut events, serial, 0, &presence);
+        for i in 0..if serial == 1 { 1 } else { 2 } {
+            assert_eq!(hand(&mut events, i, serial, (serial, 1), &presence), Ok(()));
+        }
+    }
+    let judge = |seen, losses| {
+        let least = Places { members: 64, seen, slots: 1, names: 8 };
+        let losses = &move |_| losses;
+        let counted = Counted { losses, own: &|_| 0, least, strict: true, honest_since: 0 };
+        events.judge(&presence, &counted, &mut Excused::default())
+    };
+    assert!(judge(4, 1).is_err(), "three have overtaken it, and a node remembers four");
+    assert!(judge(3, 1).is_ok());
+    assert!(judge(3, 0).is_err(), "nobody counted it");
+}
