@@ -28,7 +28,6 @@ pub mod machine;
 pub mod measure;
 pub mod memory;
 pub mod network;
-pub mod oracle;
 pub mod proof;
 pub mod rng;
 pub mod shrink;

@@ -2,10 +2,10 @@
 
 use crate::clock::STOPPED;
 use crate::fleet::Size;
+use crate::judge::Memory;
 use crate::machine::Driver;
 use crate::network::muted;
 
-use super::court::Memory;
 use super::plan::Faults;
 use super::start::{FLEET, another};
 use super::{Ends, Run, SECOND};

@@ -3,13 +3,11 @@
 //!
 //! - [`plan`]: what a run is to be like.
 //! - [`happened`]: how often what happened.
-//! - `court`: what the judge is told.
 //! - `start`: how the fleet begins.
 //! - `mischief`: faults that come and go.
 //! - `orders`: what people order: leaving, joining, tags.
 //! - `forger`: a member that lies.
 
-mod court;
 mod forger;
 pub mod happened;
 mod mischief;
@@ -23,11 +21,11 @@ use serf_nostd::{Config, Status};
 
 use crate::clock::Clock;
 use crate::fleet::{Fleet, Seen};
+use crate::judge::bounds::{event_loss, healing};
+use crate::judge::{Excused, Judge};
 use crate::machine::Driver;
 use crate::rng::Rng;
 
-pub use court::Memory;
-use court::{Court, healing};
 use forger::Forger;
 pub use happened::Happened;
 pub use plan::{Faults, Plan, Profile};
@@ -69,10 +67,10 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure`] if anything that must hold did not, be it by a panic.
-pub fn run(plan: &Plan) -> Result<Happened, Box<Failure>> {
+pub fn run(plan: &Plan) -> Result<(Happened, Excused), Box<Failure>> {
     let mut run = Run::new(plan);
     let text = match catch_unwind(AssertUnwindSafe(|| run.go())) {
-        Ok(Ok(())) => return Ok(run.happened),
+        Ok(Ok(excused)) => return Ok((run.happened, excused)),
         Ok(Err(text)) => text,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -86,7 +84,7 @@ pub fn run(plan: &Plan) -> Result<Happened, Box<Failure>> {
 
 /// Who hears what applications see: the judge; and the world, where a program would end itself.
 struct Ears {
-    judge: Court,
+    judge: Judge,
     /// Machines whose node has left, or (true) has been refused its name.
     ended: Vec<(usize, bool)>,
 }
@@ -139,7 +137,7 @@ impl<'p> Run<'p> {
         let config = Config { without: plan.without, ..plan.profile.config() };
         let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config);
         fleet.check_every = 64;
-        let ears = Ears { judge: Court::new(plan), ended: Vec::new() };
+        let ears = Ears { judge: Judge::new(plan.nodes), ended: Vec::new() };
         let mut run = Run {
             plan,
             fleet,
@@ -160,7 +158,7 @@ impl<'p> Run<'p> {
         run
     }
 
-    fn go(&mut self) -> Result<(), String> {
+    fn go(&mut self) -> Result<Excused, String> {
         self.start()?;
         // Whoever is in now is there for every event.
         self.advance(20 * self.pace())?;
@@ -180,6 +178,10 @@ impl<'p> Run<'p> {
         }
         self.peace()?;
         let bound = self.fleet.now() + healing(self.plan.nodes, &self.fleet.config);
+        // What lies have done the judge excuses for as long as healing may take.
+        while self.plan.faults.forger > 0.0 && self.fleet.now() < bound {
+            self.advance(5 * SECOND)?;
+        }
         while self.fleet.now() < bound && !self.settled() {
             self.advance(5 * SECOND)?;
         }
@@ -187,10 +189,11 @@ impl<'p> Run<'p> {
             return Err(format!("no agreement after the faults:\n{}", self.views()));
         }
         self.probe()?;
-        self.advance(70 * self.pace())?;
-        self.ears.judge.judge(&self.fleet)?;
+        // A minute of rest, after everything that the probes have stirred up.
+        self.advance(event_loss(&self.fleet.config) + 65 * SECOND)?;
+        let excused = self.ears.judge.judge(&self.fleet)?;
         self.count();
-        Ok(())
+        Ok(excused)
     }
 
     /// One second of a fleet with LAN timing.

@@ -90,7 +90,10 @@ impl Run<'_> {
         let joins = self.fleet.with(i, watch, |node, now| node.join(now, address, replay)) == Some(Ok(()));
         if joins {
             self.happened.joins += 1;
-            self.happened.replays += replay as u64;
+            if replay {
+                self.happened.replays += 1;
+                self.ears.judge.replays(i);
+            }
             self.note(format!("machine {i} joins machine {other}, replay: {replay}"));
         }
         joins

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use crate::fleet::Size;
+use crate::judge::Memory;
 use crate::machine::Nat;
 use crate::network::Links;
 use crate::wire::addr;
 
-use super::court::Memory;
 use super::plan::{Faults, Profile};
 use super::{BEAT, Run, SECOND};
 
