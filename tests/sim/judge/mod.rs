@@ -210,7 +210,7 @@ impl Judge {
         match seen {
             Seen::User { id, payload, .. } => {
                 let serial = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-                match serial {
+                match serial.filter(|serial| !honest || self.events.fired.contains_key(serial)) {
                     Some(serial) => self.saw_event(i, now, (serial, *id), honest),
                     None if honest => {
                         self.find(Err(format!(
