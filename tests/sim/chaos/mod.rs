@@ -24,6 +24,7 @@ use crate::fleet::{Fleet, Seen};
 use crate::judge::bounds::{event_loss, healing};
 use crate::judge::{Excused, Judge};
 use crate::machine::Driver;
+use crate::network::ECHO;
 use crate::rng::Rng;
 
 use forger::Forger;
@@ -187,6 +188,10 @@ impl<'p> Run<'p> {
         }
         if !self.settled() {
             return Err(format!("no agreement after the faults:\n{}", self.views()));
+        }
+        if self.plan.faults.echoes > 0.0 {
+            // The last of them is a fault of its own, which is to be over as well.
+            self.advance(ECHO.end)?;
         }
         self.probe()?;
         // A minute of rest, after everything that the probes have stirred up.
