@@ -1,5 +1,7 @@
 //! Who was there when: lives of machines, the fleets that they were in, and times in which not everything arrived.
 
+use std::collections::BTreeMap;
+
 use serf_nostd::Config;
 
 use super::bounds::spreading;
@@ -86,18 +88,31 @@ impl Presence {
     pub(super) fn look(&mut self, fleet: &Fleet) {
         self.now = fleet.now();
         self.spreading = spreading(&fleet.config);
-        for i in 0..self.lives.len() {
-            if self.lives[i].name != fleet.machines[i].name() {
-                self.lives[i].name = fleet.machines[i].name().to_string();
-                for other in 0..self.lives.len() {
-                    let name = &self.lives[other].name;
-                    let shared = self.lives.iter().filter(|life| life.name == *name).count() > 1;
-                    self.lives[other].shares_name = shared && !name.is_empty();
-                }
+        let mut named = false;
+        for (life, machine) in self.lives.iter_mut().zip(&fleet.machines) {
+            if life.name != machine.name() {
+                life.name = machine.name().to_string();
+                named = true;
             }
+        }
+        if named {
+            self.share_names();
+        }
+        for i in 0..self.lives.len() {
             let Some(node) = fleet.node(i) else { continue };
             let before = self.fleet_at(i, self.now);
             self.is_in(i, core::fleet(node, before), self.now);
+        }
+    }
+
+    /// Finds out who has the name of another one.
+    fn share_names(&mut self) {
+        let mut owners: BTreeMap<String, u32> = BTreeMap::new();
+        for life in &self.lives {
+            *owners.entry(life.name.clone()).or_default() += 1;
+        }
+        for life in &mut self.lives {
+            life.shares_name = owners.get(&life.name).is_some_and(|count| *count > 1);
         }
     }
 
