@@ -35,7 +35,7 @@ const MTU: std::ops::Range<u64> = 576..1_400;
 /// Bytes of the heads of IP and UDP.
 const HEADS: usize = 28;
 /// When a datagram comes that nobody expects any more.
-const ECHO: std::ops::Range<u64> = 60_000_000..240_000_000;
+pub const ECHO: std::ops::Range<u64> = 60_000_000..240_000_000;
 
 /// Faults of the network, all of them adjustable while it runs. Times are microseconds.
 #[derive(Clone, Debug)]

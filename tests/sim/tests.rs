@@ -9,6 +9,7 @@ use serf_nostd::{Config, Status};
 use sim::chaos::happened::EXCUSES;
 use sim::chaos::{Failure, Happened, Plan, run};
 use sim::fleet::{Fleet, Seen, Size};
+use sim::judge::Excused;
 use sim::shrink::shrink;
 
 #[test]
@@ -95,17 +96,20 @@ fn seeds() -> u64 {
 }
 
 /// Runs the plans of all these seeds, on all cores.
-fn run_all(seeds: Range<u64>) -> (Happened, Vec<Failure>) {
+fn run_all(seeds: Range<u64>) -> (Happened, Excused, Vec<Failure>) {
     let next = AtomicU64::new(seeds.start);
     let work = || {
-        let (mut sum, mut failed) = (Happened::default(), Vec::new());
+        let (mut sum, mut excused, mut failed) = (Happened::default(), Excused::default(), Vec::new());
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end {
-                return (sum, failed);
+                return (sum, excused, failed);
             }
             match run(&Plan::draw(seed)) {
-                Ok(happened) => sum.add(&happened),
+                Ok((happened, excuses)) => {
+                    sum.add(&happened);
+                    excused.add(&excuses);
+                }
                 Err(failure) => failed.push(*failure),
             }
         }
@@ -113,13 +117,14 @@ fn run_all(seeds: Range<u64>) -> (Happened, Vec<Failure>) {
     thread::scope(|scope| {
         let workers = thread::available_parallelism().map_or(1, usize::from);
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let (mut total, mut failed) = (Happened::default(), Vec::new());
+        let (mut total, mut excused, mut failed) = (Happened::default(), Excused::default(), Vec::new());
         for worker in workers {
-            let (sum, failures) = worker.join().expect("a run's panic is its failure");
+            let (sum, excuses, failures) = worker.join().expect("a run's panic is its failure");
             total.add(&sum);
+            excused.add(&excuses);
             failed.extend(failures);
         }
-        (total, failed)
+        (total, excused, failed)
     })
 }
 
@@ -127,12 +132,15 @@ fn run_all(seeds: Range<u64>) -> (Happened, Vec<Failure>) {
 fn mixed_faults_break_no_promise() {
     let only = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
     let range = only.map_or(0..seeds(), |seed: u64| seed..seed + 1);
-    let (mut total, failed) = run_all(range);
+    let (mut total, excused, failed) = run_all(range);
     for (name, count) in total.each_mut() {
         println!("{name:>28}: {count}");
     }
     for (why, count) in EXCUSES.iter().zip(total.excused) {
         println!("{count:>8} x excused: {why}");
+    }
+    for (name, count) in excused.each() {
+        println!("{name:>24}: {count}, excused");
     }
     if only.is_some() {
         failed.iter().for_each(|failure| println!("{:#?}\n{}", failure.plan, failure.told()));
@@ -159,7 +167,7 @@ fn mixed_faults_break_no_promise() {
 fn a_failing_plan_is_made_small() {
     let plans = (0..200).map(Plan::usual).filter(|plan| plan.nodes >= 10 && strengths(plan) >= 4);
     let failure = plans.map(|plan| plan.without(Rule::Pull)).find_map(|plan| run(&plan).err());
-    let before = failure.expect("the oracle sees what is missing");
+    let before = failure.expect("the judge sees what is missing");
     let (nodes, faults) = (before.plan.nodes, strengths(&before.plan));
     let after = shrink(*before);
     println!("{}: {:?}", after.text, after.plan);

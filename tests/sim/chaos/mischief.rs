@@ -2,6 +2,7 @@
 
 use crate::clock::STOPPED;
 use crate::fleet::Size;
+use crate::judge::Memory;
 use crate::machine::Driver;
 use crate::network::muted;
 

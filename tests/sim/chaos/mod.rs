@@ -20,10 +20,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serf_nostd::{Config, Status};
 
 use crate::clock::Clock;
-use crate::fleet::{Fleet, Seen, Size};
-pub use crate::judge::Memory;
-use crate::judge::{Judge, bounds};
+use crate::fleet::{Fleet, Seen};
+use crate::judge::bounds::{event_loss, healing};
+use crate::judge::{Excused, Judge};
 use crate::machine::Driver;
+use crate::network::ECHO;
 use crate::rng::Rng;
 
 use forger::Forger;
@@ -67,10 +68,10 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure`] if anything that must hold did not, be it by a panic.
-pub fn run(plan: &Plan) -> Result<Happened, Box<Failure>> {
+pub fn run(plan: &Plan) -> Result<(Happened, Excused), Box<Failure>> {
     let mut run = Run::new(plan);
     let text = match catch_unwind(AssertUnwindSafe(|| run.go())) {
-        Ok(Ok(())) => return Ok(run.happened),
+        Ok(Ok(excused)) => return Ok((run.happened, excused)),
         Ok(Err(text)) => text,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -150,7 +151,7 @@ impl<'p> Run<'p> {
         let config = Config { without: plan.without, ..plan.profile.config() };
         let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config.clone());
         fleet.check_every = 64;
-        let ears = Ears { judge: seat(plan, config), ended: Vec::new() };
+        let ears = Ears { judge: Judge::new(plan.nodes), ended: Vec::new() };
         let mut run = Run {
             plan,
             fleet,
@@ -171,7 +172,7 @@ impl<'p> Run<'p> {
         run
     }
 
-    fn go(&mut self) -> Result<(), String> {
+    fn go(&mut self) -> Result<Excused, String> {
         self.start()?;
         // Whoever is in now is there for every event.
         self.advance(20 * self.pace())?;
@@ -190,19 +191,27 @@ impl<'p> Run<'p> {
             self.advance(BEAT)?;
         }
         self.peace()?;
-        let bound = self.fleet.now() + bounds::healing(self.plan.nodes, &self.fleet.config);
+        let bound = self.fleet.now() + healing(self.plan.nodes, &self.fleet.config);
+        // What lies have done the judge excuses for as long as healing may take.
+        while self.plan.faults.forger > 0.0 && self.fleet.now() < bound {
+            self.advance(5 * SECOND)?;
+        }
         while self.fleet.now() < bound && !self.settled() {
             self.advance(5 * SECOND)?;
         }
         if !self.settled() {
             return Err(format!("no agreement after the faults:\n{}", self.views()));
         }
+        if self.plan.faults.echoes > 0.0 {
+            // The last of them is a fault of its own, which is to be over as well.
+            self.advance(ECHO.end)?;
+        }
         self.probe()?;
-        self.advance(70 * self.pace())?;
-        let excused = self.ears.judge.judge(&self.fleet)?.clone();
-        self.happened.excuse(&excused);
+        // A minute of rest, after everything that the probes have stirred up.
+        self.advance(event_loss(&self.fleet.config) + 65 * SECOND)?;
+        let excused = self.ears.judge.judge(&self.fleet)?;
         self.count();
-        Ok(())
+        Ok(excused)
     }
 
     /// One second of a fleet with LAN timing.
@@ -330,8 +339,10 @@ impl<'p> Run<'p> {
                 self.boot(i);
             }
         }
-        self.find_moved_seeds();
         self.tell_cuts();
+        // Those who were stopped are there again, and those who have just started know whom they reach.
+        self.advance(20 * self.pace())?;
+        self.bring_together();
         Ok(())
     }
 
@@ -372,7 +383,7 @@ impl<'p> Run<'p> {
 
     /// Whether a machine that is on has fewer places than the fleet has members.
     fn is_partial(&self, i: usize) -> bool {
-        self.fleet.is_on(i) && self.fleet.machines[i].size.members() < self.plan.nodes
+        self.fleet.is_on(i) && !self.holds_all(i)
     }
 
     /// What a machine should see of another, and does not.

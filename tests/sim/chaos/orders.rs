@@ -1,5 +1,7 @@
 //! What people order: to leave, to force out, to join, to change tags; and the meeting of two fleets.
 
+use serf_nostd::Status;
+
 use super::Run;
 use super::plan::Faults;
 use super::start::{FLEET, Seed};
@@ -91,7 +93,10 @@ impl Run<'_> {
         let joins = self.fleet.with(i, watch, |node, now| node.join(now, address, replay)) == Some(Ok(()));
         if joins {
             self.happened.joins += 1;
-            self.happened.replays += replay as u64;
+            if replay {
+                self.happened.replays += 1;
+                self.ears.judge.replays(i);
+            }
             self.note(format!("machine {i} joins machine {other}, replay: {replay}"));
         }
         joins
@@ -105,9 +110,9 @@ impl Run<'_> {
         }
         let nodes = 0..self.plan.nodes;
         let sides = &self.fleet.network.side;
-        let second: Vec<usize> = nodes.clone().filter(|i| sides[*i] & FLEET != 0).collect();
+        let (second, first): (Vec<usize>, Vec<usize>) =
+            nodes.filter(|i| self.holds_all(*i)).partition(|i| sides[*i] & FLEET != 0);
         self.fleet.network.side.iter_mut().for_each(|side| *side &= !FLEET);
-        let first: Vec<usize> = nodes.filter(|i| !second.contains(i)).collect();
         let (a, b) = (self.luck.below(first.len() as u64), self.luck.below(second.len() as u64));
         let (a, b) = (first[a as usize], second[b as usize]);
         self.lives[a].seeds.push(Seed::Machine(b));
@@ -122,16 +127,35 @@ impl Run<'_> {
         }
     }
 
-    /// Where a machine's seeds have moved, somebody tells it their new addresses.
-    pub(super) fn find_moved_seeds(&mut self) {
-        for i in 0..self.plan.nodes {
-            for seed in self.lives[i].seeds.clone() {
-                if let Seed::Machine(other) = seed
-                    && other != i
-                    && self.lives[other].moves > 0
-                {
-                    self.join(i, other, false);
-                }
+    /// Where machines can't find each other any more, as those that they knew have moved or left, people tell one of them
+    /// whom to join.
+    pub(super) fn bring_together(&mut self) {
+        let nodes = self.plan.nodes;
+        let mut part: Vec<usize> = (0..nodes).collect();
+        // Who shares its name may be refused any time.
+        let twin: Vec<bool> = self.lives.iter().map(|life| life.twin.is_some()).collect();
+        let room: Vec<bool> = (0..nodes).map(|i| self.holds_all(i)).collect();
+        let links = |i: usize| room[i] && !twin[i];
+        let mut knows = |i: usize, other: usize| {
+            let (from, to) = (part[i], part[other]);
+            if links(i) {
+                part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
+            } else {
+                part[i] = to;
+            }
+        };
+        for i in 0..nodes {
+            let Some(node) = self.fleet.node(i) else { continue };
+            let tried =
+                node.members().filter(|member| matches!(member.status, Status::Alive | Status::Failed));
+            tried.filter_map(|member| self.fleet.at(member.addr)).for_each(|other| knows(i, other));
+        }
+        let on: Vec<usize> = (0..nodes).filter(|i| self.fleet.is_on(*i) && !self.lives[*i].leaving).collect();
+        let Some(first) = on.iter().copied().find(|i| links(*i)) else { return };
+        for i in on {
+            let (from, to) = (part[i], part[first]);
+            if from != to && self.join(i, first, false) {
+                part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
             }
         }
     }

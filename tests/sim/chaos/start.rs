@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::fleet::Size;
+use crate::judge::Memory;
 use crate::machine::Nat;
 use crate::network::Links;
 use crate::wire::addr;
@@ -99,7 +100,8 @@ impl Run<'_> {
 
     /// Two fleets that know nothing of each other, with a seed each.
     fn part(&mut self) {
-        let second = 1 + self.luck.below(self.plan.nodes as u64 - 1) as usize;
+        let seeds: Vec<usize> = (1..self.plan.nodes).filter(|i| self.holds_all(*i)).collect();
+        let second = seeds[self.luck.below(seeds.len() as u64) as usize];
         for i in 1..self.plan.nodes {
             if i == second || self.luck.chance(0.4) {
                 self.fleet.network.side[i] = FLEET;
@@ -123,14 +125,15 @@ impl Run<'_> {
                 seeds.push(match self.luck.below(5) {
                     0 => Seed::Alias,
                     1 => Seed::Dead,
-                    _ if side(self, other) == side(self, i) => Seed::Machine(other),
+                    _ if side(self, other) == side(self, i) && self.holds_all(other) => Seed::Machine(other),
                     _ => Seed::Dead,
                 });
             }
             self.fleet.alias(i, another(i, ALIAS));
             self.lives[i].seeds = seeds;
         }
-        for i in 0..nodes {
+        // Through a board that has no place for all, nobody else finds anybody.
+        for i in (0..nodes).filter(|i| self.holds_all(*i)) {
             for seed in self.lives[i].seeds.clone() {
                 if let Seed::Machine(other) = seed {
                     let (from, to) = (part[i], part[other]);
@@ -139,13 +142,21 @@ impl Run<'_> {
             }
         }
         for i in 0..nodes {
-            let Some(first) = (0..i).find(|first| side(self, *first) == side(self, i)) else { continue };
-            if part[i] != part[first] {
+            let first =
+                (0..nodes).find(|first| side(self, *first) == side(self, i) && self.holds_all(*first));
+            if let Some(first) = first
+                && part[i] != part[first]
+            {
                 let (from, to) = (part[i], part[first]);
                 self.lives[i].seeds.push(Seed::Machine(first));
                 part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
             }
         }
+    }
+
+    /// Whether a machine has a place for everybody. Others are nobody's seed: a full table takes no newcomer in.
+    pub(super) fn holds_all(&self, i: usize) -> bool {
+        self.fleet.machines[i].size.members() >= self.plan.nodes
     }
 
     /// Some have the name of another one.

@@ -1,152 +1,181 @@
-//! Each event once, to everybody who was there; or a counter says where not.
+//! Uncoalesced events: each comes to everybody who was there, once, under one identity; or a counter says why not. Nobody is
+//! handed what was before it.
 
-use super::{Fired, Id, Judge, bounds, losses, own_losses};
-use crate::fleet::{Fleet, Size};
+use std::collections::{BTreeMap, HashSet};
 
-/// Events that were fired so long before a machine booted are from before its join, whatever was under way then.
-const BEFORE: u64 = 15_000_000;
+use super::bounds::Places;
+use super::excuse::{Excused, excuse};
+use super::presence::Presence;
+use super::{Id, Verdict};
 
-/// Events and slots for them of a size that fits all machines of a fleet.
-fn room(size: Size) -> usize {
-    match size {
-        Size::Tiny | Size::Boards => 16,
-        Size::Small | Size::Mixed => 32,
-        Size::Server => 1_024,
-        Size::Agent => 4_096,
-        Size::Members(_) | Size::FullMembers(_) => 64,
-    }
+/// An event that some node accepted.
+#[derive(Clone, Debug)]
+pub struct Fired {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Whether it may be coalesced.
+    pub coalesce: bool,
+    /// The machine, and which of its boots.
+    pub origin: (usize, u64),
+    /// When.
+    pub at: u64,
+    /// Which fleet its origin was in; 0: in none.
+    pub fleet: u32,
 }
 
-impl Judge {
-    /// An application was handed an event.
-    pub(super) fn delivered(
-        &mut self,
-        i: usize,
-        at: u64,
-        id: Id,
-        name: &[u8],
-        payload: &[u8],
-        coalesce: bool,
-    ) {
-        let serial = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
-        let Some((serial, fired)) =
-            serial.and_then(|serial| Some((serial, self.fired.get(&serial)?.clone())))
-        else {
-            if self.forged_until.is_none() {
-                self.complain(format!("machine {i} was handed an event that nobody fired: {payload:?}"));
+/// What one machine's application has been handed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handed {
+    /// Since its memory began.
+    pub ever: HashSet<u64>,
+    /// In its present life.
+    pub now: HashSet<u64>,
+}
+
+/// What the nodes have counted, and when what they did is to be judged more mildly.
+pub(super) struct Counted<'c> {
+    /// Of each machine, how often it said that an event is lost to it in its present life.
+    pub losses: &'c dyn Fn(usize) -> u64,
+    /// Of each machine, how often it said so of one of its own.
+    pub own: &'c dyn Fn(usize) -> u64,
+    /// The smallest of the fleet's machines.
+    pub least: Places,
+    /// Nothing may be lost but what as many events have overtaken as a node remembers.
+    pub strict: bool,
+    /// What was fired before then is judged more mildly: a member lied.
+    pub honest_since: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Events {
+    pub fired: BTreeMap<u64, Fired>,
+    pub handed: Vec<Handed>,
+    /// Under which identity everybody but the origin has been handed it.
+    ids: BTreeMap<u64, Id>,
+    serials: BTreeMap<Id, u64>,
+}
+
+impl Events {
+    pub(super) fn new(machines: usize) -> Events {
+        Events {
+            fired: BTreeMap::new(),
+            handed: vec![Handed::default(); machines],
+            ids: BTreeMap::new(),
+            serials: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn switched_on(&mut self, i: usize, remembers: bool) {
+        let handed = &mut self.handed[i];
+        handed.now.clear();
+        if !remembers {
+            handed.ever.clear();
+        }
+    }
+
+    /// An event was handed out: for the first time.
+    pub(super) fn handed(&mut self, i: usize, at: u64, serial: u64) -> Verdict {
+        self.handed[i].now.insert(serial);
+        let first = self.handed[i].ever.insert(serial);
+        if first { Ok(()) } else { Err(format!("node {i} was handed event {serial} twice, at {at}")) }
+    }
+
+    /// An event was handed out: under its identity, and to somebody for whom it was.
+    pub(super) fn saw(&mut self, i: usize, at: u64, (serial, id): (u64, Id), presence: &Presence) -> Verdict {
+        let life = &presence.lives[i];
+        let fired = self.fired.get(&serial);
+        // Who was alone when it fired may have stamped it anew for those whom it met: at home it keeps its first time.
+        let at_home = fired.is_none_or(|f| f.origin == (i, life.boots) && f.fleet == 0 && !f.coalesce);
+        if !at_home {
+            let known = *self.ids.entry(serial).or_insert(id);
+            if known != id {
+                return Err(format!("event {serial} has two identities: {known:?} and {id:?}"));
             }
-            return;
-        };
-        self.identity(i, serial, id, &fired);
-        let Some(life) = &mut self.machines[i].life else { return };
-        let again = !life.heard.insert(serial);
-        let since = life.since;
-        if again {
-            self.complain(format!("machine {i} was handed event {serial} twice, at {at}"));
+            let owner = *self.serials.entry(id).or_insert(serial);
+            if owner != serial {
+                return Err(format!("events {owner} and {serial} share the identity {id:?}"));
+            }
         }
-        if self.machines[i].remembered.contains(&serial) {
-            self.complain(format!("machine {i} was handed event {serial} again in a later life, at {at}"));
-        }
-        self.from_before(i, serial, &fired, since);
-        if coalesce {
-            self.value(i, at, serial, id, name);
+        match fired {
+            Some(fired) if !fired.coalesce && !life.replays => {
+                let age = past(i, fired, at, presence);
+                age.map_or(Ok(()), |what| Err(format!("node {i} was handed event {serial} at {at}, {what}")))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// An event has one identity, but for its origin, who may have fired it before it knew the fleet's clock; and no two have
-    /// the same.
-    fn identity(&mut self, i: usize, serial: u64, id: Id, fired: &Fired) {
-        let ids = if fired.origin.0 == i { &mut self.own_ids } else { &mut self.ids };
-        let known = *ids.entry(serial).or_insert(id);
-        if known != id {
-            let origin = fired.origin;
-            self.complain(format!(
-                "event {serial} of {origin:?} has two identities: {known:?}, and at machine {i} {id:?}"
-            ));
-        }
-        let other = *self.serials.entry(id).or_insert(serial);
-        if other != serial {
-            self.complain(format!("events {serial} and {other} share the identity {id:?}"));
-        }
-    }
-
-    /// Nothing is handed out from before a machine's time, unless it could not be told before: its origin was alone, or there
-    /// was trouble.
-    fn from_before(&mut self, i: usize, serial: u64, fired: &Fired, since: u64) {
-        if fired.origin.0 == i && fired.at >= since || fired.at + BEFORE >= since {
-            return;
-        }
-        if fired.fleet == 0 || self.troubled(fired.at, since + bounds::meeting(&self.config)) {
-            return self.excuse("told late, as it could not be told before");
-        }
-        self.complain(format!(
-            "machine {i}, on since {since}, was handed event {serial}, fired at {}",
-            fired.at
-        ));
-    }
-
-    pub(super) fn judge_events(&mut self, fleet: &Fleet) {
-        if self.forged_until.is_some() {
-            return;
-        }
-        let smallest = fleet.machines.iter().map(|machine| room(machine.size)).min().unwrap_or(0);
-        let within = self.fired.len() <= smallest;
-        let on: Vec<usize> = (0..self.machines.len()).filter(|i| fleet.is_on(*i)).collect();
-        let events: Vec<(u64, Fired)> = self
-            .fired
-            .iter()
-            .filter(|(_, event)| !event.coalesce)
-            .map(|(s, event)| (*s, event.clone()))
-            .collect();
-        let mut missing = vec![0; self.machines.len()];
-        for (serial, event) in &events {
-            let known = on.iter().any(|i| self.has(*i, *serial));
-            for i in &on {
-                if self.owed(*i, event) && !self.has(*i, *serial) {
-                    missing[*i] += 1;
-                    self.missing(fleet, *i, (*serial, event), within, known, missing[*i]);
+    /// Peace: everything that must have arrived by now has, or is counted.
+    pub(super) fn judge(&self, presence: &Presence, counted: &Counted, excused: &mut Excused) -> Verdict {
+        let within = counted.least.bear(self.fired.len());
+        let living = presence.living();
+        for (serial, fired) in self.fired.iter().filter(|(_, fired)| !fired.coalesce) {
+            let has = |i: &usize| self.handed[*i].now.contains(serial);
+            let origin_lives = presence.lives(fired.origin);
+            let elsewhere = living.iter().any(|i| *i != fired.origin.0 && has(i));
+            let missing = living.iter().filter(|i| !has(i));
+            for i in missing {
+                let Some(since) = presence.there_since(*i, fired.at) else { continue };
+                let reason = if fired.at < counted.honest_since {
+                    Some("a member lied")
+                } else if !origin_lives && !elsewhere {
+                    Some("died with its origin")
+                } else if presence.lives[*i].shares_name || presence.lives[fired.origin.0].shares_name {
+                    Some("one name for two")
+                } else if fired.fleet != 0 && presence.fleet_at(*i, fired.at) != fired.fleet {
+                    Some("of another fleet")
+                } else {
+                    None
+                };
+                if let Some(reason) = reason {
+                    excuse(excused, reason);
+                    continue;
                 }
+                // It was not connected to whatever was fired before the cut behind which it came in had healed.
+                let behind =
+                    presence.trouble_after(since) > fired.at && presence.trouble_after(since) > since;
+                let overtaken = self.fired.range(serial + 1..).count() >= counted.least.seen;
+                if counted.strict && !overtaken || within && !behind && !presence.moved_on(*i, fired.at) {
+                    return Err(format!("node {i} was never handed event {serial}, {}", whose(fired)));
+                }
+                let lost = (counted.losses)(*i);
+                let own = if origin_lives { (counted.own)(fired.origin.0) } else { 0 };
+                // Whom nobody could tell, can't have counted it.
+                if lost == 0 && (elsewhere || own == 0) {
+                    return Err(format!(
+                        "event {serial} is missing at node {i} and nobody counted it, {}",
+                        whose(fired)
+                    ));
+                }
+                excuse(excused, "counted loss");
             }
         }
-    }
-
-    fn has(&self, i: usize, serial: u64) -> bool {
-        self.machines[i].life.as_ref().is_some_and(|life| life.heard.contains(&serial))
-    }
-
-    /// Whether a machine was there when an event was fired, with its origin in one fleet, and has been ever since.
-    fn owed(&self, i: usize, event: &Fired) -> bool {
-        let Some(life) = &self.machines[i].life else { return false };
-        let there = life.fleet_at(event.at.saturating_sub(bounds::meeting(&self.config)));
-        event.fleet != 0 && there == event.fleet && life.fleets.len() == 1
-    }
-
-    /// What excuses that an event has not come to somebody, if anything does: the `count`th that it lacks.
-    fn missing(
-        &mut self,
-        fleet: &Fleet,
-        i: usize,
-        (serial, event): (u64, &Fired),
-        within: bool,
-        known: bool,
-        count: u64,
-    ) {
-        let (origin, boots) = event.origin;
-        let lives = fleet.node(origin).filter(|_| self.machines[origin].boots == boots);
-        if lives.is_none() && !known {
-            return self.excuse("died with its origin");
-        }
-        // Two histories that differ tell how much the longer one is longer: at least that is missing in the other.
-        let counted = fleet.node(i).is_some_and(|node| 2 * losses(node.stats()) >= count);
-        let told = known || lives.is_none_or(|node| own_losses(node.stats()) > 0);
-        if counted && told && !within {
-            return self.excuse("a loss that is counted");
-        }
-        if !known && lives.is_some_and(|node| node.stats().own_expired > 0) {
-            return self.excuse("given up by its origin, which counts it");
-        }
-        let how = if within { "in a fleet within its bounds" } else { "and no counter says so" };
-        let at = event.at;
-        self.complain(format!("machine {i} lacks event {serial} of machine {origin}, fired at {at}, {how}"));
+        Ok(())
     }
 }
+
+fn whose(fired: &Fired) -> String {
+    let Fired { origin: (i, boot), at, fleet, .. } = fired;
+    format!("fired by node {i} in boot {boot}, fleet {fleet}, at {at}")
+}
+
+/// Why this event should not have been handed to this machine any more.
+fn past(i: usize, fired: &Fired, at: u64, presence: &Presence) -> Option<String> {
+    // A third of what it may take to spread, where nothing gets lost: what is on its way to all belongs to now.
+    let grace = presence.spreading / 3;
+    let life = &presence.lives[i];
+    let late = presence.trouble_after(fired.at).saturating_add(grace) < life.since;
+    if fired.fleet != 0 && late {
+        return Some(format!("{}, before it booted at {}", whose(fired), life.since));
+    }
+    let own = presence.fleet_at(i, fired.at);
+    if fired.fleet == 0 || own == 0 || own == fired.fleet {
+        return None;
+    }
+    let met = presence.met_after(own, fired.fleet, fired.at).unwrap_or(at);
+    let late = presence.trouble_after(fired.at).saturating_add(presence.spreading) < met;
+    late.then(|| format!("{}, in another fleet, before they met at {met}", whose(fired)))
+}
+
+#[cfg(test)]
+mod tests;

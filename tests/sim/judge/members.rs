@@ -1,78 +1,210 @@
-//! In the end everybody is shown as it is.
+//! Who is in the fleet: in the end everybody shows every member as it is.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serf_nostd::Status;
 
-use super::history::Told;
-use super::{Judge, Machine};
+use super::Verdict;
+use super::excuse::{Excused, excuse};
+use super::history::Histories;
+use super::presence::Presence;
 use crate::fleet::Fleet;
 
-/// What is to be shown of a machine; `None`: nothing, or what it likes.
-fn truth(machine: &Machine, on: bool) -> Option<&'static [Status]> {
-    match (on, machine.boots) {
-        (true, _) => Some(&[Status::Alive]),
-        (false, 0) => None,
-        (false, _) if machine.left => Some(&[Status::Left]),
-        // The word may have been lost with it.
-        (false, _) if machine.leaves => Some(&[Status::Left, Status::Failed]),
-        (false, _) => Some(&[Status::Failed]),
+/// A member as a node shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub status: Status,
+    pub addr: SocketAddr,
+    pub tags: Vec<u8>,
+}
+
+/// All members that a node shows, by name.
+pub(super) type View = BTreeMap<String, Shown>;
+
+/// What all machines show (nothing, if they are off), what they say of themselves, and what they have places for.
+#[derive(Clone, Debug)]
+pub(super) struct Views {
+    pub shown: Vec<Option<View>>,
+    pub own: Vec<(SocketAddr, Vec<u8>)>,
+    pub places: Vec<usize>,
+}
+
+impl Views {
+    pub(super) fn of(fleet: &Fleet) -> Views {
+        let machines = 0..fleet.machines.len();
+        let view = |i: usize| {
+            let node = fleet.node(i)?;
+            let shown =
+                |m: serf_nostd::Member<'_>| Shown { status: m.status, addr: m.addr, tags: m.tags.to_vec() };
+            Some(node.members().map(|m| (m.name.to_string(), shown(m))).collect())
+        };
+        let own = |i: usize| (fleet.machines[i].address(), fleet.machines[i].tags.clone());
+        Views {
+            shown: machines.clone().map(view).collect(),
+            own: machines.clone().map(own).collect(),
+            places: machines.map(|i| fleet.machines[i].size.members()).collect(),
+        }
     }
 }
 
-impl Judge {
-    pub(super) fn judge_members(&mut self, fleet: &Fleet) {
-        if self.namesakes {
-            return;
-        }
-        for viewer in 0..self.machines.len() {
-            let Some(node) = fleet.node(viewer) else { continue };
-            let stats = node.stats();
-            let partial = stats.members_unheld + stats.names_unheld > 0;
-            for subject in 0..self.machines.len() {
-                self.judge_member(fleet, viewer, subject, partial);
-            }
+/// How a machine's life ended, as far as somebody gave an order.
+#[derive(Clone, Copy, Debug, Default)]
+struct End {
+    /// When it was ordered to leave.
+    ordered: Option<u64>,
+    /// Its node said that it has left.
+    done: bool,
+    /// When others were ordered to count it as left.
+    forced: Option<u64>,
+    /// And to forget it.
+    pruned: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Members {
+    ends: Vec<End>,
+}
+
+impl Members {
+    pub(super) fn new(machines: usize) -> Members {
+        Members { ends: vec![End::default(); machines] }
+    }
+
+    pub(super) fn switched_on(&mut self, i: usize) {
+        self.ends[i] = End::default();
+    }
+
+    pub(super) fn ordered(&mut self, i: usize, now: u64) {
+        self.ends[i].ordered = Some(now);
+    }
+
+    pub(super) fn done(&mut self, i: usize) {
+        self.ends[i].done = true;
+    }
+
+    /// All machines of a name are to be counted as left.
+    pub(super) fn forced_out(&mut self, name: &str, now: u64, prune: bool, presence: &Presence) {
+        for (end, _) in self.ends.iter_mut().zip(&presence.lives).filter(|(_, life)| life.name == name) {
+            end.forced.get_or_insert(now);
+            end.pruned |= prune;
         }
     }
 
-    fn judge_member(&mut self, fleet: &Fleet, viewer: usize, subject: usize, partial: bool) {
-        let machine = &fleet.machines[subject];
-        let Some(node) = fleet.node(viewer) else { return };
-        let Some(truth) = truth(&self.machines[subject], fleet.is_on(subject)) else { return };
-        let Some(shown) = node.member(machine.name()) else {
-            if partial {
-                self.excuse("no place for a member");
-            } else if fleet.is_on(subject) {
-                self.complain(format!("machine {viewer} does not show machine {subject}, which lives"));
+    /// Peace: everybody shows what is.
+    pub(super) fn judge(
+        &self,
+        views: &Views,
+        presence: &Presence,
+        histories: &Histories,
+        excused: &mut Excused,
+    ) -> Verdict {
+        let mut names: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (j, life) in presence.lives.iter().enumerate().filter(|(_, life)| life.boots > 0) {
+            names.entry(&life.name).or_default().push(j);
+        }
+        let viewers = presence.living();
+        for i in &viewers {
+            let shown = views.shown[*i].iter().flat_map(|view| view.keys());
+            for name in shown {
+                if !names.contains_key(name.as_str()) {
+                    return Err(format!("node {i} shows {name}, which there never was"));
+                }
             }
-            return;
+        }
+        for (name, machines) in &names {
+            let on: Vec<usize> = machines.iter().copied().filter(|j| presence.lives[*j].on).collect();
+            let others = viewers.iter().copied().filter(|i| !on.contains(i) || on.len() == 1);
+            // Who has too few places may show some only.
+            let held = others.filter_map(|i| {
+                let shown = views.shown[i].as_ref()?.get(*name);
+                if shown.is_none() && views.places[i] < names.len() {
+                    excuse(excused, "partial table");
+                    return None;
+                }
+                Some((i, shown))
+            });
+            let held: Vec<(usize, Option<&Shown>)> = held.collect();
+            match on.as_slice() {
+                [] if machines.len() == 1 => {
+                    self.judge_gone(machines[0], &held, presence, histories, excused)?
+                }
+                // Which of them it was that died or left nobody can tell.
+                [] => excuse(excused, "one name for two"),
+                _ => judge_living(name, &on, &held, views)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// All show one that is off in the same way, and as it went.
+    fn judge_gone(
+        &self,
+        j: usize,
+        held: &[(usize, Option<&Shown>)],
+        presence: &Presence,
+        histories: &Histories,
+        excused: &mut Excused,
+    ) -> Verdict {
+        let (end, life) = (self.ends[j], &presence.lives[j]);
+        let since = end.ordered.into_iter().chain(end.forced).min();
+        let quiet = |at: u64| presence.trouble_after(at) == at;
+        let told = since.is_some_and(|since| histories.has_left(&life.name, since, &presence.living()));
+        let left = told || end.done && end.ordered.is_some_and(quiet) && quiet(life.until);
+        let dead_when_forced = end.forced.is_some_and(|at| at >= life.until);
+        let allowed: &[Option<Status>] = if left && end.pruned && dead_when_forced {
+            &[None]
+        } else if left {
+            &[Some(Status::Left)]
+        } else if since.is_none() {
+            &[Some(Status::Failed)]
+        } else {
+            // The order may have come to nobody who is there yet.
+            excuse(excused, "an order that may be lost");
+            &[Some(Status::Left), Some(Status::Failed), None]
         };
-        let (status, addr, tags) = (shown.status, shown.addr, shown.tags.to_vec());
-        if self.machines[subject].pruned && self.forged_until.is_none() {
-            return self.complain(format!(
-                "machine {viewer} shows machine {subject}, which was pruned, as {status:?}"
-            ));
+        let statuses = held.iter().map(|(i, shown)| (*i, shown.map(|shown| shown.status)));
+        // Nobody can know of one whom nobody met.
+        if statuses.clone().all(|(_, status)| status.is_none()) {
+            return Ok(());
         }
-        if !truth.contains(&status) {
-            return self
-                .complain(format!("machine {viewer} shows machine {subject} as {status:?}, not {truth:?}"));
+        let first = statuses.clone().next();
+        for (i, status) in statuses {
+            if !allowed.contains(&status) {
+                return Err(format!(
+                    "node {i} shows {} {status:?}, which is off since {}; right is {allowed:?}",
+                    life.name, life.until
+                ));
+            }
+            if let Some((other, seen)) = first.filter(|(_, seen)| *seen != status) {
+                return Err(format!("node {i} shows {} {status:?}, node {other} {seen:?}", life.name));
+            }
         }
-        let (home, own) = (machine.address(), &machine.tags);
-        if fleet.is_on(subject) && (addr != home || (!tags.is_empty() && tags != *own)) {
-            return self.complain(format!(
-                "machine {viewer} shows machine {subject} at {addr} with tags {tags:?}, not at {home} with {own:?}"
-            ));
-        }
-        let Some(life) = &self.machines[viewer].life else { return };
-        let told = match life.history.of(machine.name()) {
-            None => return,
-            Some(Told::Joined) => status == Status::Alive,
-            Some(Told::Failed) => status == Status::Failed,
-            Some(Told::Left) => status != Status::Alive,
-        };
-        if !told && self.forged_until.is_none() {
-            let last = life.history.of(machine.name());
-            self.complain(format!(
-                "machine {viewer} shows machine {subject} as {status:?}; last told: {last:?}"
-            ));
-        }
+        Ok(())
     }
 }
+
+/// All show a living member alive, at its address and with its tags; of several with one name all show the same one.
+fn judge_living(name: &str, on: &[usize], held: &[(usize, Option<&Shown>)], views: &Views) -> Verdict {
+    let mut agreed: Option<(usize, SocketAddr)> = None;
+    for (i, shown) in held {
+        let status = shown.map(|shown| shown.status);
+        let Some(shown) = shown.filter(|shown| shown.status == Status::Alive) else {
+            return Err(format!("node {i} shows {name} {status:?}, which lives"));
+        };
+        let Some(j) = on.iter().find(|j| views.own[**j].0 == shown.addr) else {
+            return Err(format!("node {i} shows {name} at {}, where it is not", shown.addr));
+        };
+        if views.own[*j].1 != shown.tags {
+            return Err(format!("node {i} shows tags of {name} that it has not got: {:?}", shown.tags));
+        }
+        let (first, addr) = *agreed.get_or_insert((*i, shown.addr));
+        if addr != shown.addr {
+            return Err(format!("node {i} shows {name} at {}, node {first} at {addr}", shown.addr));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,29 +1,49 @@
-//! What must hold. The judge knows everything that was done to a fleet, hears every delivery, and says what is wrong.
+//! What must hold, checked at every delivery and at the end.
 //!
-//! It excuses only what README excepts; each excuse has a name, is counted and shown. Events are told apart by their payload,
-//! which is a serial number: the judge does not trust the identities that it checks.
+//! The judge knows every event that was fired, hears all that applications are told, looks at the fleet each tenth of a
+//! second, and says what is wrong. Events are told apart by their payload, which is a serial number: it does not trust the
+//! identities that it checks. What it excuses has a name and is counted ([`Excused`]).
 //!
-//! - [`bounds`]: how long things may take to come right.
-//! - `events`: who is to be handed which event, and what is excused.
-//! - `values`: last values.
+//! - [`bounds`]: how long things may take, and what is too much.
+//! - `presence`: who was there when.
+//! - `events`: uncoalesced events.
+//! - `values`: coalesced ones.
 //! - `members`: who is shown how.
-//! - [`history`]: what applications are told of members, step by step.
+//! - `history`: what applications were told of members.
+//! - `rest`: what it costs when all is well.
+//! - `core`: what nodes tell of themselves.
 
 pub mod bounds;
+mod core;
 mod events;
-pub mod history;
+mod excuse;
+mod history;
 mod members;
+mod presence;
+mod rest;
 mod values;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use serf_nostd::{Config, Stats};
+use serf_nostd::Status;
 
-use crate::fleet::{Fleet, Seen};
-use history::History;
+use bounds::{Places, healing};
+pub use events::Fired;
+use events::{Counted, Events};
+pub use excuse::Excused;
+use history::Histories;
+use members::{Members, Views};
+use presence::Presence;
+use rest::Rest;
+use values::Values;
+
+use crate::fleet::{Fleet, Seen, Size};
 
 /// Lamport time and origin of an event.
-pub type Id = (u64, u64);
+type Id = (u64, u64);
+/// What is wrong, if anything.
+type Verdict = Result<(), String>;
 
 /// What a machine that is switched on knows of its last life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,212 +54,250 @@ pub enum Memory {
     Remembers,
 }
 
-/// An event that some node accepted.
-#[derive(Clone, Debug)]
-pub struct Fired {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// Whether it may be coalesced.
-    pub coalesce: bool,
-    /// The machine, and which of its boots.
-    pub origin: (usize, u64),
-    /// When.
-    pub at: u64,
-    /// In which fleet its origin was then; 0: in none yet.
-    pub fleet: u32,
-}
-
-/// One boot of a machine.
-#[derive(Clone, Debug, Default)]
-struct Life {
-    /// When it began.
-    since: u64,
-    /// Which fleet it has been in since when.
-    fleets: Vec<(u64, u32)>,
-    /// Serial numbers that its application was handed.
-    heard: HashSet<u64>,
-    /// By name of a coalesced event: the serial number and the identity of the last one handed out.
-    last: BTreeMap<Vec<u8>, (u64, Id)>,
-    history: History,
-}
-
-impl Life {
-    /// The fleet that it was in at some time; 0: in none.
-    fn fleet_at(&self, at: u64) -> u32 {
-        self.fleets.iter().rfind(|(since, _)| *since <= at).map_or(0, |(_, fleet)| *fleet)
-    }
-
-    /// Since when it has been in the fleet that it is in now.
-    fn settled(&self) -> u64 {
-        self.fleets.last().map_or(u64::MAX, |(since, _)| *since)
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Machine {
-    boots: u64,
-    life: Option<Life>,
-    /// What it was handed in earlier lives that its memory covers.
-    remembered: HashSet<u64>,
-    /// It was to leave, or was said to have left.
-    leaves: bool,
-    /// Its node has left in good order, and said so: it is to be shown as left while it is off.
-    left: bool,
-    /// It is to be shown by nobody while it is off.
-    pruned: bool,
-}
-
-/// What was not as it is promised, and why that is excused, by name.
-pub type Excused = BTreeMap<&'static str, u64>;
-
 /// The judge of a run.
 pub struct Judge {
-    config: Config,
-    /// By serial number.
-    pub fired: BTreeMap<u64, Fired>,
-    machines: Vec<Machine>,
-    /// By serial number: the identity that others were told, and the origin's.
-    ids: HashMap<u64, Id>,
-    own_ids: HashMap<u64, Id>,
-    serials: HashMap<Id, u64>,
-    /// Times at which not everything could reach everybody: from, to.
-    troubles: Vec<(u64, u64)>,
-    /// Somebody lied until then.
-    forged_until: Option<u64>,
-    /// Fewer names are in use than any node has coalescing places: then values never go backwards.
-    pub ordered: bool,
-    /// Two machines go by one name.
-    pub namesakes: bool,
+    events: Events,
+    values: Values,
+    members: Members,
+    histories: Histories,
+    rest: Rest,
+    presence: Presence,
     excused: Excused,
-    next: u64,
+    /// Nothing may be lost but what as many events have overtaken as a node remembers; no other loss is excused by a counter.
+    pub strict: bool,
+    /// It hears only what is told of events: what is told of members it does not judge.
+    pub events_only: bool,
+    /// A member may have lied to those who believe it yet until then.
+    honest_since: u64,
+    lies_until: Option<u64>,
+    least: Places,
+    /// As [`healing`].
+    healing: u64,
+    next_second: u64,
+    serial: u64,
+    /// What went wrong first.
     wrong: Option<String>,
 }
 
 impl Judge {
-    /// For a fleet of this many machines, with this timing.
-    pub fn new(machines: usize, config: Config) -> Judge {
+    /// Of a fleet of this many machines.
+    pub fn new(machines: usize) -> Judge {
         Judge {
-            config,
-            fired: BTreeMap::new(),
-            machines: vec![Machine::default(); machines],
-            ids: HashMap::new(),
-            own_ids: HashMap::new(),
-            serials: HashMap::new(),
-            troubles: Vec::new(),
-            forged_until: None,
-            ordered: true,
-            namesakes: false,
-            excused: Excused::new(),
-            next: 0,
+            events: Events::new(machines),
+            values: Values::new(machines),
+            members: Members::new(machines),
+            histories: Histories::new(machines),
+            rest: Rest::default(),
+            presence: Presence::new(machines),
+            excused: Excused::default(),
+            strict: false,
+            events_only: false,
+            honest_since: 0,
+            lies_until: None,
+            least: Places::of(Size::Agent),
+            healing: healing(machines, &serf_nostd::Config::LAN),
+            next_second: 0,
+            serial: 0,
             wrong: None,
+        }
+    }
+
+    fn find(&mut self, verdict: Verdict) {
+        if let Err(text) = verdict {
+            self.wrong.get_or_insert(text);
         }
     }
 
     /// A serial number for the next event, to be its payload.
     pub fn serial(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+        self.serial += 1;
+        self.serial
     }
 
-    /// A machine has been switched on (again).
+    /// The events that were accepted, by serial number.
+    pub fn fired_events(&self) -> &BTreeMap<u64, Fired> {
+        &self.events.fired
+    }
+
+    /// How many of the first machines have been handed an event since their memory began.
+    pub fn reached(&self, machines: usize, serial: u64) -> usize {
+        self.events.handed[..machines].iter().filter(|handed| handed.ever.contains(&serial)).count()
+    }
+
+    fn begin(&mut self, i: usize, boots: u64, now: u64, memory: Memory) {
+        self.presence.begin(i, boots, now);
+        self.events.switched_on(i, memory == Memory::Remembers);
+        self.values.switched_on(i);
+        self.members.switched_on(i);
+        self.histories.switched_on(i);
+        self.rest.disturb(now);
+    }
+
+    /// A machine is switched on (again).
     pub fn switched_on(&mut self, i: usize, now: u64, memory: Memory) {
-        let machine = &mut self.machines[i];
-        if memory == Memory::Forgets {
-            machine.remembered.clear();
-        }
-        machine.boots += 1;
-        machine.life = Some(Life { since: now, ..Life::default() });
-        (machine.leaves, machine.left, machine.pruned) = (false, false, false);
+        self.begin(i, self.presence.lives[i].boots + 1, now, memory);
     }
 
-    /// A machine has lost power.
-    pub fn switched_off(&mut self, i: usize) {
-        let machine = &mut self.machines[i];
-        if let Some(life) = machine.life.take() {
-            machine.remembered.extend(life.heard);
-        }
+    /// A machine is switched off.
+    pub fn switched_off(&mut self, i: usize, now: u64) {
+        self.presence.end(i, now);
+        self.rest.disturb(now);
     }
 
-    /// A machine was told to leave, and took it.
-    pub fn leaves(&mut self, i: usize) {
-        self.machines[i].leaves = true;
-    }
-
-    /// Somebody was told that a machine is gone for good. `prune`: that it is to be forgotten.
-    pub fn forced_out(&mut self, i: usize, prune: bool) {
-        if self.machines[i].life.is_none() {
-            self.machines[i].leaves = true;
-            self.machines[i].pruned = prune;
-        }
-    }
-
-    /// Not everything reaches everybody from now on.
+    /// Not everything arrives from now on.
     pub fn cut(&mut self, now: u64) {
-        if self.troubles.last().is_none_or(|(_, to)| *to != u64::MAX) {
-            self.troubles.push((now, u64::MAX));
-        }
+        self.presence.cut(now);
+        self.rest.disturb(now);
     }
 
-    /// Everything does again.
+    /// Everything arrives from now on.
     pub fn healed(&mut self, now: u64) {
-        if let Some((_, to)) = self.troubles.last_mut() {
-            *to = (*to).min(now);
-        }
+        self.presence.healed(now);
+        self.rest.disturb(now);
     }
 
-    /// Somebody among the members lies.
+    /// A machine has accepted the order to leave.
+    pub fn left(&mut self, i: usize, now: u64) {
+        self.members.ordered(i, now);
+        self.rest.disturb(now);
+    }
+
+    /// Somebody was ordered to count all of this name as left, and to forget them.
+    pub fn forced_out(&mut self, name: &str, now: u64, prune: bool) {
+        self.members.forced_out(name, now, prune, &self.presence);
+        self.rest.disturb(now);
+    }
+
+    /// A machine has other tags. What they are is read in the end.
+    pub fn tags_set(&mut self, _i: usize, _tags: &[u8]) {
+        self.rest.disturb(self.presence.now);
+    }
+
+    /// A machine has another address. Which one is read in the end.
+    pub fn addressed(&mut self, _i: usize, _addr: SocketAddr) {
+        self.rest.disturb(self.presence.now);
+    }
+
+    /// A machine asks others for what was before it: all of it may be handed to it from now on.
+    pub fn replays(&mut self, i: usize) {
+        self.presence.lives[i].replays = true;
+    }
+
+    /// A member lies now.
     pub fn forger(&mut self, now: u64) {
-        self.forged_until = Some(now);
-    }
-
-    /// Whether there was trouble between two times.
-    fn troubled(&self, from: u64, to: u64) -> bool {
-        self.troubles.iter().any(|(began, ended)| *began <= to && *ended >= from)
+        self.lies_until = Some(now);
+        self.honest_since = now + self.healing;
+        self.rest.forger(now);
+        self.rest.disturb(now);
     }
 
     /// An event was accepted.
-    pub fn fired(&mut self, fleet: &Fleet, serial: u64, name: &[u8], coalesce: bool, i: usize) {
-        let in_fleet = fleet.node(i).map_or(0, |node| node.levels().fleet);
-        let origin = (i, self.machines[i].boots);
-        let event = Fired { name: name.to_vec(), coalesce, origin, at: fleet.now(), fleet: in_fleet };
-        self.fired.insert(serial, event);
-    }
-
-    fn complain(&mut self, text: String) {
-        self.wrong.get_or_insert(text);
-    }
-
-    fn excuse(&mut self, why: &'static str) {
-        *self.excused.entry(why).or_default() += 1;
+    pub fn fired(&mut self, serial: u64, name: &[u8], coalesce: bool, origin: (usize, u64), now: u64) {
+        let fleet = self.presence.fleet_at(origin.0, now);
+        if coalesce {
+            self.values.fired(name);
+        }
+        self.events.fired.insert(serial, Fired { name: name.to_vec(), coalesce, origin, at: now, fleet });
+        self.rest.disturb(now);
     }
 
     /// An application was told something.
-    pub fn saw(&mut self, i: usize, at: u64, seen: &Seen) {
+    pub fn saw(&mut self, i: usize, boots: u64, now: u64, seen: &Seen) {
+        if self.presence.lives[i].boots != boots {
+            self.begin(i, boots, now, Memory::Forgets);
+        }
+        let honest = now >= self.honest_since;
         match seen {
-            Seen::User { id, name, payload, coalesce } => {
-                self.delivered(i, at, *id, name, payload, *coalesce)
-            }
-            Seen::Member { change, name, .. } if !self.namesakes && self.forged_until.is_none() => {
-                let Some(life) = &mut self.machines[i].life else { return };
-                if let Err(text) = life.history.tell(name, *change) {
-                    self.complain(format!("machine {i} at {at}: {text}"));
+            Seen::User { id, payload, .. } => {
+                let serial = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+                match serial.filter(|serial| !honest || self.events.fired.contains_key(serial)) {
+                    Some(serial) => self.saw_event(i, now, (serial, *id), honest),
+                    None if honest => {
+                        self.find(Err(format!(
+                            "node {i} was handed what nobody fired: {payload:?}, at {now}"
+                        )));
+                    }
+                    None => {}
                 }
             }
-            // What it says where not everything arrives need not have come to anybody.
-            Seen::Left => self.machines[i].left = !self.troubled(at.saturating_sub(10_000_000), at),
+            Seen::Member { change, name, status, tags, .. } if !self.events_only => {
+                let verdict = self.histories.saw(i, now, *change, (name, *status, tags));
+                if honest {
+                    self.find(verdict);
+                }
+            }
+            Seen::Left => self.members.done(i),
             _ => {}
         }
     }
 
-    /// Notes who is in which fleet.
-    pub fn look(&mut self, fleet: &Fleet) {
-        for (i, machine) in self.machines.iter_mut().enumerate() {
-            let (Some(life), Some(node)) = (&mut machine.life, fleet.node(i)) else { continue };
-            let now_in = node.levels().fleet;
-            if now_in != life.fleets.last().map_or(0, |(_, fleet)| *fleet) {
-                life.fleets.push((fleet.now(), now_in));
+    fn saw_event(&mut self, i: usize, now: u64, (serial, id): (u64, Id), honest: bool) {
+        let first = self.events.handed(i, now, serial);
+        self.find(first);
+        let right = self.events.saw(i, now, (serial, id), &self.presence);
+        if honest {
+            self.find(right);
+        }
+        if let Some(fired) = self.events.fired.get(&serial).filter(|fired| fired.coalesce && honest) {
+            self.values.saw(i, now, (serial, id), fired);
+        }
+    }
+
+    /// Whether everything arrives, as far as the judge was told.
+    pub fn is_whole(&self) -> bool {
+        self.presence.is_whole()
+    }
+
+    /// To be called each tenth of a second of virtual time.
+    ///
+    /// # Errors
+    /// What has gone wrong since the last time.
+    pub fn look(&mut self, fleet: &Fleet) -> Result<(), String> {
+        self.glance(fleet);
+        self.verdict()
+    }
+
+    /// As [`Judge::look`], for who asks for the verdict later.
+    pub fn glance(&mut self, fleet: &Fleet) {
+        let now = fleet.now();
+        for (i, machine) in fleet.machines.iter().enumerate() {
+            if machine.boots != self.presence.lives[i].boots {
+                self.begin(i, machine.boots, now, Memory::Forgets);
+            }
+            if self.presence.lives[i].on && !fleet.is_on(i) {
+                self.switched_off(i, now);
             }
         }
+        self.presence.look(fleet);
+        if now >= self.next_second {
+            self.next_second = now + 1_000_000;
+            self.healing = healing(fleet.machines.len(), &fleet.config);
+            let places = fleet.machines.iter().map(|machine| Places::of(machine.size));
+            self.least = places.fold(Places::of(Size::Agent), Places::least);
+            self.rest.look(fleet);
+            let late = self.late_failures(fleet);
+            self.find(late);
+        }
+        let backwards = self.values.look(self.least);
+        self.find(backwards);
+    }
+
+    /// Nobody shows a living member failed when everything has arrived for long.
+    fn late_failures(&self, fleet: &Fleet) -> Verdict {
+        let now = fleet.now();
+        let Some(whole) = self.presence.whole_since() else { return Ok(()) };
+        let since = |i: usize| self.presence.lives[i].since.max(whole).max(self.honest_since);
+        let long = |i: &usize| since(*i) + self.healing < now && !self.presence.lives[*i].shares_name;
+        let living: Vec<usize> = self.presence.living().into_iter().filter(long).collect();
+        for subject in &living {
+            for viewer in &living {
+                if fleet.status(*viewer, *subject) == Some(Status::Failed) {
+                    let name = &self.presence.lives[*subject].name;
+                    return Err(format!("at {now} node {viewer} still shows {name} failed, which lives"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What has gone wrong so far, if anything.
@@ -250,31 +308,48 @@ impl Judge {
         self.wrong.take().map_or(Ok(()), Err)
     }
 
-    /// How many of the first machines have been handed an event in this life.
-    pub fn reached(&self, machines: usize, serial: u64) -> usize {
-        let has = |machine: &&Machine| machine.life.as_ref().is_some_and(|life| life.heard.contains(&serial));
-        self.machines[..machines].iter().filter(has).count()
-    }
-
-    /// Peace: everything that must have arrived by now has, and everybody sees everybody as he is.
+    /// What the events and values of the run have come to: everything that must have arrived by now has.
     ///
     /// # Errors
-    /// What is wrong.
-    pub fn judge(&mut self, fleet: &Fleet) -> Result<&Excused, String> {
-        self.judge_events(fleet);
-        self.judge_values(fleet);
-        self.judge_members(fleet);
-        self.verdict()?;
-        Ok(&self.excused)
+    /// What is missing and not counted.
+    pub fn judge_events(&mut self, fleet: &Fleet) -> Result<(), String> {
+        self.look(fleet)?;
+        let stats = |i: usize| fleet.node(i).map(|node| *node.stats()).unwrap_or_default();
+        let counted = Counted {
+            losses: &|i| core::losses(&stats(i)),
+            own: &|i| core::own_losses(&stats(i)),
+            least: self.least,
+            strict: self.strict,
+            honest_since: self.honest_since,
+        };
+        self.events.judge(&self.presence, &counted, &mut self.excused)?;
+        self.values.judge(&self.presence, &counted, &mut self.excused)
+    }
+
+    /// Peace has lasted for [`healing`], or all agree: everything is as it should be.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn judge(&mut self, fleet: &Fleet) -> Result<Excused, String> {
+        self.judge_events(fleet)?;
+        let nodes = fleet.machines.len();
+        if self.lies_until.is_some() {
+            self.rest.judge_lies(nodes, self.events.fired.len())?;
+        }
+        if fleet.now() >= self.honest_since {
+            let views = Views::of(fleet);
+            self.members.judge(&views, &self.presence, &self.histories, &mut self.excused)?;
+            let partial = |i: usize| views.places[i] < nodes;
+            self.histories.judge(&views.shown, &partial, &mut self.excused)?;
+            let on = self.presence.living();
+            if on.iter().all(|i| !self.presence.lives[*i].shares_name) {
+                let patience = bounds::event_loss(&fleet.config);
+                self.rest.judge((on.len(), &fleet.config), patience, &mut self.excused)?;
+            }
+        }
+        Ok(self.excused.clone())
     }
 }
 
-/// Counters that tell of events which a node has not handed out, though they were there to be had.
-fn losses(stats: &Stats) -> u64 {
-    stats.too_old + stats.event_gaps + stats.pull_miss + stats.events_too_long + stats.shed + stats.app_full
-}
-
-/// Counters that tell an origin of its own events which others may not have.
-fn own_losses(stats: &Stats) -> u64 {
-    stats.own_expired + stats.own_unconfirmed + stats.event_gaps + stats.too_old
-}
+#[cfg(test)]
+mod tests;

@@ -116,9 +116,9 @@ fn an_application_that_takes_nothing_holds_up_itself_only() {
             // More than its quarter of the slots: from then on it leaves them unrecorded.
             fleet.fire(event % 4, "e", false).expect("on").map_err(|error| format!("{error:?}"))?;
             let judge = &mut fleet.judge;
-            fleet.fleet.run(SECOND / 50, &mut |i, _, at, seen| {
+            fleet.fleet.run(SECOND / 50, &mut |i, boots, at, seen| {
                 others += (i != 4 && matches!(seen, Seen::User { .. })) as usize;
-                judge.saw(i, at, &seen);
+                judge.saw(i, boots, at, &seen);
             });
         }
         hold(others > 600 * 8 * 99 / 100, "others waited for it")?;

@@ -72,7 +72,7 @@ fn storm(seed: u64, without: Option<Rule>) -> Result<(), String> {
         if tick % 10 == 0 {
             fire(&mut fleet, tick / 10 % stays)?;
             // Serial numbers count from 1.
-            let serial = (fleet.judge.fired.len() as u64).saturating_sub(2);
+            let serial = (fleet.judge.fired_events().len() as u64).saturating_sub(2);
             late += (tick >= 20 && fleet.judge.reached(stays, serial) < stays) as usize;
         }
         fleet.run(SECOND / 10);

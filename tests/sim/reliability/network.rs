@@ -109,7 +109,7 @@ fn catch_up(seed: u64, without: Option<Rule>) -> Result<(), String> {
         fire(&mut fleet, event % 4)?;
         fleet.run(SECOND / 10);
         // Of the twenty all but those who catch up, at least.
-        let serial = fleet.judge.fired.len() as u64;
+        let serial = fleet.judge.fired_events().len() as u64;
         late += (fleet.judge.reached(20, serial) < 18) as usize;
     }
     fleet.run(30 * SECOND);

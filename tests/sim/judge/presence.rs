@@ -1,0 +1,187 @@
+//! Who was there when: lives of machines, the fleets that they were in, and times in which not everything arrived.
+
+use std::collections::BTreeMap;
+
+use serf_nostd::Config;
+
+use super::bounds::spreading;
+use super::core;
+use crate::fleet::Fleet;
+
+/// The present or last life of a machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    pub on: bool,
+    pub boots: u64,
+    /// When it began.
+    pub since: u64,
+    /// When it ended, if it has.
+    pub until: u64,
+    /// Which fleet it came into, and when; in none at first.
+    fleets: Vec<(u64, u32)>,
+    /// It has asked for what was before it.
+    pub replays: bool,
+    pub name: String,
+    /// Another machine has its name.
+    pub shares_name: bool,
+}
+
+impl Life {
+    fn fleet_at(&self, at: u64) -> (u64, u32) {
+        let before = self.fleets.iter().rev().find(|(since, _)| *since <= at);
+        before.copied().unwrap_or((self.since, 0))
+    }
+}
+
+/// What is known about all machines, and about the network.
+#[derive(Clone, Debug)]
+pub(super) struct Presence {
+    pub lives: Vec<Life>,
+    /// Times in which not everything arrived; the last may be going on.
+    troubles: Vec<(u64, u64)>,
+    /// When machines of one fleet came into another one: when, from where, where to.
+    meetings: Vec<(u64, u32, u32)>,
+    /// As [`spreading`].
+    pub spreading: u64,
+    pub now: u64,
+}
+
+impl Presence {
+    pub(super) fn new(machines: usize) -> Presence {
+        Presence {
+            lives: vec![Life::default(); machines],
+            troubles: Vec::new(),
+            meetings: Vec::new(),
+            spreading: spreading(&Config::LAN),
+            now: 0,
+        }
+    }
+
+    /// A life begins.
+    pub(super) fn begin(&mut self, i: usize, boots: u64, now: u64) {
+        let Life { name, shares_name, .. } = std::mem::take(&mut self.lives[i]);
+        let fleets = vec![(now, 0)];
+        self.lives[i] = Life { on: true, boots, since: now, fleets, name, shares_name, ..Life::default() };
+    }
+
+    /// A life ends.
+    pub(super) fn end(&mut self, i: usize, now: u64) {
+        let life = &mut self.lives[i];
+        if life.on {
+            (life.on, life.until) = (false, now);
+        }
+    }
+
+    /// A machine is in this fleet now.
+    pub(super) fn is_in(&mut self, i: usize, fleet: u32, now: u64) {
+        let life = &mut self.lives[i];
+        let (_, before) = life.fleet_at(now);
+        if fleet != before {
+            life.fleets.push((now, fleet));
+            if fleet != 0 && before != 0 {
+                self.meetings.push((now, before, fleet));
+            }
+        }
+    }
+
+    /// Reads what machines tell of themselves.
+    pub(super) fn look(&mut self, fleet: &Fleet) {
+        self.now = fleet.now();
+        self.spreading = spreading(&fleet.config);
+        let mut named = false;
+        for (life, machine) in self.lives.iter_mut().zip(&fleet.machines) {
+            if life.name != machine.name() {
+                life.name = machine.name().to_string();
+                named = true;
+            }
+        }
+        if named {
+            self.share_names();
+        }
+        for i in 0..self.lives.len() {
+            let Some(node) = fleet.node(i) else { continue };
+            let before = self.fleet_at(i, self.now);
+            self.is_in(i, core::fleet(node, before), self.now);
+        }
+    }
+
+    /// Finds out who has the name of another one.
+    fn share_names(&mut self) {
+        let mut owners: BTreeMap<String, u32> = BTreeMap::new();
+        for life in &self.lives {
+            *owners.entry(life.name.clone()).or_default() += 1;
+        }
+        for life in &mut self.lives {
+            life.shares_name = owners.get(&life.name).is_some_and(|count| *count > 1);
+        }
+    }
+
+    /// From now on not everything arrives.
+    pub(super) fn cut(&mut self, now: u64) {
+        if self.is_whole() {
+            self.troubles.push((now, u64::MAX));
+        }
+    }
+
+    /// From now on everything arrives.
+    pub(super) fn healed(&mut self, now: u64) {
+        if let Some((_, until)) = self.troubles.last_mut().filter(|(_, until)| *until == u64::MAX) {
+            *until = now;
+        }
+    }
+
+    /// Whether everything arrives now.
+    pub(super) fn is_whole(&self) -> bool {
+        self.troubles.last().is_none_or(|(_, until)| *until != u64::MAX)
+    }
+
+    /// Since when everything arrives; `None` if not everything does.
+    pub(super) fn whole_since(&self) -> Option<u64> {
+        self.is_whole().then(|| self.troubles.last().map_or(0, |(_, until)| *until))
+    }
+
+    /// Until when what went wrong at this time, or was on its way then, may have gone on; the time itself if all was well.
+    pub(super) fn trouble_after(&self, at: u64) -> u64 {
+        let mut end = at;
+        for (from, until) in &self.troubles {
+            if *from <= end && *until >= at {
+                end = until.saturating_add(self.spreading);
+            }
+        }
+        end
+    }
+
+    /// Which fleet a machine was in.
+    pub(super) fn fleet_at(&self, i: usize, at: u64) -> u32 {
+        self.lives[i].fleet_at(at).1
+    }
+
+    /// Since when a machine that is on has been in the fleet that it was in at this time, if it had long been.
+    pub(super) fn there_since(&self, i: usize, at: u64) -> Option<u64> {
+        let life = &self.lives[i];
+        let (since, fleet) = life.fleet_at(at);
+        (life.on && life.since <= at && fleet != 0 && since + self.spreading <= at).then_some(since)
+    }
+
+    /// Whether a machine came into another fleet while what happened at this time was spreading.
+    pub(super) fn moved_on(&self, i: usize, at: u64) -> bool {
+        let fleets = &self.lives[i].fleets;
+        fleets.iter().any(|(since, _)| (at..=at.saturating_add(self.spreading)).contains(since))
+    }
+
+    /// When this fleet and that one met after this time.
+    pub(super) fn met_after(&self, one: u32, other: u32, at: u64) -> Option<u64> {
+        let ends = |fleet: &u32| *fleet == one || *fleet == other;
+        self.meetings.iter().find(|(when, from, _)| *when >= at && ends(from)).map(|(when, _, _)| *when)
+    }
+
+    /// Whether this life of a machine goes on.
+    pub(super) fn lives(&self, (i, boots): (usize, u64)) -> bool {
+        self.lives[i].on && self.lives[i].boots == boots
+    }
+
+    /// The machines that are on.
+    pub(super) fn living(&self) -> Vec<usize> {
+        (0..self.lives.len()).filter(|i| self.lives[*i].on).collect()
+    }
+}
