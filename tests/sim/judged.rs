@@ -93,7 +93,7 @@ impl Judged {
         self.judge.verdict()
     }
 
-    /// Whether everybody who stayed has been handed all, once, and everybody is shown as it is.
+    /// Whether everybody who stayed has been handed all, once.
     ///
     /// # Errors
     /// What is missing, or has come twice.

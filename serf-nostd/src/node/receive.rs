@@ -42,6 +42,8 @@ struct Context {
     value_page: Option<Page>,
     /// Which fleet its sender is in.
     fleet: Option<Fleet>,
+    /// What is not asked for in it comes from another fleet.
+    elsewhere: bool,
     /// Digest of its sender's last values.
     values: Option<u32>,
     /// It has brought a ping: one is answered.
@@ -88,6 +90,7 @@ impl Node<'_> {
             page: None,
             value_page: None,
             fleet: None,
+            elsewhere: false,
             values: None,
             pinged: false,
         };
@@ -208,6 +211,7 @@ impl Node<'_> {
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
+            Message::Ids(..) if c.elsewhere => {}
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
                 let announcer = Announcer::new(c.from, token, c.proven);
@@ -247,6 +251,9 @@ impl Node<'_> {
             Message::History(history) => {
                 // A request's nonce has yet to be answered; an answer's has been met by then.
                 self.compare_history(c.proven, c.records == Some(true), &history);
+            }
+            Message::Tag(tag) => {
+                c.elsewhere = tag != (self.fleet as u16).to_le_bytes() && self.config.has(Rule::FirstContact);
             }
             Message::Values(digest) => c.values = Some(digest),
             Message::ValuesRequest(request) => {
@@ -437,7 +444,7 @@ impl Node<'_> {
             }
             Sight::New => {}
         }
-        if !self.takes_events() {
+        if !self.takes_events() || (c.elsewhere && !pulled) {
             // What counts as new is only known when a fleet has been met; healing offers it again.
             return;
         }

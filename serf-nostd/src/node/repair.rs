@@ -31,8 +31,6 @@ const EVENTS_QUIET: Duration = Duration::from_millis(500);
 const BEGINNERS: Duration = Duration::from_secs(2);
 /// Fleets whose ages differ by no more than this are of one age.
 const ONE_AGE: Duration = Duration::from_secs(5);
-/// A fleet no older than this has no last values of its own to be told others beside.
-const YOUNG: Duration = Duration::from_secs(60);
 /// How long a name conflict is not told again.
 const CONFLICT_TOLD: Duration = Duration::from_secs(60);
 /// How often a failed member is looked for among all who are gone.
@@ -259,6 +257,7 @@ impl Node<'_> {
         if self.config.has(Rule::FirstContact) {
             while let Some(slot) = self.store.first(list::OWN).or_else(|| self.store.first(list::OWN_HELD)) {
                 self.store.release_own(slot);
+                self.stats.own_expired += 1;
             }
             self.seen.raise_floor(last);
         }
@@ -294,7 +293,7 @@ impl Node<'_> {
             let floor = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
             self.seen.raise_floor(floor);
             // A fleet that meets another one so soon has hardly been one: it consists of joiners.
-            if first || age <= YOUNG {
+            if first || age <= self.config.join_timeout {
                 self.met_at = self.met_at.max(floor);
             }
         }

@@ -447,6 +447,8 @@ impl Node<'_> {
     ) -> u16 {
         let most = if count == 0 { u16::MAX } else { count };
         let mut written = 0;
+        let before = packet.len();
+        self.write_tag(packet);
         let mut at = self.store.first(from);
         while let Some(slot) = at
             && written < most
@@ -454,6 +456,9 @@ impl Node<'_> {
         {
             at = self.store.after(from, slot);
             written += 1;
+        }
+        if written == 0 {
+            packet.truncate(before);
         }
         if last {
             for _ in 0..written {
@@ -504,6 +509,8 @@ impl Node<'_> {
         let most = if count == 0 { u16::MAX } else { count };
         let stages = self.announce_stages();
         let token = self.token(to);
+        let before = packet.len();
+        self.write_tag(packet);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return 0 };
         let mut written = 0;
         // From the last stage down, so that what moves on is not met again.
@@ -521,6 +528,9 @@ impl Node<'_> {
                     self.store.announced(slot, stages);
                 }
             }
+        }
+        if written == 0 {
+            packet.truncate(before);
         }
         written
     }

@@ -137,6 +137,7 @@ impl Node<'_> {
             return;
         }
         let token = self.token(to);
+        self.write_tag(packet);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
             let id = self.seen.get(place);
@@ -244,6 +245,11 @@ impl Node<'_> {
         let request = ValuesRequest { nonce: session.nonce, cursor: session.step.cursor };
         let _ = packet.push(&Message::ValuesRequest(request));
         packet.pad();
+    }
+
+    /// Before events that nobody has asked for, and their ids.
+    pub(super) fn write_tag(&self, packet: &mut Packet<'_>) {
+        let _ = packet.push(&Message::Tag((self.fleet as u16).to_le_bytes()));
     }
 
     /// Which fleet this node is in, as far as events go.

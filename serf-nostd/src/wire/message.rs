@@ -521,6 +521,9 @@ pub enum Message<'a> {
     Missing(Items<'a, EventId>),
     Fleet(Fleet),
     History(History),
+    /// The low half of the sender's [`Fleet::id`], before events that nobody has asked for, and before their ids: another
+    /// fleet does not take them in.
+    Tag([u8; 2]),
     /// Digest of the last value of each name: the hashes of their identities, XORed.
     Values(u32),
     ValuesRequest(ValuesRequest),

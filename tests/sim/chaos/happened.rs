@@ -5,11 +5,7 @@ macro_rules! happened {
         /// Counts of what happened in one run, or in many.
         #[derive(Clone, Copy, Debug, Default)]
         #[allow(missing_docs)] // Each is a count of what it is named after.
-        pub struct Happened {
-            $(pub $name: u64,)*
-            /// Excuses, as [`EXCUSES`].
-            pub excused: [u64; EXCUSES.len()],
-        }
+        pub struct Happened { $(pub $name: u64,)* }
 
         impl Happened {
             /// Every count with its name.
@@ -81,35 +77,11 @@ happened! {
     early: "coalesced early",
 }
 
-/// What the judge has excused, and how often, by the names that it gives.
-pub const EXCUSES: [&str; 6] = [
-    "told late, as it could not be told before",
-    "died with its origin",
-    "a loss that is counted",
-    "given up by its origin, which counts it",
-    "a last value that nobody holds, or has no place",
-    "no place for a member",
-];
-
 impl Happened {
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Happened) {
         for ((_, sum), (_, more)) in self.each_mut().into_iter().zip(other.clone().each_mut()) {
             *sum += *more;
-        }
-        for (sum, more) in self.excused.iter_mut().zip(other.excused) {
-            *sum += more;
-        }
-    }
-
-    /// Adds what the judge has excused.
-    ///
-    /// # Panics
-    /// If it gives an excuse that has no place here.
-    pub fn excuse(&mut self, excused: &crate::judge::Excused) {
-        for (why, count) in excused {
-            let place = EXCUSES.iter().position(|known| known == why).expect("every excuse is known");
-            self.excused[place] += count;
         }
     }
 

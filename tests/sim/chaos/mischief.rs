@@ -9,7 +9,6 @@ use crate::network::muted;
 use super::plan::Faults;
 use super::start::{FLEET, another};
 use super::{Ends, Run, SECOND};
-use crate::judge::Memory;
 
 impl Run<'_> {
     /// Faults that are there all the time.
@@ -214,5 +213,6 @@ impl Run<'_> {
         self.free.push(self.fleet.address(i));
         self.fleet.move_to(i, home);
         self.happened.moved += 1;
+        self.ears.judge.addressed(i, home);
     }
 }

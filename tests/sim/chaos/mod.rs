@@ -91,28 +91,15 @@ struct Ears {
 }
 
 impl Ears {
-    fn hear(&mut self, i: usize, at: u64, seen: &Seen) {
+    fn hear(&mut self, i: usize, boots: u64, at: u64, seen: &Seen) {
         match seen {
             Seen::User { payload, .. } if payload == FORGED => return,
             Seen::Left => self.ended.push((i, false)),
             Seen::NameTaken => self.ended.push((i, true)),
             _ => {}
         }
-        self.judge.saw(i, at, seen);
+        self.judge.saw(i, boots, at, seen);
     }
-}
-
-/// The judge of a plan.
-fn seat(plan: &Plan, config: Config) -> Judge {
-    let mut judge = Judge::new(plan.nodes, config);
-    let places = match plan.size {
-        Size::Server => 64,
-        Size::Boards => 4,
-        _ => 8,
-    };
-    judge.ordered = plan.names <= places;
-    judge.namesakes = plan.faults.twins > 0.0;
-    judge
 }
 
 /// What ends by itself.
@@ -149,7 +136,7 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Run<'p> {
         let config = Config { without: plan.without, ..plan.profile.config() };
-        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config.clone());
+        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config);
         fleet.check_every = 64;
         let ears = Ears { judge: Judge::new(plan.nodes), ended: Vec::new() };
         let mut run = Run {
@@ -227,9 +214,8 @@ impl<'p> Run<'p> {
         for _ in 0..span / BEAT {
             self.tell_cuts();
             let ears = &mut self.ears;
-            self.fleet.run(BEAT, &mut |i, _, at, seen| ears.hear(i, at, &seen));
-            self.ears.judge.look(&self.fleet);
-            self.ears.judge.verdict()?;
+            self.fleet.run(BEAT, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
+            self.ears.judge.look(&self.fleet)?;
             self.end_programs();
         }
         Ok(())
@@ -266,7 +252,7 @@ impl<'p> Run<'p> {
         self.fleet.crash(i);
         self.lives[i].leaving = false;
         self.happened.first += (i == 0) as u64;
-        self.ears.judge.switched_off(i);
+        self.ears.judge.switched_off(i, self.fleet.now());
         self.note(format!("machine {i} {why}"));
     }
 
@@ -302,17 +288,19 @@ impl<'p> Run<'p> {
     /// Fires an event, if the machine is on, and its node takes it.
     fn fire_named(&mut self, i: usize, name: &[u8], coalesce: bool) -> Result<(), String> {
         let serial = self.ears.judge.serial();
+        let (now, boots) = (self.fleet.now(), self.fleet.machines[i].boots);
         let mut heard = Vec::new();
-        let fired = self.fleet.with(i, &mut |i, _, at, seen| heard.push((i, at, seen)), |node, now| {
-            node.user_event(now, name, serial.to_string().as_bytes(), coalesce)
-        });
+        let fired =
+            self.fleet.with(i, &mut |i, boots, at, seen| heard.push((i, boots, at, seen)), |node, now| {
+                node.user_event(now, name, serial.to_string().as_bytes(), coalesce)
+            });
         let accepted = matches!(fired, Some(Ok(_)));
         if accepted {
             self.happened.events += 1;
-            self.ears.judge.fired(&self.fleet, serial, name, coalesce, i);
+            self.ears.judge.fired(serial, name, coalesce, (i, boots), now);
         }
-        for (i, at, seen) in heard {
-            self.ears.hear(i, at, &seen);
+        for (i, boots, at, seen) in heard {
+            self.ears.hear(i, boots, at, &seen);
         }
         if accepted { Ok(()) } else { Err(format!("node {i} refused an event: {fired:?}")) }
     }
@@ -388,8 +376,8 @@ impl<'p> Run<'p> {
 
     /// What a machine should see of another, and does not.
     fn wrong(&self, viewer: usize, subject: usize) -> Option<String> {
-        // Of two that share a name each sees what it can, and the others see one of them.
-        if self.lives[subject].twin.or(self.lives[viewer].twin).is_some() {
+        // Of two that share a name each sees what it can.
+        if self.lives[subject].twin.is_some() {
             return None;
         }
         let shown = self.fleet.status(viewer, subject);

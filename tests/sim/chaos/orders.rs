@@ -44,10 +44,10 @@ impl Run<'_> {
             return;
         }
         let ears = &mut self.ears;
-        let watch = &mut |i, _, at, seen: crate::fleet::Seen| ears.hear(i, at, &seen);
+        let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         if self.fleet.with(i, watch, |node, now| node.leave(now)) == Some(Ok(())) {
             self.lives[i].leaving = true;
-            self.ears.judge.leaves(i);
+            self.ears.judge.left(i, self.fleet.now());
             self.note(format!("machine {i} is ordered to leave"));
         }
     }
@@ -55,9 +55,8 @@ impl Run<'_> {
     /// A machine declares another one left. If that is dead, it may stay so.
     fn force_out(&mut self, i: usize, other: usize) {
         let (name, prune) = (self.fleet.machines[other].name().to_string(), self.luck.chance(0.3));
-        let known = self.fleet.status(i, other).is_some();
         let ears = &mut self.ears;
-        let watch = &mut |i, _, at, seen: crate::fleet::Seen| ears.hear(i, at, &seen);
+        let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         if self.fleet.with(i, watch, |node, now| node.force_leave(now, &name, prune)).is_none() {
             return;
         }
@@ -66,10 +65,7 @@ impl Run<'_> {
         self.happened.forced_alive += !dead as u64;
         self.happened.pruned += prune as u64;
         self.lives[other].stays_off = dead && other != 0 && self.luck.chance(0.5);
-        // Whom it does not know it cannot declare anything.
-        if known {
-            self.ears.judge.forced_out(other, prune);
-        }
+        self.ears.judge.forced_out(&name, self.fleet.now(), prune);
         self.note(format!("machine {i} forces {name} out, prune: {prune}"));
     }
 
@@ -78,9 +74,10 @@ impl Run<'_> {
         let value = self.luck.range(10..100).to_string();
         let tags = [&[0xff, 0x81, 0xa1, b'v', 0xa2], value.as_bytes()].concat();
         let ears = &mut self.ears;
-        let watch = &mut |i, _, at, seen: crate::fleet::Seen| ears.hear(i, at, &seen);
+        let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         if self.fleet.with(i, watch, |node, now| node.set_tags(now, &tags)) == Some(Ok(())) {
             self.happened.tags += 1;
+            self.ears.judge.tags_set(i, &tags);
             self.fleet.machines[i].tags = tags;
             self.note(format!("machine {i} changes its tags to v={value}"));
         }
@@ -89,7 +86,7 @@ impl Run<'_> {
     fn join(&mut self, i: usize, other: usize, replay: bool) -> bool {
         let address = self.fleet.address(other);
         let ears = &mut self.ears;
-        let watch = &mut |i, _, at, seen: crate::fleet::Seen| ears.hear(i, at, &seen);
+        let watch = &mut |i, boots, at, seen: crate::fleet::Seen| ears.hear(i, boots, at, &seen);
         let joins = self.fleet.with(i, watch, |node, now| node.join(now, address, replay)) == Some(Ok(()));
         if joins {
             self.happened.joins += 1;

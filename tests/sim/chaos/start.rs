@@ -10,7 +10,6 @@ use crate::wire::addr;
 
 use super::plan::{Faults, Profile};
 use super::{BEAT, Run, SECOND};
-use crate::judge::Memory;
 
 /// Whom a machine asks when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +189,7 @@ impl Run<'_> {
                 self.ears.judge.switched_on(i, 0, Memory::Forgets);
             }
             let ears = &mut self.ears;
-            self.fleet.assemble(&mut |i, _, at, seen| ears.hear(i, at, &seen));
+            self.fleet.assemble(&mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
             return Ok(());
         }
         for i in 0..self.plan.nodes {
@@ -225,7 +224,7 @@ impl Run<'_> {
         let now = self.fleet.now();
         self.ears.judge.switched_on(i, now, memory);
         let ears = &mut self.ears;
-        self.fleet.boot_at(i, &seeds, floor, &mut |i, _, at, seen| ears.hear(i, at, &seen));
+        self.fleet.boot_at(i, &seeds, floor, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
         if rate != 0 {
             self.fleet.set_clock(i, |clock, now| clock.go(now, rate));
         }

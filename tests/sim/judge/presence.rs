@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serf_nostd::Config;
 
 use super::bounds::spreading;
-use super::core;
 use crate::fleet::Fleet;
 
 /// The present or last life of a machine.
@@ -100,8 +99,7 @@ impl Presence {
         }
         for i in 0..self.lives.len() {
             let Some(node) = fleet.node(i) else { continue };
-            let before = self.fleet_at(i, self.now);
-            self.is_in(i, core::fleet(node, before), self.now);
+            self.is_in(i, node.levels().fleet, self.now);
         }
     }
 
