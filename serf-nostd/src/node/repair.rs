@@ -244,23 +244,29 @@ impl Node<'_> {
 
     // ---- fleets ----
 
-    /// Somebody wants in, and this node is in no fleet yet: from now on it is in one of its own. What it has fired so far
-    /// was for itself.
+    /// Somebody wants in, and this node is in no fleet yet: from now on it is in one of its own. What it has fired just now
+    /// goes to whom it meets; what it fired before that was for itself.
     pub(super) fn found_fleet(&mut self, now: Instant) {
         if self.fleet != 0 || self.starting.is_some() {
             return;
         }
         (self.fleet, self.fleet_since) = ((self.random.next() as u32).max(1), now);
         self.seen.begin_history();
+        if !self.config.has(Rule::FirstContact) {
+            return;
+        }
         let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
         self.met_at = self.met_at.max(last);
-        if self.config.has(Rule::FirstContact) {
-            while let Some(slot) = self.store.first(list::OWN).or_else(|| self.store.first(list::OWN_HELD)) {
-                self.store.release_own(slot);
-                self.stats.own_expired += 1;
+        self.seen.raise_floor(last);
+        // In the order in which they were fired.
+        while let Some(slot) = self.store.first(list::OWN) {
+            if now.since(self.store.since(slot)) <= self.config.join_timeout {
+                break;
             }
-            self.seen.raise_floor(last);
+            self.store.release_own(slot);
+            self.stats.own_expired += 1;
         }
+        self.restamp(now);
     }
 
     /// Somebody has told which fleet it is in. Of two the younger one yields, or, if they are of one age, the one with the
@@ -297,7 +303,9 @@ impl Node<'_> {
                 self.met_at = self.met_at.max(floor);
             }
         }
-        if first && self.config.has(Rule::Restamp) {
+        // What was on its way just now is below the new floor.
+        self.stats.event_gaps += !first as u64;
+        if first {
             self.restamp(now);
         }
         self.heal.value_pace.changed(now);
@@ -307,6 +315,9 @@ impl Node<'_> {
     /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited
     /// for long keep theirs: others may have fired newer ones.
     fn restamp(&mut self, now: Instant) {
+        if !self.config.has(Rule::Restamp) {
+            return;
+        }
         let mut at = self.store.first(list::OWN);
         while let Some(slot) = at {
             at = self.store.after(list::OWN, slot);
@@ -508,7 +519,7 @@ impl Node<'_> {
         }
         let otherwise = theirs == ours && slot.tells_otherwise(&record.alive);
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
-        if (joining || self.config.has(Rule::OwnWord)) && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
+        if joining && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
             // The machine's clock was set since they last heard of it, and they would not follow so far.
             self.live_as(theirs.0 + 1, 1);
         } else if theirs > ours
@@ -714,7 +725,8 @@ impl Node<'_> {
                     let _ = self.told_joins.push_back(Joined::No(join.to));
                 }
             } else if join.due <= now {
-                join.due = now + PATIENCE;
+                // Nobody waits for a seed that is tried again, and it may be gone for good.
+                join.due = now + if join.quiet { self.config.join_timeout.scaled(1, 3) } else { PATIENCE };
                 return Some(Ask::Join(*join));
             } else {
                 i += 1;

@@ -124,6 +124,8 @@ impl Events {
                     Some("one name for two")
                 } else if fired.fleet != 0 && presence.fleet_at(*i, fired.at) != fired.fleet {
                     Some("of another fleet")
+                } else if fired.fleet == 0 && !presence.met_with(*i, fired.origin, fired.at) {
+                    Some("fired alone, and another fleet was met first")
                 } else {
                     None
                 };

@@ -340,7 +340,10 @@ impl Judge {
             let views = Views::of(fleet);
             self.members.judge(&views, &self.presence, &self.histories, &mut self.excused)?;
             let partial = |i: usize| views.places[i] < nodes;
-            self.histories.judge(&views.shown, &partial, &mut self.excused)?;
+            // What was told while somebody lied has not been followed.
+            if self.honest_since == 0 {
+                self.histories.judge(&views.shown, &partial, &mut self.excused)?;
+            }
             let on = self.presence.living();
             if on.iter().all(|i| !self.presence.lives[*i].shares_name) {
                 let patience = bounds::event_loss(&fleet.config);

@@ -161,6 +161,13 @@ impl Presence {
         (life.on && life.since <= at && fleet != 0 && since + self.spreading <= at).then_some(since)
     }
 
+    /// Whether a machine was in the fleet that another one met first, after it had fired alone.
+    pub(super) fn met_with(&self, i: usize, (origin, boots): (usize, u64), fired: u64) -> bool {
+        let life = &self.lives[origin];
+        let met = life.fleets.iter().find(|(at, fleet)| *at >= fired && *fleet != 0);
+        life.boots == boots && met.is_some_and(|(at, fleet)| self.fleet_at(i, *at) == *fleet)
+    }
+
     /// Whether a machine came into another fleet while what happened at this time was spreading.
     pub(super) fn moved_on(&self, i: usize, at: u64) -> bool {
         let fleets = &self.lives[i].fleets;

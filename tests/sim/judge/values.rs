@@ -15,6 +15,8 @@ struct Value {
     last: Id,
     /// When its last one was fired.
     fired: u64,
+    /// The serial number of the greatest.
+    best: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,8 @@ impl Values {
             let text = format!("node {i} was handed an older value of {name}: event {serial}, at {at}");
             self.backwards.get_or_insert(text);
         }
-        *value = Value { greatest: value.greatest.max(id), last: id, fired: fired.at };
+        let best = if id >= value.greatest { serial } else { value.best };
+        *value = Value { greatest: value.greatest.max(id), last: id, fired: fired.at, best };
     }
 
     /// What has gone backwards, if so few names are in use that none may.
@@ -72,7 +75,11 @@ impl Values {
                 let held = self.held[*i].get(name).copied();
                 let shown = held.map(|value| if ordered { value.last } else { value.greatest });
                 let late = presence.there_since(*i, fired).is_none();
-                if shown == Some(greatest) || late && shown.is_none() {
+                // At home a value that was fired alone keeps its first time.
+                let same = held.is_some_and(|value| {
+                    value.best == last.best && (!ordered || value.last == value.greatest)
+                });
+                if shown == Some(greatest) || same || late && shown.is_none() {
                     continue;
                 }
                 if fired < counted.honest_since {
