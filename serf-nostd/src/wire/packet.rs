@@ -328,6 +328,11 @@ mod tests {
                 "event-digest-request",
                 Message::EventDigestRequest(EventDigestRequest { nonce: 6, above: ID, buckets, cursor: ID }),
             ),
+            ("fleet", Message::Fleet(Fleet { id: 7, event_clock: 300, age: 60 })),
+            ("history", Message::History(History { at: ID, count: 5, digest: 0xdead_beef })),
+            ("values", Message::Values(0xdead_beef)),
+            ("tag", Message::Tag([0xbe, 0xef])),
+            ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
         ];
         let mut buf = [0; DATAGRAM_MAX];
         for (name, message) in &messages {
