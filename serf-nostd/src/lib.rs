@@ -66,6 +66,13 @@
 //! }
 //! ```
 //!
+//! # Patience
+//! How long a fleet of `n` takes to come right again once nothing goes wrong any more (the simulator's judge holds it to it):
+//! - a cut, or names in dispute: the longest suspicion (`6 x suspicion_mult x log10(n)` probe intervals), some tries of failed
+//!   members and seeds (`reconnect_interval` each), and a comparison;
+//! - a restart of all: the join timeout, and a round of probes;
+//! - clocks that are `d` apart: `d / 2^20` seconds, and a round of probes.
+//!
 //! # Rooms
 //! `member` (table, state machine), `detect` (probes, suspicion), `event` (seen, store, coalescing, pulls), `gossip`
 //! (queue, rounds, repair) and `wire` (messages, bytes, layers) know nothing of each other; [`Node`] is the only one

@@ -42,6 +42,7 @@ pub mod kind {
     pub const FLEET: u8 = 25;
     pub const HISTORY: u8 = 26;
     pub const VALUES: u8 = 27;
+    pub const TAG: u8 = 28;
     pub const JOIN: u8 = 30;
     pub const JOIN_ANSWER: u8 = 31;
     pub const NAME_TAKEN: u8 = 32;
@@ -57,7 +58,7 @@ pub mod kind {
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
     /// Every kind that a node of this version sends.
-    pub const ALL: [u8; 32] = [
+    pub const ALL: [u8; 33] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -76,6 +77,7 @@ pub mod kind {
         FLEET,
         HISTORY,
         VALUES,
+        TAG,
         JOIN,
         JOIN_ANSWER,
         NAME_TAKEN,

@@ -4,6 +4,7 @@
 mod clocks;
 mod losses;
 mod members;
+mod names;
 mod restarts;
 mod values;
 

@@ -199,7 +199,9 @@ fn lies(node: &mut Driven, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mut lies = Vec::new();
     for (_, bytes) in std::mem::take(&mut node.sent) {
         for (kind, asked) in read(&bytes) {
-            let nonce = asked.first().map_or(0, |_| if kind == kind::PADDING { 0 } else { number(&asked) });
+            let nonce = asked
+                .first()
+                .map_or(0, |_| if matches!(kind, kind::PADDING | kind::TAG) { 0 } else { number(&asked) });
             let page = body(kind::PAGE).raw(&(nonce as u32).to_le_bytes());
             let page = page.raw(&(rng.bits() as u32 & (rng.bits() as u32)).to_le_bytes()).end();
             match kind {

@@ -100,7 +100,10 @@ fn a_member_that_was_never_probed_can_pull() {
     node.now += 20_000;
     node.drain();
     let (_, announcement) = node.sent.pop().expect("it announces");
-    lacking.feed(1, &announcement);
+    // The two have founded fleets of their own: without the tag of either.
+    let untagged = read(&announcement).into_iter().filter(|(kind, _)| *kind != kind::TAG);
+    let untagged: Vec<Vec<u8>> = untagged.map(|(kind, bytes)| body(kind).raw(&bytes).end()).collect();
+    lacking.feed(1, &datagram(&untagged));
     let (_, pull) = lacking.sent.pop().expect("it asks");
     assert_eq!(read(&pull)[0].0, kind::PULL);
     node.sent.clear();

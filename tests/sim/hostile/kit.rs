@@ -83,7 +83,7 @@ impl Driven {
 
     /// Somebody asks it for a way in.
     pub fn is_asked_in(&mut self) {
-        let join = body(kind::JOIN).int(1).text("guest").addr(99).int(1).raw(&[0]).end();
+        let join = body(kind::JOIN).int(1).text("guest").addr(99).int(1).raw(&[1]).end();
         self.feed(99, &datagram(&[join]));
         self.sent.clear();
     }
