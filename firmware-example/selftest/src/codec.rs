@@ -43,13 +43,17 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "summary" => same::<Summary>(body),
         "join" => same::<Join<'_>>(body),
         "join-answer" => same::<JoinAnswer>(body),
-        "name-taken" => same::<u32>(body),
+        "name-taken" | "values" => same::<u32>(body),
         "page-request" => same::<PageRequest>(body),
         // Two words of fixed length, written before their values are known.
         "page" => same::<([u8; 4], [u8; 4])>(body),
         "record" => same::<Record<'_>>(body),
         "digest-request" => same::<DigestRequest<'_>>(body),
         "event-digest-request" => same::<EventDigestRequest<'_>>(body),
+        "fleet" => same::<Fleet>(body),
+        "history" => same::<History>(body),
+        "tag" => same::<[u8; 2]>(body),
+        "values-request" => same::<ValuesRequest>(body),
         _ => None,
     }
 }
