@@ -1,6 +1,8 @@
 //! The node: the only door of the core. It hands each input to the room that judges it, and carries what follows from
 //! one room to the others; it knows no rule of its own.
 
+mod dispute;
+mod fleet;
 mod orders;
 mod receive;
 mod repair;
@@ -509,6 +511,14 @@ impl<'a> Node<'a> {
         let fits = self.clocks.witness(which, now, word, seen, paced).is_ok();
         self.stats.clock_refused += !fits as u64;
         fits
+    }
+
+    /// Moves the clocks of intents, events and queries past a peer's, as far as they may go.
+    fn witness_all(&mut self, now: Instant, word: Word, theirs: [u64; 3]) {
+        for (clock, time) in [Lamport::Member, Lamport::Event, Lamport::Query].into_iter().zip(theirs) {
+            // A clock tells the time of its next message: what was seen is one less.
+            self.witness(now, clock, word, time.saturating_sub(1));
+        }
     }
 
     /// Carries what follows from news about members to the other rooms.

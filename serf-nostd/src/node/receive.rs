@@ -120,15 +120,7 @@ impl Node<'_> {
         let now = c.now;
         match message {
             Message::Summary(summary) => {
-                let clocks = [
-                    (Lamport::Member, summary.clock),
-                    (Lamport::Event, summary.event_clock),
-                    (Lamport::Query, summary.query_clock),
-                ];
-                for (clock, seen) in clocks {
-                    // A clock tells the time of its next message: what was seen is one less.
-                    self.witness(now, clock, c.word(), seen.saturating_sub(1));
-                }
+                self.witness_all(now, c.word(), [summary.clock, summary.event_clock, summary.query_clock]);
                 c.summary = Some(summary);
             }
             Message::Ping(ping) => {

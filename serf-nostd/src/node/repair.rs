@@ -6,13 +6,10 @@ use crate::config::Rule;
 use crate::event::pull::Announcer;
 use crate::event::seen::{self, Sight};
 use crate::event::store::{Pin, list};
-use crate::gossip::heal::{
-    Claim, Conflict, DISPUTE_ROUNDS, EventStep, Joining, PATIENCE, Session, Step, ValueStep,
-};
+use crate::gossip::heal::{Claim, EventStep, Joining, PATIENCE, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, RECORDS};
-use crate::hash;
 use crate::member::machine::{BOOT_JUMP, Effect};
-use crate::member::record::{State, flag, say};
+use crate::member::record::{State, say};
 use crate::member::table::{self, SELF, Table, settled_live};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
@@ -29,10 +26,6 @@ const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
 /// How long a starting node whose seeds are starting as well waits for one who is not.
 const BEGINNERS: Duration = Duration::from_secs(2);
-/// Fleets whose ages differ by no more than this are of one age.
-const ONE_AGE: Duration = Duration::from_secs(5);
-/// How long a name conflict is not told again.
-const CONFLICT_TOLD: Duration = Duration::from_secs(60);
 /// How often a failed member is looked for among all who are gone.
 const FAILED_DRAWS: u32 = 16;
 
@@ -192,14 +185,8 @@ impl Node<'_> {
             self.clocks.event.adopt(answer.event_clock);
             self.clocks.query.adopt(answer.query_clock);
         } else {
-            let clocks = [
-                (Lamport::Member, answer.clock),
-                (Lamport::Event, answer.event_clock),
-                (Lamport::Query, answer.query_clock),
-            ];
-            for (clock, seen) in clocks {
-                self.witness(now, clock, Word::Answer, seen.saturating_sub(1));
-            }
+            let clocks = [answer.clock, answer.event_clock, answer.query_clock];
+            self.witness_all(now, Word::Answer, clocks);
         }
         match fleet.filter(|fleet| fleet.id != 0) {
             Some(fleet) => {
@@ -242,99 +229,6 @@ impl Node<'_> {
         }
     }
 
-    // ---- fleets ----
-
-    /// Somebody wants in, and this node is in no fleet yet: from now on it is in one of its own. What it has fired just now
-    /// goes to whom it meets; what it fired before that was for itself.
-    pub(super) fn found_fleet(&mut self, now: Instant) {
-        if self.fleet != 0 || self.starting.is_some() {
-            return;
-        }
-        (self.fleet, self.fleet_since) = ((self.random.next() as u32).max(1), now);
-        self.seen.begin_history();
-        if !self.config.has(Rule::FirstContact) {
-            return;
-        }
-        let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
-        self.met_at = self.met_at.max(last);
-        self.seen.raise_floor(last);
-        // In the order in which they were fired.
-        while let Some(slot) = self.store.first(list::OWN) {
-            if now.since(self.store.since(slot)) <= self.config.join_timeout {
-                break;
-            }
-            self.store.release_own(slot);
-            self.stats.own_expired += 1;
-        }
-        self.restamp(now);
-    }
-
-    /// Somebody has told which fleet it is in. Of two the younger one yields, or, if they are of one age, the one with the
-    /// greater number; a node that has met nobody yields to any. Who yields raises its floor to the clock that both have by then: what either fleet fired
-    /// before stays where it was. Returns whether it is the same fleet now.
-    pub(super) fn meet_fleet(&mut self, now: Instant, theirs: Fleet, replay: bool) -> bool {
-        if theirs.id == 0 {
-            self.found_fleet(now);
-            return false;
-        }
-        if theirs.id == self.fleet || !self.config.has(Rule::FirstContact) {
-            self.fleet = theirs.id;
-            return true;
-        }
-        let (age, theirs_age) = (now.since(self.fleet_since), Duration::from_secs(theirs.age as u64));
-        let older = |a: Duration, b: Duration| a.as_micros() > b.as_micros() + ONE_AGE.as_micros();
-        let yields = older(theirs_age, age) || (!older(age, theirs_age) && theirs.id < self.fleet);
-        if self.fleet != 0 && !yields {
-            return false;
-        }
-        if !self.witness(now, Lamport::Event, Word::Answer, theirs.event_clock.saturating_sub(1)) {
-            // Their clock is far ahead: met when this one has come up to it.
-            return false;
-        }
-        let first = core::mem::replace(&mut self.fleet, theirs.id) == 0;
-        self.fleet_since = now.minus(theirs_age);
-        self.starting = None;
-        self.seen.forget_history();
-        if !replay {
-            let floor = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
-            self.seen.raise_floor(floor);
-            // A fleet that meets another one so soon has hardly been one: it consists of joiners.
-            if first || age <= self.config.join_timeout {
-                self.met_at = self.met_at.max(floor);
-            }
-        }
-        // What was on its way just now is below the new floor.
-        self.stats.event_gaps += !first as u64;
-        if first {
-            self.restamp(now);
-        }
-        self.heal.value_pace.changed(now);
-        true
-    }
-
-    /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited
-    /// for long keep theirs: others may have fired newer ones.
-    fn restamp(&mut self, now: Instant) {
-        if !self.config.has(Rule::Restamp) {
-            return;
-        }
-        let mut at = self.store.first(list::OWN);
-        while let Some(slot) = at {
-            at = self.store.after(list::OWN, slot);
-            let event = self.store.event(slot);
-            if event.coalesce && now.since(self.store.since(slot)) > self.config.join_timeout {
-                continue;
-            }
-            let (name, before) = (event.coalesce.then(|| hash::bytes(event.name)), event.id);
-            let id = EventId { ltime: self.clocks.event.stamp(), origin: before.origin };
-            self.store.rename(slot, id);
-            self.seen.insert(id);
-            if let Some(name) = name {
-                self.windows.renamed(name, before, id);
-            }
-        }
-    }
-
     pub(super) fn name_taken(&mut self, nonce: u32) {
         let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
         let join = self.heal.joins.swap_remove(place);
@@ -344,68 +238,6 @@ impl Node<'_> {
         // Only a node that is not in yet steps back: no packet can talk a running one out of its name.
         let told = if self.joined { Joined::No(join.to) } else { Joined::NameTaken(join.to) };
         let _ = self.told_joins.push_back(told);
-    }
-
-    // ---- disputes over names ----
-
-    /// Somebody else goes by this node's name.
-    pub(super) fn namesake(&mut self, now: Instant, addr: Address) {
-        if now >= self.next_conflict && self.leave.is_none() {
-            self.next_conflict = now + CONFLICT_TOLD;
-            self.stats.name_conflicts += 1;
-            let _ = self.told_joins.push_back(Joined::Conflict(addr));
-        }
-    }
-
-    /// Two nodes want one name: its holder is probed.
-    pub(super) fn dispute(&mut self, now: Instant, holder: u16, claim: Claim, nonce: Option<u32>) {
-        if let Some(known) = self.heal.conflicts.iter_mut().find(|conflict| conflict.holder == holder) {
-            if nonce.is_some() && !known.holder_lives {
-                (known.claim, known.nonce) = (claim, nonce);
-            }
-            return;
-        }
-        let seq = self.random.next() as u32;
-        let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, holder_lives: false };
-        // No room: the newcomer asks again.
-        let _ = self.heal.conflicts.push(conflict);
-    }
-
-    /// An ack that no probe waits for: perhaps one of those who want a disputed name answers.
-    pub(super) fn conflict_answered(&mut self, now: Instant, from: Address, seq: u32) {
-        let Some(place) = self.heal.conflicts.iter().position(|c| c.tries > 0 && c.seq == seq) else {
-            return;
-        };
-        self.answered(now);
-        let seq = self.random.next() as u32;
-        let conflict = &mut self.heal.conflicts[place];
-        let Conflict { holder, claim, nonce, holder_lives, .. } = *conflict;
-        if holder_lives {
-            self.heal.conflicts.swap_remove(place);
-            if from == claim.addr {
-                self.hand_name_over(now, holder, claim);
-            }
-            return;
-        }
-        self.stats.names_taken += 1;
-        let elder = claim.boot < self.members.table.slot(holder).boot;
-        if elder && nonce.is_none() && self.config.has(Rule::Elder) {
-            (conflict.seq, conflict.tries, conflict.due, conflict.holder_lives) = (seq, 0, now, true);
-        } else {
-            self.heal.conflicts.swap_remove(place);
-        }
-        if let Some(nonce) = nonce {
-            self.owe(claim.addr, usize::MAX, Answer::NameTaken { nonce });
-        }
-    }
-
-    /// Both live, and the claimant booted first: the name is its own. What else there is to know of it, comparing brings.
-    fn hand_name_over(&mut self, now: Instant, holder: u16, claim: Claim) {
-        self.members.table.edit(holder, |slot| {
-            (slot.boot, slot.incarnation, slot.addr) = (claim.boot, 0, claim.addr);
-            slot.set(flag::VERIFIED, false);
-        });
-        self.heal.member_pace.changed(now);
     }
 
     // ---- comparing members ----
@@ -733,30 +565,6 @@ impl Node<'_> {
             }
         }
         None
-    }
-
-    fn conflicts_due(&mut self, now: Instant) -> Option<Ask> {
-        let place = self.heal.conflicts.iter().position(|conflict| conflict.due <= now)?;
-        let conflict = &mut self.heal.conflicts[place];
-        let Conflict { holder, claim, seq, holder_lives, .. } = *conflict;
-        let rounds = if self.config.has(Rule::Dispute) { DISPUTE_ROUNDS } else { 2 };
-        if conflict.tries < rounds {
-            conflict.tries += 1;
-            conflict.due = now + self.config.probe_timeout;
-            if holder_lives {
-                return Some(Ask::Conflict { name: holder, to: claim.addr, seq });
-            }
-            if self.config.has(Rule::Dispute) {
-                self.ask_others(holder, seq);
-            }
-            let to = self.members.table.slot(holder).addr;
-            return Some(Ask::Conflict { name: holder, to, seq });
-        }
-        self.heal.conflicts.swap_remove(place);
-        if !holder_lives && self.members.table.slot(holder).is_live() {
-            self.declare_failed(now, holder);
-        }
-        self.conflicts_due(now)
     }
 
     fn sessions_due(&mut self, now: Instant) -> Option<Ask> {

@@ -143,17 +143,18 @@ impl Node<'_> {
 
     /// Somebody is heard.
     pub(super) fn heard(&mut self, now: Instant) {
-        let isolated = self.isolated(now);
-        self.last_heard = now;
-        if isolated && !self.isolated(now) {
-            self.end_isolation(now);
-        }
+        self.connected(now, |node| node.last_heard = now);
     }
 
     /// Somebody has answered this node: it is heard, too.
     pub(super) fn answered(&mut self, now: Instant) {
+        self.connected(now, |node| node.last_answer = now);
+    }
+
+    /// Notes a sign of life from others, with which an isolation may end.
+    fn connected(&mut self, now: Instant, note: impl FnOnce(&mut Self)) {
         let isolated = self.isolated(now);
-        self.last_answer = now;
+        note(self);
         if isolated && !self.isolated(now) {
             self.end_isolation(now);
         }
