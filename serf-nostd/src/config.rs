@@ -202,6 +202,9 @@ pub enum Rule {
     RoundTrip,
     /// A payload that nobody holds is lost, and not asked for again.
     Lost,
+    /// Who holds a part of the fleet asks those whom it probes whether it is up to date about them, and others about failed
+    /// ones.
+    PartHealing,
     /// What is known of members that cannot be held is left out of the comparison.
     Unheld,
     /// Two machines of one name and boot are told apart.

@@ -25,7 +25,7 @@ fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
     assert_eq!(node.stats().foreign_forwarded, 1, "but the news of it is passed on");
     drain(&mut node, now + SECOND);
     let now = now + SECOND;
-    let left = Accusation { incarnation: 1, node: "n3", from: "n3" };
+    let left = Accusation { incarnation: 1, boot: 0, node: "n3", from: "n3" };
     hand(&mut node, now, 3, &datagram(7, &left));
     let end = hand(&mut node, now, 5, &alive(5, 2, &[]));
     assert_eq!(node.stats().members_evicted, 1);
@@ -262,7 +262,7 @@ fn accusers_beyond_the_bound_are_not_noted() {
     }
     for accused in ["n2", "n3"] {
         for from in ["n4", "n5"] {
-            let accusation = Accusation { incarnation: 1, node: accused, from };
+            let accusation = Accusation { incarnation: 1, boot: 0, node: accused, from };
             hand(&mut node, Instant::ZERO, 4, &datagram(6, &accusation));
         }
     }

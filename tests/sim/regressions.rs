@@ -1,6 +1,6 @@
 //! What random faults have found, each by the smallest plan that showed it.
 
-use sim::chaos::{Faults, Plan, run};
+use sim::chaos::{Faults, Plan, Profile, run};
 use sim::fleet::Size;
 
 /// # Panics
@@ -69,4 +69,85 @@ fn who_catches_up_is_not_refused() {
         faults,
         ..Plan::calm(0)
     });
+}
+
+/// A member whose boot number jumps by more than others believe, and whose address changes twice.
+#[test]
+fn a_boot_number_far_ahead_at_another_address_is_asked_for() {
+    holds(&Plan {
+        seed: 21_474_838_397,
+        nodes: 3,
+        profile: Profile::Wan,
+        latency: 4,
+        seconds: 5,
+        names: 1,
+        coalesced: 1.0,
+        faults: Faults { boots: 0.56, moves: 0.83, ..Faults::default() },
+        ..Plan::calm(0)
+    });
+}
+
+/// A member that has failed and comes back with other tags before its application was told that it had failed.
+#[test]
+fn tags_that_change_between_two_lives_are_told() {
+    holds(&Plan {
+        seed: 658,
+        nodes: 6,
+        seconds: 10,
+        names: 1,
+        rate: 0.25,
+        coalesced: 0.0,
+        faults: Faults { tags: 0.76, nats: 0.51, ..Faults::default() },
+        ..Plan::calm(0)
+    });
+}
+
+/// A running member of a fleet is told to join a node that is alone, and has fired events.
+#[test]
+fn a_lone_node_that_a_fleet_comes_to_brings_its_events_along() {
+    holds(&Plan {
+        seed: 60_129_542_375,
+        nodes: 4,
+        seconds: 27,
+        names: 1,
+        coalesced: 0.0,
+        faults: Faults { seeds: 0.0425, moves: 0.96, ..Faults::default() },
+        ..Plan::calm(0)
+    });
+}
+
+/// A member is pruned, and later somebody else counts it as left.
+#[test]
+fn whom_one_has_pruned_no_other_brings_back() {
+    holds(&Plan {
+        seed: 1_562,
+        nodes: 8,
+        seconds: 43,
+        names: 1,
+        rate: 1.0,
+        coalesced: 1.0,
+        faults: Faults { boots: 0.043_75, forced: 0.77, ..Faults::default() },
+        ..Plan::calm(0)
+    });
+}
+
+/// Boards that have no place for all, while machines fail and come back at other addresses.
+#[test]
+fn a_board_asks_others_about_those_who_are_gone() {
+    holds(&Plan {
+        seed: 25_769_804_653,
+        nodes: 11,
+        size: Size::Boards,
+        seconds: 18,
+        names: 1,
+        coalesced: 0.0,
+        faults: Faults { moves: 0.65, ..Faults::default() },
+        ..Plan::calm(0)
+    });
+}
+
+/// A machine that has forgotten its boot number is accused as of a former life, and goes on above that.
+#[test]
+fn who_is_accused_of_a_former_life_contradicts_above_it() {
+    holds(&Plan::draw(303));
 }

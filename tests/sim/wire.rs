@@ -43,6 +43,7 @@ pub mod kind {
     pub const HISTORY: u8 = 26;
     pub const VALUES: u8 = 27;
     pub const TAG: u8 = 28;
+    pub const KNOWN: u8 = 29;
     pub const JOIN: u8 = 30;
     pub const JOIN_ANSWER: u8 = 31;
     pub const NAME_TAKEN: u8 = 32;
@@ -58,7 +59,7 @@ pub mod kind {
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
     /// Every kind that a node of this version sends.
-    pub const ALL: [u8; 33] = [
+    pub const ALL: [u8; 34] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -78,6 +79,7 @@ pub mod kind {
         HISTORY,
         VALUES,
         TAG,
+        KNOWN,
         JOIN,
         JOIN_ANSWER,
         NAME_TAKEN,
@@ -168,7 +170,12 @@ pub fn record(node: &str, place: u32, incarnation: u32, boot: u64, state: u64, s
 
 /// A member is suspected or dead, by the word of `from`.
 pub fn accusation(kind: u8, node: &str, incarnation: u32, from: &str) -> Vec<u8> {
-    body(kind).int(incarnation as u64).text(node).text(from).end()
+    accusation_of(kind, node, (incarnation, 0), from)
+}
+
+/// The same, of one boot.
+pub fn accusation_of(kind: u8, node: &str, (incarnation, boot): (u32, u64), from: &str) -> Vec<u8> {
+    body(kind).int(incarnation as u64).int(boot).text(node).text(from).end()
 }
 
 /// An intent to join or to leave.

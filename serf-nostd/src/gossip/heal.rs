@@ -44,7 +44,7 @@ pub(crate) struct Claim {
     pub boot: u64,
 }
 
-/// A name that two nodes want. Its holder is probed; if it answers, and the other one booted earlier, so is that.
+/// A name that two nodes want. Its holder is probed; if it answers, and the other one booted earlier, so is that; and if it does not, and the other one is far ahead.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conflict {
     pub holder: u16,
@@ -55,8 +55,8 @@ pub(crate) struct Conflict {
     pub seq: u32,
     pub tries: u8,
     pub due: Instant,
-    /// The holder lives: now it is the claimant who has to answer.
-    pub holder_lives: bool,
+    /// What is known of the holder by now does not decide: it is the claimant who has to answer.
+    pub asks_claimant: bool,
 }
 
 /// Where a comparison of member tables stands.

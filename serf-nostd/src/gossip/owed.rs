@@ -21,7 +21,7 @@ impl Owed {
     pub const EMPTY: Owed = Owed {
         to: Address::UNSET,
         limit: 0,
-        what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0, values: false },
+        what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0, values: false, outdated: false },
     };
 }
 
@@ -30,13 +30,14 @@ impl Owed {
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 #[repr(u8)]
 pub(crate) enum Answer {
-    /// An ack, with a summary above this event, what is believed about the asker if it is not that it lives, and the digest of
-    /// last values if the ping had one.
+    /// An ack, with a summary above this event, what is believed about the asker if it is not that it lives, the digest of
+    /// last values if the ping had one, and what this node goes by if the ping said something else.
     Ack {
         seq: u32,
         above: EventId,
         asker: u16,
         values: bool,
+        outdated: bool,
     },
     /// An ack that came for somebody else.
     RelayedAck {

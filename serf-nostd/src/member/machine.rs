@@ -107,16 +107,18 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         if !new {
-            let own = own && m.config.has(Rule::OwnWord);
-            if out_of_reach(alive, slot) && !own {
-                m.stats.incarnation_refused += 1;
-                return Effect::Nothing;
-            }
+            let far =
+                out_of_reach((alive.boot, alive.incarnation), slot) && !(own && m.config.has(Rule::OwnWord));
+            m.stats.incarnation_refused += far as u64;
             let newer = (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
-            let moved = alive.addr != slot.addr;
-            if moved && slot.is_live() && alive.boot != slot.boot {
-                // An earlier boot may as well be a former life of the holder's: whether it answers will tell.
+            let moved = alive.addr != slot.addr && slot.is_live();
+            if alive.boot != slot.boot && (moved || far) {
+                // An earlier boot may as well be a former life of the holder's: whether it answers will tell. And who is far
+                // ahead has to say so itself.
                 return Effect::Conflict(id, Claim { addr: alive.addr, boot: alive.boot });
+            }
+            if far {
+                return Effect::Nothing;
             }
             if !newer {
                 let fills = (alive.boot, alive.incarnation) == (slot.boot, slot.incarnation)
@@ -163,10 +165,11 @@ impl Members<'_> {
         if alive.tags.is_some() && !slot.has(flag::TAGS_HELD) {
             m.stats.tags_unheld += 1;
         }
-        if !was_live || new {
-            self.telling.note(self.table.slots, id, m.now);
-        } else if tags_changed {
+        if tags_changed {
+            // Whoever has been told of its join, and not of its failure, is told of them.
             self.note_tags(m, id);
+        } else if !was_live || new {
+            self.telling.note(self.table.slots, id, m.now);
         }
     }
 
@@ -188,7 +191,7 @@ impl Members<'_> {
         if theirs < ours || (theirs == ours && !slot.tells_otherwise(alive)) {
             return Effect::Nothing;
         }
-        if out_of_reach(alive, slot) {
+        if out_of_reach((alive.boot, alive.incarnation), slot) {
             m.stats.incarnation_refused += 1;
             return Effect::Nothing;
         }
@@ -204,13 +207,13 @@ impl Members<'_> {
         match self.table.slot(id).state {
             State::Failed | State::Left => Effect::Nothing,
             State::Suspect => {
-                self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
+                self.table.edit(id, |slot| slot.live_up_to(accusation.boot, accusation.incarnation));
                 Effect::Confirmed(id)
             }
             State::Alive => {
                 self.table.edit(id, |slot| {
                     slot.state = State::Suspect;
-                    slot.incarnation = slot.incarnation.max(accusation.incarnation);
+                    slot.live_up_to(accusation.boot, accusation.incarnation);
                 });
                 self.table.case_mut(id).accuse(accuser);
                 Effect::Suspected(id)
@@ -231,7 +234,7 @@ impl Members<'_> {
         }
         let accuser = self.table.find(accusation.from);
         self.bury(m, id, if left { State::Left } else { self.end_of(m, id) }, Duration::ZERO);
-        self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
+        self.table.edit(id, |slot| slot.live_up_to(accusation.boot, accusation.incarnation));
         self.table.case_mut(id).accuse(accuser);
         Effect::Say(id, say::STATE)
     }
@@ -242,23 +245,25 @@ impl Members<'_> {
             return Err(if self.table.partial { Effect::Foreign } else { Effect::Nothing });
         };
         let slot = self.table.slot(id);
-        if too_far(accusation.incarnation, slot.incarnation) {
+        let boot = if accusation.boot == 0 { slot.boot } else { accusation.boot };
+        if out_of_reach((boot, accusation.incarnation), slot) {
             m.stats.incarnation_refused += 1;
             return Err(Effect::Nothing);
         }
+        let earlier = (boot, accusation.incarnation) < (slot.boot, slot.incarnation);
         if id == SELF {
             let leaving = slot.has(flag::LEAVING) || !m.config.has(Rule::Refute);
             if leaving {
                 return Err(Effect::Nothing);
             }
-            // Below the own incarnation nobody heeds it who has heard of this one: say it again.
-            return Err(if accusation.incarnation < slot.incarnation {
+            // Of an earlier life or incarnation: nobody heeds it who has heard of this one. Say it again.
+            return Err(if earlier {
                 Effect::Say(SELF, say::STATE)
             } else {
-                Effect::Refute { incarnation: accusation.incarnation, boot: slot.boot }
+                Effect::Refute { incarnation: accusation.incarnation, boot }
             });
         }
-        if accusation.incarnation < slot.incarnation {
+        if earlier {
             return Err(Effect::Nothing);
         }
         Ok(id)
@@ -351,9 +356,11 @@ impl Members<'_> {
             return Effect::Nothing;
         }
         let state = slot.state;
+        // Whom one has ordered to forget no other brings back by counting it as left.
+        let prune = intent.prune || slot.is_pruned();
         self.table.edit(id, |slot| {
             slot.status_ltime = intent.ltime;
-            slot.set(flag::PRUNE, intent.prune);
+            slot.set(flag::PRUNE, prune);
             if slot.is_live() {
                 slot.set(flag::LEAVING, true);
             }
@@ -433,11 +440,18 @@ impl Members<'_> {
             // They were away when it was pruned.
             return Effect::Say(id, say::LEAVE);
         }
-        if theirs < ours || (slot.has(flag::PRUNE) && theirs == ours) || out_of_reach(alive, slot) {
+        if theirs < ours
+            || (slot.has(flag::PRUNE) && theirs == ours)
+            || out_of_reach((alive.boot, alive.incarnation), slot)
+        {
             return Effect::Nothing;
         }
         match (slot.state, state) {
-            (State::Alive | State::Suspect, State::Failed) => Effect::Doubted(id),
+            (State::Alive | State::Suspect, State::Failed) => {
+                // It has to contradict what they say.
+                self.table.edit(id, |slot| slot.live_up_to(alive.boot, alive.incarnation));
+                Effect::Doubted(id)
+            }
             (State::Left, _) if theirs == ours => Effect::Nothing,
             (State::Failed, State::Failed) if theirs == ours => {
                 self.table.edit(id, |slot| slot.set(flag::PRIVATE, false));
@@ -471,11 +485,7 @@ pub(crate) fn timeout(config: &Config, state: State) -> Duration {
 }
 
 /// Whether somebody claims to be further along than any honest member can be by now.
-fn out_of_reach(alive: &Alive, slot: &Slot) -> bool {
-    let known = if alive.boot == slot.boot { slot.incarnation } else { 0 };
-    too_far(alive.incarnation, known) || alive.boot > slot.boot.saturating_add(BOOT_JUMP)
-}
-
-fn too_far(incarnation: u32, known: u32) -> bool {
-    incarnation > known.saturating_add(INCARNATION_JUMP)
+fn out_of_reach((boot, incarnation): (u64, u32), slot: &Slot) -> bool {
+    let known = if boot == slot.boot { slot.incarnation } else { 0 };
+    incarnation > known.saturating_add(INCARNATION_JUMP) || boot > slot.boot.saturating_add(BOOT_JUMP)
 }

@@ -220,10 +220,22 @@ impl Slot {
         }
     }
 
+    /// It is spoken of as of this boot and incarnation, if they are later than those known.
+    pub(crate) fn live_up_to(&mut self, boot: u64, incarnation: u32) {
+        let boot = if boot == 0 { self.boot } else { boot };
+        (self.boot, self.incarnation) = (self.boot, self.incarnation).max((boot, incarnation));
+    }
+
     /// Whether somebody tells another address or other tags of it.
     pub(crate) fn tells_otherwise(&self, alive: &Alive<'_>) -> bool {
         let other_tags = |tags| crate::hash::bytes(tags) as u32 != self.tags_hash;
         alive.addr != self.addr || alive.tags.is_some_and(other_tags)
+    }
+
+    /// Hash of the last that it has said of itself, as far as it is held.
+    pub(crate) fn known(&self) -> [u8; 4] {
+        let said = crate::hash::mix(self.boot ^ (self.incarnation as u64).rotate_right(32));
+        if self.has(flag::TAGS_WANTED) { [0; 4] } else { (said as u32).to_le_bytes() }
     }
 
     /// Hash of everything that two nodes must agree on about this member.

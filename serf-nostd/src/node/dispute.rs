@@ -5,6 +5,7 @@ use super::{Joined, Node};
 use crate::config::Rule;
 use crate::gossip::heal::{Claim, Conflict, DISPUTE_ROUNDS};
 use crate::gossip::owed::Answer;
+use crate::member::machine::BOOT_JUMP;
 use crate::member::record::flag;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
@@ -25,13 +26,14 @@ impl Node<'_> {
     /// Two nodes want one name: its holder is probed.
     pub(super) fn dispute(&mut self, now: Instant, holder: u16, claim: Claim, nonce: Option<u32>) {
         if let Some(known) = self.heal.conflicts.iter_mut().find(|conflict| conflict.holder == holder) {
-            if nonce.is_some() && !known.holder_lives {
+            if nonce.is_some() && !known.asks_claimant {
                 (known.claim, known.nonce) = (claim, nonce);
             }
             return;
         }
         let seq = self.random.next() as u32;
-        let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, holder_lives: false };
+        let asks_claimant = claim.addr == self.members.table.slot(holder).addr;
+        let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, asks_claimant };
         // No room: the newcomer asks again.
         let _ = self.heal.conflicts.push(conflict);
     }
@@ -44,10 +46,16 @@ impl Node<'_> {
         self.answered(now);
         let seq = self.random.next() as u32;
         let conflict = &mut self.heal.conflicts[place];
-        let Conflict { holder, claim, nonce, holder_lives, .. } = *conflict;
-        if holder_lives {
+        let Conflict { holder, claim, nonce, asks_claimant, .. } = *conflict;
+        if asks_claimant {
             self.heal.conflicts.swap_remove(place);
-            if from == claim.addr {
+            if from != claim.addr {
+                return;
+            }
+            if self.is_far(holder, claim) {
+                // Its own table tells which boot is its own.
+                let _ = self.heal.met.push(from);
+            } else {
                 self.hand_name_over(now, holder, claim);
             }
             return;
@@ -55,13 +63,18 @@ impl Node<'_> {
         self.stats.names_taken += 1;
         let elder = claim.boot < self.members.table.slot(holder).boot;
         if elder && nonce.is_none() && self.config.has(Rule::Elder) {
-            (conflict.seq, conflict.tries, conflict.due, conflict.holder_lives) = (seq, 0, now, true);
+            (conflict.seq, conflict.tries, conflict.due, conflict.asks_claimant) = (seq, 0, now, true);
         } else {
             self.heal.conflicts.swap_remove(place);
         }
         if let Some(nonce) = nonce {
             self.owe(claim.addr, usize::MAX, Answer::NameTaken { nonce });
         }
+    }
+
+    /// Whether nobody's word but the claimant's own is enough.
+    fn is_far(&self, holder: u16, claim: Claim) -> bool {
+        claim.boot > self.members.table.slot(holder).boot.saturating_add(BOOT_JUMP)
     }
 
     /// Both live, and the claimant booted first: the name is its own. What else there is to know of it, comparing brings.
@@ -76,12 +89,12 @@ impl Node<'_> {
     pub(super) fn conflicts_due(&mut self, now: Instant) -> Option<Ask> {
         let place = self.heal.conflicts.iter().position(|conflict| conflict.due <= now)?;
         let conflict = &mut self.heal.conflicts[place];
-        let Conflict { holder, claim, seq, holder_lives, .. } = *conflict;
+        let Conflict { holder, claim, seq, asks_claimant, .. } = *conflict;
         let rounds = if self.config.has(Rule::Dispute) { DISPUTE_ROUNDS } else { 2 };
         if conflict.tries < rounds {
             conflict.tries += 1;
             conflict.due = now + self.config.probe_timeout;
-            if holder_lives {
+            if asks_claimant {
                 return Some(Ask::Conflict { name: holder, to: claim.addr, seq });
             }
             if self.config.has(Rule::Dispute) {
@@ -90,8 +103,14 @@ impl Node<'_> {
             let to = self.members.table.slot(holder).addr;
             return Some(Ask::Conflict { name: holder, to, seq });
         }
-        self.heal.conflicts.swap_remove(place);
-        if !holder_lives && self.members.table.slot(holder).is_live() {
+        // Who goes by a boot number that nobody would believe has to answer as well.
+        if asks_claimant || !self.is_far(holder, claim) {
+            self.heal.conflicts.swap_remove(place);
+        } else {
+            let conflict = &mut self.heal.conflicts[place];
+            (conflict.tries, conflict.due, conflict.asks_claimant) = (0, now, true);
+        }
+        if !asks_claimant && self.members.table.slot(holder).is_live() {
             self.declare_failed(now, holder);
         }
         self.conflicts_due(now)

@@ -48,6 +48,10 @@ struct Context {
     values: Option<u32>,
     /// It has brought a ping: one is answered.
     pinged: bool,
+    /// What its sender knows this node by is not so any more.
+    outdated: bool,
+    /// It is this member's answer to a probe, from its own address.
+    acked: Option<u16>,
 }
 
 impl Context {
@@ -93,6 +97,8 @@ impl Node<'_> {
             elsewhere: false,
             values: None,
             pinged: false,
+            outdated: false,
+            acked: None,
         };
         self.heard(now);
         for message in messages {
@@ -136,7 +142,8 @@ impl Node<'_> {
                 let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
                 let asker = source.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
-                let what = Answer::Ack { seq: ping.seq, above, asker, values: c.values.is_some() };
+                let (values, outdated) = (c.values.is_some(), c.outdated);
+                let what = Answer::Ack { seq: ping.seq, above, asker, values, outdated };
                 // Whether it has answered us at this address.
                 if source.is_some_and(|id| self.members.table.slot(id).has(flag::VERIFIED)) {
                     c.proven = true;
@@ -248,6 +255,10 @@ impl Node<'_> {
                 c.elsewhere = tag != (self.fleet as u16).to_le_bytes() && self.config.has(Rule::FirstContact);
             }
             Message::Values(digest) => c.values = Some(digest),
+            Message::Known(known) => match c.acked {
+                Some(id) => self.outdated(now, id, known),
+                None => c.outdated = known != self.members.table.slot(SELF).known(),
+            },
             Message::ValuesRequest(request) => {
                 let what = Answer::Values { nonce: request.nonce, cursor: request.cursor };
                 self.owe_stranger(c, what);
@@ -259,10 +270,11 @@ impl Node<'_> {
             }
             Message::Join(join) => {
                 if let Some(what) = self.join_request(now, c.from, &join) {
-                    if join.pages {
+                    let has_fleet = !join.pages || c.fleet.is_some_and(|fleet| fleet.id != 0);
+                    if !has_fleet {
                         self.found_fleet(now);
                     } else if self.fleet == 0 {
-                        // It knows this node, which knows nobody.
+                        // This node, which knows nobody, comes to it: what it says is asked for.
                         self.meet(now, c.from);
                     }
                     self.owe_stranger(c, what);
@@ -365,7 +377,7 @@ impl Node<'_> {
     /// A member has answered; if it did so from its own address, what else it sends now is its own word.
     fn proves(&mut self, c: &mut Context, id: u16) {
         if self.members.table.slot(id).addr == c.from {
-            (c.proven, c.answers) = (true, true);
+            (c.proven, c.answers, c.acked) = (true, true, Some(id));
             self.members.table.slot_mut(id).set(flag::VERIFIED, true);
         }
     }

@@ -116,6 +116,25 @@ impl Node<'_> {
         }
     }
 
+    /// A member says what it goes by: if it is known by something else here, its record is fetched.
+    pub(super) fn outdated(&mut self, now: Instant, id: u16, known: [u8; 4]) {
+        let slot = self.members.table.slot(id);
+        if known != slot.known() {
+            self.fetch_record(now, slot.addr, slot.hash);
+        }
+    }
+
+    /// Asks for one member's record, unless a comparison runs that may bring it.
+    fn fetch_record(&mut self, now: Instant, peer: Address, hash: u32) {
+        if self.heal.members.is_none() && self.heal.member_pace.may_begin(now, Duration::ZERO) {
+            self.heal.member_pace.begun(now);
+            let mut wanted = [0; RECORDS];
+            wanted[0] = hash;
+            let step = Step::Records { wanted, count: 1, resume: 0 };
+            self.heal.members = Some(Session::new(peer, self.random.next() as u32, step, now));
+        }
+    }
+
     fn begin_members(&mut self, now: Instant, peer: Address, step: Step) {
         self.heal.member_pace.begun(now);
         self.stats.member_syncs += 1;
@@ -618,10 +637,30 @@ impl Node<'_> {
             let (quiet, named) = (true, true);
             let _ = self.heal.joins.push(Joining { to, nonce, replay, quiet, named, due: now, deadline });
         }
+        if self.members.table.partial && self.config.has(Rule::PartHealing) {
+            self.ask_about_gone(now);
+        }
         let Some(target) = self.draw_failed() else { return self.joins_due(now) };
         let seq = self.random.next() as u32;
         self.heal.tried = Some((target, seq));
         Some(Ask::Failed { target, seq })
+    }
+
+    /// Who compares its table with nobody asks another, or a seed, about one of those who are gone: it may be back, elsewhere.
+    fn ask_about_gone(&mut self, now: Instant) {
+        let (gone, live) = (self.members.table.gone.len() as u32, self.members.table.live() as u32);
+        if gone == 0 || live == 0 {
+            return;
+        }
+        let about = self.members.table.gone_at(self.random.below(gone) as usize);
+        let seeds = self.heal.seeds.len() as u32;
+        let peer = if seeds > 0 && self.random.below(2) == 0 {
+            self.heal.seeds[self.random.below(seeds) as usize]
+        } else {
+            let place = self.random.below(live) as usize;
+            self.members.table.slot(self.members.table.live_at(place)).addr
+        };
+        self.fetch_record(now, peer, self.members.table.slot(about).hash);
     }
 
     /// A failed member, looked for among those that have left as well: a few times, so that many of those do not keep the

@@ -282,7 +282,7 @@ impl Node<'_> {
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         let to = match ask {
             Ask::Join(join) => {
-                self.write_join(&mut packet, &join);
+                self.write_join(&mut packet, now, &join);
                 join.to
             }
             Ask::Members(session) => {

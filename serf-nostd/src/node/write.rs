@@ -1,6 +1,7 @@
 //! Writing datagrams: what goes into each, in which order, and what moves when it is taken.
 
 use super::Node;
+use crate::config::Rule;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
@@ -53,8 +54,8 @@ fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
     let slot = table.slot(id);
     let accuser = table.case(id).accuser().filter(|accuser| *accuser != id).unwrap_or(SELF);
     let from = if slot.state == State::Left { id } else { accuser };
-    let accusation =
-        Accusation { incarnation: slot.incarnation, node: table.name(id), from: table.name(from) };
+    let (incarnation, boot) = (slot.incarnation, slot.boot);
+    let accusation = Accusation { incarnation, boot, node: table.name(id), from: table.name(from) };
     if slot.state == State::Suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) }
 }
 
@@ -162,6 +163,10 @@ impl Node<'_> {
         if stirred || self.stats.probes.is_multiple_of(VALUES_EVERY) {
             self.write_values(packet);
         }
+        let table = &self.members.table;
+        if table.partial && self.config.has(Rule::PartHealing) {
+            let _ = packet.push(&Message::Known(table.slot(target).known()));
+        }
         self.write_bare_ping(packet, seq, target);
         self.write_held_against(packet, target);
         let to = self.members.table.slot(target).addr;
@@ -185,7 +190,11 @@ impl Node<'_> {
         let _ = packet.push(&Message::Ping(Ping { seq, node, source, source_addr: None }));
     }
 
-    pub(super) fn write_join(&mut self, packet: &mut Packet<'_>, join: &Joining) {
+    pub(super) fn write_join(&mut self, packet: &mut Packet<'_>, now: Instant, join: &Joining) {
+        if !join.quiet && self.fleet != 0 {
+            // It is no newcomer that asks: whoever is alone comes to its fleet.
+            self.write_fleet(packet, now);
+        }
         let slot = self.members.table.slot(SELF);
         let message = Message::Join(Join {
             nonce: join.nonce,
@@ -288,8 +297,12 @@ impl Node<'_> {
 
     fn write_answer_to(&mut self, packet: &mut Packet<'_>, owed: &Owed, now: Instant) -> bool {
         match owed.what {
-            Answer::Ack { seq, above, asker, values } => {
+            Answer::Ack { seq, above, asker, values, outdated } => {
                 let acked = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
+                if outdated {
+                    let known = self.members.table.slot(SELF).known();
+                    let _ = packet.push(&Message::Known(known));
+                }
                 let summary = self.summary(above);
                 let _ = packet.push(&Message::Summary(summary));
                 if values {

@@ -194,6 +194,8 @@ pub struct Alive<'a> {
 pub struct Accusation<'a> {
     /// The incarnation meant.
     pub incarnation: u32,
+    /// The boot meant; 0: whichever is known.
+    pub boot: u64,
     /// The accused.
     pub node: &'a str,
     /// The accuser.
@@ -524,6 +526,9 @@ pub enum Message<'a> {
     /// The low half of the sender's [`Fleet::id`], before events that nobody has asked for, and before their ids: another
     /// fleet does not take them in.
     Tag([u8; 2]),
+    /// A hash of what a member goes by. Before a ping, of somebody whose table is a part of the fleet, which it compares with
+    /// nobody's: what it knows the receiver by. Behind an ack: that it is not so any more.
+    Known([u8; 4]),
     /// Digest of the last value of each name: the hashes of their identities, XORed.
     Values(u32),
     ValuesRequest(ValuesRequest),

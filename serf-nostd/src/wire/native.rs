@@ -32,6 +32,7 @@ pub(crate) mod kind {
     pub const HISTORY: u8 = 26;
     pub const VALUES: u8 = 27;
     pub const TAG: u8 = 28;
+    pub const KNOWN: u8 = 29;
     pub const JOIN: u8 = 30;
     pub const JOIN_ANSWER: u8 = 31;
     pub const NAME_TAKEN: u8 = 32;
@@ -146,6 +147,7 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::HISTORY => Message::History(whole(body)?),
         kind::VALUES => Message::Values(whole(body)?),
         kind::TAG => Message::Tag(whole(body)?),
+        kind::KNOWN => Message::Known(whole(body)?),
         kind::VALUES_REQUEST => Message::ValuesRequest(whole(body)?),
         kind::VALUE_IDS => {
             let (token, rest) = head(body)?;
@@ -215,6 +217,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Fleet(m) => put(kind::FLEET, m, buf),
         Message::History(m) => put(kind::HISTORY, m, buf),
         Message::Tag(tag) => put(kind::TAG, tag, buf),
+        Message::Known(known) => put(kind::KNOWN, known, buf),
         Message::Values(digest) => put(kind::VALUES, digest, buf),
         Message::ValuesRequest(m) => put(kind::VALUES_REQUEST, m, buf),
         Message::Ids(..)

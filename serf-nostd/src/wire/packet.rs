@@ -248,7 +248,7 @@ mod tests {
     fn samples(mut each: impl FnMut(&str, &[u8])) {
         let v4 = Address::from(core::net::SocketAddr::from(([10, 0, 0, 1], 7946)));
         let v6 = Address::from(core::net::SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, 1], 7946)));
-        let accusation = Accusation { incarnation: 7, node: "node-1", from: "node-2" };
+        let accusation = Accusation { incarnation: 7, boot: 3, node: "node-1", from: "node-2" };
         let buckets = &[1, 2, 3, 4, 5, 6, 7, 8];
         let summary = Summary {
             clock: 1,
@@ -332,6 +332,7 @@ mod tests {
             ("history", Message::History(History { at: ID, count: 5, digest: 0xdead_beef })),
             ("values", Message::Values(0xdead_beef)),
             ("tag", Message::Tag([0xbe, 0xef])),
+            ("known", Message::Known([1, 2, 3, 4])),
             ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
         ];
         let mut buf = [0; DATAGRAM_MAX];

@@ -72,8 +72,10 @@ impl Run<'_> {
         let name = self.fleet.machines[about].name().to_string();
         let known = node.member(&name).map_or(1, |member| member.incarnation);
         let incarnation = known.saturating_add(self.luck.below(4) as u32);
+        // As others see it: with 16 bits of instance behind it.
+        let boot = self.fleet.machines[about].boot_number() << 16;
         let boot =
-            self.fleet.machines[about].boot_number() + [0, 1, 1 << 20, 1 << 40][self.luck.below(4) as usize];
+            boot + self.luck.below(1 << 16) + [0, 1 << 16, 1 << 36, 1 << 56][self.luck.below(4) as usize];
         // Within reach, at its edge, or beyond.
         let ahead = [1, 40, LTIME_JUMP - 1, LTIME_JUMP, 1 << 61][self.luck.below(5) as usize];
         let liar = self.fleet.machines[forger.machine].name();
@@ -81,10 +83,11 @@ impl Run<'_> {
         let asked =
             asked.and_then(|(_, _, bytes)| wire::read(bytes).into_iter().find(|(k, _)| *k == kind::JOIN));
         let (member_time, event_time) = (levels.member_time + ahead, levels.event_time + ahead);
+        let of = if self.luck.chance(0.5) { 0 } else { boot };
         let message = match self.luck.below(8) {
             0 => wire::alive(&name, about as u32, incarnation, boot),
-            1 => wire::accusation(kind::SUSPECT, &name, incarnation, liar),
-            2 => wire::accusation(kind::DEAD, &name, incarnation, liar),
+            1 => wire::accusation_of(kind::SUSPECT, &name, (incarnation, of), liar),
+            2 => wire::accusation_of(kind::DEAD, &name, (incarnation, of), liar),
             3 => wire::intent(kind::JOIN_INTENT, member_time, &name),
             4 => wire::intent(kind::LEAVE_INTENT, member_time, &name),
             5 => wire::event(event_time, self.luck.bits(), NAME, FORGED, self.luck.chance(0.5)),

@@ -145,7 +145,12 @@ impl Run<'_> {
             let Some(node) = self.fleet.node(i) else { continue };
             let tried =
                 node.members().filter(|member| matches!(member.status, Status::Alive | Status::Failed));
-            tried.filter_map(|member| self.fleet.at(member.addr)).for_each(|other| knows(i, other));
+            for member in tried {
+                // Where another machine is by now, nobody answers to that name.
+                let there = self.fleet.at(member.addr);
+                let other = there.filter(|other| self.fleet.machines[*other].name() == member.name);
+                other.into_iter().for_each(|other| knows(i, other));
+            }
         }
         let on: Vec<usize> = (0..nodes).filter(|i| self.fleet.is_on(*i) && !self.lives[*i].leaving).collect();
         let Some(first) = on.iter().copied().find(|i| links(*i)) else { return };

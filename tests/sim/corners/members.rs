@@ -112,31 +112,52 @@ fn many_that_have_left_do_not_keep_others_apart() {
     });
 }
 
-/// A name that no board has a place for; then a change that one of them misses.
+/// A name that no board has a place for; then a newcomer that one of them misses.
 #[test]
 fn a_name_that_is_too_long_does_not_end_healing() {
     proves(Rule::Unheld, 3, |seed, without| {
-        let mut fleet = off(seed, 6, Size::Small, without);
+        let mut fleet = off(seed, 7, Size::Small, without);
         (0..2).for_each(|i| fleet.resize(i, Size::FullMembers(64)));
-        fleet.assemble(&mut quiet());
+        (0..6).for_each(|i| fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut quiet()));
         fleet.run(20 * SECOND, &mut quiet());
         let long = "a-name-that-no-board-has-a-place-for";
         (0..6).for_each(|i| fleet.inject(1, i, datagram(&[alive(long, 9, 1, 1)])));
         fleet.run(60 * SECOND, &mut quiet());
         fleet.network.side[4] = 1;
-        fleet
-            .with(3, &mut quiet(), |node, now| node.set_tags(now, &[0xff, 0x80]))
-            .expect("on")
-            .expect("room");
+        fleet.boot(6, &[0], false, &mut quiet());
         fleet.run(2 * SECOND, &mut quiet());
         fleet.network.heal();
         fleet.run(120 * SECOND, &mut quiet());
-        let tags = fleet.node(4).and_then(|node| node.member("node-3").map(|member| member.tags.to_vec()));
-        hold(tags == Some(vec![0xff, 0x80]), &format!("tags after two minutes: {tags:?}"))?;
+        hold(fleet.status(4, 6) == Some(Status::Alive), "a board does not see the newcomer")?;
         fleet.run(600 * SECOND, &mut quiet());
         let syncs = fleet.total(|stats| stats.member_syncs);
         fleet.run(600 * SECOND, &mut quiet());
         let more = fleet.total(|stats| stats.member_syncs) - syncs;
         hold(more <= 6, &format!("{more} comparisons in ten minutes of rest"))
+    });
+}
+
+/// Boards that have no place for all compare their tables with nobody's. One of them misses a change of tags.
+#[test]
+fn a_board_with_a_part_of_the_fleet_is_told_what_it_has_missed() {
+    proves(Rule::PartHealing, 3, |seed, without| {
+        let mut fleet = off(seed, 12, Size::Tiny, without);
+        fleet.resize(0, Size::Server);
+        (0..12).for_each(|i| fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut quiet()));
+        fleet.run(60 * SECOND, &mut quiet());
+        let shown = |fleet: &Fleet, subject: &str| {
+            let node = fleet.node(4)?;
+            node.member(subject).map(|member| member.tags.to_vec())
+        };
+        let held = (1..12).filter(|i| *i != 4).find(|i| shown(&fleet, &Fleet::name(*i)).is_some());
+        let subject = held.ok_or("it shows nobody")?;
+        fleet.network.side[4] = 1;
+        let tags = [0xff, 0x80];
+        fleet.with(subject, &mut quiet(), |node, now| node.set_tags(now, &tags)).expect("on").expect("room");
+        fleet.run(2 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(60 * SECOND, &mut quiet());
+        let told = shown(&fleet, &Fleet::name(subject));
+        hold(told.as_deref() == Some(&tags), &format!("tags after a minute: {told:?}"))
     });
 }

@@ -50,7 +50,8 @@ fn captured() -> Vec<Vec<u8>> {
             flying.extend(sent.into_iter().map(|(next, bytes)| (to, next, bytes)));
         }
     }
-    // What only a dispute or a floor brings.
+    // What only a dispute, a floor or a table that is a part brings.
+    all.push(datagram(&[body(kind::KNOWN).raw(&[1, 2, 3, 4]).end()]));
     all.push(datagram(&[body(kind::NAME_TAKEN).int(7).end()]));
     all.push(datagram(&[body(kind::TOO_OLD).id(7, 1).end()]));
     all.push(datagram(&[body(kind::MISSING).id(7, 1).end()]));
@@ -162,8 +163,8 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
             body.raw(&[rng.below(2) as u8]).text(other).raw(&[0]).end()
         }
         2 | 3 => alive(name, place, edge32(rng), edge(rng)),
-        4 => accusation(kind::SUSPECT, name, edge32(rng), other),
-        5 => accusation(kind::DEAD, name, edge32(rng), other),
+        4 => accusation_of(kind::SUSPECT, name, (edge32(rng), edge(rng)), other),
+        5 => accusation_of(kind::DEAD, name, (edge32(rng), edge(rng)), other),
         6 => intent(kind::JOIN_INTENT, edge(rng), name),
         7 => body(kind::LEAVE_INTENT).int(edge(rng)).text(name).raw(&[rng.below(2) as u8]).end(),
         8 | 9 => {
@@ -199,9 +200,9 @@ fn lies(node: &mut Driven, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mut lies = Vec::new();
     for (_, bytes) in std::mem::take(&mut node.sent) {
         for (kind, asked) in read(&bytes) {
-            let nonce = asked
-                .first()
-                .map_or(0, |_| if matches!(kind, kind::PADDING | kind::TAG) { 0 } else { number(&asked) });
+            let nonce = asked.first().map_or(0, |_| {
+                if matches!(kind, kind::PADDING | kind::TAG | kind::KNOWN) { 0 } else { number(&asked) }
+            });
             let page = body(kind::PAGE).raw(&(nonce as u32).to_le_bytes());
             let page = page.raw(&(rng.bits() as u32 & (rng.bits() as u32)).to_le_bytes()).end();
             match kind {

@@ -64,11 +64,13 @@ struct End {
 #[derive(Debug)]
 pub(super) struct Members {
     ends: Vec<End>,
+    /// How somebody went before then nobody may know: a member lied.
+    pub honest_since: u64,
 }
 
 impl Members {
     pub(super) fn new(machines: usize) -> Members {
-        Members { ends: vec![End::default(); machines] }
+        Members { ends: vec![End::default(); machines], honest_since: 0 }
     }
 
     pub(super) fn switched_on(&mut self, i: usize) {
@@ -150,9 +152,14 @@ impl Members {
         let since = end.ordered.into_iter().chain(end.forced).min();
         let quiet = |at: u64| presence.trouble_after(at) == at;
         let told = since.is_some_and(|since| histories.has_left(&life.name, since, &presence.living()));
-        let left = told || end.done && end.ordered.is_some_and(quiet) && quiet(life.until);
+        // Whoever leaves before it is known leaves nobody's fleet.
+        let heard = |at: u64| quiet(at) && presence.was_in(j, at);
+        let left = told || end.done && end.ordered.is_some_and(heard) && quiet(life.until);
         let dead_when_forced = end.forced.is_some_and(|at| at >= life.until);
-        let allowed: &[Option<Status>] = if left && end.pruned && dead_when_forced {
+        let allowed: &[Option<Status>] = if life.until < self.honest_since {
+            excuse(excused, "a member lied");
+            &[Some(Status::Left), Some(Status::Failed), None]
+        } else if left && end.pruned && dead_when_forced {
             &[None]
         } else if left {
             &[Some(Status::Left)]

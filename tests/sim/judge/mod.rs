@@ -187,6 +187,7 @@ impl Judge {
     pub fn forger(&mut self, now: u64) {
         self.lies_until = Some(now);
         self.honest_since = now + self.healing;
+        self.members.honest_since = self.honest_since;
         self.rest.forger(now);
         self.rest.disturb(now);
     }

@@ -161,6 +161,12 @@ impl Presence {
         (life.on && life.since <= at && fleet != 0 && since + self.spreading <= at).then_some(since)
     }
 
+    /// Whether a machine had come into some fleet by then, and was known there.
+    pub(super) fn was_in(&self, i: usize, at: u64) -> bool {
+        let (since, fleet) = self.lives[i].fleet_at(at);
+        fleet != 0 && since + self.spreading / 3 <= at
+    }
+
     /// Whether a machine was in the fleet that another one met first, after it had fired alone.
     pub(super) fn met_with(&self, i: usize, (origin, boots): (usize, u64), fired: u64) -> bool {
         let life = &self.lives[origin];

@@ -13,8 +13,9 @@ use super::{Id, Verdict};
 struct Value {
     greatest: Id,
     last: Id,
-    /// When its last one was fired.
+    /// When its last one was fired, and in which fleet.
     fired: u64,
+    fleet: u32,
     /// The serial number of the greatest.
     best: u64,
 }
@@ -51,7 +52,8 @@ impl Values {
             self.backwards.get_or_insert(text);
         }
         let best = if id >= value.greatest { serial } else { value.best };
-        *value = Value { greatest: value.greatest.max(id), last: id, fired: fired.at, best };
+        let greatest = value.greatest.max(id);
+        *value = Value { greatest, last: id, fired: fired.at, fleet: fired.fleet, best };
     }
 
     /// What has gone backwards, if so few names are in use that none may.
@@ -70,7 +72,7 @@ impl Values {
             let known = living.iter().filter_map(|i| self.held[*i].get(name));
             let Some(last) = known.max_by_key(|value| value.greatest) else { continue };
             let greatest = last.greatest;
-            let fired = if last.last == greatest { last.fired } else { 0 };
+            let (fired, fleet) = if last.last == greatest { (last.fired, last.fleet) } else { (0, 0) };
             for i in &living {
                 let held = self.held[*i].get(name).copied();
                 let shown = held.map(|value| if ordered { value.last } else { value.greatest });
@@ -86,6 +88,9 @@ impl Values {
                     excuse(excused, "a member lied");
                 } else if presence.lives[*i].shares_name {
                     excuse(excused, "one name for two");
+                } else if !ordered && !counted.strict && (late || presence.fleet_at(*i, fired) != fleet) {
+                    // It keeps what it had before it met those who know the last one.
+                    excuse(excused, "more names than places, in two fleets");
                 } else if !ordered && !counted.strict && (counted.losses)(*i) > 0 {
                     excuse(excused, "counted loss of a value");
                 } else {

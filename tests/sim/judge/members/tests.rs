@@ -29,6 +29,7 @@ impl Court {
         for i in 0..3 {
             presence.begin(i, 1, 0);
             presence.lives[i].name = Fleet::name(i);
+            presence.is_in(i, 1, 0);
         }
         Court {
             views: Views { shown: vec![Some(view); 3], own, places: vec![8; 3] },
@@ -118,7 +119,8 @@ fn the_dead_are_shown_failed_by_all() {
 #[test]
 fn who_has_left_is_shown_so() {
     let mut court = Court::new();
-    court.members.ordered(2, 5);
+    let long = court.presence.spreading;
+    court.members.ordered(2, long);
     court.members.done(2);
     court.off(Some(Status::Left));
     assert!(court.judge().is_ok());
