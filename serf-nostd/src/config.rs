@@ -188,6 +188,8 @@ pub enum Rule {
     ClockPace,
     /// What a fleet fired before it was met is not taken in.
     FirstContact,
+    /// A fleet that yields to another one lets what is under way arrive first.
+    Grace,
     /// Only a seed that the user has named is believed about clocks that are far ahead.
     NamedSeeds,
     /// An own event that was accepted before the first contact gets a time at which others take it.

@@ -12,7 +12,7 @@ mod write;
 
 use core::net::SocketAddr;
 
-use crate::clock::{Clocks, Lamport, Word};
+use crate::clock::{Clocks, LTIME_LIMIT, Lamport, Word};
 use crate::config::{Config, Rule};
 use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
@@ -40,6 +40,7 @@ use crate::storage::Memory;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX, Versions};
 
+use fleet::Yielding;
 pub use orders::{EventError, JoinError, LeaveError, TagsError};
 
 /// Who a node is.
@@ -132,6 +133,10 @@ pub enum SetupError {
     Boot,
     /// The limit for events is beyond what fits a datagram: 1,350 bytes.
     EventSize,
+    /// One of the intervals and timeouts of a second's work (probe, gossip, reconnect) is zero.
+    Timing,
+    /// The floor is not below 2^61: what stands there was never written.
+    Floor,
 }
 
 /// How much of what is bounded is in use: for `serf info`, and for tests.
@@ -237,6 +242,10 @@ pub struct Node<'a> {
     fleet: u32,
     /// Since when there has been that fleet.
     fleet_since: Instant,
+    /// Which other one it has met that should have yielded, and since when.
+    rival: (u32, Instant),
+    /// It is about to be in another one.
+    yielding: Option<Yielding>,
     /// Events at or below it are from before this node met its fleet.
     met_at: EventId,
     /// Nobody answers, or nobody is there.
@@ -297,6 +306,19 @@ impl<'a> Node<'a> {
         if config.event_size_limit as usize > EVENT_MAX {
             return Err(SetupError::EventSize);
         }
+        let beats = [
+            config.probe_interval,
+            config.probe_timeout,
+            config.gossip_interval,
+            config.reconnect_interval,
+            config.join_timeout,
+        ];
+        if beats.contains(&Duration::ZERO) {
+            return Err(SetupError::Timing);
+        }
+        if config.event_floor >= LTIME_LIMIT / 2 {
+            return Err(SetupError::Floor);
+        }
         if identity.boot >= BOOT_LIMIT {
             return Err(SetupError::Boot);
         }
@@ -321,7 +343,7 @@ impl<'a> Node<'a> {
             heal,
             round: None,
             shout: 0,
-            next_shout: Instant::ZERO,
+            next_shout: Instant::PAST,
             told_joins: heapless::Deque::new(),
             clocks,
             secret: Random::new(!seed).next(),
@@ -334,9 +356,11 @@ impl<'a> Node<'a> {
             joined: false,
             fleet: 0,
             fleet_since: now,
+            rival: (0, now),
+            yielding: None,
             met_at: floor,
             cut_off: true,
-            next_conflict: Instant::ZERO,
+            next_conflict: Instant::PAST,
             leave: None,
             taking: true,
             last_heard: now,
@@ -490,6 +514,7 @@ impl<'a> Node<'a> {
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.heal.conflicts.retain(|conflict| conflict.holder != id);
+        self.heal.tried.take_if(|(tried, _)| *tried == id);
         for place in 0..self.members.table.suspects.len() {
             let suspect = self.members.table.suspects.ids()[place];
             let case = self.members.table.case_mut(suspect);
@@ -565,7 +590,7 @@ impl<'a> Node<'a> {
                 self.say(SELF, say::JOIN);
             }
             Effect::Conflict(holder, claim) => self.dispute(now, holder, claim, None),
-            Effect::Namesake(addr) => self.namesake(now, addr),
+            Effect::Namesake(claim) => self.namesake(now, claim),
             Effect::Doubted(id) => {
                 // As in Serf, another node's "failed" is a suspicion here; it is told to the suspect itself at once.
                 if self.members.table.slot(id).state == State::Alive {
@@ -590,6 +615,11 @@ impl<'a> Node<'a> {
         let effect = judge(members, &mut moment);
         let Effect::Erase(id) = effect else { return effect };
         self.members.table.partial = true;
+        if !self.taking {
+            // Nobody can be told of an end.
+            self.stats.members_unheld += 1;
+            return Effect::Foreign;
+        }
         let slot = self.members.table.slot(id);
         if slot.told == Told::Joined
             || slot.is_to_be_told()
@@ -686,7 +716,7 @@ impl<'a> Node<'a> {
     /// How often news is sent.
     fn transmissions(&self) -> usize {
         let n = self.members.table.len();
-        (self.config.retransmit_mult as usize * suspicion::log10_ceil(n) as usize).max(1)
+        (self.config.retransmit_mult as usize * suspicion::log10_ceil(n) as usize).clamp(1, u8::MAX as usize)
     }
 }
 

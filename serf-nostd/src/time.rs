@@ -4,7 +4,11 @@ use core::ops::{Add, AddAssign};
 
 // Where a u64 takes two registers, saturating arithmetic is long, and stands in a hundred places: there it is called.
 
-/// A point on the caller's monotonic clock, in microseconds since any fixed moment. 8 bytes.
+/// What the clock's zero is counted from, in microseconds: moments before it have their place, too. Somebody who has just
+/// started, with a clock that began with it, is told of members that failed yesterday.
+const EPOCH: u64 = 1 << 62;
+
+/// A point on the caller's monotonic clock, in microseconds since any fixed moment, its own start included. 8 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
@@ -17,23 +21,25 @@ pub struct Duration(u64);
 
 impl Instant {
     /// The clock's zero.
-    pub const ZERO: Instant = Instant(0);
+    pub const ZERO: Instant = Instant(EPOCH);
+    /// Long before everything.
+    pub(crate) const PAST: Instant = Instant(0);
     /// Later than everything: "no deadline".
     pub const FAR: Instant = Instant(u64::MAX);
 
     /// `micros` microseconds after the clock's zero.
     pub const fn from_micros(micros: u64) -> Instant {
-        Instant(micros)
+        Instant(EPOCH.saturating_add(micros))
     }
 
     /// `millis` milliseconds after the clock's zero; saturates.
     pub const fn from_millis(millis: u64) -> Instant {
-        Instant(millis.saturating_mul(1_000))
+        Instant::from_micros(millis.saturating_mul(1_000))
     }
 
-    /// Microseconds since the clock's zero.
+    /// Microseconds since the clock's zero; `u64::MAX` for [`Instant::FAR`].
     pub const fn as_micros(self) -> u64 {
-        self.0
+        if self.0 == u64::MAX { u64::MAX } else { self.0.saturating_sub(EPOCH) }
     }
 
     /// Time from `earlier` to `self`; zero if `earlier` is later.
@@ -42,7 +48,7 @@ impl Instant {
         Duration(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment `span` before `self`; the clock's zero at the earliest.
+    /// The moment `span` before `self`, be it before the clock's zero.
     #[cfg_attr(target_pointer_width = "32", inline(never))]
     pub const fn minus(self, span: Duration) -> Instant {
         Instant(self.0.saturating_sub(span.0))

@@ -4,7 +4,9 @@ mod common;
 
 use common::*;
 use serf_nostd::wire::message::{Accusation, Address, IndirectPing, LeaveIntent, Ping};
-use serf_nostd::{Config, Duration, EventError, Instant, JoinError, Node, SetupError, Status, Storage};
+use serf_nostd::{
+    Config, Duration, EventError, Identity, Instant, JoinError, Node, SetupError, Status, Storage,
+};
 
 /// Members 4, seen 4, slots 8 (of 64 bytes each), coalesced names 2, everything else 2; names of 4 and tags of 8 bytes.
 type Tiny = Storage<4, 4, 8, 2, 2, 4, 8, 64>;
@@ -205,6 +207,7 @@ fn a_full_store_drops_what_was_sent_most() {
 fn answers_owed_beyond_the_bound_are_refused() {
     let mut storage = Tiny::new();
     let mut node = node(storage.memory(), Config::LAN, 1);
+    hand(&mut node, Instant::ZERO, 3, &alive(3, 1, &[]));
     for seq in 0..3 {
         let ping = Ping { seq, node: "n1", source: "n2", source_addr: None };
         let input = serf_nostd::Input::Datagram { from: address(2), bytes: &datagram(1, &ping) };
@@ -338,4 +341,23 @@ fn memory_and_identities_that_break_a_rule_are_named() {
 fn a_device_s_storage_fits_into_16_kib() {
     // No pointers: the same size on every target.
     const { assert!(size_of::<Storage<32>>() <= 16 * 1024) }
+}
+
+#[test]
+fn a_beat_of_zero_and_a_floor_that_was_never_written_are_refused() {
+    let mut storage = Tiny::new();
+    let (name, addr, versions) = ("n1", address(1), Identity::VERSIONS);
+    let me = Identity { name, addr, boot: 1, instance: 0, tags: &[], versions };
+    let mut refused = |config: Config| Node::new(storage.memory(), config, me, 1, Instant::ZERO).err();
+    for config in [
+        Config { probe_interval: Duration::ZERO, ..Config::LAN },
+        Config { probe_timeout: Duration::ZERO, ..Config::LAN },
+        Config { gossip_interval: Duration::ZERO, ..Config::LAN },
+        Config { reconnect_interval: Duration::ZERO, ..Config::LAN },
+        Config { join_timeout: Duration::ZERO, ..Config::LAN },
+    ] {
+        assert_eq!(refused(config), Some(SetupError::Timing));
+    }
+    assert_eq!(refused(Config { event_floor: u64::MAX, ..Config::LAN }), Some(SetupError::Floor));
+    assert_eq!(refused(Config { event_floor: 1 << 60, ..Config::LAN }), None);
 }

@@ -15,9 +15,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that is so far ahead, and goes well.
-    pub fn ahead(now: u64, by: u64) -> Clock {
-        Clock { since: now, shown: now + by, rate: 0 }
+    /// A clock that begins now, and goes well.
+    pub fn begin(now: u64) -> Clock {
+        Clock { since: now, shown: 0, rate: 0 }
     }
 
     /// What it shows.
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_clock_shows_what_it_was_waited_for_and_never_goes_back() {
-        let mut clock = Clock::ahead(5, 1_000);
+        let mut clock = Clock::begin(5);
         let mut last = 0;
         for (now, rate) in [(10, 9_999), (500, -10_000), (700, STOPPED), (900, 0), (1_000, 3)] {
             clock.go(now, rate);

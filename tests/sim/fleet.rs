@@ -193,7 +193,8 @@ impl Fleet {
         let seed = self.rng.bits();
         let machine = &mut self.machines[i];
         machine.boots += 1;
-        machine.clock = Clock::ahead(self.now, seed % 1_000_000_000);
+        // As a program's own time, or a board's.
+        machine.clock = Clock::begin(self.now);
         machine.frozen_until = 0;
         machine.inbox.clear();
         machine.served = u64::MAX;

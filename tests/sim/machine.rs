@@ -117,7 +117,7 @@ impl Machine {
             profile,
             wake: u64::MAX,
             deadline: u64::MAX,
-            clock: Clock::ahead(0, 0),
+            clock: Clock::begin(0),
             frozen_until: 0,
             inbox: VecDeque::new(),
             served: u64::MAX,

@@ -1,8 +1,11 @@
 //! What depends on the machine: how fast the simulator is, and what it takes. Printed, but kept in no file.
 
 use std::fs::read_to_string;
+use std::thread;
+use std::time::Instant;
 
 use serf_nostd::Config;
+use sim::chaos::{Plan, run};
 use sim::fleet::{Fleet, Size};
 use sim::measure::Figures;
 
@@ -39,4 +42,44 @@ fn cpu_seconds() -> f64 {
     let text = read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
     let nanos: f64 = text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("a number");
     nanos / 1e9
+}
+
+/// Node-years of virtual time that pass on this machine in a day: an idle fleet of 1,000 on each core at once.
+pub fn idle_years() -> f64 {
+    const SPAN: u64 = 300;
+    const NODES: usize = 1_000;
+    years(|| {
+        let mut fleet = Fleet::new(1, NODES, Size::Members(NODES as u16), Config::LAN);
+        fleet.acquaint(&mut |_, _, _, _| {});
+        let began = Instant::now();
+        fleet.run(SPAN * 1_000_000, &mut |_, _, _, _| {});
+        (NODES as u64 * SPAN, began.elapsed().as_secs_f64())
+    })
+}
+
+/// The same for seeds of the wide world, with their judge: what is drawn, and how long it lasts, differs.
+pub fn wide_years() -> f64 {
+    const SEEDS: u64 = 100;
+    years(|| {
+        let began = Instant::now();
+        let lasted = (0..SEEDS).filter_map(|seed| {
+            let plan = Plan::draw(seed);
+            run(&plan).ok().map(|(happened, _)| plan.nodes as u64 * happened.seconds)
+        });
+        (lasted.sum(), began.elapsed().as_secs_f64())
+    })
+}
+
+/// Runs a piece of work on each core: what it did (node-seconds), and how long it took (seconds).
+fn years(work: impl Fn() -> (u64, f64) + Sync) -> f64 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(&work)).collect();
+        let rates = workers.into_iter().map(|worker| {
+            let (node_seconds, took) = worker.join().expect("it was measured");
+            node_seconds as f64 / took
+        });
+        // Node-seconds per second are node-days per day.
+        rates.sum::<f64>() / 365.25
+    })
 }

@@ -3,6 +3,7 @@
 //!
 //! Large fleets are measured by this program started once more for each, for the sake of their memory.
 
+mod attacks;
 mod foca;
 mod instructions;
 mod machine;
@@ -24,6 +25,9 @@ const FLEET: &str = "--fleet";
 const FULL_SIZE: &str = "--full-size";
 const FOCA: &str = "--foca";
 const STORM: &str = "--storm";
+/// Parts of the report alone.
+const ATTACKS: &str = "--attacks";
+const YEARS: &str = "--years";
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Fleets that join all at once: their news about each other are as many as the square of their number.
@@ -40,6 +44,8 @@ fn main() {
         Some(STORM) => show(&storm(number(1))),
         Some(FOCA) => show(&foca::measure(number(1))),
         Some(FULL_SIZE) => show(&with_memory(machine::full_size(number(1)))),
+        Some(ATTACKS) => println!("{}", attacks::table()),
+        Some(YEARS) => println!("{} {}", machine::idle_years(), machine::wide_years()),
         Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
         _ => report(),
     }
@@ -62,6 +68,7 @@ fn storm(nodes: usize) -> Figures {
 fn report() {
     // Alone on the machine, before anything else runs.
     let speed = machine::speed();
+    let years = [machine::idle_years(), machine::wide_years()];
     let children = SIZES.map(|nodes| start(FLEET, nodes));
     let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
     let storms = STORMS.map(|nodes| start(STORM, nodes));
@@ -73,10 +80,17 @@ fn report() {
     let storms = storms.map(finish);
     let full_size = finish(full_size);
 
-    let kept =
-        [events(&fleets), detection, idle(&fleets), joining(&storms), instructions, rival(&fleets, &rivals)]
-            .concat();
-    println!("{kept}{}", machine_table(speed, &fleets[3], &full_size));
+    let kept = [
+        events(&fleets),
+        detection,
+        idle(&fleets),
+        joining(&storms),
+        attacks::table(),
+        instructions,
+        rival(&fleets, &rivals),
+    ]
+    .concat();
+    println!("{kept}{}", machine_table(speed, years, &fleets[3], &full_size));
     let text = format!(
         "# Figures of simulated fleets\n\nWritten by `tests/run simbench`; the same seed gives the same figures. 2 ms latency, \
          LAN profile.\n{kept}"
@@ -222,10 +236,12 @@ fn rival(ours: &[Figures; 4], theirs: &[Figures; 3]) -> String {
     text
 }
 
-fn machine_table(speed: f64, largest: &Figures, full_size: &Figures) -> String {
+fn machine_table(speed: f64, years: [f64; 2], largest: &Figures, full_size: &Figures) -> String {
     let gib = |figures: &Figures| figures["resident_mib"] / 1024.0;
     let mut text = goals("The simulator on this machine");
     text += &goal("1,000 nodes: steps per second and core (millions)", speed / 1e6, AtLeast(1.0));
+    text += &goal("1,000 nodes, idle: node-years per day", years[0], AtLeast(600.0));
+    text += &goal("the wide world: node-years per day", years[1], None);
     text += &goal("10,000 nodes, small records (GiB)", gib(largest), AtMost(8.0));
     text += &goal("2,000 nodes, full-size records (GiB)", gib(full_size), None);
     text

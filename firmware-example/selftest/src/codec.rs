@@ -53,6 +53,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "fleet" => same::<Fleet>(body),
         "history" => same::<History>(body),
         "tag" => same::<[u8; 2]>(body),
+        "known" => same::<[u8; 4]>(body),
         "values-request" => same::<ValuesRequest>(body),
         _ => None,
     }

@@ -19,7 +19,7 @@ pub struct Relay {
 impl Relay {
     /// A free place.
     pub const EMPTY: Relay =
-        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::ZERO };
+        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::PAST };
 }
 
 /// The running probe.

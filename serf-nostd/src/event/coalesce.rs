@@ -37,8 +37,8 @@ impl Window {
     pub const EMPTY: Window = Window {
         name: 0,
         greatest: EventId { ltime: 0, origin: 0 },
-        first: Instant::ZERO,
-        last: Instant::ZERO,
+        first: Instant::PAST,
+        last: Instant::PAST,
         by_first: Link::LOOSE,
         by_last: Link::LOOSE,
         slot: 0,
@@ -244,6 +244,11 @@ impl<'a> Coalescer<'a> {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.touched == 0
+    }
+
+    /// Whether it is known what the application has been told of this name, be it nothing.
+    pub(crate) fn remembers(&self, name: u64) -> bool {
+        !self.partial || self.find(name).is_some()
     }
 
     /// Whether the application has been told no value of this name.

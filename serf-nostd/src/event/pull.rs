@@ -10,6 +10,9 @@ use crate::wire::message::{Address, EventId};
 /// How often a stranger may be asked, and somebody who has answered us at its address.
 const ASKS: (u8, u8) = (2, 8);
 
+/// A token that nobody has been given: as long as one, so that the answer, which has one, is no longer than the question.
+const NO_TOKEN: u32 = u32::MAX;
+
 /// Who has an event, and the token that entitles to ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
@@ -29,18 +32,18 @@ impl Announcer {
         Announcer { addr, token, asks: if proven { ASKS.1 } else { ASKS.0 } }
     }
 
-    fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         self.asks == ASKS.1
     }
 
     /// Somebody who has announced nothing, and is asked whether it has the event: without a token, for a token.
     pub(crate) fn unknowing(addr: Address) -> Announcer {
-        Announcer { addr, token: 0, asks: ASKS.0 }
+        Announcer { addr, token: NO_TOKEN, asks: ASKS.0 }
     }
 
     /// Whether it is only asked whether it has an event: such a question is answered for one event.
     pub(crate) fn is_unknowing(&self) -> bool {
-        self.token == 0
+        self.token == NO_TOKEN
     }
 }
 
@@ -63,6 +66,8 @@ pub struct Pull {
     left: u8,
     /// How many members hold it no longer, or say nothing to that.
     missed: u8,
+    /// How many have been asked whether they do who had not announced it.
+    asked: u8,
     /// Somebody who has answered us has announced it: it is no stranger's invention.
     real: bool,
 }
@@ -73,10 +78,11 @@ impl Pull {
         id: EventId { ltime: 0, origin: 0 },
         from: Announcer::NOBODY,
         other: Announcer::NOBODY,
-        due: Instant::ZERO,
+        due: Instant::PAST,
         tries: 0,
         left: 0,
         missed: 0,
+        asked: 0,
         real: false,
     };
 
@@ -160,8 +166,8 @@ impl<'a> Pulls<'a> {
         }
     }
 
-    /// The asked member does not hold it any more. If nobody else is known to, tells how many do not. What only strangers
-    /// have announced ends with that.
+    /// The asked member does not hold it any more. If nobody else is known to, tells how many others have been asked. What
+    /// only strangers have announced ends with that.
     pub(crate) fn missing(&mut self, id: EventId, from: Address, now: Instant) -> Option<usize> {
         let place = self.cells[..self.len].iter().position(|pull| pull.id == id && pull.from.addr == from)?;
         let pull = &mut self.cells[place];
@@ -174,7 +180,7 @@ impl<'a> Pulls<'a> {
             self.remove(place);
             return None;
         }
-        Some(pull.missed as usize)
+        Some(pull.asked as usize)
     }
 
     /// One that at least one member does not hold, and the one that is asked now does not answer: counts as one more.
@@ -182,13 +188,14 @@ impl<'a> Pulls<'a> {
         let stuck = |pull: &&mut Pull| pull.missed > 0 && pull.left == 0 && pull.due <= now;
         let pull = self.cells[..self.len].iter_mut().find(stuck)?;
         pull.missed = pull.missed.saturating_add(1);
-        Some((pull.id, pull.missed as usize))
+        Some((pull.id, pull.asked as usize))
     }
 
     /// Somebody else is asked.
     pub(crate) fn turn_to(&mut self, id: EventId, whom: Announcer, now: Instant) {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             (pull.from, pull.due, pull.tries, pull.left) = (whom, now, 0, whom.asks);
+            pull.asked = pull.asked.saturating_add(1);
         }
     }
 

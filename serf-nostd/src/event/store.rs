@@ -88,7 +88,7 @@ impl StoreSlot {
     /// A free place.
     pub const EMPTY: StoreSlot = StoreSlot {
         id: EventId { ltime: 0, origin: 0 },
-        at: Instant::ZERO,
+        at: Instant::PAST,
         place: 0,
         link: Link::LOOSE,
         len: 0,

@@ -16,6 +16,10 @@ const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 pub(crate) const JOINS: usize = 8;
 /// Seeds that are remembered, to be tried again.
 pub(crate) const SEEDS: usize = 8;
+/// So many members with a part of the fleet are asked what they hold.
+const PARTS: u8 = 8;
+/// So many differences below the floor are remembered as counted.
+const GAPS: usize = 8;
 /// Names that can be in dispute at once.
 pub(crate) const CONFLICTS: usize = 4;
 
@@ -29,6 +33,8 @@ pub(crate) struct Joining {
     pub quiet: bool,
     /// The user has named it: its word on the fleet's clocks is believed.
     pub named: bool,
+    /// Longest question: to somebody who may not be there, no longer than what came from its address.
+    pub limit: u16,
     pub due: Instant,
     pub deadline: Instant,
 }
@@ -125,7 +131,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) const fn new() -> Self {
-        Pace { changed: Instant::ZERO, next: Instant::ZERO, rest: REST.0 }
+        Pace { changed: Instant::PAST, next: Instant::PAST, rest: REST.0 }
     }
 
     /// Something new is known.
@@ -140,9 +146,14 @@ impl Pace {
         now.since(self.changed) <= span
     }
 
+    /// Whether the last change was longer ago than `span`.
+    pub(crate) fn is_quiet(&self, now: Instant, span: Duration) -> bool {
+        now.since(self.changed) >= span
+    }
+
     /// Whether a comparison may begin: `quiet` after the last change, or if the last one was a while ago.
     pub(crate) fn may_begin(&self, now: Instant, quiet: Duration) -> bool {
-        now >= self.next && (now.since(self.changed) >= quiet || now.since(self.next) >= REST.0.times(3))
+        now >= self.next && (self.is_quiet(now, quiet) || now.since(self.next) >= REST.0.times(3))
     }
 
     /// A comparison was not answered to its end: it has not shown that there is nothing new.
@@ -165,12 +176,17 @@ pub(crate) struct Heal {
     /// Who answered a join while another comparison was running: they may belong to another fleet, so their tables are
     /// next.
     pub met: heapless::Vec<Address, JOINS>,
+    /// So many more of those whose tables are parts of the fleet are listed, while nobody with a whole one has been.
+    pub parts: u8,
     pub members: Option<Session<Step>>,
     pub events: Option<Session<EventStep>>,
     pub values: Option<Session<ValueStep>>,
     pub member_pace: Pace,
     pub event_pace: Pace,
     pub value_pace: Pace,
+    /// What others have seen below this node's floor and it has not, or the other way round, has been counted: hashes of the
+    /// events, XORed for each of them.
+    pub gaps: heapless::Vec<u32, GAPS>,
     /// Hashes of last values that others know and nobody holds, XORed: there is no point in comparing them again.
     pub lost_values: u32,
     /// The failed member that was tried last, and under which number.
@@ -186,12 +202,14 @@ impl Heal {
             seeds: heapless::Vec::new(),
             conflicts: heapless::Vec::new(),
             met: heapless::Vec::new(),
+            parts: PARTS,
             members: None,
             events: None,
             values: None,
             member_pace: Pace::new(),
             event_pace: Pace::new(),
             value_pace: Pace::new(),
+            gaps: heapless::Vec::new(),
             lost_values: 0,
             tried: None,
             reconnect: now + reconnect,

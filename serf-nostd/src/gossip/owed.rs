@@ -21,7 +21,14 @@ impl Owed {
     pub const EMPTY: Owed = Owed {
         to: Address::UNSET,
         limit: 0,
-        what: Answer::Ack { seq: 0, above: EventId::LOWEST, asker: 0, values: false, outdated: false },
+        what: Answer::Ack {
+            seq: 0,
+            above: EventId::LOWEST,
+            asker: 0,
+            values: false,
+            history: false,
+            outdated: false,
+        },
     };
 }
 
@@ -31,12 +38,13 @@ impl Owed {
 #[repr(u8)]
 pub(crate) enum Answer {
     /// An ack, with a summary above this event, what is believed about the asker if it is not that it lives, the digest of
-    /// last values if the ping had one, and what this node goes by if the ping said something else.
+    /// last values and the history if the ping had one, and what this node goes by if the ping said something else.
     Ack {
         seq: u32,
         above: EventId,
         asker: u16,
         values: bool,
+        history: bool,
         outdated: bool,
     },
     /// An ack that came for somebody else.

@@ -17,7 +17,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) const fn new() -> Self {
-        Queue { lists: [const { List::new() }; SENDS_MAX], next: Instant::ZERO }
+        Queue { lists: [const { List::new() }; SENDS_MAX], next: Instant::PAST }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -18,7 +18,7 @@ pub struct EarlyIntent {
 
 impl EarlyIntent {
     /// A free place.
-    pub const EMPTY: EarlyIntent = EarlyIntent { name: 0, ltime: 0, at: Instant::ZERO, leave: false };
+    pub const EMPTY: EarlyIntent = EarlyIntent { name: 0, ltime: 0, at: Instant::PAST, leave: false };
 }
 
 /// The early intents; the oldest goes when there is no room.

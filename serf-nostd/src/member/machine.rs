@@ -12,7 +12,7 @@ use crate::gossip::heal::Claim;
 use crate::random::Random;
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Accusation, Address, Alive, JoinIntent, LeaveIntent, Record, Settled};
+use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, Settled};
 
 /// How far above the known one an incarnation may be.
 const INCARNATION_JUMP: u32 = 1 << 20;
@@ -47,7 +47,7 @@ pub(crate) enum Effect {
     /// The name belongs to a member that is believed to live elsewhere, and somebody else claims it.
     Conflict(u16, Claim),
     /// Somebody at this address goes by this node's name.
-    Namesake(Address),
+    Namesake(Claim),
     /// About somebody this table does not hold: pass it on unread.
     Foreign,
     /// A newcomer wants the place of this failed or left member.
@@ -107,14 +107,16 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         if !new {
-            let far =
-                out_of_reach((alive.boot, alive.incarnation), slot) && !(own && m.config.has(Rule::OwnWord));
+            let own = own && m.config.has(Rule::OwnWord);
+            let far = out_of_reach((alive.boot, alive.incarnation), slot) && !own;
             m.stats.incarnation_refused += far as u64;
-            let newer = (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
+            // Which life it is in a member knows best.
+            let corrects = own && alive.boot != slot.boot;
+            let newer = corrects || (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
             let moved = alive.addr != slot.addr && slot.is_live();
-            if alive.boot != slot.boot && (moved || far) {
-                // An earlier boot may as well be a former life of the holder's: whether it answers will tell. And who is far
-                // ahead has to say so itself.
+            if moved || alive.boot != slot.boot && far {
+                // In one life nobody moves; an earlier boot may as well be a former life of the holder's: whether it answers
+                // will tell. And who is far ahead has to say so itself.
                 return Effect::Conflict(id, Claim { addr: alive.addr, boot: alive.boot });
             }
             if far {
@@ -186,7 +188,7 @@ impl Members<'_> {
         }
         if alive.boot != slot.boot && alive.addr != slot.addr {
             // Others ask us both, and our answers decide.
-            return Effect::Namesake(alive.addr);
+            return Effect::Namesake(Claim { addr: alive.addr, boot: alive.boot });
         }
         if theirs < ours || (theirs == ours && !slot.tells_otherwise(alive)) {
             return Effect::Nothing;
@@ -207,13 +209,13 @@ impl Members<'_> {
         match self.table.slot(id).state {
             State::Failed | State::Left => Effect::Nothing,
             State::Suspect => {
-                self.table.edit(id, |slot| slot.live_up_to(accusation.boot, accusation.incarnation));
+                self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
                 Effect::Confirmed(id)
             }
             State::Alive => {
                 self.table.edit(id, |slot| {
                     slot.state = State::Suspect;
-                    slot.live_up_to(accusation.boot, accusation.incarnation);
+                    slot.incarnation = slot.incarnation.max(accusation.incarnation);
                 });
                 self.table.case_mut(id).accuse(accuser);
                 Effect::Suspected(id)
@@ -234,7 +236,7 @@ impl Members<'_> {
         }
         let accuser = self.table.find(accusation.from);
         self.bury(m, id, if left { State::Left } else { self.end_of(m, id) }, Duration::ZERO);
-        self.table.edit(id, |slot| slot.live_up_to(accusation.boot, accusation.incarnation));
+        self.table.edit(id, |slot| slot.incarnation = slot.incarnation.max(accusation.incarnation));
         self.table.case_mut(id).accuse(accuser);
         Effect::Say(id, say::STATE)
     }
@@ -263,7 +265,8 @@ impl Members<'_> {
                 Effect::Refute { incarnation: accusation.incarnation, boot }
             });
         }
-        if earlier {
+        if earlier || boot > slot.boot {
+            // Of a life that is over, or of one that is not known here: comparing tells of that, with its address.
             return Err(Effect::Nothing);
         }
         Ok(id)
@@ -395,13 +398,21 @@ impl Members<'_> {
         {
             let slot = self.table.slot(id);
             let live = slot.is_live();
+            let (addr, boot) = (record.alive.addr, record.alive.boot);
+            let earlier = effect == Effect::Nothing && boot < slot.boot && addr == slot.addr;
+            if earlier && live && settled_live(record.state) && m.config.has(Rule::OwnWord) {
+                // They or this node do not know in which life it is.
+                return Effect::Conflict(id, Claim { addr, boot });
+            }
             let later = record.status_ltime > slot.status_ltime;
             let tie = record.status_ltime == slot.status_ltime && record.state == Settled::Leaving;
             if later || tie {
                 self.table.edit(id, |slot| {
                     slot.status_ltime = record.status_ltime;
                     if live && settled_live(record.state) {
-                        slot.set(flag::LEAVING, record.state == Settled::Leaving);
+                        let leaving = record.state == Settled::Leaving;
+                        slot.set(flag::LEAVING, leaving);
+                        slot.set(flag::PRUNE, leaving && slot.has(flag::PRUNE));
                     }
                 });
             }
@@ -448,8 +459,10 @@ impl Members<'_> {
         }
         match (slot.state, state) {
             (State::Alive | State::Suspect, State::Failed) => {
-                // It has to contradict what they say.
-                self.table.edit(id, |slot| slot.live_up_to(alive.boot, alive.incarnation));
+                if alive.addr == slot.addr {
+                    // It has to contradict what they say.
+                    self.table.edit(id, |slot| (slot.boot, slot.incarnation) = theirs);
+                }
                 Effect::Doubted(id)
             }
             (State::Left, _) if theirs == ours => Effect::Nothing,

@@ -220,12 +220,6 @@ impl Slot {
         }
     }
 
-    /// It is spoken of as of this boot and incarnation, if they are later than those known.
-    pub(crate) fn live_up_to(&mut self, boot: u64, incarnation: u32) {
-        let boot = if boot == 0 { self.boot } else { boot };
-        (self.boot, self.incarnation) = (self.boot, self.incarnation).max((boot, incarnation));
-    }
-
     /// Whether somebody tells another address or other tags of it.
     pub(crate) fn tells_otherwise(&self, alive: &Alive<'_>) -> bool {
         let other_tags = |tags| crate::hash::bytes(tags) as u32 != self.tags_hash;
@@ -253,8 +247,8 @@ impl Slot {
 impl Case {
     /// Nothing held.
     pub const EMPTY: Case = Case {
-        deadline: Instant::ZERO,
-        since: Instant::ZERO,
+        deadline: Instant::PAST,
+        since: Instant::PAST,
         accuser: 0,
         heap_place: 0,
         gossip_link: Link::LOOSE,

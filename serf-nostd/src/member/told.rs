@@ -18,7 +18,7 @@ pub(crate) struct Telling {
 
 impl Telling {
     pub(crate) const fn new() -> Self {
-        Telling { waiting: List::new(), first: Instant::ZERO, last: Instant::ZERO, flushing: false }
+        Telling { waiting: List::new(), first: Instant::PAST, last: Instant::PAST, flushing: false }
     }
 
     /// Something changed about a member.
@@ -37,7 +37,7 @@ impl Telling {
         if self.waiting.is_empty() {
             Instant::FAR
         } else if self.flushing {
-            Instant::ZERO
+            Instant::PAST
         } else {
             (self.first + quantum).min(self.last + quiescent)
         }

@@ -7,6 +7,7 @@ use crate::gossip::heal::{Claim, Conflict, DISPUTE_ROUNDS};
 use crate::gossip::owed::Answer;
 use crate::member::machine::BOOT_JUMP;
 use crate::member::record::flag;
+use crate::member::table::SELF;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
 
@@ -14,12 +15,10 @@ use crate::wire::message::Address;
 const CONFLICT_TOLD: Duration = Duration::from_secs(60);
 
 impl Node<'_> {
-    /// Somebody else goes by this node's name.
-    pub(super) fn namesake(&mut self, now: Instant, addr: Address) {
+    /// Somebody else goes by this node's name, or it is a former life of this node: whether it answers will tell.
+    pub(super) fn namesake(&mut self, now: Instant, claim: Claim) {
         if now >= self.next_conflict && self.leave.is_none() {
-            self.next_conflict = now + CONFLICT_TOLD;
-            self.stats.name_conflicts += 1;
-            let _ = self.told_joins.push_back(Joined::Conflict(addr));
+            self.dispute(now, SELF, claim, None);
         }
     }
 
@@ -32,7 +31,7 @@ impl Node<'_> {
             return;
         }
         let seq = self.random.next() as u32;
-        let asks_claimant = claim.addr == self.members.table.slot(holder).addr;
+        let asks_claimant = holder == SELF || claim.addr == self.members.table.slot(holder).addr;
         let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, asks_claimant };
         // No room: the newcomer asks again.
         let _ = self.heal.conflicts.push(conflict);
@@ -52,7 +51,11 @@ impl Node<'_> {
             if from != claim.addr {
                 return;
             }
-            if self.is_far(holder, claim) {
+            if holder == SELF {
+                self.next_conflict = now + CONFLICT_TOLD;
+                self.stats.name_conflicts += 1;
+                let _ = self.told_joins.push_back(Joined::Conflict(from));
+            } else if self.is_far(holder, claim) || from == self.members.table.slot(holder).addr {
                 // Its own table tells which boot is its own.
                 let _ = self.heal.met.push(from);
             } else {
@@ -90,7 +93,12 @@ impl Node<'_> {
         let place = self.heal.conflicts.iter().position(|conflict| conflict.due <= now)?;
         let conflict = &mut self.heal.conflicts[place];
         let Conflict { holder, claim, seq, asks_claimant, .. } = *conflict;
-        let rounds = if self.config.has(Rule::Dispute) { DISPUTE_ROUNDS } else { 2 };
+        let rounds = match (asks_claimant, self.config.has(Rule::Dispute)) {
+            // Anybody may have said that somebody is there.
+            (true, _) => 1,
+            (false, true) => DISPUTE_ROUNDS,
+            (false, false) => 2,
+        };
         if conflict.tries < rounds {
             conflict.tries += 1;
             conflict.due = now + self.config.probe_timeout;

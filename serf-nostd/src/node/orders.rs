@@ -9,7 +9,8 @@ use crate::gossip::heal::{JOINS, Joining};
 use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Address, EventId, TAGS_MAX, UserEvent};
+use crate::wire::message::{Address, EventId, Message, TAGS_MAX, UserEvent};
+use crate::wire::packet::DATAGRAM_MAX;
 
 /// Why an event was not accepted. Nothing of it was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +170,8 @@ impl Node<'_> {
         }
         let nonce = self.random.next() as u32;
         let deadline = now + self.config.join_timeout;
-        let joining = Joining { to, nonce, replay, quiet: false, named: true, due: now, deadline };
+        let (quiet, named, limit) = (false, true, DATAGRAM_MAX as u16);
+        let joining = Joining { to, nonce, replay, quiet, named, limit, due: now, deadline };
         if self.heal.joins.is_full()
             && let Some(quiet) = self.heal.joins.iter().position(|join| join.quiet)
         {
@@ -218,7 +220,8 @@ impl Node<'_> {
         let intent = crate::wire::message::LeaveIntent { ltime, node: name, prune };
         let (members, mut moment) = self.moment(now);
         let effect = members.leave_intent(&mut moment, &intent);
-        self.follow(now, effect);
+        // Others may know whom this node does not.
+        self.follow_about(now, effect, &Message::LeaveIntent(intent));
     }
 
     /// Erases a member that an intent to prune has reached, once it is no longer live and the word has spread. Until then
@@ -278,7 +281,7 @@ impl Node<'_> {
             Some(Leave::Intent(until) | Leave::Left(until)) if self.members.table.case(SELF).say != 0 => {
                 until
             }
-            Some(Leave::Intent(_) | Leave::Left(_)) => Instant::ZERO,
+            Some(Leave::Intent(_) | Leave::Left(_)) => Instant::PAST,
             Some(Leave::Linger(until)) => until,
             Some(Leave::Done) | None => Instant::FAR,
         }

@@ -16,7 +16,7 @@ use crate::member::record::{State, flag};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Address, EventId, Fleet, Message, Page, Summary, UserEvent};
+use crate::wire::message::{Accusation, Address, EventId, Fleet, History, Message, Page, Summary, UserEvent};
 use crate::wire::native;
 use crate::wire::packet::{self, Reject};
 
@@ -46,8 +46,14 @@ struct Context {
     elsewhere: bool,
     /// Digest of its sender's last values.
     values: Option<u32>,
+    /// What its sender has seen below a floor.
+    history: Option<History>,
+    /// It asks for a comparison of events, and is answered.
+    compares: bool,
     /// It has brought a ping: one is answered.
     pinged: bool,
+    /// It has asked for a probe of another member: one is made.
+    relayed: bool,
     /// What its sender knows this node by is not so any more.
     outdated: bool,
     /// It is this member's answer to a probe, from its own address.
@@ -96,7 +102,10 @@ impl Node<'_> {
             fleet: None,
             elsewhere: false,
             values: None,
+            history: None,
+            compares: false,
             pinged: false,
+            relayed: false,
             outdated: false,
             acked: None,
         };
@@ -118,6 +127,9 @@ impl Node<'_> {
             if let Some(digest) = context.values {
                 self.compare_values(now, context.from, digest);
             }
+        }
+        if let Some(history) = context.history.filter(|_| context.proven || context.compares) {
+            self.compare_history(now, context.proven, context.records == Some(true), &history);
         }
         Ok(())
     }
@@ -142,21 +154,26 @@ impl Node<'_> {
                 let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
                 let asker = source.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
-                let (values, outdated) = (c.values.is_some(), c.outdated);
-                let what = Answer::Ack { seq: ping.seq, above, asker, values, outdated };
+                if source.is_none() && self.members.table.live() == 0 && self.meet(now, c.from, c.budget) {
+                    c.budget = 0;
+                    return;
+                }
+                let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
+                let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated };
                 // Whether it has answered us at this address.
                 if source.is_some_and(|id| self.members.table.slot(id).has(flag::VERIFIED)) {
                     c.proven = true;
                     self.owe(c.from, usize::MAX, what);
+                    if outdated {
+                        // Or it knows of a life of this node's that this node does not.
+                        let own = self.members.table.slot(SELF).hash;
+                        self.fetch_record(now, c.from, own);
+                    }
                 } else {
                     self.owe_stranger(c, what);
                 }
-                match source {
-                    Some(id) if self.members.table.slot(id).has(flag::PRIVATE) => {
-                        self.member_answered(now, id)
-                    }
-                    None if self.members.table.live() == 0 => self.meet(now, c.from),
-                    _ => {}
+                if let Some(id) = source.filter(|id| self.members.table.slot(*id).has(flag::PRIVATE)) {
+                    self.member_answered(now, id);
                 }
             }
             Message::IndirectPing(ping) => {
@@ -164,6 +181,10 @@ impl Node<'_> {
                     self.stats.misaddressed += 1;
                     return;
                 };
+                if core::mem::replace(&mut c.relayed, true) {
+                    self.stats.relays_refused += 1;
+                    return;
+                }
                 if self.members.table.slot(target).addr != ping.target {
                     // Who answers here is not who is meant there.
                     if ping.nack {
@@ -241,16 +262,13 @@ impl Node<'_> {
             }
             Message::Missing(ids) => {
                 for id in ids {
-                    if let Some(missed) = self.pulls.missing(id, c.from, now) {
-                        self.ask_another(now, id, missed);
+                    if let Some(asked) = self.pulls.missing(id, c.from, now) {
+                        self.ask_another(now, id, asked);
                     }
                 }
             }
             Message::Fleet(fleet) => c.fleet = Some(fleet),
-            Message::History(history) => {
-                // A request's nonce has yet to be answered; an answer's has been met by then.
-                self.compare_history(c.proven, c.records == Some(true), &history);
-            }
+            Message::History(history) => c.history = Some(history),
             Message::Tag(tag) => {
                 c.elsewhere = tag != (self.fleet as u16).to_le_bytes() && self.config.has(Rule::FirstContact);
             }
@@ -270,12 +288,14 @@ impl Node<'_> {
             }
             Message::Join(join) => {
                 if let Some(what) = self.join_request(now, c.from, &join) {
-                    let has_fleet = !join.pages || c.fleet.is_some_and(|fleet| fleet.id != 0);
-                    if !has_fleet {
+                    if c.fleet.is_none_or(|fleet| fleet.id == 0) {
                         self.found_fleet(now);
                     } else if self.fleet == 0 {
-                        // This node, which knows nobody, comes to it: what it says is asked for.
-                        self.meet(now, c.from);
+                        // This node, which knows nobody, comes to it, and asks what it says. There is room for both.
+                        let limit = c.budget / 2;
+                        if self.meet(now, c.from, limit) {
+                            c.budget -= limit;
+                        }
                     }
                     self.owe_stranger(c, what);
                 }
@@ -327,6 +347,7 @@ impl Node<'_> {
             // One answer per datagram: what gets none is not worked out either.
             Message::EventDigestRequest(_) if c.budget == 0 => self.stats.answers_refused += 1,
             Message::EventDigestRequest(request) => {
+                c.compares = true;
                 let buckets = self.differing_events(request.above, request.buckets);
                 let what = Answer::EventEntries {
                     nonce: request.nonce,
@@ -336,7 +357,9 @@ impl Node<'_> {
                 };
                 self.owe_stranger(c, what);
             }
-            Message::EventEntries(entries) => self.event_entries(now, c.from, &entries, c.fleet),
+            Message::EventEntries(entries) => {
+                c.proven |= self.event_entries(now, c.from, &entries, c.fleet);
+            }
             Message::Padding => {}
             // Queries are not answered by this version; they have their place in the model.
             Message::Query(_) | Message::QueryResponse(_) | Message::Unknown => {
@@ -497,8 +520,16 @@ impl Node<'_> {
     /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
     pub(super) fn announced(&mut self, now: Instant, from: Announcer, id: EventId) -> bool {
         match self.seen.judge(id) {
-            Sight::Known | Sight::Below => {
+            Sight::Known => {
                 self.confirm_own(id, from.addr);
+            }
+            Sight::Below => {
+                self.confirm_own(id, from.addr);
+                if id > self.seen.floor() && from.is_proven() {
+                    // As many as this node remembers have overtaken it.
+                    self.seen.raise_floor(id);
+                    self.stats.event_gaps += 1;
+                }
             }
             Sight::New if !self.takes_events() || !self.config.has(Rule::Pull) => {}
             Sight::New => {
@@ -545,6 +576,16 @@ impl Node<'_> {
     /// The last value of a name, fetched although it is at or below the floor.
     fn late_value(&mut self, now: Instant, event: &UserEvent) {
         let len = event.name.len() + event.payload.len();
+        if len > self.event_limit() as usize {
+            self.stats.events_too_long += 1;
+            self.heal.lost_values ^= event.id.hash();
+            return;
+        }
+        if !self.windows.remembers(hash::bytes(event.name)) {
+            // It may be an older one than what was handed out of a name that was forgotten meanwhile.
+            self.stats.too_old += 1;
+            return;
+        }
         if self.store.quota_full(Pin::Application, len) {
             self.stats.app_full += 1;
             return;
@@ -555,11 +596,11 @@ impl Node<'_> {
         }
     }
 
-    /// So many members do not hold a payload: the next one is asked, or it counts as lost.
-    pub(super) fn ask_another(&mut self, now: Instant, id: EventId, missed: usize) {
+    /// Who has announced an event does not hold its payload, nor do so many others: the next one is asked, or it is lost.
+    pub(super) fn ask_another(&mut self, now: Instant, id: EventId, asked: usize) {
         let live = self.members.table.live();
-        if missed < LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
-            let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(missed) % live;
+        if asked < LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
+            let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
             let whom = self.members.table.slot(self.members.table.live_at(place)).addr;
             return self.pulls.turn_to(id, Announcer::unknowing(whom), now);
         }

@@ -9,7 +9,7 @@ use crate::event::store::{Pin, list};
 use crate::gossip::heal::{Claim, EventStep, Joining, PATIENCE, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, RECORDS};
 use crate::member::machine::{BOOT_JUMP, Effect};
-use crate::member::record::{State, say};
+use crate::member::record::{State, flag, say};
 use crate::member::table::{self, SELF, Table, settled_live};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use crate::wire::message::{
     Address, Entry, EventEntries, EventId, Fleet, History, Items, Join, JoinAnswer, Message, Page, Record,
     Summary,
 };
+use crate::wire::packet::DATAGRAM_MAX;
 
 /// How long a member table must have been at rest before it is compared, in gossip intervals: news that is under way is
 /// no difference.
@@ -28,6 +29,8 @@ const EVENTS_QUIET: Duration = Duration::from_millis(500);
 const BEGINNERS: Duration = Duration::from_secs(2);
 /// How often a failed member is looked for among all who are gone.
 const FAILED_DRAWS: u32 = 16;
+/// Once in so many times whoever has left is tried: others may have said so of it.
+const LEFT_TRIES: u32 = 8;
 
 /// What is wanted at a repair step, for the sender to write.
 pub(super) enum Ask {
@@ -74,12 +77,16 @@ impl Node<'_> {
         }
         let table = &self.members.table;
         let known = theirs.members.filter(|_| self.starting.is_none() && !table.partial);
-        let differ = known.is_some_and(|root| root != table.root());
+        // From those who hold a part only there may be something to learn, until somebody who holds all has been met.
+        let part = theirs.members.is_none() && self.heal.parts > 0 && !table.partial;
+        let differ =
+            known.is_some_and(|root| root != table.root()) || part && self.config.has(Rule::PartHealing);
         if differ
             && self.config.has(Rule::MemberHealing)
             && self.heal.members.is_none()
             && self.heal.member_pace.may_begin(now, self.config.gossip_interval.times(MEMBERS_QUIET))
         {
+            self.heal.parts = if part { self.heal.parts - 1 } else { 0 };
             self.begin_members(now, peer, Step::List { cursor: 0 });
         }
         // Only above both floors: whose floor is lower sees the difference; the other will in its next answer.
@@ -125,7 +132,7 @@ impl Node<'_> {
     }
 
     /// Asks for one member's record, unless a comparison runs that may bring it.
-    fn fetch_record(&mut self, now: Instant, peer: Address, hash: u32) {
+    pub(super) fn fetch_record(&mut self, now: Instant, peer: Address, hash: u32) {
         if self.heal.members.is_none() && self.heal.member_pace.may_begin(now, Duration::ZERO) {
             self.heal.member_pace.begun(now);
             let mut wanted = [0; RECORDS];
@@ -194,7 +201,8 @@ impl Node<'_> {
         answer: &JoinAnswer,
         fleet: Option<Fleet>,
     ) -> Option<bool> {
-        let place = self.heal.joins.iter().position(|join| join.nonce == answer.nonce)?;
+        let asked = |join: &Joining| join.nonce == answer.nonce && self.leave.is_none();
+        let place = self.heal.joins.iter().position(asked)?;
         let join = self.heal.joins.swap_remove(place);
         self.answered(now);
         let first = self.starting.is_some() || !self.joined;
@@ -207,14 +215,12 @@ impl Node<'_> {
             let clocks = [answer.clock, answer.event_clock, answer.query_clock];
             self.witness_all(now, Word::Answer, clocks);
         }
-        match fleet.filter(|fleet| fleet.id != 0) {
-            Some(fleet) => {
-                self.meet_fleet(now, fleet, join.replay);
-                self.starting = None;
-            }
-            // It is starting as well: it may soon know more, else it is two who begin a fleet.
-            None => self.starting = self.starting.map(|until| until.min(now + BEGINNERS)),
+        // Age 0: it is starting as well, and may soon know more.
+        let beginner = fleet.is_none_or(|fleet| fleet.id == 0 || fleet.age == 0);
+        if let Some(fleet) = fleet.filter(|fleet| fleet.id != 0) {
+            self.meet_fleet(now, fleet, join.replay);
         }
+        self.starting = self.starting.filter(|_| beginner).map(|until| until.min(now + BEGINNERS));
         if join.quiet {
             return Some(false);
         }
@@ -234,18 +240,18 @@ impl Node<'_> {
         Some(true)
     }
 
-    /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, no longer than the
-    /// ping; the answer proves that somebody is there.
-    pub(super) fn meet(&mut self, now: Instant, addr: Address) {
-        if self.leave.is_none() && !self.heal.joins.iter().any(|join| join.to == addr) {
-            let nonce = self.random.next() as u32;
-            let deadline = now + PATIENCE;
-            let replay = self.config.replay;
-            let (quiet, named) = (true, false);
-            // No room: it is pinged again.
-            let _ =
-                self.heal.joins.push(Joining { to: addr, nonce, replay, quiet, named, due: now, deadline });
+    /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, instead of the answer
+    /// that is due, and no longer than that may be; the answer proves that somebody is there. False if one is under way.
+    pub(super) fn meet(&mut self, now: Instant, addr: Address, limit: usize) -> bool {
+        if self.leave.is_some() || self.heal.joins.iter().any(|join| join.to == addr) {
+            return false;
         }
+        let nonce = self.random.next() as u32;
+        let deadline = now + PATIENCE;
+        let (replay, limit) = (self.config.replay, limit.min(u16::MAX as usize) as u16);
+        let (quiet, named) = (true, false);
+        let join = Joining { to: addr, nonce, replay, quiet, named, limit, due: now, deadline };
+        self.heal.joins.push(join).is_ok()
     }
 
     pub(super) fn name_taken(&mut self, nonce: u32) {
@@ -276,8 +282,11 @@ impl Node<'_> {
         let next = match session.step {
             Step::Pages { cursor } if page.next > cursor => Some(Step::Pages { cursor: page.next }),
             Step::List { cursor } if page.next > cursor => Some(Step::List { cursor: page.next }),
-            // What did not fit is listed again, and so is what comes behind it.
-            Step::Records { .. } if page.next > 0 => Some(Step::List { cursor: page.next }),
+            // What did not fit is listed again, and so is what comes behind it; unless nothing of it fits.
+            Step::Records { wanted, .. } if page.next > 0 => {
+                let cursor = page.next.saturating_add((page.next <= wanted[0]) as u32);
+                Some(Step::List { cursor })
+            }
             Step::Records { resume, .. } if resume > 0 => Some(Step::List { cursor: resume }),
             _ => None,
         };
@@ -366,7 +375,7 @@ impl Node<'_> {
         let (theirs, ours) = ((record.alive.boot, record.alive.incarnation), (slot.boot, slot.incarnation));
         let (status_ltime, alive) = (slot.status_ltime, settled_live(record.state));
         if !joining && alive && record.alive.boot != slot.boot && record.alive.addr != slot.addr {
-            return self.namesake(now, record.alive.addr);
+            return self.namesake(now, Claim { addr: record.alive.addr, boot: record.alive.boot });
         }
         let otherwise = theirs == ours && slot.tells_otherwise(&record.alive);
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
@@ -400,21 +409,34 @@ impl Node<'_> {
             .fold(0, |bits, (i, (ours, theirs))| bits | ((*ours != u32::from_le_bytes(*theirs)) as u16) << i)
     }
 
-    /// What others have seen below this node's floor, beside what it has: a difference is counted. `joining`: it tells what
-    /// there was before this node's time.
-    pub(super) fn compare_history(&mut self, proven: bool, joining: bool, theirs: &History) {
-        let theirs_is = (theirs.count, theirs.digest);
-        match self.seen.history(theirs.at) {
-            Some(ours) if ours != theirs_is && !joining && self.config.has(Rule::History) => {
-                let more = (ours.0.wrapping_sub(theirs.count) as i32).unsigned_abs();
-                self.stats.event_gaps += u64::from(more).clamp(1, self.seen.capacity() as u64);
-                debug!("{} or more events at or below the floor are not the same here and there", more);
-                if proven {
-                    self.seen.set_history(theirs.at, ours.max(theirs_is));
-                }
+    /// What a peer has seen at or below this node's floor, beside what it has: a difference is counted, once as long as it is
+    /// remembered. `proven`: it has answered; others are not believed how much it is. `joining`: it tells what there was
+    /// before this node's time.
+    pub(super) fn compare_history(&mut self, now: Instant, proven: bool, joining: bool, theirs: &History) {
+        let ours = self.seen.history(theirs.at).filter(|_| !joining);
+        let Some((count, digest)) = ours else {
+            if proven {
+                self.seen.set_history(theirs.at, (theirs.count, theirs.digest));
             }
-            None if proven => self.seen.set_history(theirs.at, theirs_is),
-            _ => {}
+            return;
+        };
+        // As both see what comes later, it stays the same; what is on its way to either is none.
+        let difference = digest ^ theirs.digest;
+        let quiet = self.heal.event_pace.is_quiet(now, EVENTS_QUIET);
+        let more = theirs.count.wrapping_sub(count) as i32;
+        // Where its floor is no hindrance, what others lack they count.
+        let lacks = (theirs.at == self.seen.floor() || more > 0) && quiet && self.config.has(Rule::History);
+        if difference == 0 || !lacks || self.heal.gaps.contains(&difference) {
+            return;
+        }
+        let most = if proven { self.seen.capacity() as i32 } else { 1 };
+        self.stats.event_gaps += more.clamp(1, most) as u64;
+        debug!("{} or more events at or below the floor are not the same here and there", more);
+        if proven {
+            if self.heal.gaps.is_full() {
+                self.heal.gaps.remove(0);
+            }
+            let _ = self.heal.gaps.push(difference);
         }
     }
 
@@ -424,16 +446,16 @@ impl Node<'_> {
         self.seen.history(at).map(|(count, digest)| History { at, count, digest })
     }
 
-    /// Events that a peer has: those that are missing here are pulled.
+    /// Events that a peer has: those that are missing here are pulled. False if it was not asked for them.
     pub(super) fn event_entries(
         &mut self,
         now: Instant,
         from: Address,
         entries: &EventEntries<'_>,
         fleet: Option<Fleet>,
-    ) {
+    ) -> bool {
         let Some(session) = self.heal.events.filter(|session| session.nonce == entries.nonce) else {
-            return;
+            return false;
         };
         self.answered(now);
         if let Some(fleet) = fleet
@@ -442,7 +464,7 @@ impl Node<'_> {
             // What either fleet has fired so far stays there; if this one has yielded, they are compared anew.
             self.meet_fleet(now, fleet, self.config.replay);
             self.heal.events = None;
-            return;
+            return true;
         }
         let announcer = Announcer::new(from, entries.token, true);
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
@@ -456,13 +478,13 @@ impl Node<'_> {
         }
         let Some(cursor) = next else {
             self.heal.events = None;
-            return;
+            return true;
         };
         if waits && self.pulls.is_empty() {
             // None can be taken in for now.
             self.heal.events = None;
             self.heal.event_pace.broken_off(now);
-            return;
+            return true;
         }
         let step = EventStep { cursor, waits, ..session.step };
         let nonce = self.random.next() as u32;
@@ -472,14 +494,20 @@ impl Node<'_> {
                 session.due = now + PATIENCE;
             }
         }
+        true
     }
 
     // ---- comparing last values ----
 
+    /// Digest of the last values; what has been found to be lost, or can't be held, is counted as had.
+    pub(super) fn value_digest(&self) -> Option<u32> {
+        self.windows.digest().map(|digest| digest ^ self.heal.lost_values)
+    }
+
     /// A peer's digest of last values has come: if it differs, they are listed.
     pub(super) fn compare_values(&mut self, now: Instant, peer: Address, theirs: u32) {
-        let Some(ours) = self.windows.digest() else { return };
-        if ours ^ self.heal.lost_values != theirs
+        let Some(ours) = self.value_digest() else { return };
+        if ours != theirs
             && self.takes_events()
             && self.config.coalesce_quantum > Duration::ZERO
             && self.config.has(Rule::ValueHealing)
@@ -501,8 +529,8 @@ impl Node<'_> {
         for id in ids {
             match self.seen.judge(id) {
                 _ if self.windows.is_last_value(id) => {}
-                // It is superseded here.
-                Sight::Known => {}
+                // It is superseded here, or lost, or too long: in any case there is nothing to fetch.
+                Sight::Known => self.heal.lost_values ^= id.hash(),
                 Sight::New => {
                     let _ = self.announced(now, from, id);
                 }
@@ -551,13 +579,15 @@ impl Node<'_> {
     // ---- what is due ----
 
     pub(super) fn repair_deadline(&self) -> Instant {
-        self.heal.deadline().min(self.starting.unwrap_or(Instant::FAR))
+        let yields = self.yielding.map_or(Instant::FAR, |yielding| yielding.until);
+        self.heal.deadline().min(self.starting.unwrap_or(Instant::FAR)).min(yields)
     }
 
     /// The next request that is due.
     pub(super) fn repair_due(&mut self, now: Instant) -> Option<Ask> {
+        self.yield_due(now);
         if self.starting.is_some_and(|until| until <= now) {
-            // Nobody answered: a fleet of one, until somebody does.
+            // Nobody answered: alone, until somebody does.
             self.starting = None;
         }
         self.joins_due(now)
@@ -577,7 +607,11 @@ impl Node<'_> {
                 }
             } else if join.due <= now {
                 // Nobody waits for a seed that is tried again, and it may be gone for good.
-                join.due = now + if join.quiet { self.config.join_timeout.scaled(1, 3) } else { PATIENCE };
+                join.due = match (join.quiet, join.named) {
+                    (false, _) => now + PATIENCE,
+                    (true, true) => now + self.config.join_timeout.scaled(1, 3),
+                    (true, false) => Instant::FAR,
+                };
                 return Some(Ask::Join(*join));
             } else {
                 i += 1;
@@ -634,8 +668,9 @@ impl Node<'_> {
             let deadline = now + self.config.join_timeout;
             // Who has been in already misses nothing by this; who has not is a newcomer like any other.
             let replay = self.config.replay;
-            let (quiet, named) = (true, true);
-            let _ = self.heal.joins.push(Joining { to, nonce, replay, quiet, named, due: now, deadline });
+            let (quiet, named, limit) = (true, true, DATAGRAM_MAX as u16);
+            let _ =
+                self.heal.joins.push(Joining { to, nonce, replay, quiet, named, limit, due: now, deadline });
         }
         if self.members.table.partial && self.config.has(Rule::PartHealing) {
             self.ask_about_gone(now);
@@ -668,9 +703,12 @@ impl Node<'_> {
     fn draw_failed(&mut self) -> Option<u16> {
         let gone = self.members.table.gone.len() as u32;
         let draws = if self.config.has(Rule::FailedFirst) { FAILED_DRAWS } else { 1 };
+        let left = self.random.below(LEFT_TRIES) == 0;
         (0..draws.min(gone)).find_map(|_| {
             let id = self.members.table.gone_at(self.random.below(gone) as usize);
-            (self.members.table.slot(id).state == State::Failed).then_some(id)
+            let slot = self.members.table.slot(id);
+            let fits = slot.state == State::Failed || left && !slot.has(flag::FADED);
+            fits.then_some(id)
         })
     }
 }

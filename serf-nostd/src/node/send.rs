@@ -282,6 +282,7 @@ impl Node<'_> {
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         let to = match ask {
             Ask::Join(join) => {
+                packet = Packet::new(tx, self.cluster, join.limit as usize);
                 self.write_join(&mut packet, now, &join);
                 join.to
             }
@@ -310,8 +311,8 @@ impl Node<'_> {
     }
 
     fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
-        while let Some((id, missed)) = self.pulls.stuck(now) {
-            self.ask_another(now, id, missed);
+        while let Some((id, asked)) = self.pulls.stuck(now) {
+            self.ask_another(now, id, asked);
         }
         let announcer = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);

@@ -160,11 +160,17 @@ impl Node<'_> {
         let summary = self.summary(EventId::LOWEST);
         let _ = packet.push(&Message::Summary(summary));
         let stirred = self.heal.value_pace.moved_within(now, VALUES_RIDE) && !self.windows.is_empty();
-        if stirred || self.stats.probes.is_multiple_of(VALUES_EVERY) {
+        let turn = self.stats.probes.is_multiple_of(VALUES_EVERY);
+        if stirred || turn {
             self.write_values(packet);
         }
+        // Below its floor a node can't see what it has missed: it asks others what they have.
+        let floor = self.seen.floor();
+        if let Some(history) = self.history(floor).filter(|_| turn && floor > EventId::LOWEST) {
+            let _ = packet.push(&Message::History(history));
+        }
         let table = &self.members.table;
-        if table.partial && self.config.has(Rule::PartHealing) {
+        if (table.partial || turn) && self.config.has(Rule::PartHealing) {
             let _ = packet.push(&Message::Known(table.slot(target).known()));
         }
         self.write_bare_ping(packet, seq, target);
@@ -191,7 +197,7 @@ impl Node<'_> {
     }
 
     pub(super) fn write_join(&mut self, packet: &mut Packet<'_>, now: Instant, join: &Joining) {
-        if !join.quiet && self.fleet != 0 {
+        if self.fleet != 0 {
             // It is no newcomer that asks: whoever is alone comes to its fleet.
             self.write_fleet(packet, now);
         }
@@ -263,7 +269,8 @@ impl Node<'_> {
 
     /// Which fleet this node is in, as far as events go.
     fn write_fleet(&mut self, packet: &mut Packet<'_>, now: Instant) {
-        let age = now.since(self.fleet_since).as_secs().min(u32::MAX as u64) as u32;
+        let age = now.since(self.fleet_since).as_secs().clamp(1, u32::MAX as u64) as u32;
+        let age = if self.starting.is_some() { 0 } else { age };
         let fleet = Fleet { id: self.fleet, event_clock: self.clocks.event.now(), age };
         let _ = packet.push(&Message::Fleet(fleet));
     }
@@ -276,7 +283,7 @@ impl Node<'_> {
     /// The digest of last values rides in pings, and in the acks of those, while there may be a difference: some time
     /// after a value is new, or somebody has come; else now and then.
     fn write_values(&mut self, packet: &mut Packet<'_>) {
-        if let Some(digest) = self.windows.digest().filter(|_| self.tells_values()) {
+        if let Some(digest) = self.value_digest().filter(|_| self.tells_values()) {
             let _ = packet.push(&Message::Values(digest));
         }
     }
@@ -297,7 +304,7 @@ impl Node<'_> {
 
     fn write_answer_to(&mut self, packet: &mut Packet<'_>, owed: &Owed, now: Instant) -> bool {
         match owed.what {
-            Answer::Ack { seq, above, asker, values, outdated } => {
+            Answer::Ack { seq, above, asker, values, history, outdated } => {
                 let acked = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
                 if outdated {
                     let known = self.members.table.slot(SELF).known();
@@ -307,6 +314,9 @@ impl Node<'_> {
                 let _ = packet.push(&Message::Summary(summary));
                 if values {
                     self.write_values(packet);
+                }
+                if let Some(history) = self.history(above).filter(|_| history) {
+                    let _ = packet.push(&Message::History(history));
                 }
                 if asker != NIL {
                     self.write_held_against(packet, asker);
@@ -336,7 +346,13 @@ impl Node<'_> {
                 }))
             }
             Answer::Event { id } => match self.store.find(id) {
-                Some(slot) => self.write_event(packet, slot),
+                Some(slot) => {
+                    if packet.is_empty() {
+                        // A copy that comes late, when it is not asked for any more, is no news.
+                        self.write_tag(packet);
+                    }
+                    self.write_event(packet, slot)
+                }
                 None => write_ids(packet, kind::MISSING, id),
             },
             Answer::Have { id } => {

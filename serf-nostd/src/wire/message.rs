@@ -526,8 +526,8 @@ pub enum Message<'a> {
     /// The low half of the sender's [`Fleet::id`], before events that nobody has asked for, and before their ids: another
     /// fleet does not take them in.
     Tag([u8; 2]),
-    /// A hash of what a member goes by. Before a ping, of somebody whose table is a part of the fleet, which it compares with
-    /// nobody's: what it knows the receiver by. Behind an ack: that it is not so any more.
+    /// A hash of what a member goes by. Before a ping (of somebody whose table is a part of the fleet, which it compares with
+    /// nobody's; of others now and then): what it knows the receiver by. Behind an ack: that it is not so any more.
     Known([u8; 4]),
     /// Digest of the last value of each name: the hashes of their identities, XORed.
     Values(u32),

@@ -19,6 +19,7 @@ macro_rules! happened {
 happened! {
     runs: "runs",
     steps: "steps",
+    seconds: "seconds of virtual time",
     events: "events",
     lost: "datagrams lost",
     partitions: "partitions",

@@ -367,6 +367,7 @@ impl<'p> Run<'p> {
         self.happened.too_long = network.too_long;
         self.happened.echoes = network.echoes;
         self.happened.steps = self.fleet.steps;
+        self.happened.seconds = self.fleet.now() / SECOND;
     }
 
     /// Whether a machine that is on has fewer places than the fleet has members.

@@ -157,7 +157,11 @@ impl Run<'_> {
         for i in on {
             let (from, to) = (part[i], part[first]);
             if from != to && self.join(i, first, false) {
-                part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
+                if links(i) {
+                    part.iter_mut().filter(|p| **p == from).for_each(|p| *p = to);
+                } else {
+                    part[i] = to;
+                }
             }
         }
     }

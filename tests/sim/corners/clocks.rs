@@ -12,7 +12,8 @@ use crate::{Heard, SECOND, fire, fleet, off, quiet};
 fn poison(fleet: &mut Fleet) -> Result<(), String> {
     fleet.recording = Some(Vec::new());
     let ping = body(kind::PING).int(1).text(&Fleet::name(0)).text("stranger").raw(&[0]).end();
-    fleet.inject(4, 0, datagram(&[ping]));
+    // As long as a ping is: what it draws is no longer.
+    fleet.inject(4, 0, datagram(&[body(kind::PADDING).raw(&[0; 60]).end(), ping]));
     fleet.run(SECOND / 10, &mut quiet());
     let sent = fleet.recording.take().unwrap_or_default();
     let asked = sent.iter().flat_map(|(_, _, bytes)| read(bytes)).find(|(kind, _)| *kind == kind::JOIN);

@@ -2,11 +2,12 @@
 
 use serf_nostd::config::Rule;
 use serf_nostd::{Config, Duration};
-use sim::fleet::Size;
+use sim::fleet::{Fleet, Size};
 use sim::judged::Judged;
+use sim::network::muted;
 use sim::proof::{hold, proves};
 
-use crate::{Heard, SECOND, fire, fleet, flow, quiet};
+use crate::{Heard, SECOND, fire, fleet, flow, off, quiet};
 
 /// A seed that is back without a memory fires before it has met anybody: its first time is long below others' floors.
 #[test]
@@ -172,4 +173,66 @@ fn a_burst_over_short_links_is_not_slowed_down() {
     }
     let took = Duration::from_micros(fleet.now() - began);
     assert!(took <= Duration::from_millis(600), "2,000 events accepted after {took:?} of virtual time");
+}
+
+/// A device's datagrams get lost for two seconds, just when it has missed an event; meanwhile so many more are fired. Whether it
+/// has been handed the event or has counted it, and how often it compares events in an hour of rest.
+fn missed_before_a_burst(burst: usize) -> (bool, u64) {
+    let mut fleet = off(3, 3, Size::Server, None);
+    fleet.resize(2, Size::Tiny);
+    fleet.assemble(&mut quiet());
+    fleet.run(20 * SECOND, &mut quiet());
+    let mut heard = Heard::new(3);
+    fleet.network.side[2] = 1;
+    fleet.run(SECOND / 10, &mut heard.watch());
+    fire(&mut fleet, 1, "missed", &mut heard).expect("room");
+    fleet.run(3 * SECOND / 2, &mut heard.watch());
+    fleet.network.heal();
+    fleet.network.muted[2] = muted::SENDING;
+    for n in 0..burst {
+        fire(&mut fleet, 0, &format!("more-{n}"), &mut heard).expect("room");
+        fleet.run(SECOND / 40, &mut heard.watch());
+    }
+    fleet.network.heal();
+    fleet.run(600 * SECOND, &mut heard.watch());
+    let syncs = |fleet: &Fleet| fleet.node(2).map_or(0, |node| node.stats().event_syncs);
+    let before = syncs(&fleet);
+    fleet.run(3_600 * SECOND, &mut heard.watch());
+    let counted = fleet.node(2).map_or(0, |node| {
+        let stats = node.stats();
+        stats.too_old + stats.event_gaps + stats.pull_miss
+    });
+    (heard.count(2, "missed") == 1 || counted > 0, syncs(&fleet) - before)
+}
+
+/// As many events as a device remembers, or more, have overtaken the one that it has missed: its digest is everybody's.
+#[test]
+fn an_event_that_others_have_overtaken_is_counted() {
+    assert_eq!(missed_before_a_burst(80), (true, 0));
+    assert_eq!(missed_before_a_burst(64), (true, 0));
+}
+
+/// Two fleets merge while one of them fires: what that one has accepted comes to all of it.
+#[test]
+fn a_fleet_that_yields_loses_nothing_of_its_own() {
+    proves(Rule::Grace, 3, |seed, without| {
+        let mut fleet = off(seed, 8, Size::Server, without);
+        (0..4).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(60 * SECOND, &mut quiet());
+        (4..8).for_each(|i| fleet.boot(i, &[4], false, &mut quiet()));
+        fleet.run(30 * SECOND, &mut quiet());
+        let mut heard = Heard::new(8);
+        for n in 0..500 {
+            fire(&mut fleet, 4 + n % 4, &format!("{n}"), &mut heard)?;
+            if n == 100 {
+                let other = fleet.address(1);
+                fleet.with(5, &mut heard.watch(), |node, now| node.join(now, other, false));
+            }
+            fleet.run(SECOND / 25, &mut heard.watch());
+        }
+        fleet.run(120 * SECOND, &mut heard.watch());
+        let missed = |i: usize| (0..500).filter(|n| heard.count(i, &format!("{n}")) == 0).count();
+        let missed: Vec<usize> = (4..8).map(missed).collect();
+        hold(missed == [0; 4], &format!("missed: {missed:?}"))
+    });
 }

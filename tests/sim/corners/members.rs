@@ -161,3 +161,86 @@ fn a_board_with_a_part_of_the_fleet_is_told_what_it_has_missed() {
         hold(told.as_deref() == Some(&tags), &format!("tags after a minute: {told:?}"))
     });
 }
+
+/// A member contradicts an order to forget it; one node hears the contradiction only by comparing. Then it crashes.
+#[test]
+fn a_prune_that_was_contradicted_does_not_come_back() {
+    for seed in 0..10 {
+        let mut fleet = fleet(seed, 6, Size::Small, None);
+        fleet.network.one_way = vec![(1, 4), (2, 4), (3, 4), (5, 4)];
+        fleet.with(0, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(5), true));
+        for _ in 0..5_000 {
+            if fleet.status(4, 5) != Some(Status::Leaving) {
+                fleet.run(200, &mut quiet());
+            }
+        }
+        fleet.network.side[4] = 1;
+        fleet.run(3 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(600 * SECOND, &mut quiet());
+        assert!(fleet.agreed(), "seed {seed}: they do not agree that it lives");
+        fleet.crash(5);
+        fleet.run(120 * SECOND, &mut quiet());
+        let shown: Vec<_> = (0..5).map(|i| fleet.status(i, 5)).collect();
+        assert_eq!(shown, [Some(Status::Failed); 5], "seed {seed}");
+    }
+}
+
+/// Clocks that begin with each start do not make the dead any younger.
+#[test]
+fn the_dead_are_forgotten_though_others_restart_now_and_then() {
+    let mut fleet = fleet(1, 6, Size::Small, None);
+    fleet.check_every = 0;
+    fleet.crash(5);
+    fleet.run(60 * SECOND, &mut quiet());
+    // Reconnect timeout: 24 h.
+    for n in 0..7 {
+        fleet.run(4 * 3_600 * SECOND, &mut quiet());
+        fleet.crash(n % 5);
+        fleet.boot(n % 5, &[(n + 1) % 5], false, &mut quiet());
+    }
+    fleet.run(60 * SECOND, &mut quiet());
+    let shown: Vec<_> = (0..5).map(|i| fleet.status(i, 5)).collect();
+    assert_eq!(shown, [None; 5], "28 hours after its death");
+}
+
+/// A board's table was too small for half a minute. Later it misses two changes.
+#[test]
+fn a_table_that_was_too_small_once_learns_what_it_has_missed() {
+    let mut fleet = off(1, 9, Size::Small, None);
+    fleet.resize(7, Size::Tiny);
+    (0..8).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(20 * SECOND, &mut quiet());
+    fleet.boot(8, &[0], false, &mut quiet());
+    fleet.run(20 * SECOND, &mut quiet());
+    fleet.with(8, &mut quiet(), |node, now| node.leave(now).expect("once"));
+    fleet.run(10 * SECOND, &mut quiet());
+    fleet.crash(8);
+    fleet.run(60 * SECOND, &mut quiet());
+    fleet.network.side[7] = 1;
+    fleet.with(3, &mut quiet(), |node, now| node.leave(now).expect("once"));
+    fleet.with(2, &mut quiet(), |node, now| node.set_tags(now, &[0xff, 0x80]).expect("room"));
+    fleet.run(10 * SECOND, &mut quiet());
+    fleet.crash(3);
+    fleet.network.heal();
+    fleet.run(600 * SECOND, &mut quiet());
+    let tags = fleet.node(7).and_then(|node| node.member("node-2").map(|member| member.tags.to_vec()));
+    assert_eq!((fleet.status(7, 3), tags), (Some(Status::Left), Some(vec![0xff, 0x80])));
+}
+
+/// Each side of a cut has been told that the other one has left.
+#[test]
+fn two_that_were_forced_out_on_both_sides_of_a_cut_find_together() {
+    let mut fleet = fleet(1, 4, Size::Small, None);
+    fleet.crash(0);
+    fleet.network.side[1] = 1;
+    fleet.run(120 * SECOND, &mut quiet());
+    for (i, other) in [(1, 2), (1, 3), (2, 1)] {
+        fleet.with(i, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(other), false));
+    }
+    fleet.run(20 * SECOND, &mut quiet());
+    fleet.network.heal();
+    fleet.run(3_600 * SECOND, &mut quiet());
+    let shown = |i: usize, other: usize| fleet.status(i, other);
+    assert_eq!((shown(1, 2), shown(2, 1)), (Some(Status::Alive), Some(Status::Alive)));
+}

@@ -66,3 +66,22 @@ fn of_two_living_ones_the_elder_has_the_name() {
         hold(told[5], "the younger one is not told")
     });
 }
+
+/// A member comes back at another address. Who was away tells of its former life: that is nobody else.
+#[test]
+fn a_former_life_is_no_conflict() {
+    for seed in 0..5 {
+        let mut fleet = fleet(seed, 6, Size::Small, None);
+        fleet.network.side[2] = 1;
+        fleet.run(40 * SECOND, &mut quiet());
+        fleet.crash(4);
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.move_to(4, "10.0.1.4:7946".parse().expect("an address"));
+        fleet.boot(4, &[0], false, &mut quiet());
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.network.heal();
+        let mut told = 0;
+        fleet.run(300 * SECOND, &mut |_, _, _, seen| told += (seen == Seen::NameConflict) as u32);
+        assert_eq!(told, 0, "seed {seed}: there is one node-4");
+    }
+}

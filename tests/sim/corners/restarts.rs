@@ -3,8 +3,9 @@
 use serf_nostd::config::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
+use sim::wire::{kind, read};
 
-use crate::{Heard, SECOND, fire, fleet, flow, off, quiet};
+use crate::{Heard, SECOND, fire, fleet, flow, off, quiet, set};
 
 /// How many old events these machines have been handed since their restart.
 fn old(heard: &Heard, machines: &[usize]) -> usize {
@@ -103,4 +104,67 @@ fn unless_they_are_asked_for() {
     fleet.boot(7, &[0], false, &mut heard.watch());
     fleet.run(30 * SECOND, &mut heard.watch());
     assert_eq!(old(&heard, &[7]), 20);
+}
+
+/// The power is back: machines that name each other as seeds start at once, and know of no fleet.
+fn power_is_back(seed: u64, machines: usize, latency: u64) -> Fleet {
+    let mut fleet = off(seed, machines, Size::Server, None);
+    (fleet.network.latency, fleet.network.jitter) = (latency, latency / 10);
+    let seeds: Vec<usize> = (0..machines).collect();
+    for i in 0..machines {
+        fleet.boot(i, &seeds, false, &mut quiet());
+        fleet.run(SECOND / 5, &mut quiet());
+    }
+    fleet.run(20 * SECOND, &mut quiet());
+    fleet
+}
+
+#[test]
+fn those_who_start_together_are_one_fleet() {
+    for seed in 0..10 {
+        let mut fleet = power_is_back(seed, 3, 2_000);
+        let mut heard = Heard::new(3);
+        fire(&mut fleet, 0, "first", &mut heard).expect("it has started");
+        set(&mut fleet, 1, "deploy", "1", &mut heard).expect("it has started");
+        fleet.run(20 * SECOND, &mut heard.watch());
+        assert_eq!((heard.reached("first"), heard.reached("1")), (3, 3), "seed {seed}");
+    }
+}
+
+/// On links that keep the order, two questions do not answer each other for ever.
+#[test]
+fn those_who_start_together_come_to_rest() {
+    let mut fleet = power_is_back(1, 5, 0);
+    fleet.run(100 * SECOND, &mut quiet());
+    let sent = |fleet: &Fleet| fleet.machines.iter().map(|machine| machine.sent.0).sum::<u64>();
+    let before = sent(&fleet);
+    fleet.run(60 * SECOND, &mut quiet());
+    let rate = (sent(&fleet) - before) / 60 / 5;
+    assert!(rate < 160, "at rest each node sends {rate} bytes a second");
+}
+
+/// A copy of the answer to a pull comes a minute late, when all have restarted.
+#[test]
+fn a_late_answer_to_a_pull_is_no_news() {
+    let mut fleet = fleet(1, 3, Size::Small, None);
+    let mut heard = Heard::new(3);
+    fleet.network.side[2] = 1;
+    fleet.run(SECOND, &mut heard.watch());
+    fire(&mut fleet, 0, "old", &mut heard).expect("room");
+    fleet.run(2 * SECOND, &mut heard.watch());
+    fleet.network.heal();
+    fleet.recording = Some(Vec::new());
+    fleet.run(10 * SECOND, &mut heard.watch());
+    let sent = fleet.recording.take().unwrap_or_default();
+    let brings = |bytes: &[u8]| read(bytes).iter().any(|(kind, _)| *kind == kind::USER_EVENT);
+    let answer = sent.into_iter().find(|(_, to, bytes)| *to == 2 && brings(bytes));
+    let (from, to, bytes) = answer.expect("it has pulled the event");
+    (0..3).for_each(|i| fleet.crash(i));
+    fleet.run(60 * SECOND, &mut quiet());
+    let mut heard = Heard::new(3);
+    (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut heard.watch()));
+    fleet.run(10 * SECOND, &mut heard.watch());
+    fleet.inject_from(fleet.address(from), to, bytes);
+    fleet.run(60 * SECOND, &mut heard.watch());
+    assert_eq!(heard.reached("old"), 0, "it is from before their joins");
 }

@@ -4,7 +4,7 @@ use serf_nostd::config::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
 
-use crate::{Heard, SECOND, fleet, flow, quiet, set};
+use crate::{Heard, SECOND, fleet, flow, off, quiet, set};
 
 /// Whether all end on the same value of a name.
 fn same(heard: &Heard, name: &str) -> Result<(), String> {
@@ -95,4 +95,20 @@ fn after_a_merge_of_two_fleets() {
         fleet.run(120 * SECOND, &mut heard.watch());
         same(&heard, "deploy")
     });
+}
+
+/// A value that one of them has no room for is no reason to compare for ever.
+#[test]
+fn a_value_that_is_too_long_for_one_leaves_them_at_rest() {
+    let mut fleet = off(1, 4, Size::Small, None);
+    (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.config.event_size_limit = 100;
+    fleet.boot(3, &[0], false, &mut quiet());
+    fleet.run(30 * SECOND, &mut quiet());
+    let mut heard = Heard::new(4);
+    set(&mut fleet, 0, "deploy", &"x".repeat(200), &mut heard).expect("room");
+    fleet.run(600 * SECOND, &mut heard.watch());
+    let before = fleet.total(|stats| stats.value_syncs);
+    fleet.run(3_600 * SECOND, &mut heard.watch());
+    assert_eq!(fleet.total(|stats| stats.value_syncs) - before, 0, "comparisons in an hour of rest");
 }

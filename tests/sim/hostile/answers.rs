@@ -1,6 +1,7 @@
 //! Amplification: what one datagram from a stranger draws.
 
 use serf_nostd::Config;
+use sim::fleet::{Fleet, Size};
 
 use super::kit::*;
 
@@ -76,4 +77,54 @@ fn accusations_draw_one_round_of_refutations_per_tick() {
     node.sent.clear();
     node.run(SECOND / 2, &[]);
     assert!(node.said(kind::ALIVE).is_some(), "the last one is contradicted too, with the next tick");
+}
+
+#[test]
+fn a_strangers_ping_to_a_lone_node_draws_no_more_than_it_is() {
+    for padding in [0, 20, 60] {
+        let mut node = Driven::new(small(), Config::LAN);
+        let ping = body(kind::PING).int(1).text("me").text("stranger").raw(&[0]).end();
+        let request = datagram(&[body(kind::PADDING).raw(&vec![0; padding]).end(), ping]);
+        let answer = drawn(&mut node, &request);
+        assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
+    }
+}
+
+#[test]
+fn many_indirect_pings_in_one_datagram_are_one() {
+    let mut node = well_stocked();
+    node.run(30 * SECOND, &[]);
+    node.sent.clear();
+    let ping = |seq| {
+        let body = body(kind::INDIRECT_PING).int(seq).text("member-2").addr(2);
+        body.raw(&[1]).text("stranger").raw(&[0]).end()
+    };
+    node.feed(99, &datagram(&(0..36).map(ping).collect::<Vec<_>>()));
+    assert_eq!(node.node.stats().relays_refused, 35, "one probe on a stranger's behalf");
+}
+
+/// Forged claims of names draw pings to an address that never said a word.
+#[test]
+fn claims_of_names_draw_little_to_a_third_party() {
+    let mut fleet = Fleet::new(1, 11, Size::Small, Config::LAN);
+    (0..10).for_each(|i| fleet.boot(i, &[0], false, &mut |_, _, _, _| {}));
+    fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    // With the heads of the network: a victim pays for those as well.
+    let size = |bytes: &[u8]| bytes.len() + 28;
+    let forged = datagram(&(2..6).map(|i| alive(&Fleet::name(i), 10, 1, 1)).collect::<Vec<_>>());
+    fleet.recording = Some(Vec::new());
+    fleet.inject(10, 1, forged.clone());
+    fleet.run(30 * SECOND, &mut |_, _, _, _| {});
+    let sent = fleet.recording.take().unwrap_or_default();
+    let drawn: usize = sent.iter().filter(|(_, to, _)| *to == 10).map(|(_, _, bytes)| size(bytes)).sum();
+    assert!(drawn <= 2 * size(&forged), "{} bytes draw {drawn} to a third party", size(&forged));
+}
+
+/// What strangers tell of histories is not worked out, and moves no counter.
+#[test]
+fn forged_histories_count_nothing() {
+    let mut node = well_stocked();
+    let history = body(kind::HISTORY).id(5_000, 7).int(5).int(6).end();
+    node.feed(99, &datagram(&vec![history; 85]));
+    assert_eq!(node.node.stats().event_gaps, 0);
 }

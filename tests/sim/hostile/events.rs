@@ -136,3 +136,44 @@ fn events_that_are_too_long_move_the_floor_no_faster_than_others() {
     let (too_long, floor) = (node.node.stats().events_too_long, node.node.levels().event_floor);
     assert_eq!((too_long, floor), (64, 0), "a burst of M");
 }
+
+/// While a value from below the floor is fetched its name is forgotten, for another one: it may be an older value than what was
+/// handed out, and is not handed out.
+#[test]
+fn a_value_that_comes_when_its_name_is_forgotten_is_not_handed_out() {
+    let mut node = Driven::met(board(), Config::LAN);
+    node.feed(2, &datagram(&[alive("peer", 2, 1, 1)]));
+    let tell = |node: &mut Driven, message: Vec<u8>| {
+        node.feed(2, &datagram(&[message]));
+        node.run(4 * SECOND, &[2]);
+    };
+    tell(&mut node, event(1, 7, b"a", b"a-1", true));
+    tell(&mut node, event(2, 7, b"a", b"a-2", true));
+    // As many names as there are places; and more events than it remembers.
+    (3..10).for_each(|n| tell(&mut node, event(n, 7, &[n as u8], b"", true)));
+    (20..92).for_each(|n| tell(&mut node, event(n, 7, b"e", b"", false)));
+    // The peer knows the first value, and one of another name. Its answers overtake each other.
+    for _ in 0..200 {
+        for (_, bytes) in std::mem::take(&mut node.sent).into_iter().filter(|(to, _)| *to == addr(2)) {
+            for (kind, request) in read(&bytes) {
+                let answers = match kind {
+                    kind::PING => {
+                        vec![[ack(number(&request)), body(kind::VALUES).int(12_345).end()].concat()]
+                    }
+                    kind::VALUES_REQUEST => {
+                        let nonce = (number(&request) as u32).to_le_bytes();
+                        let page = body(kind::PAGE).raw(&nonce).raw(&[0; 4]).end();
+                        vec![[page, body(kind::VALUE_IDS).int(77).id(1, 7).id(200, 8).end()].concat()]
+                    }
+                    kind::PULL => vec![event(200, 8, b"b", b"b-1", true), event(1, 7, b"a", b"a-1", true)],
+                    _ => continue,
+                };
+                answers.into_iter().for_each(|answer| node.feed(2, &datagram(&[answer])));
+            }
+        }
+        node.run(SECOND / 10, &[]);
+    }
+    let of_a = |told: &&Told| matches!(told, Told::User(_, payload) if payload.starts_with(b"a-"));
+    let told: Vec<&Told> = node.told.iter().filter(of_a).collect();
+    assert_eq!(told, [&Told::User(1, b"a-1".to_vec()), &Told::User(2, b"a-2".to_vec())]);
+}

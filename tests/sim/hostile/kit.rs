@@ -15,6 +15,8 @@ pub const SECOND: u64 = 1_000_000;
 type Tiniest = Storage<2, 2, 4, 1, 1, 8, 4, 64>;
 type Tiny = Storage<3, 4, 4, 2, 2, 8, 8, 64>;
 type Small = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
+/// A device's, for 8 coalesced names.
+type Board = Storage<8, 64, 16, 8, 8, 16, 32, 224>;
 type Server = Storage<16, 1024, 256, 16, 256, 128, 512, 512>;
 
 pub fn tiniest() -> Memory<'static> {
@@ -27,6 +29,10 @@ pub fn tiny() -> Memory<'static> {
 
 pub fn small() -> Memory<'static> {
     Box::leak(Box::new(Small::new())).memory()
+}
+
+pub fn board() -> Memory<'static> {
+    Box::leak(Box::new(Board::new())).memory()
 }
 
 pub fn server() -> Memory<'static> {

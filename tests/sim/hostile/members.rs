@@ -322,3 +322,53 @@ fn a_members_tags_are_not_lost_by_a_teller_who_cannot_hold_them() {
     node.run(2 * SECOND, &[]);
     assert_eq!(node.told, [], "a refutation is no update");
 }
+
+/// Three names of one hash, which a laptop finds in a second, told of with tags that fill a page, and differently to each.
+#[test]
+fn names_of_one_hash_do_not_keep_comparisons_going() {
+    let names = ["fd3da4", "faf74ac", "f1014b75"];
+    let told = |name: &str, tag: u8| {
+        let body = body(kind::ALIVE).text(name).addr(9).int(1).int(1).raw(&[1]).bytes(&[tag; 505]);
+        datagram(&[body.raw(&Identity::VERSIONS).end()])
+    };
+    let mut fleet = Fleet::new(1, 4, Size::FullMembers(64), Config::LAN);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    for i in 0..4 {
+        names.iter().for_each(|name| fleet.inject(3 - i, i, told(name, b'a' + (i % 2) as u8)));
+    }
+    fleet.run(600 * SECOND, &mut |_, _, _, _| {});
+    let sent = |fleet: &Fleet| fleet.machines.iter().map(|machine| machine.sent.0).sum::<u64>();
+    let before = sent(&fleet);
+    fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    let rate = (sent(&fleet) - before) / 60 / 4;
+    assert!(rate < 1_000, "ten minutes after twelve forged datagrams each node sends {rate} bytes a second");
+}
+
+/// Nobody is forgotten while the application can't be told of it.
+#[test]
+fn a_newcomer_waits_while_the_application_takes_nothing() {
+    let mut node = Driven::met(tiny(), Config::LAN);
+    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.feed(3, &datagram(&[alive("b", 3, 1, 1)]));
+    node.run(10 * SECOND, &[2, 3]);
+    node.told.clear();
+    node.node.take_events(false);
+    node.feed(2, &datagram(&[accusation(kind::DEAD, "b", 1, "a")]));
+    node.feed(2, &datagram(&[alive("c", 4, 1, 1)]));
+    node.run(10 * SECOND, &[2]);
+    assert_eq!((&node.told[..], node.status("b")), (&[][..], Some(Status::Failed)));
+}
+
+/// An accusation names a life: one that is over, or one that this node has not met, is nobody's business here.
+#[test]
+fn an_accusation_of_another_life_is_not_heeded() {
+    let mut node = Driven::met(small(), Config::LAN);
+    node.feed(2, &datagram(&[alive("a", 2, 5, 1 << 20)]));
+    for boot in [1, (1 << 20) - 1, (1 << 20) + 1, u64::MAX] {
+        node.feed(99, &datagram(&[accusation_of(kind::DEAD, "a", (u32::MAX, boot), "x")]));
+        assert_eq!(node.status("a"), Some(Status::Alive), "boot {boot}");
+    }
+    node.feed(99, &datagram(&[accusation_of(kind::DEAD, "a", (5, 1 << 20), "x")]));
+    assert_eq!(node.status("a"), Some(Status::Failed));
+}

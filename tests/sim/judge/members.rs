@@ -133,7 +133,14 @@ impl Members {
                 }
                 // Which of them it was that died or left nobody can tell.
                 [] => excuse(excused, "one name for two"),
-                _ => judge_living(name, &on, &held, views)?,
+                _ => {
+                    // Of two with one name a small table may keep the one that it met first.
+                    let twins = machines.len() > 1;
+                    let (part, whole): (Vec<_>, Vec<_>) =
+                        held.into_iter().partition(|(i, _)| twins && views.places[*i] < names.len());
+                    part.iter().for_each(|_| excuse(excused, "partial table"));
+                    judge_living(name, &on, &whole, views)?
+                }
             }
         }
         Ok(())

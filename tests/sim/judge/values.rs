@@ -84,7 +84,10 @@ impl Values {
                 if shown == Some(greatest) || same || late && shown.is_none() {
                     continue;
                 }
-                if fired < counted.honest_since {
+                if shown.is_none() && presence.fleet_at(*i, fired) != fleet {
+                    // By its own fleet's clock it is from before it came.
+                    excuse(excused, "of another fleet");
+                } else if fired < counted.honest_since {
                     excuse(excused, "a member lied");
                 } else if presence.lives[*i].shares_name {
                     excuse(excused, "one name for two");
