@@ -53,18 +53,18 @@ fn when_the_events_are_forgotten() {
 /// When what it says about members has long been otherwise: an hour later, after a crash and a new life of one of them.
 #[test]
 fn when_the_members_have_changed() {
-    proves(Rule::Refute, 3, |seed, without| {
-        let mut fleet = fleet(seed, 10, Size::Small, without);
+    for seed in 0..3 {
+        let mut fleet = fleet(seed, 10, Size::Small, None);
         fleet.fleet.recording = Some(Vec::new());
         fleet.fleet.crash(4);
         fleet.run(40 * SECOND);
         fleet.boot(4, &[0], true);
-        // It loses its boot number: the accusations of its last life fit the new one.
         fleet.run(20 * SECOND);
         let recording = fleet.fleet.recording.take().unwrap_or_default();
         fleet.run(3600 * SECOND);
         replay(&mut fleet, &recording);
+        // Accusations name the life that they mean: the new one need not even contradict them.
         fleet.run(60 * SECOND);
-        settled(&mut fleet)
-    });
+        assert_eq!(settled(&mut fleet), Ok(()), "seed {seed}");
+    }
 }
