@@ -3,6 +3,7 @@
 
 mod dispute;
 mod fleet;
+mod join;
 mod orders;
 mod receive;
 mod repair;

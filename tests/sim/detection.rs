@@ -132,10 +132,7 @@ struct Sent {
 
 impl Sent {
     fn by(fleet: &Fleet) -> Sent {
-        Sent {
-            bytes: fleet.machines.iter().map(|machine| machine.sent.0).sum(),
-            datagrams: fleet.machines.iter().map(|machine| machine.sent.1).sum(),
-            suspicions: fleet.total(|stats| stats.suspicions),
-        }
+        let (bytes, datagrams) = fleet.sent();
+        Sent { bytes, datagrams, suspicions: fleet.total(|stats| stats.suspicions) }
     }
 }

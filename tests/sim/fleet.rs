@@ -510,6 +510,11 @@ impl Fleet {
         panic!("the fleet did not come together within a minute");
     }
 
+    /// Bytes (with UDP and IP heads) and datagrams that all machines have sent.
+    pub fn sent(&self) -> (u64, u64) {
+        self.machines.iter().fold((0, 0), |sum, machine| (sum.0 + machine.sent.0, sum.1 + machine.sent.1))
+    }
+
     /// Sums a counter over all machines that are on.
     pub fn total(&self, counter: impl Fn(&serf_nostd::Stats) -> u64) -> u64 {
         self.machines.iter().filter_map(|m| m.node.as_ref()).map(|node| counter(node.stats())).sum()

@@ -40,12 +40,9 @@ pub fn at_rest(nodes: usize) -> Figures {
 /// Bytes (with UDP and IP heads) and datagrams per node and second, at rest for a minute.
 fn idle(fleet: &mut Fleet, figures: &mut Figures) {
     const SPAN: u64 = 60;
-    let sent = |fleet: &Fleet| {
-        fleet.machines.iter().fold((0, 0), |sum, machine| (sum.0 + machine.sent.0, sum.1 + machine.sent.1))
-    };
-    let before = sent(fleet);
+    let before = fleet.sent();
     fleet.run(SPAN * SECOND, &mut quiet());
-    let after = sent(fleet);
+    let after = fleet.sent();
     let per = |sum: u64| sum as f64 / SPAN as f64 / fleet.machines.len() as f64;
     figures.insert("idle_bytes".into(), per(after.0 - before.0));
     figures.insert("idle_datagrams".into(), per(after.1 - before.1));
@@ -128,6 +125,5 @@ pub fn storm(nodes: usize) -> (f64, f64) {
         assert!(fleet.now() < 600 * SECOND, "the fleet does not come together");
         fleet.run(SECOND / 10, &mut quiet());
     }
-    let sent: u64 = fleet.machines.iter().map(|machine| machine.sent.0).sum();
-    (fleet.now() as f64 / SECOND as f64, sent as f64 / nodes as f64)
+    (fleet.now() as f64 / SECOND as f64, fleet.sent().0 as f64 / nodes as f64)
 }

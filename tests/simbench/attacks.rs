@@ -19,7 +19,7 @@ const SPAN: u64 = 60;
 /// A datagram of the attacker's in some second.
 type Datagram = fn(u64, &Fleet) -> Vec<u8>;
 
-/// Where he is; and the attacks, each with its name and from whose address it comes: his own, or (true) a member's.
+/// The attacks: what each is called, whether it comes from a member's address instead of his own, and its datagrams.
 const ATTACKS: [(&str, bool, Datagram); 12] = [
     ("forged events, 30 in one", false, events),
     ("clocks driven to their reach", false, clocks),
@@ -127,14 +127,13 @@ fn attack(name: &str, spoofed: bool, datagram: Datagram) -> [String; 7] {
         fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut |_, _, _, _| {});
     }
     fleet.run(120 * SECOND, &mut |_, _, _, _| {});
-    let sent = |fleet: &Fleet| fleet.machines.iter().map(|machine| machine.sent.0).sum::<u64>();
-    let before = sent(&fleet);
+    let before = fleet.sent().0;
     fleet.run(SPAN * SECOND, &mut |_, _, _, _| {});
-    let idle = sent(&fleet) - before;
+    let idle = fleet.sent().0 - before;
 
     let stranger: SocketAddr = "10.9.9.9:7946".parse().expect("an address");
     let from = if spoofed { fleet.address(2) } else { stranger };
-    let (before, mut pays, mut victim) = (sent(&fleet), 0, 0);
+    let (before, mut pays, mut victim) = (fleet.sent().0, 0, 0);
     let (mut members, mut users) = (0u64, 0u64);
     for second in 0..SPAN {
         let bytes = datagram(second, &fleet);
@@ -150,7 +149,7 @@ fn attack(name: &str, spoofed: bool, datagram: Datagram) -> [String; 7] {
         let hit = sent.iter().filter(|(_, to, _)| *to == NODES);
         victim += hit.map(|(_, _, bytes)| bytes.len() + HEADS).sum::<usize>();
     }
-    let drawn = (sent(&fleet) - before).saturating_sub(idle);
+    let drawn = (fleet.sent().0 - before).saturating_sub(idle);
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
     let shown = |i: usize| {
         let node = fleet.node(i).expect("on");

@@ -2,7 +2,7 @@
 //! answers keeps no state.
 
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Address, EventId};
+use crate::wire::message::{Address, Alive, EventId};
 
 use super::owed::RECORDS;
 
@@ -50,7 +50,15 @@ pub(crate) struct Claim {
     pub boot: u64,
 }
 
-/// A name that two nodes want. Its holder is probed; if it answers, and the other one booted earlier, so is that; and if it does not, and the other one is far ahead.
+impl Claim {
+    /// Of whoever is told of.
+    pub(crate) fn of(alive: &Alive<'_>) -> Claim {
+        Claim { addr: alive.addr, boot: alive.boot }
+    }
+}
+
+/// A name that two nodes want. Its holder is probed. So is the other one, if the holder answers and it booted earlier, or if
+/// the holder does not and it is far ahead.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conflict {
     pub holder: u16,

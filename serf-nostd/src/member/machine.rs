@@ -108,24 +108,23 @@ impl Members<'_> {
         let slot = self.table.slot(id);
         if !new {
             let own = own && m.config.has(Rule::OwnWord);
-            let far = out_of_reach((alive.boot, alive.incarnation), slot) && !own;
+            let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
+            let far = out_of_reach(theirs, slot) && !own;
             m.stats.incarnation_refused += far as u64;
             // Which life it is in a member knows best.
             let corrects = own && alive.boot != slot.boot;
-            let newer = corrects || (alive.boot, alive.incarnation) > (slot.boot, slot.incarnation);
+            let newer = corrects || theirs > ours;
             let moved = alive.addr != slot.addr && slot.is_live();
             if moved || alive.boot != slot.boot && far {
                 // In one life nobody moves; an earlier boot may as well be a former life of the holder's: whether it answers
                 // will tell. And who is far ahead has to say so itself.
-                return Effect::Conflict(id, Claim { addr: alive.addr, boot: alive.boot });
+                return Effect::Conflict(id, Claim::of(alive));
             }
             if far {
                 return Effect::Nothing;
             }
             if !newer {
-                let fills = (alive.boot, alive.incarnation) == (slot.boot, slot.incarnation)
-                    && slot.has(flag::TAGS_WANTED)
-                    && alive.tags.is_some();
+                let fills = theirs == ours && slot.has(flag::TAGS_WANTED) && alive.tags.is_some();
                 if fills && self.table.set_tags(id, alive.tags) {
                     self.note_tags(m, id);
                 }
@@ -188,12 +187,12 @@ impl Members<'_> {
         }
         if alive.boot != slot.boot && alive.addr != slot.addr {
             // Others ask us both, and our answers decide.
-            return Effect::Namesake(Claim { addr: alive.addr, boot: alive.boot });
+            return Effect::Namesake(Claim::of(alive));
         }
         if theirs < ours || (theirs == ours && !slot.tells_otherwise(alive)) {
             return Effect::Nothing;
         }
-        if out_of_reach((alive.boot, alive.incarnation), slot) {
+        if out_of_reach(theirs, slot) {
             m.stats.incarnation_refused += 1;
             return Effect::Nothing;
         }
@@ -398,11 +397,11 @@ impl Members<'_> {
         {
             let slot = self.table.slot(id);
             let live = slot.is_live();
-            let (addr, boot) = (record.alive.addr, record.alive.boot);
-            let earlier = effect == Effect::Nothing && boot < slot.boot && addr == slot.addr;
+            let alive = &record.alive;
+            let earlier = effect == Effect::Nothing && alive.boot < slot.boot && alive.addr == slot.addr;
             if earlier && live && settled_live(record.state) && m.config.has(Rule::OwnWord) {
                 // They or this node do not know in which life it is.
-                return Effect::Conflict(id, Claim { addr, boot });
+                return Effect::Conflict(id, Claim::of(alive));
             }
             let later = record.status_ltime > slot.status_ltime;
             let tie = record.status_ltime == slot.status_ltime && record.state == Settled::Leaving;
@@ -451,10 +450,7 @@ impl Members<'_> {
             // They were away when it was pruned.
             return Effect::Say(id, say::LEAVE);
         }
-        if theirs < ours
-            || (slot.has(flag::PRUNE) && theirs == ours)
-            || out_of_reach((alive.boot, alive.incarnation), slot)
-        {
+        if theirs < ours || (slot.has(flag::PRUNE) && theirs == ours) || out_of_reach(theirs, slot) {
             return Effect::Nothing;
         }
         match (slot.state, state) {

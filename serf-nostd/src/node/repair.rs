@@ -1,21 +1,19 @@
-//! Joining and comparing: the steps of `gossip::heal` with the tables that they are about.
+//! Comparing: the steps of `gossip::heal` with the tables that they are about.
 
-use super::{Joined, Node};
+use super::Node;
 use crate::clock::{Lamport, Word};
 use crate::config::Rule;
 use crate::event::pull::Announcer;
 use crate::event::seen::{self, Sight};
 use crate::event::store::{Pin, list};
 use crate::gossip::heal::{Claim, EventStep, Joining, PATIENCE, Session, Step, ValueStep};
-use crate::gossip::owed::{Answer, RECORDS};
+use crate::gossip::owed::RECORDS;
 use crate::member::machine::{BOOT_JUMP, Effect};
 use crate::member::record::{State, flag, say};
 use crate::member::table::{self, SELF, Table, settled_live};
-use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
-    Address, Entry, EventEntries, EventId, Fleet, History, Items, Join, JoinAnswer, Message, Page, Record,
-    Summary,
+    Address, Entry, EventEntries, EventId, Fleet, History, Items, Message, Page, Record, Summary,
 };
 use crate::wire::packet::DATAGRAM_MAX;
 
@@ -25,8 +23,6 @@ const MEMBERS_QUIET: u32 = 3;
 /// The same for events, which travel faster.
 const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
-/// How long a starting node whose seeds are starting as well waits for one who is not.
-const BEGINNERS: Duration = Duration::from_secs(2);
 /// How often a failed member is looked for among all who are gone.
 const FAILED_DRAWS: u32 = 16;
 /// Once in so many times whoever has left is tried: others may have said so of it.
@@ -134,135 +130,22 @@ impl Node<'_> {
     /// Asks for one member's record, unless a comparison runs that may bring it.
     pub(super) fn fetch_record(&mut self, now: Instant, peer: Address, hash: u32) {
         if self.heal.members.is_none() && self.heal.member_pace.may_begin(now, Duration::ZERO) {
-            self.heal.member_pace.begun(now);
             let mut wanted = [0; RECORDS];
             wanted[0] = hash;
-            let step = Step::Records { wanted, count: 1, resume: 0 };
-            self.heal.members = Some(Session::new(peer, self.random.next() as u32, step, now));
+            self.ask_for_members(now, peer, Step::Records { wanted, count: 1, resume: 0 });
         }
     }
 
-    fn begin_members(&mut self, now: Instant, peer: Address, step: Step) {
-        self.heal.member_pace.begun(now);
+    /// Begins a comparison of all members.
+    pub(super) fn begin_members(&mut self, now: Instant, peer: Address, step: Step) {
         self.stats.member_syncs += 1;
+        self.ask_for_members(now, peer, step);
+    }
+
+    fn ask_for_members(&mut self, now: Instant, peer: Address, step: Step) {
+        self.heal.member_pace.begun(now);
         let nonce = self.random.next() as u32;
         self.heal.members = Some(Session::new(peer, nonce, step, now));
-    }
-
-    // ---- joining ----
-
-    /// Somebody wants in: what it is to be answered, if anything yet.
-    pub(super) fn join_request(&mut self, now: Instant, from: Address, join: &Join<'_>) -> Option<Answer> {
-        if self.leave.is_some() {
-            return None;
-        }
-        let joiner = self.members.table.find(join.node);
-        if let Some(id) = joiner {
-            let slot = self.members.table.slot(id);
-            let other = slot.boot != join.boot && slot.addr != join.addr;
-            if id == SELF && slot.boot == join.boot {
-                // A seed is an alias of this node's own address.
-                self.met_oneself(join.nonce);
-                return None;
-            }
-            if id == SELF {
-                // Our own name: nobody needs to be asked whether its holder lives.
-                return Some(Answer::NameTaken { nonce: join.nonce });
-            }
-            if slot.is_live() && other {
-                let claim = Claim { addr: from, boot: join.boot };
-                self.dispute(now, id, claim, Some(join.nonce));
-                return None;
-            }
-        }
-        let (joiner, pages) = (joiner.unwrap_or(NIL), join.pages);
-        Some(Answer::Join { nonce: join.nonce, joiner, pages })
-    }
-
-    /// This node has asked itself: that is no seed.
-    fn met_oneself(&mut self, nonce: u32) {
-        let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
-        let join = self.heal.joins.swap_remove(place);
-        self.heal.seeds.retain(|seed| *seed != join.to);
-        if !join.quiet {
-            // As for its own address: it is in the fleet that it is in.
-            let _ = self.told_joins.push_back(Joined::Yes(join.to));
-        }
-        if self.heal.joins.is_empty() {
-            self.starting = None;
-        }
-    }
-
-    /// A join was answered. `None` if this node had not asked, else whether records are to follow.
-    pub(super) fn join_answer(
-        &mut self,
-        now: Instant,
-        from: Address,
-        answer: &JoinAnswer,
-        fleet: Option<Fleet>,
-    ) -> Option<bool> {
-        let asked = |join: &Joining| join.nonce == answer.nonce && self.leave.is_none();
-        let place = self.heal.joins.iter().position(asked)?;
-        let join = self.heal.joins.swap_remove(place);
-        self.answered(now);
-        let first = self.starting.is_some() || !self.joined;
-        let named = join.named || !self.config.has(Rule::NamedSeeds);
-        if first && named {
-            self.clocks.member.adopt(answer.clock);
-            self.clocks.event.adopt(answer.event_clock);
-            self.clocks.query.adopt(answer.query_clock);
-        } else {
-            let clocks = [answer.clock, answer.event_clock, answer.query_clock];
-            self.witness_all(now, Word::Answer, clocks);
-        }
-        // Age 0: it is starting as well, and may soon know more.
-        let beginner = fleet.is_none_or(|fleet| fleet.id == 0 || fleet.age == 0);
-        if let Some(fleet) = fleet.filter(|fleet| fleet.id != 0) {
-            self.meet_fleet(now, fleet, join.replay);
-        }
-        self.starting = self.starting.filter(|_| beginner).map(|until| until.min(now + BEGINNERS));
-        if join.quiet {
-            return Some(false);
-        }
-        self.joined = true;
-        let _ = self.told_joins.push_back(Joined::Yes(join.to));
-        let ltime = self.clocks.member.stamp();
-        self.members.table.edit(SELF, |slot| slot.status_ltime = ltime);
-        self.say(SELF, say::STATE | say::JOIN);
-        let empty = self.members.table.len() == 1;
-        let step = if empty { Step::Pages { cursor: 0 } } else { Step::List { cursor: 0 } };
-        if self.heal.members.is_none() {
-            self.begin_members(now, from, step);
-        } else {
-            // No room: it is a seed too, and tried again as such.
-            let _ = self.heal.met.push(from);
-        }
-        Some(true)
-    }
-
-    /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, instead of the answer
-    /// that is due, and no longer than that may be; the answer proves that somebody is there. False if one is under way.
-    pub(super) fn meet(&mut self, now: Instant, addr: Address, limit: usize) -> bool {
-        if self.leave.is_some() || self.heal.joins.iter().any(|join| join.to == addr) {
-            return false;
-        }
-        let nonce = self.random.next() as u32;
-        let deadline = now + PATIENCE;
-        let (replay, limit) = (self.config.replay, limit.min(u16::MAX as usize) as u16);
-        let (quiet, named) = (true, false);
-        let join = Joining { to: addr, nonce, replay, quiet, named, limit, due: now, deadline };
-        self.heal.joins.push(join).is_ok()
-    }
-
-    pub(super) fn name_taken(&mut self, nonce: u32) {
-        let Some(place) = self.heal.joins.iter().position(|join| join.nonce == nonce) else { return };
-        let join = self.heal.joins.swap_remove(place);
-        if join.quiet {
-            return;
-        }
-        // Only a node that is not in yet steps back: no packet can talk a running one out of its name.
-        let told = if self.joined { Joined::No(join.to) } else { Joined::NameTaken(join.to) };
-        let _ = self.told_joins.push_back(told);
     }
 
     // ---- comparing members ----
@@ -375,7 +258,7 @@ impl Node<'_> {
         let (theirs, ours) = ((record.alive.boot, record.alive.incarnation), (slot.boot, slot.incarnation));
         let (status_ltime, alive) = (slot.status_ltime, settled_live(record.state));
         if !joining && alive && record.alive.boot != slot.boot && record.alive.addr != slot.addr {
-            return self.namesake(now, Claim { addr: record.alive.addr, boot: record.alive.boot });
+            return self.namesake(now, Claim::of(&record.alive));
         }
         let otherwise = theirs == ours && slot.tells_otherwise(&record.alive);
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
@@ -594,30 +477,6 @@ impl Node<'_> {
             .or_else(|| self.conflicts_due(now))
             .or_else(|| self.sessions_due(now))
             .or_else(|| self.reconnect_due(now))
-    }
-
-    fn joins_due(&mut self, now: Instant) -> Option<Ask> {
-        let mut i = 0;
-        while i < self.heal.joins.len() {
-            let join = &mut self.heal.joins[i];
-            if join.deadline <= now {
-                let join = self.heal.joins.swap_remove(i);
-                if !join.quiet {
-                    let _ = self.told_joins.push_back(Joined::No(join.to));
-                }
-            } else if join.due <= now {
-                // Nobody waits for a seed that is tried again, and it may be gone for good.
-                join.due = match (join.quiet, join.named) {
-                    (false, _) => now + PATIENCE,
-                    (true, true) => now + self.config.join_timeout.scaled(1, 3),
-                    (true, false) => Instant::FAR,
-                };
-                return Some(Ask::Join(*join));
-            } else {
-                i += 1;
-            }
-        }
-        None
     }
 
     fn sessions_due(&mut self, now: Instant) -> Option<Ask> {

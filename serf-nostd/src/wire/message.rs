@@ -356,7 +356,8 @@ pub struct Fleet {
     pub id: u32,
     /// Its event clock.
     pub event_clock: u64,
-    /// How long the fleet has been one, seconds: of two that meet the younger one yields.
+    /// How long the fleet has been one, seconds: of two that meet the younger one yields. 0: the sender is starting itself, and
+    /// may soon be in another one.
     pub age: u32,
 }
 

@@ -136,10 +136,9 @@ fn those_who_start_together_are_one_fleet() {
 fn those_who_start_together_come_to_rest() {
     let mut fleet = power_is_back(1, 5, 0);
     fleet.run(100 * SECOND, &mut quiet());
-    let sent = |fleet: &Fleet| fleet.machines.iter().map(|machine| machine.sent.0).sum::<u64>();
-    let before = sent(&fleet);
+    let before = fleet.sent().0;
     fleet.run(60 * SECOND, &mut quiet());
-    let rate = (sent(&fleet) - before) / 60 / 5;
+    let rate = (fleet.sent().0 - before) / 60 / 5;
     assert!(rate < 160, "at rest each node sends {rate} bytes a second");
 }
 

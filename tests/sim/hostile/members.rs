@@ -338,10 +338,9 @@ fn names_of_one_hash_do_not_keep_comparisons_going() {
         names.iter().for_each(|name| fleet.inject(3 - i, i, told(name, b'a' + (i % 2) as u8)));
     }
     fleet.run(600 * SECOND, &mut |_, _, _, _| {});
-    let sent = |fleet: &Fleet| fleet.machines.iter().map(|machine| machine.sent.0).sum::<u64>();
-    let before = sent(&fleet);
+    let before = fleet.sent().0;
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
-    let rate = (sent(&fleet) - before) / 60 / 4;
+    let rate = (fleet.sent().0 - before) / 60 / 4;
     assert!(rate < 1_000, "ten minutes after twelve forged datagrams each node sends {rate} bytes a second");
 }
 
