@@ -188,8 +188,10 @@ pub enum Rule {
     ClockPace,
     /// What a fleet fired before it was met is not taken in.
     FirstContact,
-    /// A fleet that yields to another one lets what is under way arrive first.
+    /// Who has left its fleet for another one stays there as well, until what is under way has arrived.
     Grace,
+    /// Whoever tells of members tells which fleet it is in; who enters another one tells it for a while.
+    FleetNews,
     /// Only a seed that the user has named is believed about clocks that are far ahead.
     NamedSeeds,
     /// An own event that was accepted before the first contact gets a time at which others take it.

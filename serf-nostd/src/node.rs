@@ -41,7 +41,7 @@ use crate::storage::Memory;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX, Versions};
 
-use fleet::Yielding;
+use fleet::Left;
 pub use orders::{EventError, JoinError, LeaveError, TagsError};
 
 /// Who a node is.
@@ -243,10 +243,10 @@ pub struct Node<'a> {
     fleet: u32,
     /// Since when there has been that fleet.
     fleet_since: Instant,
-    /// Which other one it has met that should have yielded, and since when.
-    rival: (u32, Instant),
-    /// It is about to be in another one.
-    yielding: Option<Yielding>,
+    /// The one that it has just left: it takes in what comes from there, too.
+    left: Option<Left>,
+    /// How many rounds still tell others which fleet it is in.
+    fleet_news: u8,
     /// Events at or below it are from before this node met its fleet.
     met_at: EventId,
     /// Nobody answers, or nobody is there.
@@ -357,8 +357,8 @@ impl<'a> Node<'a> {
             joined: false,
             fleet: 0,
             fleet_since: now,
-            rival: (0, now),
-            yielding: None,
+            left: None,
+            fleet_news: 0,
             met_at: floor,
             cut_off: true,
             next_conflict: Instant::PAST,

@@ -1,4 +1,9 @@
 //! Fleets, as far as events go: how one begins, and what becomes of two that meet.
+//!
+//! Of two fleets that meet one yields: each of its nodes enters the other one as soon as it hears of it, and nobody hears of
+//! a member before it hears of that member's fleet, as whoever tells of a member tells its own fleet along. So all are in one
+//! by the time at which all know all. For a while they stay in their former one as well, until what is under way there
+//! has arrived; what either fleet fired before they met stays where it was.
 
 use super::Node;
 use crate::clock::{Lamport, Word};
@@ -6,26 +11,47 @@ use crate::config::Rule;
 use crate::event::store::list;
 use crate::hash;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{EventId, Fleet};
+use crate::wire::message::{EventId, Fleet, Former, Message};
+use crate::wire::packet::Packet;
 
-/// Fleets whose ages differ by no more than this are of one age.
-const ONE_AGE: Duration = Duration::from_secs(5);
-/// So many probe intervals a node stays in the fleet that yields: what is under way there arrives, and the clocks of both
-/// come together.
+/// From this age on a fleet has grown up: of two that meet, the one that has not yields to the one that has; else the one with
+/// the greater number.
+const GROWN: Duration = Duration::from_secs(60);
+/// So many probe intervals a node stays in its former fleet as well.
 const GRACE: u32 = 5;
-/// Two that take each other for the younger one, as their ages are told in whole seconds, go by the smaller number after so
-/// long; others differ by more.
-const STUBBORN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Bytes that the two messages about a node's fleet may take.
+const INTRODUCTION: usize = 38;
 
-/// A node leaves its fleet for another one.
+/// The fleet that a node has just left for another one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Yielding {
-    fleet: u32,
+pub(super) struct Left {
+    pub(super) fleet: u32,
     since: Instant,
-    /// What is at or below it stays where it was.
-    floor: EventId,
+    /// What is at or below it is for that fleet alone.
+    last: EventId,
+    /// What the other fleet had fired by this time, before they met, is not for this node.
+    met: u64,
     replay: bool,
+    /// Somebody who has left it, too, has the same events.
+    pub(super) agreed: bool,
     pub(super) until: Instant,
+}
+
+/// Which fleet unasked events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// Nobody has said so.
+    Untold,
+    /// Another one.
+    Elsewhere,
+    /// The one that this node has just entered.
+    Entered,
+    /// This node's.
+    Ours,
+}
+
+fn tag(fleet: u32) -> [u8; 2] {
+    (fleet as u16).to_le_bytes()
 }
 
 impl Node<'_> {
@@ -40,7 +66,7 @@ impl Node<'_> {
         if !self.config.has(Rule::FirstContact) {
             return;
         }
-        let last = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
+        let last = self.last_event();
         self.met_at = self.met_at.max(last);
         self.seen.raise_floor(last);
         // In the order in which they were fired.
@@ -54,76 +80,89 @@ impl Node<'_> {
         self.restamp(now);
     }
 
-    /// Somebody has told which fleet it is in. Of two the younger one yields, or, if they are of one age, the one with the
-    /// greater number; a node that has met nobody yields to any. Who yields raises its floor to the clock that both have by
-    /// then, at once or after a grace: what either fleet fired before stays where it was. Returns whether it is the same
-    /// fleet now.
-    pub(super) fn meet_fleet(&mut self, now: Instant, theirs: Fleet, replay: bool) -> bool {
+    /// The greatest identity that an event known by now may have.
+    fn last_event(&self) -> EventId {
+        EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX }
+    }
+
+    /// Somebody has told which fleet it is in, and maybe which one it has left. Who yields goes there; a node that has met
+    /// nobody yields to any.
+    pub(super) fn meet_fleet(
+        &mut self,
+        now: Instant,
+        (theirs, former): (Fleet, Option<Former>),
+        word: Word,
+        replay: bool,
+    ) {
         if theirs.id == 0 {
-            self.found_fleet(now);
-            return false;
+            return self.found_fleet(now);
         }
-        if theirs.id == self.fleet || !self.config.has(Rule::FirstContact) {
+        if !self.config.has(Rule::FirstContact) {
             self.fleet = theirs.id;
-            return true;
         }
-        let (id, since) =
-            self.yielding.map_or((self.fleet, self.fleet_since), |yielding| (yielding.fleet, yielding.since));
-        let (age, theirs_age) = (now.since(since), Duration::from_secs(theirs.age as u64));
-        let older = |a: Duration, b: Duration| a.as_micros() > b.as_micros() + ONE_AGE.as_micros();
-        let yields = older(theirs_age, age) || (!older(age, theirs_age) && theirs.id < id);
-        if id != 0 && !yields {
-            if self.rival.0 != theirs.id {
-                self.rival = (theirs.id, now);
+        let own = self.left.map_or(self.fleet, |left| left.fleet);
+        // Of those who come from one fleet the first to meet the other says when that was.
+        let met = former.filter(|former| former.fleet == tag(own)).map(|former| former.met);
+        if theirs.id == self.fleet {
+            if let (Some(left), Some(met)) = (&mut self.left, met) {
+                left.met = left.met.min(met);
             }
-            let alike = age.as_micros().abs_diff(theirs_age.as_micros()) <= STUBBORN.1.as_micros();
-            if !alike || theirs.id > id || now.since(self.rival.1) < STUBBORN.0 {
-                return false;
-            }
+            return;
         }
-        if !self.witness(now, Lamport::Event, Word::Answer, theirs.event_clock.saturating_sub(1)) {
+        if !self.witness(now, Lamport::Event, word, theirs.event_clock.saturating_sub(1)) {
             // Their clock is far ahead: met when this one has come up to it.
-            return false;
+            return;
         }
-        let floor = EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX };
-        let grace = self.config.probe_interval.times(GRACE);
-        let until = self.yielding.map_or(now + grace, |yielding| yielding.until);
-        let yielding = Yielding { fleet: theirs.id, since: now.minus(theirs_age), floor, replay, until };
+        let grown = now.since(self.fleet_since) >= GROWN;
+        let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
+        let yields = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
+        if self.fleet == 0 || yields {
+            let met = met.unwrap_or(theirs.event_clock.saturating_sub(1));
+            self.enter_fleet(now, &theirs, met, replay);
+        }
+    }
+
+    fn enter_fleet(&mut self, now: Instant, theirs: &Fleet, met: u64, replay: bool) {
         // Who is starting, or has met nobody, has nothing under way.
-        if self.takes_events() && self.config.has(Rule::Grace) {
-            self.yielding = Some(yielding);
-            return false;
+        let lingers = self.takes_events() && self.config.has(Rule::Grace);
+        let (fleet, since) = (self.fleet, self.fleet_since);
+        let last = self.last_event();
+        // A fleet that meets another one so soon has hardly been one: it consists of joiners.
+        if !replay && (fleet == 0 || now.since(since) <= self.config.join_timeout) {
+            self.met_at = self.met_at.max(last);
         }
-        self.enter_fleet(now, &yielding);
-        true
-    }
-
-    /// The grace has ended.
-    pub(super) fn yield_due(&mut self, now: Instant) {
-        if let Some(yielding) = self.yielding.take_if(|yielding| yielding.until <= now) {
-            self.enter_fleet(now, &yielding);
+        (self.fleet, self.fleet_since) = (theirs.id, now.minus(Duration::from_secs(theirs.age as u64)));
+        let until = now + self.config.probe_interval.times(GRACE);
+        let left = Left { fleet, since, last, met, replay, agreed: false, until };
+        self.left = Some(match self.left {
+            Some(Left { fleet, since, until, .. }) => Left { fleet, since, until, ..left },
+            None => left,
+        });
+        if !lingers {
+            self.leave_former();
         }
-    }
-
-    fn enter_fleet(&mut self, now: Instant, to: &Yielding) {
-        let age = now.since(self.fleet_since);
-        let first = core::mem::replace(&mut self.fleet, to.fleet) == 0;
-        self.fleet_since = to.since;
-        self.yielding = None;
-        self.seen.forget_history();
-        if !to.replay {
-            self.seen.raise_floor(to.floor);
-            // A fleet that meets another one so soon has hardly been one: it consists of joiners.
-            if first || age <= self.config.join_timeout {
-                self.met_at = self.met_at.max(to.floor);
-            }
-        }
-        // What was on its way just now may be below the new floor.
-        self.stats.event_gaps += !first as u64;
-        if first {
+        if fleet == 0 {
             self.restamp(now);
         }
         self.heal.value_pace.changed(now);
+        self.fleet_news = self.transmissions() as u8;
+    }
+
+    /// The grace ends if it is over.
+    pub(super) fn grace_ends(&mut self, now: Instant) {
+        if self.left.is_some_and(|left| left.until <= now) {
+            self.leave_former();
+        }
+    }
+
+    fn leave_former(&mut self) {
+        let Some(left) = self.left.take() else { return };
+        self.seen.forget_history();
+        if !left.replay {
+            self.seen.raise_floor(left.last);
+        }
+        // What was on its way just now may be below the new floor.
+        self.stats.event_gaps += (left.fleet != 0 && !left.agreed) as u64;
     }
 
     /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited
@@ -147,5 +186,82 @@ impl Node<'_> {
                 self.windows.renamed(name, before, id);
             }
         }
+    }
+
+    // ---- what it tells, and what it is told ----
+
+    /// Whether an event is for the former fleet alone.
+    pub(super) fn is_for_former(&self, id: EventId) -> bool {
+        self.left.is_some_and(|left| id <= left.last)
+    }
+
+    /// Before events that nobody has asked for, and their ids: whom they are for.
+    pub(super) fn write_tag(&self, packet: &mut Packet<'_>, for_former: bool) {
+        if let Some(left) = self.left {
+            let _ = packet.push(&Message::Tag(tag(left.fleet)));
+        }
+        if !for_former {
+            let _ = packet.push(&Message::Tag(tag(self.fleet)));
+        }
+    }
+
+    /// Where events with this tag come from.
+    pub(super) fn source(&self, told: [u8; 2]) -> Source {
+        let left = self.left.map(|left| tag(left.fleet));
+        if !self.config.has(Rule::FirstContact) || left == Some(told) {
+            Source::Ours
+        } else if told != tag(self.fleet) {
+            Source::Elsewhere
+        } else if left.is_some() {
+            Source::Entered
+        } else {
+            Source::Ours
+        }
+    }
+
+    /// Whether an id that somebody announces is of an event that was fired when the fleets had met.
+    pub(super) fn is_since_meeting(&self, id: EventId) -> bool {
+        self.left.is_none_or(|left| id.ltime > left.met)
+    }
+
+    /// Which fleet this node is in.
+    pub(super) fn write_fleet(&self, packet: &mut Packet<'_>, now: Instant) {
+        self.push_fleet(packet, now, self.fleet, self.fleet_since);
+        if let Some(left) = self.left {
+            let _ = packet.push(&Message::Former(Former { fleet: tag(left.fleet), met: left.met }));
+        }
+    }
+
+    /// Whose events this node compares: those of its former fleet, as long as it lingers there.
+    pub(super) fn compares_in(&self) -> u32 {
+        self.left.map_or(self.fleet, |left| left.fleet)
+    }
+
+    pub(super) fn write_compared_fleet(&self, packet: &mut Packet<'_>, now: Instant) {
+        let since = self.left.map_or(self.fleet_since, |left| left.since);
+        self.push_fleet(packet, now, self.compares_in(), since);
+    }
+
+    fn push_fleet(&self, packet: &mut Packet<'_>, now: Instant, id: u32, since: Instant) {
+        let age = now.since(since).as_secs().clamp(1, u32::MAX as u64) as u32;
+        let age = if self.starting.is_some() { 0 } else { age };
+        let _ = packet.push(&Message::Fleet(Fleet { id, event_clock: self.clocks.event.now(), age }));
+    }
+
+    /// Writes what may tell of members, and this node's fleet along with it.
+    pub(super) fn introducing<T>(
+        &mut self,
+        packet: &mut Packet<'_>,
+        now: Instant,
+        write: impl FnOnce(&mut Self, &mut Packet<'_>) -> T,
+    ) -> T {
+        let limit = packet.reserve(INTRODUCTION);
+        let written = write(self, packet);
+        packet.unreserve(limit);
+        let tells = packet.introduces() || self.fleet_news > 0;
+        if self.fleet != 0 && tells && self.config.has(Rule::FleetNews) {
+            self.write_fleet(packet, now);
+        }
+        written
     }
 }

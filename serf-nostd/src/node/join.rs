@@ -14,6 +14,7 @@ use crate::wire::message::{Address, Fleet, Join, JoinAnswer};
 
 /// How long a starting node whose seeds are starting as well waits for one who is not.
 const BEGINNERS: Duration = Duration::from_secs(2);
+
 impl Node<'_> {
     /// Somebody wants in: what it is to be answered, if anything yet.
     pub(super) fn join_request(&mut self, now: Instant, from: Address, join: &Join<'_>) -> Option<Answer> {
@@ -82,9 +83,10 @@ impl Node<'_> {
         // Age 0: it is starting as well, and may soon know more.
         let beginner = fleet.is_none_or(|fleet| fleet.id == 0 || fleet.age == 0);
         if let Some(fleet) = fleet.filter(|fleet| fleet.id != 0) {
-            self.meet_fleet(now, fleet, join.replay);
+            self.meet_fleet(now, (fleet, None), Word::Answer, join.replay);
         }
-        self.starting = self.starting.filter(|_| beginner).map(|until| until.min(now + BEGINNERS));
+        let waits = beginner && self.heal.joins.iter().any(|join| !join.quiet);
+        self.starting = self.starting.filter(|_| waits).map(|until| until.min(now + BEGINNERS));
         if join.quiet {
             return Some(false);
         }

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use super::fleet::Source;
 use super::{Input, Node};
 use crate::clock::{Lamport, Word};
 use crate::config::Rule;
@@ -16,7 +17,9 @@ use crate::member::record::{State, flag};
 use crate::member::table::SELF;
 use crate::slice::NIL;
 use crate::time::Instant;
-use crate::wire::message::{Accusation, Address, EventId, Fleet, History, Message, Page, Summary, UserEvent};
+use crate::wire::message::{
+    Accusation, Address, EventId, Fleet, Former, History, Message, Page, Summary, UserEvent,
+};
 use crate::wire::native;
 use crate::wire::packet::{self, Reject};
 
@@ -42,8 +45,10 @@ struct Context {
     value_page: Option<Page>,
     /// Which fleet its sender is in.
     fleet: Option<Fleet>,
-    /// What is not asked for in it comes from another fleet.
-    elsewhere: bool,
+    /// Which one it has just left.
+    former: Option<Former>,
+    /// Where what is not asked for in it comes from.
+    source: Source,
     /// Digest of its sender's last values.
     values: Option<u32>,
     /// What its sender has seen below a floor.
@@ -100,7 +105,8 @@ impl Node<'_> {
             page: None,
             value_page: None,
             fleet: None,
-            elsewhere: false,
+            former: None,
+            source: Source::Untold,
             values: None,
             history: None,
             compares: false,
@@ -112,6 +118,14 @@ impl Node<'_> {
         self.heard(now);
         for message in messages {
             self.message(&mut context, message?);
+        }
+        if let Some(fleet) = context.fleet.filter(|fleet| fleet.id != 0) {
+            if self.fleet != 0 || context.answers {
+                self.meet_fleet(now, (fleet, context.former), context.word(), self.config.replay);
+            } else if context.budget > 0 {
+                // At a stranger's word a node that has met nobody goes nowhere: it asks.
+                self.meet(now, context.from, context.budget);
+            }
         }
         if let Some(page) = context.page {
             self.page_done(now, &page);
@@ -231,12 +245,16 @@ impl Node<'_> {
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
-            Message::Ids(..) if c.elsewhere => {}
+            Message::Ids(..) if c.source == Source::Elsewhere => {}
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
                 let announcer = Announcer::new(c.from, token, c.proven);
+                let since_meeting =
+                    |node: &Self, id: &EventId| c.source != Source::Entered || node.is_since_meeting(*id);
                 for id in ids {
-                    self.announced(now, announcer, id);
+                    if since_meeting(self, &id) {
+                        self.announced(now, announcer, id);
+                    }
                 }
             }
             Message::Pull(token, ids) => {
@@ -269,9 +287,8 @@ impl Node<'_> {
             }
             Message::Fleet(fleet) => c.fleet = Some(fleet),
             Message::History(history) => c.history = Some(history),
-            Message::Tag(tag) => {
-                c.elsewhere = tag != (self.fleet as u16).to_le_bytes() && self.config.has(Rule::FirstContact);
-            }
+            Message::Former(former) => c.former = Some(former),
+            Message::Tag(tag) => c.source = c.source.max(self.source(tag)),
             Message::Values(digest) => c.values = Some(digest),
             Message::Known(known) => match c.acked {
                 Some(id) => self.outdated(now, id, known),
@@ -471,7 +488,7 @@ impl Node<'_> {
             }
             Sight::New => {}
         }
-        if !self.takes_events() || (c.elsewhere && !pulled) {
+        if !self.takes_events() || (c.source == Source::Elsewhere && !pulled) {
             // What counts as new is only known when a fleet has been met; healing offers it again.
             return;
         }

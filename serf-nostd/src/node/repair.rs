@@ -63,7 +63,7 @@ impl Node<'_> {
 
     /// Digest of the fleet and the events above a floor: fleets that have not become one differ in any case.
     fn events_above(&self, floor: EventId) -> u32 {
-        self.seen.root_above(floor) ^ self.fleet
+        self.seen.root_above(floor) ^ self.compares_in()
     }
 
     /// A peer's side has come: if it differs, and things are at rest here, the difference is looked for.
@@ -89,6 +89,9 @@ impl Node<'_> {
         let comparable = theirs.floor >= self.seen.floor();
         let differ = theirs.events != self.events_above(theirs.floor);
         self.confirm_all(theirs.floor, comparable && !differ, peer);
+        if let Some(left) = &mut self.left {
+            left.agreed |= comparable && !differ;
+        }
         if comparable
             && differ
             && self.config.has(Rule::EventHealing)
@@ -342,10 +345,10 @@ impl Node<'_> {
         };
         self.answered(now);
         if let Some(fleet) = fleet
-            && !(fleet.id == self.fleet && self.fleet != 0)
+            && !(fleet.id == self.compares_in() && fleet.id != 0)
         {
             // What either fleet has fired so far stays there; if this one has yielded, they are compared anew.
-            self.meet_fleet(now, fleet, self.config.replay);
+            self.meet_fleet(now, (fleet, None), Word::Answer, self.config.replay);
             self.heal.events = None;
             return true;
         }
@@ -462,13 +465,13 @@ impl Node<'_> {
     // ---- what is due ----
 
     pub(super) fn repair_deadline(&self) -> Instant {
-        let yields = self.yielding.map_or(Instant::FAR, |yielding| yielding.until);
-        self.heal.deadline().min(self.starting.unwrap_or(Instant::FAR)).min(yields)
+        let grace = self.left.map_or(Instant::FAR, |left| left.until);
+        self.heal.deadline().min(self.starting.unwrap_or(Instant::FAR)).min(grace)
     }
 
     /// The next request that is due.
     pub(super) fn repair_due(&mut self, now: Instant) -> Option<Ask> {
-        self.yield_due(now);
+        self.grace_ends(now);
         if self.starting.is_some_and(|until| until <= now) {
             // Nobody answered: alone, until somebody does.
             self.starting = None;

@@ -70,8 +70,7 @@ impl Node<'_> {
         first = first.min(timed(self.members.table.suspects.first()));
         first = first.min(timed(self.members.table.gone.first().filter(|_| self.taking)));
         if self.members.table.live() > 0 {
-            let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
-            if news && self.config.has(Rule::MemberRounds) {
+            if self.has_member_news() && self.config.has(Rule::MemberRounds) {
                 first = first.min(self.queue.next);
             }
             if self.shout != 0 {
@@ -287,7 +286,7 @@ impl Node<'_> {
                 join.to
             }
             Ask::Members(session) => {
-                self.write_member_session(&mut packet, &session);
+                self.write_member_session(&mut packet, now, &session);
                 session.peer
             }
             Ask::Events(session) => {
@@ -383,12 +382,15 @@ impl Node<'_> {
                 RoundKind::Announce { due, count }
             }
             RoundKind::OwnNews(bits) => {
-                self.write_own_news(&mut packet, bits);
+                self.introducing(&mut packet, now, |node, packet| node.write_own_news(packet, bits));
                 RoundKind::OwnNews(bits)
             }
             RoundKind::Members => {
-                self.write_members(&mut packet);
-                self.write_foreign(&mut packet);
+                self.introducing(&mut packet, now, |node, packet| {
+                    node.write_members(packet);
+                    node.write_foreign(packet);
+                });
+                self.fleet_news = self.fleet_news.saturating_sub(last as u8);
                 RoundKind::Members
             }
         };
@@ -399,14 +401,13 @@ impl Node<'_> {
     /// News about members, when its time has come, goes before events, which have their own rounds at once: neither
     /// can starve the other.
     fn next_round(&mut self, now: Instant, live: usize) -> Option<Round> {
-        let news = !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some();
         if self.shout != 0 && self.next_shout <= now {
             self.next_shout = now + self.config.gossip_interval;
             let bits = core::mem::take(&mut self.shout);
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::OwnNews(bits), live, fanout));
         }
-        if news && self.queue.next <= now && self.config.has(Rule::MemberRounds) {
+        if self.has_member_news() && self.queue.next <= now && self.config.has(Rule::MemberRounds) {
             self.queue.next = now + self.config.gossip_interval;
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
         }
@@ -424,6 +425,10 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Announce { due: now, count: 0 }, live, 2));
         }
         None
+    }
+
+    fn has_member_news(&self) -> bool {
+        !self.queue.is_empty() || self.store.first(list::FOREIGN).is_some() || self.fleet_news > 0
     }
 
     fn round_of(&mut self, kind: RoundKind, live: usize, wanted: usize) -> Round {
@@ -449,10 +454,12 @@ impl Node<'_> {
         let most = if count == 0 { u16::MAX } else { count };
         let mut written = 0;
         let before = packet.len();
-        self.write_tag(packet);
         let mut at = self.store.first(from);
+        let for_former = at.is_some_and(|slot| self.is_for_former(self.store.id(slot)));
+        self.write_tag(packet, for_former);
         while let Some(slot) = at
             && written < most
+            && self.is_for_former(self.store.id(slot)) == for_former
             && self.write_event(packet, slot)
         {
             at = self.store.after(from, slot);
@@ -508,25 +515,35 @@ impl Node<'_> {
         last: bool,
     ) -> u16 {
         let most = if count == 0 { u16::MAX } else { count };
-        let stages = self.announce_stages();
+        let limit = self.announce_stages();
         let token = self.token(to);
         let before = packet.len();
-        self.write_tag(packet);
+        let stages = || (list::ANNOUNCE..list::OWN_HELD).rev();
+        let first = stages().filter_map(|which| self.store.first(which));
+        let first = first.into_iter().find(|slot| self.store.announce_at(*slot) <= due);
+        let for_former = first.is_some_and(|slot| self.is_for_former(self.store.id(slot)));
+        self.write_tag(packet, for_former);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return 0 };
         let mut written = 0;
         // From the last stage down, so that what moves on is not met again.
-        for which in (list::ANNOUNCE..list::OWN_HELD).rev() {
+        for which in stages() {
             let mut at = self.store.first(which);
             while let Some(slot) = at
                 && written < most
                 && self.store.announce_at(slot) <= due
-                && packet.push_item(&ids, &self.store.id(slot))
             {
                 at = self.store.after(which, slot);
+                let id = self.store.id(slot);
+                if self.is_for_former(id) != for_former {
+                    continue;
+                }
+                if !packet.push_item(&ids, &id) {
+                    break;
+                }
                 written += 1;
                 self.stats.ids_sent += 1;
                 if last {
-                    self.store.announced(slot, stages);
+                    self.store.announced(slot, limit);
                 }
             }
         }

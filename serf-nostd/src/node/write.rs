@@ -138,11 +138,15 @@ impl Node<'_> {
             return;
         }
         let token = self.token(to);
-        self.write_tag(packet);
+        let newest = self.seen.get(self.seen.len() - 1);
+        let for_former = self.is_for_former(newest);
+        self.write_tag(packet, for_former);
         let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
             let id = self.seen.get(place);
-            let Some(slot) = self.store.find(id) else { continue };
+            let Some(slot) = self.store.find(id).filter(|_| self.is_for_former(id) == for_former) else {
+                continue;
+            };
             if now.since(self.store.since(slot)) <= RIDING && packet.push_item(&ids, &id) {
                 self.stats.ids_sent += 1;
             }
@@ -152,7 +156,7 @@ impl Node<'_> {
     fn write_piggyback(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
         self.write_riders(packet, to, now);
         let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
-        self.write_members(packet);
+        self.introducing(packet, now, Self::write_members);
         packet.unreserve(limit);
     }
 
@@ -218,10 +222,17 @@ impl Node<'_> {
         }
     }
 
-    pub(super) fn write_member_session(&mut self, packet: &mut Packet<'_>, session: &Session<Step>) {
+    pub(super) fn write_member_session(
+        &mut self,
+        packet: &mut Packet<'_>,
+        now: Instant,
+        session: &Session<Step>,
+    ) {
         let nonce = session.nonce;
         // The answerer is to know us, too: it does not look for what it lacks at a stranger's.
-        let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
+        self.introducing(packet, now, |node, packet| {
+            let _ = packet.push(&Message::Alive(alive(&node.members.table, SELF)));
+        });
         match session.step {
             Step::Pages { cursor } => {
                 let _ = packet.push(&Message::PageRequest(PageRequest { nonce, cursor }));
@@ -260,19 +271,6 @@ impl Node<'_> {
         let request = ValuesRequest { nonce: session.nonce, cursor: session.step.cursor };
         let _ = packet.push(&Message::ValuesRequest(request));
         packet.pad();
-    }
-
-    /// Before events that nobody has asked for, and their ids.
-    pub(super) fn write_tag(&self, packet: &mut Packet<'_>) {
-        let _ = packet.push(&Message::Tag((self.fleet as u16).to_le_bytes()));
-    }
-
-    /// Which fleet this node is in, as far as events go.
-    fn write_fleet(&mut self, packet: &mut Packet<'_>, now: Instant) {
-        let age = now.since(self.fleet_since).as_secs().clamp(1, u32::MAX as u64) as u32;
-        let age = if self.starting.is_some() { 0 } else { age };
-        let fleet = Fleet { id: self.fleet, event_clock: self.clocks.event.now(), age };
-        let _ = packet.push(&Message::Fleet(fleet));
     }
 
     /// Whether others may have this node's last values: before it has met a fleet its own have no lasting identity.
@@ -349,7 +347,7 @@ impl Node<'_> {
                 Some(slot) => {
                     if packet.is_empty() {
                         // A copy that comes late, when it is not asked for any more, is no news.
-                        self.write_tag(packet);
+                        self.write_tag(packet, self.is_for_former(id));
                     }
                     self.write_event(packet, slot)
                 }
@@ -383,12 +381,16 @@ impl Node<'_> {
                 written
             }
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
-            Answer::Page { nonce, cursor } => self.write_page(packet, nonce, cursor, now),
+            Answer::Page { nonce, cursor } => {
+                self.introducing(packet, now, |node, packet| node.write_page(packet, nonce, cursor, now))
+            }
             Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
-            Answer::Records { nonce, ids } => self.write_records(packet, nonce, &ids, now),
+            Answer::Records { nonce, ids } => {
+                self.introducing(packet, now, |node, packet| node.write_records(packet, nonce, &ids, now))
+            }
             Answer::Values { nonce, cursor } => self.write_value_ids(packet, nonce, cursor, owed.to),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
-                self.write_fleet(packet, now);
+                self.write_compared_fleet(packet, now);
                 if let Some(history) = self.history(above) {
                     let _ = packet.push(&Message::History(history));
                 }

@@ -346,7 +346,8 @@ pub struct JoinAnswer {
     pub query_clock: u64,
 }
 
-/// Which fleet the sender is in, as far as events go: with every answer to a join, and with listings of events.
+/// Which fleet the sender is in, as far as events go: with whatever tells of members, with every answer to a join, and with
+/// listings of events.
 ///
 /// What a fleet fired before it met another is not handed out there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -356,9 +357,19 @@ pub struct Fleet {
     pub id: u32,
     /// Its event clock.
     pub event_clock: u64,
-    /// How long the fleet has been one, seconds: of two that meet the younger one yields. 0: the sender is starting itself, and
-    /// may soon be in another one.
+    /// How long the fleet has been one, seconds: of two that meet, one younger than a minute yields to an older one; else the
+    /// one with the greater number does. 0: the sender is starting itself, and may soon be in another one.
     pub age: u32,
+}
+
+/// The fleet that the sender has left of late for the one that it is in: with [`Fleet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Former {
+    /// The low half of its number.
+    pub fleet: [u8; 2],
+    /// The other one's event clock when they met.
+    pub met: u64,
 }
 
 /// What has ever passed a node's memory of events, up to one of them: two that agree have missed nothing of each other.
@@ -523,9 +534,10 @@ pub enum Message<'a> {
     /// "I do not hold these any more."
     Missing(Items<'a, EventId>),
     Fleet(Fleet),
+    Former(Former),
     History(History),
-    /// The low half of the sender's [`Fleet::id`], before events that nobody has asked for, and before their ids: another
-    /// fleet does not take them in.
+    /// The low half of the [`Fleet::id`] for which they are, before events that nobody has asked for, and before their ids:
+    /// another fleet does not take them in. Two of them: for either.
     Tag([u8; 2]),
     /// A hash of what a member goes by. Before a ping (of somebody whose table is a part of the fleet, which it compares with
     /// nobody's; of others now and then): what it knows the receiver by. Behind an ack: that it is not so any more.

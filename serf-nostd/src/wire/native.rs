@@ -47,6 +47,7 @@ pub(crate) mod kind {
     pub const PADDING: u8 = 41;
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
+    pub const FORMER: u8 = 44;
 }
 
 /// Bytes of kind and length before each body.
@@ -144,6 +145,7 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::TOO_OLD => Message::TooOld(items(body)?),
         kind::MISSING => Message::Missing(items(body)?),
         kind::FLEET => Message::Fleet(whole(body)?),
+        kind::FORMER => Message::Former(whole(body)?),
         kind::HISTORY => Message::History(whole(body)?),
         kind::VALUES => Message::Values(whole(body)?),
         kind::TAG => Message::Tag(whole(body)?),
@@ -215,6 +217,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::DigestRequest(m) => put(kind::DIGEST_REQUEST, m, buf),
         Message::EventDigestRequest(m) => put(kind::EVENT_DIGEST_REQUEST, m, buf),
         Message::Fleet(m) => put(kind::FLEET, m, buf),
+        Message::Former(m) => put(kind::FORMER, m, buf),
         Message::History(m) => put(kind::HISTORY, m, buf),
         Message::Tag(tag) => put(kind::TAG, tag, buf),
         Message::Known(known) => put(kind::KNOWN, known, buf),

@@ -101,6 +101,7 @@ pub(crate) struct Packet<'b> {
     len: usize,
     limit: usize,
     empty: usize,
+    introduces: bool,
 }
 
 /// A list message being written: where its head stands.
@@ -110,7 +111,7 @@ impl<'b> Packet<'b> {
     /// Begins a datagram of at most `limit` bytes (and never more than [`DATAGRAM_MAX`] or the buffer).
     pub(crate) fn new(buf: &'b mut [u8], cluster: Option<u32>, limit: usize) -> Packet<'b> {
         let limit = limit.min(DATAGRAM_MAX).min(buf.len());
-        let mut packet = Packet { buf, len: 0, limit, empty: 0 };
+        let mut packet = Packet { buf, len: 0, limit, empty: 0, introduces: false };
         packet.raw(&MAGIC);
         packet.raw(&[VERSION, if cluster.is_some() { FLAG_CLUSTER } else { 0 }]);
         if let Some(hash) = cluster {
@@ -127,6 +128,11 @@ impl<'b> Packet<'b> {
     /// Whether no message is in it yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.len == self.empty
+    }
+
+    /// Whether something in it may tell of a member whom its receiver does not know.
+    pub(crate) fn introduces(&self) -> bool {
+        self.introduces
     }
 
     pub(crate) fn room(&self) -> usize {
@@ -174,6 +180,7 @@ impl<'b> Packet<'b> {
         self.buf[at] = kind;
         self.buf[at + 1..at + HEAD].copy_from_slice(&(body as u16).to_le_bytes());
         self.len = at + HEAD + body;
+        self.introduces |= matches!(kind, native::kind::ALIVE | native::kind::RECORD);
     }
 
     /// Begins a list message with what stands before its items; `None` if not even that fits.
@@ -329,6 +336,7 @@ mod tests {
                 Message::EventDigestRequest(EventDigestRequest { nonce: 6, above: ID, buckets, cursor: ID }),
             ),
             ("fleet", Message::Fleet(Fleet { id: 7, event_clock: 300, age: 60 })),
+            ("former", Message::Former(Former { fleet: [0xbe, 0xef], met: 300 })),
             ("history", Message::History(History { at: ID, count: 5, digest: 0xdead_beef })),
             ("values", Message::Values(0xdead_beef)),
             ("tag", Message::Tag([0xbe, 0xef])),

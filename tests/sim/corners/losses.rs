@@ -217,6 +217,7 @@ fn an_event_that_others_have_overtaken_is_counted() {
 fn a_fleet_that_yields_loses_nothing_of_its_own() {
     proves(Rule::Grace, 3, |seed, without| {
         let mut fleet = off(seed, 8, Size::Server, without);
+        fleet.network.latency = 20_000;
         (0..4).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
         fleet.run(60 * SECOND, &mut quiet());
         (4..8).for_each(|i| fleet.boot(i, &[4], false, &mut quiet()));

@@ -3,6 +3,7 @@
 
 mod clocks;
 mod losses;
+mod meetings;
 mod members;
 mod names;
 mod restarts;

@@ -115,7 +115,7 @@ fn many_that_have_left_do_not_keep_others_apart() {
 /// A name that no board has a place for; then a newcomer that one of them misses.
 #[test]
 fn a_name_that_is_too_long_does_not_end_healing() {
-    proves(Rule::Unheld, 3, |seed, without| {
+    proves(Rule::Unheld, 10, |seed, without| {
         let mut fleet = off(seed, 7, Size::Small, without);
         (0..2).for_each(|i| fleet.resize(i, Size::FullMembers(64)));
         (0..6).for_each(|i| fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut quiet()));

@@ -1,0 +1,155 @@
+//! Fleets that meet while everybody fires: what is accepted once all know all comes to all, and no fleet loses what is its own.
+
+use serf_nostd::Status;
+use serf_nostd::config::Rule;
+use sim::fleet::{Fleet, Size};
+use sim::proof::{hold, proves};
+
+use super::{Heard, SECOND, fire, off, quiet};
+
+/// A fleet of which each node fires in turn, and what each of its nodes must have been handed.
+struct Fair {
+    fleet: Fleet,
+    heard: Heard,
+    /// Who must have been handed it, by number.
+    due: Vec<Vec<usize>>,
+    /// From when on all knew all.
+    whole: Option<u64>,
+}
+
+impl Fair {
+    fn new(fleet: Fleet) -> Fair {
+        let heard = Heard::new(fleet.machines.len());
+        Fair { fleet, heard, due: Vec::new(), whole: None }
+    }
+
+    fn all_know_all(&self) -> bool {
+        let count = self.fleet.machines.len();
+        (0..count).all(|i| (0..count).all(|of| i == of || self.fleet.status(i, of) == Some(Status::Alive)))
+    }
+
+    /// For so long each of these nodes fires once per `pause`, as soon as it accepts; it is for `own` of its fleet, and for all
+    /// once all know all.
+    fn goes_on(&mut self, span: u64, pause: u64, own: impl Fn(usize) -> Vec<usize>) {
+        let count = self.fleet.machines.len();
+        let end = self.fleet.now() + span;
+        while self.fleet.now() < end {
+            for i in 0..count {
+                if self.whole.is_none() && self.all_know_all() {
+                    self.whole = Some(self.fleet.now());
+                }
+                let label = self.due.len().to_string();
+                let starts = self.fleet.node(i).is_none_or(|node| node.is_starting());
+                if !starts && fire(&mut self.fleet, i, &label, &mut self.heard).is_ok() {
+                    self.due.push(if self.whole.is_some() { (0..count).collect() } else { own(i) });
+                }
+                self.fleet.run(pause / count as u64, &mut self.heard.watch());
+            }
+        }
+    }
+
+    fn verdict(mut self) -> Result<(), String> {
+        self.fleet.run(60 * SECOND, &mut self.heard.watch());
+        let missed = |label: usize| -> Vec<usize> {
+            let due = self.due[label].iter().copied();
+            due.filter(|i| self.heard.count(*i, &label.to_string()) != 1).collect()
+        };
+        let lost: Vec<usize> = (0..self.due.len()).filter(|label| !missed(*label).is_empty()).collect();
+        let first = lost.first().map(|label| (*label, missed(*label)));
+        let text = format!(
+            "{} of {} lost, the first {first:?}, all know all at {:?}",
+            lost.len(),
+            self.due.len(),
+            self.whole
+        );
+        hold(lost.is_empty() && self.whole.is_some(), &text)
+    }
+}
+
+/// Each of ten machines names the next one as its seed, and all start at the same moment.
+fn a_ring(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(), String> {
+    let mut fleet = off(seed, 10, Size::Server, without);
+    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    for i in 0..10 {
+        fleet.boot(i, &[(i + 1) % 10], false, &mut quiet());
+    }
+    let mut fair = Fair::new(fleet);
+    fair.goes_on(20 * SECOND, SECOND / 5, |_| Vec::new());
+    fair.verdict()
+}
+
+#[test]
+fn of_those_who_start_in_a_ring() {
+    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 500, 0.0, without));
+}
+
+#[test]
+fn of_those_who_start_in_a_ring_over_long_links() {
+    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 50_000, 0.0, without));
+}
+
+#[test]
+fn of_those_who_start_in_a_ring_over_bad_links() {
+    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 5_000, 0.1, without));
+}
+
+/// Two fleets of three that have run for a while, one of which joins the other.
+fn two_fleets(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(), String> {
+    let mut fleet = off(seed, 6, Size::Server, without);
+    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    for i in 0..6 {
+        fleet.boot(i, &[i / 3 * 3], false, &mut quiet());
+    }
+    fleet.run((seed % 3 * 40 + 10) * SECOND, &mut quiet());
+    let mut fair = Fair::new(fleet);
+    let own = |i: usize| (i / 3 * 3..i / 3 * 3 + 3).collect::<Vec<_>>();
+    fair.goes_on(10 * SECOND, SECOND / 5, own);
+    let other = fair.fleet.address(seed as usize % 3);
+    fair.fleet.with(4, &mut fair.heard.watch(), |node, now| node.join(now, other, false));
+    fair.goes_on(20 * SECOND, SECOND / 5, own);
+    fair.verdict()
+}
+
+#[test]
+fn of_two_fleets() {
+    proves(Rule::FleetNews, 10, |seed, without| two_fleets(seed, 500, 0.0, without));
+}
+
+#[test]
+fn of_two_fleets_over_long_links() {
+    proves(Rule::Grace, 10, |seed, without| two_fleets(seed, 50_000, 0.0, without));
+}
+
+#[test]
+fn of_two_fleets_over_bad_links() {
+    proves(Rule::FleetNews, 10, |seed, without| two_fleets(seed, 5_000, 0.1, without));
+}
+
+/// One of six, or two that are each other's seeds, are switched off and on again while the others fire.
+fn a_restart(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(), String> {
+    let mut fleet = off(seed, 6, Size::Server, without);
+    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    (0..6).for_each(|i| fleet.boot(i, &[(i + 1) % 6], false, &mut quiet()));
+    fleet.run(70 * SECOND, &mut quiet());
+    let mut fair = Fair::new(fleet);
+    let gone = 2..3 + seed as usize % 2;
+    let back = gone.clone();
+    let own = |i: usize| if back.contains(&i) { Vec::new() } else { vec![0, 1, 5] };
+    gone.clone().for_each(|i| fair.fleet.crash(i));
+    fair.goes_on(SECOND, SECOND / 20, own);
+    for i in gone {
+        fair.fleet.boot(i, &[5 - i], false, &mut fair.heard.watch());
+    }
+    fair.goes_on(20 * SECOND, SECOND / 20, own);
+    fair.verdict()
+}
+
+#[test]
+fn of_those_who_come_back() {
+    proves(Rule::FleetNews, 20, |seed, without| a_restart(seed, 500, 0.0, without));
+}
+
+#[test]
+fn of_those_who_come_back_over_bad_links() {
+    proves(Rule::FleetNews, 20, |seed, without| a_restart(seed, 20_000, 0.1, without));
+}
