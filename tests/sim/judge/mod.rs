@@ -278,6 +278,8 @@ impl Judge {
             self.rest.look(fleet);
             let late = self.late_failures(fleet);
             self.find(late);
+            let apart = self.presence.look_apart(fleet, self.honest_since);
+            self.find(apart);
         }
         let backwards = self.values.look(self.least);
         self.find(backwards);

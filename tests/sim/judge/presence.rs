@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serf_nostd::Config;
+use serf_nostd::{Config, Status};
 
+use super::Verdict;
 use super::bounds::spreading;
 use crate::fleet::Fleet;
 
@@ -40,6 +41,8 @@ pub(super) struct Presence {
     troubles: Vec<(u64, u64)>,
     /// When machines of one fleet came into another one: when, from where, where to.
     meetings: Vec<(u64, u32, u32)>,
+    /// Machines that know each other and are in two fleets, and since when.
+    apart: BTreeMap<(usize, usize), u64>,
     /// As [`spreading`].
     pub spreading: u64,
     pub now: u64,
@@ -51,6 +54,7 @@ impl Presence {
             lives: vec![Life::default(); machines],
             troubles: Vec::new(),
             meetings: Vec::new(),
+            apart: BTreeMap::new(),
             spreading: spreading(&Config::LAN),
             now: 0,
         }
@@ -101,6 +105,36 @@ impl Presence {
             let Some(node) = fleet.node(i) else { continue };
             self.is_in(i, node.levels().fleet, self.now);
         }
+    }
+
+    /// Who know each other are of one fleet, or will be at once: nothing else would excuse what they do not get of each other.
+    pub(super) fn look_apart(&mut self, fleet: &Fleet, honest_since: u64) -> Verdict {
+        let now = fleet.now();
+        let mut apart = BTreeMap::new();
+        let alone = |i: &usize| self.lives[*i].shares_name || self.fleet_at(*i, now) == 0;
+        let living: Vec<usize> = self.living().into_iter().filter(|i| !alone(i)).collect();
+        let in_one = living.windows(2).all(|pair| self.fleet_at(pair[0], now) == self.fleet_at(pair[1], now));
+        if self.is_whole() && now >= honest_since && !in_one {
+            let knows = |i: usize, other: usize| fleet.status(i, other) == Some(Status::Alive);
+            for one in &living {
+                for other in living.iter().filter(|other| *other > one) {
+                    let (one, other) = (*one, *other);
+                    if self.fleet_at(one, now) != self.fleet_at(other, now)
+                        && knows(one, other)
+                        && knows(other, one)
+                    {
+                        apart.insert((one, other), *self.apart.get(&(one, other)).unwrap_or(&now));
+                    }
+                }
+            }
+        }
+        self.apart = apart;
+        let late = self.apart.iter().find(|(_, since)| **since + self.spreading < now);
+        late.map_or(Ok(()), |((one, other), since)| {
+            Err(format!(
+                "at {now} nodes {one} and {other} are in two fleets, and have known each other since {since}"
+            ))
+        })
     }
 
     /// Finds out who has the name of another one.
