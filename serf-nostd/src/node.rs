@@ -245,6 +245,8 @@ pub struct Node<'a> {
     fleet_since: Instant,
     /// The one that it has just left: it takes in what comes from there, too.
     left: Option<Left>,
+    /// It has founded that fleet, and has heard of nobody yet who is in it.
+    founding: bool,
     /// How many rounds still tell others which fleet it is in.
     fleet_news: u8,
     /// Events at or below it are from before this node met its fleet.
@@ -358,6 +360,7 @@ impl<'a> Node<'a> {
             fleet: 0,
             fleet_since: now,
             left: None,
+            founding: false,
             fleet_news: 0,
             met_at: floor,
             cut_off: true,
@@ -456,7 +459,7 @@ impl<'a> Node<'a> {
             event_time: self.clocks.event.now(),
             query_time: self.clocks.query.now(),
             event_floor: self.seen.floor().ltime,
-            fleet: self.fleet,
+            fleet: if self.founding { 0 } else { self.fleet },
             seen: self.seen.len(),
             slots: self.store.used(),
             own: self.store.pinned(Pin::Own),

@@ -56,12 +56,14 @@ fn tag(fleet: u32) -> [u8; 2] {
 
 impl Node<'_> {
     /// Somebody who is in no fleet wants in, and neither is this node: from now on it is in one of its own. What it has
-    /// fired just now goes to whom it meets; what it fired before that was for itself.
+    /// fired just now goes to whom it meets there, or in the fleet that it enters if nobody comes; what it fired before
+    /// that was for itself.
     pub(super) fn found_fleet(&mut self, now: Instant) {
         if self.fleet != 0 {
             return;
         }
         (self.fleet, self.fleet_since) = ((self.random.next() as u32).max(1), now);
+        self.founding = self.config.has(Rule::Restamp);
         self.seen.begin_history();
         if !self.config.has(Rule::FirstContact) {
             return;
@@ -104,6 +106,7 @@ impl Node<'_> {
         // Of those who come from one fleet the first to meet the other says when that was.
         let met = former.filter(|former| former.fleet == tag(own)).map(|former| former.met);
         if theirs.id == self.fleet {
+            self.founding = false;
             if let (Some(left), Some(met)) = (&mut self.left, met) {
                 left.met = left.met.min(met);
             }
@@ -123,12 +126,13 @@ impl Node<'_> {
     }
 
     fn enter_fleet(&mut self, now: Instant, theirs: &Fleet, met: u64, replay: bool) {
+        let alone = core::mem::take(&mut self.founding) || self.fleet == 0;
         // Who is starting, or has met nobody, has nothing under way.
-        let lingers = self.takes_events() && self.config.has(Rule::Grace);
-        let (fleet, since) = (self.fleet, self.fleet_since);
+        let lingers = !alone && self.takes_events() && self.config.has(Rule::Grace);
+        let (fleet, since) = (if alone { 0 } else { self.fleet }, self.fleet_since);
         let last = self.last_event();
         // A fleet that meets another one so soon has hardly been one: it consists of joiners.
-        if !replay && (fleet == 0 || now.since(since) <= self.config.join_timeout) {
+        if !replay && (alone || now.since(since) <= self.config.join_timeout) {
             self.met_at = self.met_at.max(last);
         }
         (self.fleet, self.fleet_since) = (theirs.id, now.minus(Duration::from_secs(theirs.age as u64)));
@@ -141,7 +145,7 @@ impl Node<'_> {
         if !lingers {
             self.leave_former();
         }
-        if fleet == 0 {
+        if alone {
             self.restamp(now);
         }
         self.heal.value_pace.changed(now);

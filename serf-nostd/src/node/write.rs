@@ -230,9 +230,10 @@ impl Node<'_> {
     ) {
         let nonce = session.nonce;
         // The answerer is to know us, too: it does not look for what it lacks at a stranger's.
-        self.introducing(packet, now, |node, packet| {
-            let _ = packet.push(&Message::Alive(alive(&node.members.table, SELF)));
-        });
+        let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
+        if self.fleet != 0 {
+            self.write_fleet(packet, now);
+        }
         match session.step {
             Step::Pages { cursor } => {
                 let _ = packet.push(&Message::PageRequest(PageRequest { nonce, cursor }));

@@ -163,11 +163,8 @@ fn whose(fired: &Fired) -> String {
 
 /// Why this event should not have been handed to this machine any more.
 fn past(i: usize, fired: &Fired, at: u64, presence: &Presence) -> Option<String> {
-    // A third of what it may take to spread, where nothing gets lost: what is on its way to all belongs to now.
-    let grace = presence.spreading / 3;
     let life = &presence.lives[i];
-    let late = presence.trouble_after(fired.at).saturating_add(grace) < life.since;
-    if fired.fleet != 0 && late {
+    if fired.fleet != 0 && presence.is_past(fired.at, life.since) {
         return Some(format!("{}, before it booted at {}", whose(fired), life.since));
     }
     let own = presence.fleet_at(i, fired.at);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serf_nostd::{Config, Status};
 
 use super::Verdict;
-use super::bounds::spreading;
+use super::bounds::{partition, spreading};
 use crate::fleet::Fleet;
 
 /// The present or last life of a machine.
@@ -45,6 +45,8 @@ pub(super) struct Presence {
     apart: BTreeMap<(usize, usize), u64>,
     /// As [`spreading`].
     pub spreading: u64,
+    /// As [`partition`].
+    parting: u64,
     pub now: u64,
 }
 
@@ -56,6 +58,7 @@ impl Presence {
             meetings: Vec::new(),
             apart: BTreeMap::new(),
             spreading: spreading(&Config::LAN),
+            parting: partition(machines, &Config::LAN),
             now: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Presence {
     pub(super) fn look(&mut self, fleet: &Fleet) {
         self.now = fleet.now();
         self.spreading = spreading(&fleet.config);
+        self.parting = partition(fleet.machines.len(), &fleet.config);
         let mut named = false;
         for (life, machine) in self.lives.iter_mut().zip(&fleet.machines) {
             if life.name != machine.name() {
@@ -181,6 +185,23 @@ impl Presence {
             }
         }
         end
+    }
+
+    /// Until when two sides of a cut, that there was at this time or that had not healed yet, may not have found together; the
+    /// time itself if there was none.
+    fn parted_until(&self, at: u64) -> u64 {
+        let ends = self
+            .troubles
+            .iter()
+            .filter(|(from, _)| *from <= at)
+            .map(|(_, until)| until.saturating_add(self.parting));
+        ends.filter(|end| *end > at).fold(at, u64::max)
+    }
+
+    /// Whether a machine that began a life at `since` cannot have been handed rightfully what was fired at `at`.
+    pub(super) fn is_past(&self, at: u64, since: u64) -> bool {
+        // A third of what it may take to spread, where nothing gets lost: what is on its way to all belongs to now.
+        self.parted_until(at).saturating_add(self.spreading / 3) < since
     }
 
     /// Which fleet a machine was in.
