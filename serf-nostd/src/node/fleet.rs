@@ -223,9 +223,13 @@ impl Node<'_> {
         }
     }
 
-    /// Whether an id that somebody announces is of an event that was fired when the fleets had met.
-    pub(super) fn is_since_meeting(&self, id: EventId) -> bool {
-        self.left.is_none_or(|left| id.ltime > left.met)
+    /// Whether an event from there is for this node: what another fleet had fired before they met is not.
+    pub(super) fn is_for_us(&self, id: EventId, source: Source) -> bool {
+        match source {
+            Source::Elsewhere => false,
+            Source::Entered => self.left.is_none_or(|left| id.ltime > left.met),
+            Source::Untold | Source::Ours => true,
+        }
     }
 
     /// Which fleet this node is in.

@@ -245,14 +245,11 @@ impl Node<'_> {
                 }
             }
             Message::UserEvent(event) => self.event(c, &event),
-            Message::Ids(..) if c.source == Source::Elsewhere => {}
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
                 let announcer = Announcer::new(c.from, token, c.proven);
-                let since_meeting =
-                    |node: &Self, id: &EventId| c.source != Source::Entered || node.is_since_meeting(*id);
                 for id in ids {
-                    if since_meeting(self, &id) {
+                    if self.is_for_us(id, c.source) {
                         self.announced(now, announcer, id);
                     }
                 }
@@ -488,7 +485,7 @@ impl Node<'_> {
             }
             Sight::New => {}
         }
-        if !self.takes_events() || (c.source == Source::Elsewhere && !pulled) {
+        if !self.takes_events() || !(pulled || self.is_for_us(id, c.source)) {
             // What counts as new is only known when a fleet has been met; healing offers it again.
             return;
         }
