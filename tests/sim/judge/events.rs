@@ -137,7 +137,11 @@ impl Events {
                 let behind =
                     presence.trouble_after(since) > fired.at && presence.trouble_after(since) > since;
                 let overtaken = self.fired.range(serial + 1..).count() >= counted.least.seen;
-                if counted.strict && !overtaken || within && !behind && !presence.moved_on(*i, fired.at) {
+                // Who is alone keeps its newest ones only, and counts the others.
+                let kept = fired.fleet != 0;
+                if counted.strict && !overtaken
+                    || within && kept && !behind && !presence.moved_on(*i, fired.at)
+                {
                     return Err(format!("node {i} was never handed event {serial}, {}", whose(fired)));
                 }
                 let lost = (counted.losses)(*i);
