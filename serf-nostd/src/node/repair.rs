@@ -92,8 +92,10 @@ impl Node<'_> {
         if let Some(left) = &mut self.left {
             left.agreed |= comparable && !differ;
         }
+        // Who has entered another fleet does not know yet what had been seen there.
+        let lacks = !self.seen.knows_history() && self.config.has(Rule::History);
         if comparable
-            && differ
+            && (differ || lacks)
             && self.config.has(Rule::EventHealing)
             && self.heal.events.is_none()
             && self.heal.event_pace.may_begin(now, EVENTS_QUIET)
