@@ -119,7 +119,11 @@ impl Node<'_> {
         let grown = now.since(self.fleet_since) >= GROWN;
         let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
         let yields = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
-        if self.fleet == 0 || yields {
+        if let Some(left) = self.left.take_if(|left| yields && left.fleet == theirs.id) {
+            // It has grown up meanwhile: nothing of it has been missed.
+            (self.fleet, self.fleet_since) = (left.fleet, left.since);
+            self.fleet_news = self.transmissions() as u8;
+        } else if self.fleet == 0 || yields {
             let met = met.unwrap_or(theirs.event_clock.saturating_sub(1));
             self.enter_fleet(now, &theirs, met, replay);
         }
