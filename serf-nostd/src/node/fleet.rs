@@ -9,6 +9,7 @@ use super::Node;
 use crate::clock::{Lamport, Word};
 use crate::config::Rule;
 use crate::event::store::list;
+use crate::gossip::heal::HISTORIES;
 use crate::hash;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{EventId, Fleet, Former, Message};
@@ -166,6 +167,7 @@ impl Node<'_> {
     fn leave_former(&mut self) {
         let Some(left) = self.left.take() else { return };
         self.seen.forget_history();
+        self.heal.histories = HISTORIES;
         if !left.replay {
             self.seen.raise_floor(left.last);
         }
