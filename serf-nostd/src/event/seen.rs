@@ -221,11 +221,6 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Whether this node goes by what others have seen before its time.
-    pub(crate) fn knows_history(&self) -> bool {
-        self.forgotten.is_some()
-    }
-
     /// This node joins a fleet that has another history.
     pub(crate) fn forget_history(&mut self) {
         self.forgotten = None;

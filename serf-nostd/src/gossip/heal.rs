@@ -18,8 +18,6 @@ pub(crate) const JOINS: usize = 8;
 pub(crate) const SEEDS: usize = 8;
 /// So many members with a part of the fleet are asked what they hold.
 const PARTS: u8 = 8;
-/// So many are asked what had been seen in a fleet that was entered, until one knows.
-pub(crate) const HISTORIES: u8 = 3;
 /// So many differences below the floor are remembered as counted.
 const GAPS: usize = 8;
 /// Names that can be in dispute at once.
@@ -188,8 +186,6 @@ pub(crate) struct Heal {
     pub met: heapless::Vec<Address, JOINS>,
     /// So many more of those whose tables are parts of the fleet are listed, while nobody with a whole one has been.
     pub parts: u8,
-    /// So many more are asked what had been seen in the fleet that this node has entered.
-    pub histories: u8,
     pub members: Option<Session<Step>>,
     pub events: Option<Session<EventStep>>,
     pub values: Option<Session<ValueStep>>,
@@ -215,7 +211,6 @@ impl Heal {
             conflicts: heapless::Vec::new(),
             met: heapless::Vec::new(),
             parts: PARTS,
-            histories: 0,
             members: None,
             events: None,
             values: None,

@@ -9,7 +9,6 @@ use super::Node;
 use crate::clock::{Lamport, Word};
 use crate::config::Rule;
 use crate::event::store::list;
-use crate::gossip::heal::HISTORIES;
 use crate::hash;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{EventId, Fleet, Former, Message};
@@ -166,8 +165,12 @@ impl Node<'_> {
 
     fn leave_former(&mut self) {
         let Some(left) = self.left.take() else { return };
-        self.seen.forget_history();
-        self.heal.histories = HISTORIES;
+        if left.last.ltime > 0 {
+            self.seen.forget_history();
+        } else {
+            // Nothing had ever been fired in either.
+            self.seen.begin_history();
+        }
         if !left.replay {
             self.seen.raise_floor(left.last);
         }

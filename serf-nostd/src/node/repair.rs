@@ -92,16 +92,13 @@ impl Node<'_> {
         if let Some(left) = &mut self.left {
             left.agreed |= comparable && !differ;
         }
-        // Who has entered another fleet does not know yet what had been seen there.
-        let lacks = self.heal.histories > 0 && !self.seen.knows_history() && self.config.has(Rule::History);
         if comparable
-            && (differ || lacks)
+            && differ
             && self.config.has(Rule::EventHealing)
             && self.heal.events.is_none()
             && self.heal.event_pace.may_begin(now, EVENTS_QUIET)
         {
             self.heal.event_pace.begun(now);
-            self.heal.histories -= lacks as u8;
             self.stats.event_syncs += 1;
             let step = EventStep { above: theirs.floor, cursor: theirs.floor, waits: false };
             let nonce = self.random.next() as u32;
