@@ -177,6 +177,10 @@ impl Node<'_> {
         if (table.partial || turn) && self.config.has(Rule::PartHealing) {
             let _ = packet.push(&Message::Known(table.slot(target).known()));
         }
+        if self.members.table.partial && turn && self.config.has(Rule::PartHealing) {
+            // Whom it probes may not know it: it is compared with nobody.
+            self.write_introduction(packet, now);
+        }
         self.write_bare_ping(packet, seq, target);
         self.write_held_against(packet, target);
         let to = self.members.table.slot(target).addr;
@@ -222,6 +226,14 @@ impl Node<'_> {
         }
     }
 
+    /// Who this node is, and in which fleet.
+    fn write_introduction(&self, packet: &mut Packet<'_>, now: Instant) {
+        let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
+        if self.fleet != 0 {
+            self.write_fleet(packet, now);
+        }
+    }
+
     pub(super) fn write_member_session(
         &mut self,
         packet: &mut Packet<'_>,
@@ -230,10 +242,7 @@ impl Node<'_> {
     ) {
         let nonce = session.nonce;
         // The answerer is to know us, too: it does not look for what it lacks at a stranger's.
-        let _ = packet.push(&Message::Alive(alive(&self.members.table, SELF)));
-        if self.fleet != 0 {
-            self.write_fleet(packet, now);
-        }
+        self.write_introduction(packet, now);
         match session.step {
             Step::Pages { cursor } => {
                 let _ = packet.push(&Message::PageRequest(PageRequest { nonce, cursor }));

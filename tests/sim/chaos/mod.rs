@@ -382,9 +382,12 @@ impl<'p> Run<'p> {
             return None;
         }
         let shown = self.fleet.status(viewer, subject);
+        // Nobody takes in whom another one's name belongs to.
+        let twin = self.lives[viewer].twin.is_some_and(|twin| self.fleet.is_on(twin));
+        let refused = twin && self.fleet.node(viewer).is_some_and(|node| node.live() == 1);
         let right = match shown {
             Some(Status::Alive) => self.fleet.is_on(subject),
-            None => !self.fleet.is_on(subject) || self.is_partial(viewer),
+            None => !self.fleet.is_on(subject) || self.is_partial(viewer) || refused,
             Some(_) => !self.fleet.is_on(subject),
         };
         if right { None } else { Some(format!("{} {shown:?}", self.fleet.machines[subject].name())) }

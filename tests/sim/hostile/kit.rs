@@ -87,10 +87,13 @@ impl Driven {
         node
     }
 
-    /// Somebody asks it for a way in.
+    /// Somebody asks it for a way in, and has come into its fleet.
     pub fn is_asked_in(&mut self) {
         let join = body(kind::JOIN).int(1).text("guest").addr(99).int(1).raw(&[1]).end();
         self.feed(99, &datagram(&[join]));
+        if let Some(fleet) = self.said(kind::FLEET) {
+            self.feed(99, &datagram(&[body(kind::FLEET).raw(&fleet).end()]));
+        }
         self.sent.clear();
     }
 

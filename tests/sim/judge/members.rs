@@ -124,6 +124,12 @@ impl Members {
                     excuse(excused, "partial table");
                     return None;
                 }
+                // Nobody takes in whom another one's name belongs to.
+                let alone = views.shown[i].as_ref().is_some_and(|view| view.len() <= 1);
+                if shown.is_none() && alone && presence.lives[i].shares_name {
+                    excuse(excused, "one name for two");
+                    return None;
+                }
                 Some((i, shown))
             });
             let held: Vec<(usize, Option<&Shown>)> = held.collect();
