@@ -32,8 +32,6 @@ pub(super) struct Left {
     /// What the other fleet had fired by this time, before they met, is not for this node.
     met: u64,
     replay: bool,
-    /// Somebody who has left it, too, has the same events.
-    pub(super) agreed: bool,
     pub(super) until: Instant,
 }
 
@@ -141,7 +139,7 @@ impl Node<'_> {
         }
         (self.fleet, self.fleet_since) = (theirs.id, now.minus(Duration::from_secs(theirs.age as u64)));
         let until = now + self.config.probe_interval.times(GRACE);
-        let left = Left { fleet, since, last, met, replay, agreed: false, until };
+        let left = Left { fleet, since, last, met, replay, until };
         self.left = Some(match self.left {
             Some(Left { fleet, since, until, .. }) => Left { fleet, since, until, ..left },
             None => left,
@@ -167,6 +165,8 @@ impl Node<'_> {
         let Some(left) = self.left.take() else { return };
         if left.last.ltime > 0 {
             self.seen.forget_history();
+            // What was on its way, or had passed this node by, may be below the new floor.
+            self.stats.event_gaps += (left.fleet != 0) as u64;
         } else {
             // Nothing had ever been fired in either.
             self.seen.begin_history();
@@ -174,8 +174,6 @@ impl Node<'_> {
         if !left.replay {
             self.seen.raise_floor(left.last);
         }
-        // What was on its way just now may be below the new floor.
-        self.stats.event_gaps += (left.fleet != 0 && !left.agreed) as u64;
     }
 
     /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited

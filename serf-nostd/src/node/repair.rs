@@ -89,9 +89,6 @@ impl Node<'_> {
         let comparable = theirs.floor >= self.seen.floor();
         let differ = theirs.events != self.events_above(theirs.floor);
         self.confirm_all(theirs.floor, comparable && !differ, peer);
-        if let Some(left) = &mut self.left {
-            left.agreed |= comparable && !differ;
-        }
         if comparable
             && differ
             && self.config.has(Rule::EventHealing)
