@@ -97,7 +97,8 @@ stats! {
     pull_miss,
     /// Events at or below the floor that were not delivered.
     too_old,
-    /// Events that have passed this node's floor, or a peer's, without having been seen by both: at least so many.
+    /// Events that have passed this node's floor, or a peer's, without having been seen by both: at least so many. And one
+    /// for each fleet that was left for another one, as something may have been on its way there.
     event_gaps,
     /// Events shed unrecorded because they came faster than the acceptance rate.
     shed,

@@ -38,11 +38,18 @@ pub fn node(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
     Node::new(memory, config, identity, i as u64, Instant::ZERO).expect("the test's sizes fit")
 }
 
-/// A node as [`node`] makes it, in a fleet: somebody has asked it for a way in, and was not heard of again.
+/// A node as [`node`] makes it, in a fleet: somebody has asked it for a way in, has told that it is in the fleet of the answer
+/// (whose first message tells of it), and was not heard of again.
 pub fn met(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
     let mut node = node(memory, config, i);
     let join = Join { nonce: 1, node: "n", addr: Address::from(address(99)), boot: 1, pages: true };
-    hand(&mut node, Instant::ZERO, 99, &datagram(30, &join));
+    let mut question = datagram(30, &join);
+    // Padded, as an answer is no longer than what it answers.
+    question.extend([41, 100, 0]);
+    question.extend([0; 100]);
+    let answer = hand(&mut node, Instant::ZERO, 99, &question).sent.remove(0).1;
+    let end = 7 + u16::from_le_bytes([answer[5], answer[6]]) as usize;
+    hand(&mut node, Instant::ZERO, 99, &answer[..end]);
     node
 }
 
