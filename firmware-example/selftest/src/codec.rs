@@ -51,6 +51,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "digest-request" => same::<DigestRequest<'_>>(body),
         "event-digest-request" => same::<EventDigestRequest<'_>>(body),
         "fleet" => same::<Fleet>(body),
+        "former" => same::<Former>(body),
         "history" => same::<History>(body),
         "tag" => same::<[u8; 2]>(body),
         "known" => same::<[u8; 4]>(body),

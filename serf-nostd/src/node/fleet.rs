@@ -77,7 +77,12 @@ impl Node<'_> {
             self.store.release_own(slot);
             self.stats.own_expired += 1;
         }
-        self.restamp(now);
+    }
+
+    /// It starts no more: others are to know that it is here to stay.
+    pub(super) fn started(&mut self) {
+        self.starting = None;
+        self.fleet_news = self.transmissions() as u8;
     }
 
     /// The greatest identity that an event known by now may have.
@@ -104,7 +109,11 @@ impl Node<'_> {
         // Of those who come from one fleet the first to meet the other says when that was.
         let met = former.filter(|former| former.fleet == tag(own)).map(|former| former.met);
         if theirs.id == self.fleet {
-            self.founding = false;
+            if self.founding && theirs.age > 0 {
+                // Somebody has come to stay, to whom what was fired until now is new.
+                self.founding = false;
+                self.restamp(now);
+            }
             if let (Some(left), Some(met)) = (&mut self.left, met) {
                 left.met = left.met.min(met);
             }
@@ -259,7 +268,7 @@ impl Node<'_> {
 
     fn push_fleet(&self, packet: &mut Packet<'_>, now: Instant, id: u32, since: Instant) {
         let age = now.since(since).as_secs().clamp(1, u32::MAX as u64) as u32;
-        let age = if self.starting.is_some() { 0 } else { age };
+        let age = if self.starting.is_some() || self.founding { 0 } else { age };
         let _ = packet.push(&Message::Fleet(Fleet { id, event_clock: self.clocks.event.now(), age }));
     }
 

@@ -54,7 +54,7 @@ impl Node<'_> {
             let _ = self.told_joins.push_back(Joined::Yes(join.to));
         }
         if self.heal.joins.is_empty() {
-            self.starting = None;
+            self.started();
         }
     }
 
@@ -86,7 +86,12 @@ impl Node<'_> {
             self.meet_fleet(now, (fleet, None), Word::Answer, join.replay);
         }
         let waits = beginner && self.heal.joins.iter().any(|join| !join.quiet);
-        self.starting = self.starting.filter(|_| waits).map(|until| until.min(now + BEGINNERS));
+        if let Some(until) = self.starting {
+            self.starting = Some(until.min(now + BEGINNERS));
+            if !waits {
+                self.started();
+            }
+        }
         if join.quiet {
             return Some(false);
         }

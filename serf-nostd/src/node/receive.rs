@@ -582,9 +582,9 @@ impl Node<'_> {
         enough
     }
 
-    /// Whether events of others are taken in: what is new is only known when a fleet has been met.
+    /// Whether events of others are taken in, and own ones told: what is new is only known when a fleet has been met.
     pub(super) fn takes_events(&self) -> bool {
-        self.starting.is_none() && (self.fleet != 0 || !self.config.has(Rule::FirstContact))
+        self.starting.is_none() && !self.founding && (self.fleet != 0 || !self.config.has(Rule::FirstContact))
     }
 
     /// The last value of a name, fetched although it is at or below the floor.

@@ -471,7 +471,7 @@ impl Node<'_> {
         self.grace_ends(now);
         if self.starting.is_some_and(|until| until <= now) {
             // Nobody answered: alone, until somebody does.
-            self.starting = None;
+            self.started();
         }
         self.joins_due(now)
             .or_else(|| self.conflicts_due(now))

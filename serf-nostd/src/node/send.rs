@@ -412,7 +412,7 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
         }
         // Who has met no fleet, or founded one that is empty yet, does not know at which time others take its events.
-        if self.takes_events() && !self.founding && self.store.first(list::OWN).is_some() {
+        if self.takes_events() && self.store.first(list::OWN).is_some() {
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }

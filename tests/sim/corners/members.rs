@@ -137,6 +137,24 @@ fn a_name_that_is_too_long_does_not_end_healing() {
     });
 }
 
+/// A board is known to another board only, which then comes into a fleet of servers, and has no place for all of them.
+#[test]
+fn a_board_that_only_a_board_knows_is_met_by_all() {
+    proves(Rule::PartHealing, 3, |seed, without| {
+        let mut fleet = off(seed, 12, Size::Server, without);
+        (10..12).for_each(|i| fleet.resize(i, Size::Tiny));
+        (0..10).for_each(|i| fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut quiet()));
+        fleet.boot(10, &[], false, &mut quiet());
+        fleet.boot(11, &[10], false, &mut quiet());
+        fleet.run(30 * SECOND, &mut quiet());
+        let seed_address = fleet.address(3);
+        fleet.with(11, &mut quiet(), |node, now| node.join(now, seed_address, false));
+        fleet.run(300 * SECOND, &mut quiet());
+        let missing = (0..10).filter(|i| fleet.status(*i, 10) != Some(Status::Alive)).count();
+        hold(missing == 0, &format!("{missing} of ten servers do not know the board"))
+    });
+}
+
 /// Boards that have no place for all compare their tables with nobody's. One of them misses a change of tags.
 #[test]
 fn a_board_with_a_part_of_the_fleet_is_told_what_it_has_missed() {

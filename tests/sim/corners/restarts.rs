@@ -131,6 +131,24 @@ fn those_who_start_together_are_one_fleet() {
     }
 }
 
+/// A node that is back without seeds has fired; the newcomer that asks it for a way in finds the old fleet at the same time.
+#[test]
+fn what_a_lone_node_has_fired_goes_along_into_the_fleet_of_its_newcomer() {
+    proves(Rule::Restamp, 6, |seed, without| {
+        let mut fleet = with_a_past(seed, without)?;
+        let mut heard = Heard::new(8);
+        (4..6).for_each(|i| fleet.crash(i));
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.boot(4, &[], false, &mut heard.watch());
+        fleet.run(SECOND, &mut heard.watch());
+        fire(&mut fleet, 4, "alone", &mut heard)?;
+        fleet.boot(5, &[4, 0], false, &mut heard.watch());
+        fleet.run(60 * SECOND, &mut heard.watch());
+        let reached = heard.reached("alone");
+        hold(reached == 8, &format!("it has come to {reached} of 8"))
+    });
+}
+
 /// On links that keep the order, two questions do not answer each other for ever.
 #[test]
 fn those_who_start_together_come_to_rest() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serf_nostd::{Config, Status};
 
 use super::Verdict;
-use super::bounds::{partition, spreading};
+use super::bounds::{event_loss, partition, spreading};
 use crate::fleet::Fleet;
 
 /// The present or last life of a machine.
@@ -47,6 +47,8 @@ pub(super) struct Presence {
     pub spreading: u64,
     /// As [`partition`].
     parting: u64,
+    /// As [`event_loss`].
+    losing: u64,
     pub now: u64,
 }
 
@@ -59,6 +61,7 @@ impl Presence {
             apart: BTreeMap::new(),
             spreading: spreading(&Config::LAN),
             parting: partition(machines, &Config::LAN),
+            losing: event_loss(&Config::LAN),
             now: 0,
         }
     }
@@ -95,6 +98,7 @@ impl Presence {
         self.now = fleet.now();
         self.spreading = spreading(&fleet.config);
         self.parting = partition(fleet.machines.len(), &fleet.config);
+        self.losing = event_loss(&fleet.config);
         let mut named = false;
         for (life, machine) in self.lives.iter_mut().zip(&fleet.machines) {
             if life.name != machine.name() {
@@ -229,10 +233,10 @@ impl Presence {
         life.boots == boots && met.is_some_and(|(at, fleet)| self.fleet_at(i, *at) == *fleet)
     }
 
-    /// Whether a machine came into another fleet while what happened at this time was spreading.
+    /// Whether a machine came into another fleet before what got lost at this time must have been made up for.
     pub(super) fn moved_on(&self, i: usize, at: u64) -> bool {
         let fleets = &self.lives[i].fleets;
-        fleets.iter().any(|(since, _)| (at..=at.saturating_add(self.spreading)).contains(since))
+        fleets.iter().any(|(since, _)| (at..=at.saturating_add(self.losing)).contains(since))
     }
 
     /// When this fleet and that one met after this time.
