@@ -20,7 +20,7 @@ const GROWN: Duration = Duration::from_secs(60);
 /// So many probe intervals a node stays in its former fleet as well.
 const GRACE: u32 = 5;
 /// Bytes that the two messages about a node's fleet may take.
-const INTRODUCTION: usize = 38;
+pub(super) const INTRODUCTION: usize = 38;
 
 /// The fleet that a node has just left for another one.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,7 @@ impl Node<'_> {
     }
 
     /// The greatest identity that an event known by now may have.
+    #[inline(never)]
     fn last_event(&self) -> EventId {
         EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX }
     }
@@ -211,11 +212,13 @@ impl Node<'_> {
     // ---- what it tells, and what it is told ----
 
     /// Whether an event is for the former fleet alone.
+    #[inline(never)]
     pub(super) fn is_for_former(&self, id: EventId) -> bool {
         self.left.is_some_and(|left| id <= left.last)
     }
 
     /// Before events that nobody has asked for, and their ids: whom they are for.
+    #[inline(never)]
     pub(super) fn write_tag(&self, packet: &mut Packet<'_>, for_former: bool) {
         if let Some(left) = self.left {
             let _ = packet.push(&Message::Tag(tag(left.fleet)));
@@ -266,26 +269,19 @@ impl Node<'_> {
         self.push_fleet(packet, now, self.compares_in(), since);
     }
 
+    #[inline(never)]
     fn push_fleet(&self, packet: &mut Packet<'_>, now: Instant, id: u32, since: Instant) {
         let age = now.since(since).as_secs().clamp(1, u32::MAX as u64) as u32;
         let age = if self.starting.is_some() || self.founding { 0 } else { age };
         let _ = packet.push(&Message::Fleet(Fleet { id, event_clock: self.clocks.event.now(), age }));
     }
 
-    /// Writes what may tell of members, and this node's fleet along with it.
-    pub(super) fn introducing<T>(
-        &mut self,
-        packet: &mut Packet<'_>,
-        now: Instant,
-        write: impl FnOnce(&mut Self, &mut Packet<'_>) -> T,
-    ) -> T {
-        let limit = packet.reserve(INTRODUCTION);
-        let written = write(self, packet);
+    /// Ends what may tell of members with this node's fleet; [`INTRODUCTION`] was reserved for it.
+    pub(super) fn introduce(&mut self, packet: &mut Packet<'_>, now: Instant, limit: usize) {
         packet.unreserve(limit);
         let tells = packet.introduces() || self.fleet_news > 0;
         if self.fleet != 0 && tells && self.config.has(Rule::FleetNews) {
             self.write_fleet(packet, now);
         }
-        written
     }
 }

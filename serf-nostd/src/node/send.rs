@@ -1,5 +1,6 @@
 //! What goes out: one output at a time, until there is nothing to do but sleep.
 
+use super::fleet::INTRODUCTION;
 use super::repair::Ask;
 use super::{Event, Joined, Leave, Node, Output};
 use crate::config::Rule;
@@ -382,14 +383,16 @@ impl Node<'_> {
                 RoundKind::Announce { due, count }
             }
             RoundKind::OwnNews(bits) => {
-                self.introducing(&mut packet, now, |node, packet| node.write_own_news(packet, bits));
+                let limit = packet.reserve(INTRODUCTION);
+                self.write_own_news(&mut packet, bits);
+                self.introduce(&mut packet, now, limit);
                 RoundKind::OwnNews(bits)
             }
             RoundKind::Members => {
-                self.introducing(&mut packet, now, |node, packet| {
-                    node.write_members(packet);
-                    node.write_foreign(packet);
-                });
+                let limit = packet.reserve(INTRODUCTION);
+                self.write_members(&mut packet);
+                self.write_foreign(&mut packet);
+                self.introduce(&mut packet, now, limit);
                 self.fleet_news = self.fleet_news.saturating_sub(last as u8);
                 RoundKind::Members
             }

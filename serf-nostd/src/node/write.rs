@@ -1,6 +1,7 @@
 //! Writing datagrams: what goes into each, in which order, and what moves when it is taken.
 
 use super::Node;
+use super::fleet::INTRODUCTION;
 use crate::config::Rule;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step, ValueStep};
@@ -156,7 +157,9 @@ impl Node<'_> {
     fn write_piggyback(&mut self, packet: &mut Packet<'_>, to: Address, now: Instant) {
         self.write_riders(packet, to, now);
         let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
-        self.introducing(packet, now, Self::write_members);
+        let inner = packet.reserve(INTRODUCTION);
+        self.write_members(packet);
+        self.introduce(packet, now, inner);
         packet.unreserve(limit);
     }
 
@@ -392,11 +395,17 @@ impl Node<'_> {
             }
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
             Answer::Page { nonce, cursor } => {
-                self.introducing(packet, now, |node, packet| node.write_page(packet, nonce, cursor, now))
+                let limit = packet.reserve(INTRODUCTION);
+                let written = self.write_page(packet, nonce, cursor, now);
+                self.introduce(packet, now, limit);
+                written
             }
             Answer::Entries { nonce, cursor, buckets } => self.write_entries(packet, nonce, cursor, buckets),
             Answer::Records { nonce, ids } => {
-                self.introducing(packet, now, |node, packet| node.write_records(packet, nonce, &ids, now))
+                let limit = packet.reserve(INTRODUCTION);
+                let written = self.write_records(packet, nonce, &ids, now);
+                self.introduce(packet, now, limit);
+                written
             }
             Answer::Values { nonce, cursor } => self.write_value_ids(packet, nonce, cursor, owed.to),
             Answer::EventEntries { nonce, above, cursor, buckets } => {
