@@ -47,8 +47,10 @@ pub fn met(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
     // Padded, as an answer is no longer than what it answers.
     question.extend([41, 100, 0]);
     question.extend([0; 100]);
-    let answer = hand(&mut node, Instant::ZERO, 99, &question).sent.remove(0).1;
+    let mut answer = hand(&mut node, Instant::ZERO, 99, &question).sent.remove(0).1;
     let end = 7 + u16::from_le_bytes([answer[5], answer[6]]) as usize;
+    // The fleet's age: that of one whose members have come to stay.
+    answer[end - 1] = 1;
     hand(&mut node, Instant::ZERO, 99, &answer[..end]);
     node
 }

@@ -91,7 +91,9 @@ impl Driven {
     pub fn is_asked_in(&mut self) {
         let join = body(kind::JOIN).int(1).text("guest").addr(99).int(1).raw(&[1]).end();
         self.feed(99, &datagram(&[join]));
-        if let Some(fleet) = self.said(kind::FLEET) {
+        if let Some(mut fleet) = self.said(kind::FLEET) {
+            // Its age: that of one whose members have come to stay.
+            *fleet.last_mut().expect("a fleet has an age") = 1;
             self.feed(99, &datagram(&[body(kind::FLEET).raw(&fleet).end()]));
         }
         self.sent.clear();
