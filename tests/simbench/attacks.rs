@@ -20,7 +20,7 @@ const SPAN: u64 = 60;
 type Datagram = fn(u64, &Fleet) -> Vec<u8>;
 
 /// The attacks: what each is called, whether it comes from a member's address instead of his own, and its datagrams.
-const ATTACKS: [(&str, bool, Datagram); 12] = [
+const ATTACKS: [(&str, bool, Datagram); 13] = [
     ("forged events, 30 in one", false, events),
     ("clocks driven to their reach", false, clocks),
     ("a boot number far ahead", false, boots),
@@ -33,6 +33,7 @@ const ATTACKS: [(&str, bool, Datagram); 12] = [
     ("73 pings in a member's name", true, pings),
     ("36 indirect pings", false, indirect),
     ("85 histories", false, histories),
+    ("another fleet each time", false, fleets),
 ];
 
 fn now(fleet: &Fleet) -> u64 {
@@ -97,6 +98,10 @@ fn indirect(second: u64, _: &Fleet) -> Vec<u8> {
 
 fn histories(second: u64, _: &Fleet) -> Vec<u8> {
     datagram(&vec![body(kind::HISTORY).id(5_000 + second, 7).int(5).int(6).end(); 85])
+}
+
+fn fleets(second: u64, fleet: &Fleet) -> Vec<u8> {
+    datagram(&[body(kind::FLEET).int(SPAN - second).int(now(fleet)).int(1_000_000).end()])
 }
 
 /// The table of all attacks.

@@ -4,6 +4,7 @@ use serf_nostd::Status;
 use serf_nostd::config::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
+use sim::wire::{body, datagram, kind};
 
 use super::{Heard, SECOND, fire, off, quiet};
 
@@ -149,5 +150,23 @@ fn of_those_who_come_back() {
     for seed in 0..10 {
         assert_eq!(a_restart(seed, 500, 0.0), Ok(()), "seed {seed}");
         assert_eq!(a_restart(seed, 20_000, 0.1), Ok(()), "seed {seed}, over bad links");
+    }
+}
+
+/// A stranger tells one node after the other of a fleet to which theirs has to yield: nobody is parted from the others.
+#[test]
+fn of_a_fleet_and_those_that_a_stranger_invents() {
+    for seed in 0..5 {
+        let mut fleet = off(seed, 6, Size::Server, None);
+        (fleet.network.latency, fleet.network.jitter) = (2_000, 1_000);
+        (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(70 * SECOND, &mut quiet());
+        let mut fair = Fair::new(fleet);
+        for number in 0..20 {
+            let told = body(kind::FLEET).int(20 - number).int(1).int(1_000_000).end();
+            fair.fleet.inject(5, number as usize % 5, datagram(&[told]));
+            fair.goes_on(SECOND, SECOND / 5, |_| (0..6).collect());
+        }
+        assert_eq!(fair.verdict(), Ok(()), "seed {seed}");
     }
 }
