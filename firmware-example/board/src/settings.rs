@@ -80,10 +80,13 @@ fn number(text: &str, most: u64) -> Option<u64> {
     if text.is_empty() || text.len() > 1 && text.starts_with('0') {
         return None;
     }
-    let digits = text.bytes().map(|byte| byte.wrapping_sub(b'0'));
     let mut value = 0u64;
-    for digit in digits {
-        value = value.checked_mul(10)?.checked_add(if digit < 10 { digit.into() } else { return None })?;
+    for byte in text.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(digit.into())?;
     }
     (value <= most).then_some(value)
 }

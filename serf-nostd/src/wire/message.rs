@@ -358,8 +358,8 @@ pub struct Fleet {
     /// Its event clock.
     pub event_clock: u64,
     /// How long the fleet has been one, seconds: of two that meet, one younger than a minute yields to an older one; else the
-    /// one with the greater number does. 0: the sender is starting itself, or alone in it,
-    /// and may soon be in another one.
+    /// one with the greater number does. 0: the sender is starting itself, or alone in it, and may
+    /// soon be in another one.
     pub age: u32,
 }
 

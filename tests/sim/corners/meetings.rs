@@ -67,10 +67,16 @@ impl Fair {
     }
 }
 
+/// So many machines, all off, with links of such a latency, which varies by half of it, and such a loss.
+fn over_links(seed: u64, machines: usize, (latency, loss): (u64, f64), without: Option<Rule>) -> Fleet {
+    let mut fleet = off(seed, machines, Size::Server, without);
+    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    fleet
+}
+
 /// Each of ten machines names the next one as its seed, and all start at the same moment.
 fn a_ring(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(), String> {
-    let mut fleet = off(seed, 10, Size::Server, without);
-    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    let mut fleet = over_links(seed, 10, (latency, loss), without);
     for i in 0..10 {
         fleet.boot(i, &[(i + 1) % 10], false, &mut quiet());
     }
@@ -96,8 +102,7 @@ fn of_those_who_start_in_a_ring_over_bad_links() {
 
 /// Two fleets of three that have run for a while, one of which joins the other.
 fn two_fleets(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(), String> {
-    let mut fleet = off(seed, 6, Size::Server, without);
-    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    let mut fleet = over_links(seed, 6, (latency, loss), without);
     for i in 0..6 {
         fleet.boot(i, &[i / 3 * 3], false, &mut quiet());
     }
@@ -128,8 +133,7 @@ fn of_two_fleets_over_bad_links() {
 
 /// One of six, or two that are each other's seeds, are switched off and on again while the others fire.
 fn a_restart(seed: u64, latency: u64, loss: f64) -> Result<(), String> {
-    let mut fleet = off(seed, 6, Size::Server, None);
-    (fleet.network.latency, fleet.network.jitter, fleet.network.loss) = (latency, latency / 2, loss);
+    let mut fleet = over_links(seed, 6, (latency, loss), None);
     (0..6).for_each(|i| fleet.boot(i, &[(i + 1) % 6], false, &mut quiet()));
     fleet.run(70 * SECOND, &mut quiet());
     let mut fair = Fair::new(fleet);
@@ -157,8 +161,7 @@ fn of_those_who_come_back() {
 #[test]
 fn of_a_fleet_and_those_that_a_stranger_invents() {
     for seed in 0..5 {
-        let mut fleet = off(seed, 6, Size::Server, None);
-        (fleet.network.latency, fleet.network.jitter) = (2_000, 1_000);
+        let mut fleet = over_links(seed, 6, (2_000, 0.0), None);
         (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
         fleet.run(70 * SECOND, &mut quiet());
         let mut fair = Fair::new(fleet);

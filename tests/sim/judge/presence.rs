@@ -194,12 +194,8 @@ impl Presence {
     /// Until when two sides of a cut, that there was at this time or that had not healed yet, may not have found together; the
     /// time itself if there was none.
     fn parted_until(&self, at: u64) -> u64 {
-        let ends = self
-            .troubles
-            .iter()
-            .filter(|(from, _)| *from <= at)
-            .map(|(_, until)| until.saturating_add(self.parting));
-        ends.filter(|end| *end > at).fold(at, u64::max)
+        let begun = self.troubles.iter().filter(|(from, _)| *from <= at);
+        begun.map(|(_, until)| until.saturating_add(self.parting)).fold(at, u64::max)
     }
 
     /// Whether a machine that began a life at `since` cannot have been handed rightfully what was fired at `at`.
