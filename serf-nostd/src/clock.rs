@@ -66,10 +66,10 @@ impl LamportClock {
         self.0 >= LTIME_LIMIT - 1
     }
 
-    /// Takes over a whole fleet's clock, as told by a seed that the user has named; at most half of the limit, so that
-    /// nobody's word alone brings a clock to its end.
+    /// Takes over a whole fleet's clock, as told by a seed that the user has named; at most a quarter of the limit, so that
+    /// nobody's word alone brings a clock to its end, or makes a floor that the next start would refuse.
     pub(crate) fn adopt(&mut self, fleet: u64) {
-        self.0 = self.0.max(fleet.min(LTIME_LIMIT / 2));
+        self.0 = self.0.max(fleet.min(LTIME_LIMIT / 4));
     }
 }
 
@@ -174,6 +174,6 @@ mod tests {
         );
         assert_eq!(event(1_000, Word::Answer, 1 + LTIME_JUMP), (true, 2 + LTIME_JUMP));
         clocks.event.adopt(u64::MAX);
-        assert_eq!(clocks.event.stamp(), LTIME_LIMIT / 2);
+        assert_eq!(clocks.event.stamp(), LTIME_LIMIT / 4);
     }
 }

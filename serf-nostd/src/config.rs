@@ -229,4 +229,8 @@ pub enum Rule {
     Thaw,
     /// A failed member is looked for among those that have left.
     FailedFirst,
+    /// Where nobody has failed, those who have left are tried again: others may have said so of them.
+    LeftToo,
+    /// Who is held for gone at another address is told so when it asks.
+    GoneElsewhere,
 }

@@ -1,11 +1,11 @@
 //! Agents and boards that know each other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::board::Board;
-use crate::harness::wait_until;
+use crate::harness::{wait_complete, wait_until};
 use crate::lab::Lab;
 use crate::server::Server;
 
@@ -45,11 +45,9 @@ impl Fleet {
     /// Waits until every agent sees all as alive.
     #[track_caller]
     pub fn wait_servers_agree(&self) {
-        let names = self.names();
         for server in &self.servers {
-            wait_until(&format!("{} to see all alive", server.name()), || {
-                let members = server.members();
-                names.iter().all(|name| members.get(name).is_some_and(|status| status == "alive"))
+            wait_complete(&format!("{} to see all alive", server.name()), || {
+                self.missing(&server.members(), "alive")
             });
         }
     }
@@ -58,13 +56,26 @@ impl Fleet {
     #[track_caller]
     pub fn wait_agree(&mut self) {
         self.wait_servers_agree();
-        let names = self.names();
-        for board in &mut self.boards {
-            wait_until(&format!("{} to see all alive", board.name()), || {
-                let members = board.report().members;
-                names.iter().all(|name| members.get(name).is_some_and(|status| status == "Alive"))
+        for i in 0..self.boards.len() {
+            wait_complete(&format!("{} to see all alive", self.boards[i].name()), || {
+                let members = self.boards[i].report().members;
+                self.missing(&members, "Alive")
             });
         }
+    }
+
+    /// Who is not shown as it is to be: how instead, and what a board has said last.
+    fn missing(&self, members: &BTreeMap<String, String>, right: &str) -> Vec<String> {
+        let others =
+            self.names().into_iter().filter(|name| members.get(name).is_none_or(|shown| shown != right));
+        let log = |name: &str| self.boards.iter().find(|board| board.name() == name).map(Board::lines);
+        others
+            .map(|name| {
+                let lines = log(&name).unwrap_or_default();
+                let last = lines[lines.len().saturating_sub(8)..].join("\n    ");
+                format!("{name} (shown: {:?})\n    {last}", members.get(&name))
+            })
+            .collect()
     }
 
     /// Waits until everyone has heard these payloads, in whatever order; nobody ever hears one twice, or another.

@@ -198,6 +198,7 @@ impl Fleet {
         machine.frozen_until = 0;
         machine.inbox.clear();
         machine.served = u64::MAX;
+        machine.fleets.clear();
         machine.profile = Config { event_floor, ..self.config.clone() };
         let identity = Identity {
             name: &machine.name,
@@ -470,10 +471,15 @@ impl Fleet {
 
     fn receive(&mut self, to: usize, from: SocketAddr, bytes: &[u8], watch: &mut Watcher) {
         let now = self.local(to);
-        if let Some(node) = &mut self.machines[to].node {
+        let machine = &mut self.machines[to];
+        if let Some(node) = &mut machine.node {
             // What is refused is counted by the node; only attackers' datagrams are.
             let _ = node.handle(now, Input::Datagram { from, bytes });
-            if node.levels().waiting > 0 {
+            let levels = node.levels();
+            if levels.fleet != machine.fleets.last().map_or(0, |(_, fleet)| *fleet) {
+                machine.fleets.push((self.now, levels.fleet));
+            }
+            if levels.waiting > 0 {
                 self.drain(to, watch);
             }
         }

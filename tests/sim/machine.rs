@@ -96,6 +96,8 @@ pub struct Machine {
     pub boots_ahead: u64,
     /// The event clock when it last ran: what a device would keep in flash.
     pub floor: u64,
+    /// Which fleets its node has come into since it was switched on, and when.
+    pub fleets: Vec<(u64, u32)>,
     /// Its application takes no events for now.
     pub deaf: bool,
     pub(crate) name: String,
@@ -132,6 +134,7 @@ impl Machine {
             boots: 0,
             boots_ahead: 0,
             floor: 0,
+            fleets: Vec::new(),
             deaf: false,
             name,
             home,

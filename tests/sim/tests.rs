@@ -90,7 +90,7 @@ const SEEDS: u64 = 3_000;
 /// what they show.
 const KNOWN: u64 = 2;
 /// So many failures are shown.
-const SHOWN: usize = 20;
+const SHOWN: usize = 50;
 
 /// How many seeds this run takes; `SEEDS=` for more.
 fn seeds() -> u64 {

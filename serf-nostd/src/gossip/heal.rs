@@ -99,6 +99,11 @@ impl<T> Session<T> {
         Session { peer, nonce, step, due: now, tries: 0 }
     }
 
+    /// The same, given up if it is not answered at once.
+    pub(crate) fn once(self) -> Self {
+        Session { tries: TRIES - 1, ..self }
+    }
+
     /// Counts another request; false if it has been asked often enough.
     pub(crate) fn ask(&mut self, now: Instant) -> bool {
         self.tries += 1;

@@ -1,6 +1,5 @@
 //! Intents about members that are not known yet: kept for a while, since news may overtake each other.
 
-use crate::slice::Ring;
 use crate::time::{Duration, Instant};
 
 /// How long an early intent is kept (Serf: 5 minutes).
@@ -19,51 +18,57 @@ pub struct EarlyIntent {
 impl EarlyIntent {
     /// A free place.
     pub const EMPTY: EarlyIntent = EarlyIntent { name: 0, ltime: 0, at: Instant::PAST, leave: false };
+
+    fn is_kept(&self, now: Instant) -> bool {
+        now.since(self.at) < KEPT
+    }
 }
 
 /// The early intents; the oldest goes when there is no room.
-pub(crate) struct Early<'a>(Ring<'a, EarlyIntent>);
+pub(crate) struct Early<'a> {
+    cells: &'a mut [EarlyIntent],
+    len: usize,
+}
 
 impl<'a> Early<'a> {
     pub(crate) fn new(cells: &'a mut [EarlyIntent]) -> Self {
-        Early(Ring::new(cells))
+        Early { cells, len: 0 }
     }
 
     pub(crate) fn release(self) -> &'a mut [EarlyIntent] {
-        self.0.release()
+        self.cells
+    }
+
+    fn place(&self, name: u64) -> Option<usize> {
+        self.cells[..self.len].iter().position(|kept| kept.name == name)
     }
 
     /// Keeps an intent. Returns whether it is news, and whether an older one was forgotten for it.
     pub(crate) fn keep(&mut self, name: &str, ltime: u64, leave: bool, now: Instant) -> (bool, bool) {
         let name = crate::hash::bytes(name.as_bytes());
-        for _ in 0..self.0.len() {
-            let Some(old) = self.0.pop_front() else { break };
-            let same = old.name == name;
-            if same && old.ltime >= ltime && now.since(old.at) < KEPT {
-                let _ = self.0.push_back(old);
-                return (false, false);
-            }
-            if !same && now.since(old.at) < KEPT {
-                let _ = self.0.push_back(old);
-            }
+        let known = self.place(name);
+        if known.is_some_and(|at| self.cells[at].ltime >= ltime && self.cells[at].is_kept(now)) {
+            return (false, false);
         }
-        let forgotten = self.0.is_full() && self.0.pop_front().is_some();
-        let kept = self.0.push_back(EarlyIntent { name, ltime, at: now, leave });
-        (kept, forgotten)
+        let at = match known {
+            Some(at) => at,
+            None if self.len < self.cells.len() => {
+                self.cells[self.len] = EarlyIntent::EMPTY;
+                self.len += 1;
+                self.len - 1
+            }
+            None => (0..self.len).min_by_key(|at| self.cells[*at].at).unwrap_or(0),
+        };
+        let before = core::mem::replace(&mut self.cells[at], EarlyIntent { name, ltime, at: now, leave });
+        (true, before.name != name && before.is_kept(now))
     }
 
     /// The intent that waits for a member of this name: its time, and whether it is to leave.
     pub(crate) fn take(&mut self, name: &str, now: Instant) -> Option<(u64, bool)> {
-        let name = crate::hash::bytes(name.as_bytes());
-        let mut found = None;
-        for _ in 0..self.0.len() {
-            let Some(old) = self.0.pop_front() else { break };
-            if old.name == name && now.since(old.at) < KEPT {
-                found = Some((old.ltime, old.leave));
-            } else {
-                let _ = self.0.push_back(old);
-            }
-        }
-        found
+        let at = self.place(crate::hash::bytes(name.as_bytes()))?;
+        let kept = self.cells[at];
+        self.len -= 1;
+        self.cells[at] = self.cells[self.len];
+        kept.is_kept(now).then_some((kept.ltime, kept.leave))
     }
 }

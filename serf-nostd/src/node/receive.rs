@@ -164,9 +164,12 @@ impl Node<'_> {
                     self.stats.answers_refused += 1;
                     return;
                 }
-                let source = self.members.table.find(ping.source).filter(|id| *id != SELF);
-                let source = source.filter(|id| self.members.table.slot(*id).addr == c.from);
-                let asker = source.unwrap_or(NIL);
+                let named = self.members.table.find(ping.source).filter(|id| *id != SELF);
+                let source = named.filter(|id| self.members.table.slot(*id).addr == c.from);
+                // Of one that is gone from another address it has to hear as well: its word may be below that.
+                let gone = |id: &u16| !self.members.table.slot(*id).is_live();
+                let asker = source.or(named.filter(gone).filter(|_| self.config.has(Rule::GoneElsewhere)));
+                let asker = asker.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
                 if source.is_none() && self.members.table.live() == 0 && self.meet(now, c.from, c.budget) {
                     c.budget = 0;

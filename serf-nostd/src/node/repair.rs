@@ -25,7 +25,7 @@ const EVENTS_QUIET: Duration = Duration::from_millis(500);
 
 /// How often a failed member is looked for among all who are gone.
 const FAILED_DRAWS: u32 = 16;
-/// Once in so many times whoever has left is tried: others may have said so of it.
+/// Once in so many times whoever has left may be tried first: others may have said so of it.
 const LEFT_TRIES: u32 = 8;
 
 /// What is wanted at a repair step, for the sender to write.
@@ -127,12 +127,13 @@ impl Node<'_> {
         }
     }
 
-    /// Asks for one member's record, unless a comparison runs that may bring it.
+    /// Asks for one member's record, unless a comparison runs that may bring it. Once: what has led to it will do so again.
     pub(super) fn fetch_record(&mut self, now: Instant, peer: Address, hash: u32) {
         if self.heal.members.is_none() && self.heal.member_pace.may_begin(now, Duration::ZERO) {
             let mut wanted = [0; RECORDS];
             wanted[0] = hash;
             self.ask_for_members(now, peer, Step::Records { wanted, count: 1, resume: 0 });
+            self.heal.members = self.heal.members.map(Session::once);
         }
     }
 
@@ -558,17 +559,24 @@ impl Node<'_> {
     }
 
     /// A failed member, looked for among those that have left as well: a few times, so that many of those do not keep the
-    /// others from coming back.
+    /// others from coming back. Where none is found, and now and then where there are some, one that has left.
     fn draw_failed(&mut self) -> Option<u16> {
         let gone = self.members.table.gone.len() as u32;
         let draws = if self.config.has(Rule::FailedFirst) { FAILED_DRAWS } else { 1 };
-        let left = self.random.below(LEFT_TRIES) == 0;
-        (0..draws.min(gone)).find_map(|_| {
+        let left_first = self.random.below(LEFT_TRIES) == 0;
+        let mut left = None;
+        for _ in 0..draws.min(gone) {
             let id = self.members.table.gone_at(self.random.below(gone) as usize);
             let slot = self.members.table.slot(id);
-            let fits = slot.state == State::Failed || left && !slot.has(flag::FADED);
-            fits.then_some(id)
-        })
+            if slot.state == State::Failed {
+                return Some(id);
+            }
+            left = Some(id).filter(|_| !slot.has(flag::FADED)).or(left);
+            if left_first && left.is_some() {
+                return left;
+            }
+        }
+        left.filter(|_| self.config.has(Rule::LeftToo))
     }
 }
 

@@ -45,6 +45,24 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
 }
 
+/// Polls until nothing is `missing`.
+///
+/// # Panics
+/// After [`DEADLINE`], with what is missing yet.
+#[track_caller]
+pub fn wait_complete(what: &str, mut missing: impl FnMut() -> Vec<String>) {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let missing = missing();
+        if missing.is_empty() {
+            return;
+        }
+        let list = missing.join("\n");
+        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}; missing:\n{list}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// Waits until `measure` has given the same value for `quiet`: for "and nothing more comes".
 #[track_caller]
 pub fn wait_quiet<T: PartialEq>(what: &str, quiet: Duration, mut measure: impl FnMut() -> T) -> T {

@@ -161,18 +161,9 @@ impl Faults {
     }
 }
 
-/// What a fleet can be like, beside its faults; a swarm takes these for kinds as well.
-#[derive(Clone, Copy)]
-enum Shape {
-    /// Links that differ, and a profile that bears them.
-    Links,
-    /// Machines of different sizes.
-    Mixed,
-    /// More members than a board has places for.
-    Boards,
-    /// Small machines.
-    Small,
-}
+/// What a fleet can be like, beside its faults: links that differ, and a profile that bears them; machines of different
+/// sizes; more members than a board has places for; small machines. A swarm takes these for kinds as well.
+const SHAPES: [&str; 4] = ["links", "mixed", "boards", "small"];
 
 impl Plan {
     /// A plan without faults: a small fleet of servers, for half a minute.
@@ -194,6 +185,26 @@ impl Plan {
 
     /// The plan that a seed stands for: two to six kinds of faults and shapes of all that there are, so that none hides another.
     pub fn draw(seed: u64) -> Plan {
+        let (mut plan, mut rng) = Plan::begin(seed);
+        let mut kinds: Vec<&str> = Faults::NAMES.into_iter().chain(SHAPES).collect();
+        for _ in 0..rng.range(2..7) {
+            let kind = kinds.swap_remove(rng.below(kinds.len() as u64) as usize);
+            plan.add(kind, &mut rng);
+        }
+        plan
+    }
+
+    /// The plan that a seed stands for among those of just these kinds, by name.
+    ///
+    /// # Panics
+    /// If there is no such kind.
+    pub fn of_kinds(seed: u64, kinds: &[&str]) -> Plan {
+        let (mut plan, mut rng) = Plan::begin(seed);
+        kinds.iter().for_each(|kind| plan.add(kind, &mut rng));
+        plan
+    }
+
+    fn begin(seed: u64) -> (Plan, Rng) {
         let mut rng = Rng::new(seed ^ 0x7377_6172);
         let mut plan = Plan {
             nodes: rng.range(3..21) as usize,
@@ -206,34 +217,30 @@ impl Plan {
         if rng.chance(0.02) {
             plan.nodes = 50;
         }
-        let shapes = [Shape::Links, Shape::Mixed, Shape::Boards, Shape::Small];
-        let mut kinds: Vec<usize> = (0..Faults::KINDS + shapes.len()).collect();
-        for _ in 0..rng.range(2..7) {
-            let kind = kinds.swap_remove(rng.below(kinds.len() as u64) as usize);
-            let strength = rng.range(5..101) as f64 / 100.0;
-            match kind.checked_sub(Faults::KINDS) {
-                None => *plan.faults.each_mut()[kind] = strength,
-                Some(shape) => plan.shape(shapes[shape], &mut rng),
-            }
-        }
-        plan
+        (plan, rng)
     }
 
-    fn shape(&mut self, shape: Shape, rng: &mut Rng) {
-        match shape {
-            Shape::Links => {
+    /// One kind more.
+    fn add(&mut self, kind: &str, rng: &mut Rng) {
+        let strength = rng.range(5..101) as f64 / 100.0;
+        match kind {
+            "links" => {
                 let profiles = [Profile::Lan, Profile::Wan, Profile::Local, Profile::Device];
                 self.profile = profiles[rng.below(4) as usize];
                 let longest = LATENCY.end.min(self.profile.bears() as f64);
                 let power = rng.below(1_001) as f64 / 1_000.0;
                 self.latency = (LATENCY.start * (longest / LATENCY.start).powf(power)) as u64;
             }
-            Shape::Mixed => self.size = Size::Mixed,
-            Shape::Boards => {
+            "mixed" => self.size = Size::Mixed,
+            "boards" => {
                 self.size = Size::Boards;
                 self.nodes = self.nodes.max(rng.range(9..31) as usize);
             }
-            Shape::Small => self.size = Size::Small,
+            "small" => self.size = Size::Small,
+            fault => {
+                let place = Faults::NAMES.iter().position(|name| *name == fault);
+                *self.faults.each_mut()[place.expect("a kind of fault")] = strength;
+            }
         }
     }
 

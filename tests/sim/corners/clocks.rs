@@ -14,6 +14,11 @@ fn poison(fleet: &mut Fleet) -> Result<(), String> {
     let ping = body(kind::PING).int(1).text(&Fleet::name(0)).text("stranger").raw(&[0]).end();
     // As long as a ping is: what it draws is no longer.
     fleet.inject(4, 0, datagram(&[body(kind::PADDING).raw(&[0; 60]).end(), ping]));
+    answer_from_the_end_of_time(fleet)
+}
+
+/// What machine 0 has asked machine 4 since its datagrams are recorded is answered so.
+fn answer_from_the_end_of_time(fleet: &mut Fleet) -> Result<(), String> {
     fleet.run(SECOND / 10, &mut quiet());
     let sent = fleet.recording.take().unwrap_or_default();
     let asked = sent.iter().flat_map(|(_, _, bytes)| read(bytes)).find(|(kind, _)| *kind == kind::JOIN);
@@ -128,4 +133,23 @@ fn a_lone_node_can_be_used_whatever_strangers_say() {
     fleet.inject(4, 0, datagram(&[in_fleet(7)]));
     fleet.run(SECOND, &mut quiet());
     assert!(fleet.node(0).is_some_and(|node| node.levels().fleet == 0), "nobody asked for that");
+}
+
+/// A seed that lies, and a board that remembers the floor that it got there: it starts again.
+#[test]
+fn a_seed_s_word_keeps_nobody_from_starting_again() -> Result<(), String> {
+    let mut fleet = off(1, 5, Size::Small, None);
+    fleet.recording = Some(Vec::new());
+    fleet.boot(0, &[4], false, &mut quiet());
+    answer_from_the_end_of_time(&mut fleet)?;
+    let before = event_time(&fleet, 0);
+    hold(before > LTIME_JUMP, "the seed is believed")?;
+    for _ in 0..10 {
+        fire(&mut fleet, 0, "more", &mut Heard::new(5))?;
+        fleet.run(SECOND, &mut quiet());
+    }
+    fleet.crash(0);
+    // It would panic.
+    fleet.boot(0, &[], true, &mut quiet());
+    hold(event_time(&fleet, 0) >= before, "its floor is what it remembers")
 }

@@ -262,3 +262,45 @@ fn two_that_were_forced_out_on_both_sides_of_a_cut_find_together() {
     let shown = |i: usize, other: usize| fleet.status(i, other);
     assert_eq!((shown(1, 2), shown(2, 1)), (Some(Status::Alive), Some(Status::Alive)));
 }
+
+/// Each of two without a seed believes that the other one has left: nobody has failed, for whom it would look.
+#[test]
+fn two_that_were_told_to_have_left_find_together_soon() {
+    proves(Rule::LeftToo, 10, |seed, without| {
+        let mut fleet = fleet(seed, 3, Size::Small, without);
+        fleet.with(0, &mut quiet(), |node, now| node.leave(now).expect("once"));
+        fleet.run(10 * SECOND, &mut quiet());
+        fleet.crash(0);
+        fleet.network.side[1] = 1;
+        fleet.run(60 * SECOND, &mut quiet());
+        for (i, other) in [(1, 2), (2, 1)] {
+            fleet.with(i, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(other), false));
+        }
+        fleet.run(20 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(240 * SECOND, &mut quiet());
+        let shown = [fleet.status(1, 2), fleet.status(2, 1)];
+        hold(shown == [Some(Status::Alive); 2], &format!("after four minutes they show {shown:?}"))
+    });
+}
+
+/// A board with a part of the fleet, which compares it with nobody, is said to live elsewhere, in a later life; there it is
+/// found dead. It does not hear of that but from those whom it probes.
+#[test]
+fn a_board_that_is_held_for_dead_elsewhere_hears_of_it() {
+    proves(Rule::GoneElsewhere, 3, |seed, without| {
+        let mut fleet = off(seed, 12, Size::Server, without);
+        fleet.resize(11, Size::Tiny);
+        (0..12).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        fleet.network.side[11] = 1;
+        fleet.run(60 * SECOND, &mut quiet());
+        let boot = (fleet.machines[11].boot_number() + 5) << 16;
+        (0..11).for_each(|i| fleet.inject(10, i, datagram(&[alive(&Fleet::name(11), 40, 1, boot)])));
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.network.heal();
+        fleet.run(300 * SECOND, &mut quiet());
+        let apart = (0..11).filter(|i| fleet.status(*i, 11) != Some(Status::Alive)).count();
+        hold(apart == 0, &format!("{apart} of 11 do not show it alive"))
+    });
+}

@@ -3,7 +3,7 @@
 use serf_nostd::config::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
-use sim::wire::{kind, read};
+use sim::wire::{addr, kind, read};
 
 use crate::{Heard, SECOND, fire, fleet, flow, off, quiet, set};
 
@@ -66,6 +66,28 @@ fn by_a_node_without_seeds_that_is_back_at_once() {
         fleet.boot(4, &[], false, &mut heard.watch());
         news_reach_all(&mut fleet, &mut heard)?;
         hold(old(&heard, &[4]) == 0, &format!("{} old events are handed out", old(&heard, &[4])))
+    });
+}
+
+/// Its only seed, or the first of two, is another address of its own: it answers itself, and is then found by the others, or
+/// finds them.
+#[test]
+fn by_a_node_that_is_its_own_seed() {
+    proves(Rule::FirstContact, 4, |seed, without| {
+        for others in [&[][..], &[6]] {
+            let mut fleet = with_a_past(seed, without)?;
+            let mut heard = Heard::new(8);
+            let alias = addr(1_000);
+            fleet.alias(4, alias);
+            fleet.crash(4);
+            fleet.run(SECOND / 5, &mut quiet());
+            let others = others.iter().map(|other| fleet.address(*other));
+            let seeds: Vec<_> = std::iter::once(alias).chain(others).collect();
+            fleet.boot_at(4, &seeds, 0, &mut heard.watch());
+            news_reach_all(&mut fleet, &mut heard)?;
+            hold(old(&heard, &[4]) == 0, &format!("{} old events are handed out", old(&heard, &[4])))?;
+        }
+        Ok(())
     });
 }
 

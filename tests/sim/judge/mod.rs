@@ -350,7 +350,7 @@ impl Judge {
             let on = self.presence.living();
             if on.iter().all(|i| !self.presence.lives[*i].shares_name) {
                 let patience = bounds::event_loss(&fleet.config);
-                self.rest.judge((on.len(), &fleet.config), patience, &mut self.excused)?;
+                self.rest.judge((on.len(), on.len() < nodes, &fleet.config), patience, &mut self.excused)?;
             }
         }
         Ok(self.excused.clone())

@@ -19,6 +19,8 @@ pub(super) struct Life {
     pub until: u64,
     /// Which fleet it came into, and when; in none at first.
     fleets: Vec<(u64, u32)>,
+    /// How much of what its machine tells of that has been read.
+    read: usize,
     /// It has asked for what was before it.
     pub replays: bool,
     pub name: String,
@@ -109,9 +111,11 @@ impl Presence {
         if named {
             self.share_names();
         }
-        for i in 0..self.lives.len() {
-            let Some(node) = fleet.node(i) else { continue };
-            self.is_in(i, node.levels().fleet, self.now);
+        for (i, machine) in fleet.machines.iter().enumerate() {
+            for (at, fleet) in &machine.fleets[self.lives[i].read..] {
+                self.is_in(i, *fleet, *at);
+            }
+            self.lives[i].read = machine.fleets.len();
         }
     }
 

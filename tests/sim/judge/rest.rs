@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serf_nostd::Config;
+use serf_nostd::{Config, Duration};
 
 use super::Verdict;
 use super::excuse::{Excused, excuse};
@@ -13,6 +13,8 @@ const SPAN: u64 = 60_000_000;
 /// Bytes with heads that a node sends for each of its probe intervals in a fleet that never had a fault (a ping, and an ack of
 /// another's, with what compares tables and events), and each second beside them.
 const CALM: (f64, f64) = (135.0, 4.0);
+/// Bytes with heads of one question to a member that is gone, which each node asks each reconnect interval.
+const RETRY: f64 = 200.0;
 /// So many times that much is as good as calm.
 const BEARABLE: f64 = 1.25;
 /// Bytes per node and second that a liar among them may draw, where at most a few events a second are fired.
@@ -65,10 +67,11 @@ impl Rest {
         }
     }
 
-    /// The last minute, if it began this long after everything was well: microseconds.
+    /// The last minute, if it began this long after everything was well (microseconds), of so many nodes that are on; and
+    /// whether some are not.
     pub(super) fn judge(
         &self,
-        (nodes, config): (usize, &Config),
+        (nodes, gone, config): (usize, bool, &Config),
         patience: u64,
         excused: &mut Excused,
     ) -> Verdict {
@@ -82,7 +85,9 @@ impl Rest {
         let spent = total(after) - total(before);
         let seconds = (to - from) as f64 / 1e6;
         let each = spent as f64 / seconds / nodes.max(1) as f64;
-        let calm = CALM.0 * 1e6 / config.probe_interval.as_micros() as f64 + CALM.1;
+        let every = |bytes: f64, interval: Duration| bytes * 1e6 / interval.as_micros() as f64;
+        let retries = if gone { every(RETRY, config.reconnect_interval) } else { 0.0 };
+        let calm = every(CALM.0, config.probe_interval) + CALM.1 + retries;
         if each > BEARABLE * calm {
             return Err(format!(
                 "at rest a node sends {each:.0} bytes a second; a fleet without faults sends {calm:.0}"
@@ -144,7 +149,7 @@ mod tests {
     }
 
     fn judge(rest: &Rest, config: &Config) -> Result<(), String> {
-        rest.judge((2, config), 10_000_000, &mut Excused::default())
+        rest.judge((2, false, config), 10_000_000, &mut Excused::default())
     }
 
     #[test]
@@ -164,7 +169,7 @@ mod tests {
         let mut rest = rest(200, 0);
         rest.disturb(25_000_000);
         let mut excused = Excused::default();
-        assert_eq!(rest.judge((2, &Config::LAN), 10_000_000, &mut excused), Ok(()));
+        assert_eq!(rest.judge((2, false, &Config::LAN), 10_000_000, &mut excused), Ok(()));
         assert_eq!(excused.of("no minute of rest"), 1);
     }
 
