@@ -233,4 +233,6 @@ pub enum Rule {
     LeftToo,
     /// Who is held for gone at another address is told so when it asks.
     GoneElsewhere,
+    /// A boot that others would never follow to is given up, once its member is gone.
+    ComeDown,
 }

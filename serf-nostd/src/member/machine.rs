@@ -4,7 +4,7 @@
 //! follows (gossip, timers, refutation) is the node's business.
 
 use super::intents::Early;
-use super::record::{Slot, State, Told, flag, say};
+use super::record::{State, Told, flag, say};
 use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
 use crate::config::{Config, Rule};
@@ -109,15 +109,17 @@ impl Members<'_> {
         if !new {
             let own = own && m.config.has(Rule::OwnWord);
             let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));
-            let far = out_of_reach(theirs, slot) && !own;
+            let far = out_of_reach(theirs, ours) && !own;
             m.stats.incarnation_refused += far as u64;
             // Which life it is in a member knows best.
             let corrects = own && alive.boot != slot.boot;
             let newer = corrects || theirs > ours;
             let moved = alive.addr != slot.addr && slot.is_live();
-            if moved || alive.boot != slot.boot && far {
+            let down = !slot.is_live() && out_of_reach(ours, theirs) && m.config.has(Rule::ComeDown);
+            let unheard = far || down && !own;
+            if moved || alive.boot != slot.boot && unheard {
                 // In one life nobody moves; an earlier boot may as well be a former life of the holder's: whether it answers
-                // will tell. And who is far ahead has to say so itself.
+                // will tell. And who is far ahead, or was, has to say so itself.
                 return Effect::Conflict(id, Claim::of(alive));
             }
             if far {
@@ -192,7 +194,7 @@ impl Members<'_> {
         if theirs < ours || (theirs == ours && !slot.tells_otherwise(alive)) {
             return Effect::Nothing;
         }
-        if out_of_reach(theirs, slot) {
+        if out_of_reach(theirs, ours) {
             m.stats.incarnation_refused += 1;
             return Effect::Nothing;
         }
@@ -247,7 +249,7 @@ impl Members<'_> {
         };
         let slot = self.table.slot(id);
         let boot = if accusation.boot == 0 { slot.boot } else { accusation.boot };
-        if out_of_reach((boot, accusation.incarnation), slot) {
+        if out_of_reach((boot, accusation.incarnation), (slot.boot, slot.incarnation)) {
             m.stats.incarnation_refused += 1;
             return Err(Effect::Nothing);
         }
@@ -450,7 +452,12 @@ impl Members<'_> {
             // They were away when it was pruned.
             return Effect::Say(id, say::LEAVE);
         }
-        if theirs < ours || (slot.has(flag::PRUNE) && theirs == ours) || out_of_reach(theirs, slot) {
+        // Whoever is gone cannot say any more how far it was. What others would never follow to is given up.
+        let comes_down = !slot.is_live() && out_of_reach(ours, theirs) && m.config.has(Rule::ComeDown);
+        if theirs < ours && !comes_down
+            || (slot.has(flag::PRUNE) && theirs == ours)
+            || out_of_reach(theirs, ours)
+        {
             return Effect::Nothing;
         }
         match (slot.state, state) {
@@ -469,7 +476,7 @@ impl Members<'_> {
             _ => {
                 let age = if slot.is_live() { Duration::ZERO } else { age };
                 self.bury(m, id, state, age);
-                if theirs > ours {
+                if theirs != ours {
                     self.table.edit(id, |slot| {
                         slot.set(flag::PRUNE | flag::FADED, false);
                         (slot.boot, slot.incarnation, slot.addr, slot.versions) =
@@ -493,8 +500,8 @@ pub(crate) fn timeout(config: &Config, state: State) -> Duration {
     if state == State::Left { config.tombstone_timeout } else { config.reconnect_timeout }
 }
 
-/// Whether somebody claims to be further along than any honest member can be by now.
-fn out_of_reach((boot, incarnation): (u64, u32), slot: &Slot) -> bool {
-    let known = if boot == slot.boot { slot.incarnation } else { 0 };
-    incarnation > known.saturating_add(INCARNATION_JUMP) || boot > slot.boot.saturating_add(BOOT_JUMP)
+/// Whether a boot and incarnation are further along than any honest member can be by now that was last known at others.
+fn out_of_reach((boot, incarnation): (u64, u32), (known_boot, known): (u64, u32)) -> bool {
+    let known = if boot == known_boot { known } else { 0 };
+    incarnation > known.saturating_add(INCARNATION_JUMP) || boot > known_boot.saturating_add(BOOT_JUMP)
 }
