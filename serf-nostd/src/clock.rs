@@ -66,10 +66,9 @@ impl LamportClock {
         self.0 >= LTIME_LIMIT - 1
     }
 
-    /// Takes over a whole fleet's clock, as told by a seed that the user has named; at most a quarter of the limit, so that
-    /// nobody's word alone brings a clock to its end, or makes a floor that the next start would refuse.
-    pub(crate) fn adopt(&mut self, fleet: u64) {
-        self.0 = self.0.max(fleet.min(LTIME_LIMIT / 4));
+    /// Moves to this time at least, to half of the limit at most.
+    pub(crate) fn adopt(&mut self, time: u64) {
+        self.0 = self.0.max(time.min(LTIME_LIMIT / 2));
     }
 }
 
@@ -117,6 +116,20 @@ impl Clocks {
         Clocks { member: clock, event: clock, query: clock, began: [1; 3], since: now }
     }
 
+    /// What the three show.
+    pub(crate) fn all(&self) -> [u64; 3] {
+        [self.member.0, self.event.0, self.query.0]
+    }
+
+    /// Takes over a whole fleet's clocks, as told by a seed that the user has named; at most a quarter of the limit, so that
+    /// its word brings no clock to its end, and makes no floor that the next start would refuse.
+    pub(crate) fn adopt(&mut self, fleet: [u64; 3]) {
+        let [member, event, query] = fleet.map(|time| time.min(LTIME_LIMIT / 4));
+        self.member.adopt(member);
+        self.event.adopt(event);
+        self.query.adopt(query);
+    }
+
     /// Moves a clock past a received time. `paced`: as slowly as the rules say; else by a jump each time.
     ///
     /// # Errors
@@ -130,7 +143,7 @@ impl Clocks {
         paced: bool,
     ) -> Result<(), TooFar> {
         if now.since(self.since) >= PACE {
-            (self.began, self.since) = ([self.member.0, self.event.0, self.query.0], now);
+            (self.began, self.since) = (self.all(), now);
         }
         let began = self.began[which as usize];
         let clock = match which {
@@ -173,7 +186,7 @@ mod tests {
             "what is behind is no jump"
         );
         assert_eq!(event(1_000, Word::Answer, 1 + LTIME_JUMP), (true, 2 + LTIME_JUMP));
-        clocks.event.adopt(u64::MAX);
+        clocks.adopt([0, u64::MAX, 0]);
         assert_eq!(clocks.event.stamp(), LTIME_LIMIT / 4);
     }
 }

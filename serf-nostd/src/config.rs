@@ -194,6 +194,8 @@ pub enum Rule {
     FleetNews,
     /// Only a seed that the user has named is believed about clocks that are far ahead.
     NamedSeeds,
+    /// What such a seed says of clocks that are far ahead it has to say twice.
+    ToldTwice,
     /// An own event that was accepted before the first contact gets a time at which others take it.
     Restamp,
     /// A node that nobody answers sends its own events again when it is back.

@@ -189,6 +189,8 @@ pub(crate) struct Heal {
     /// Who answered a join while another comparison was running: they may belong to another fleet, so their tables are
     /// next.
     pub met: heapless::Vec<Address, JOINS>,
+    /// Clocks far ahead that a seed has told to a node that knows nobody yet: it is asked once more.
+    pub claimed: Option<[u64; 3]>,
     /// So many more of those whose tables are parts of the fleet are listed, while nobody with a whole one has been.
     pub parts: u8,
     pub members: Option<Session<Step>>,
@@ -215,6 +217,7 @@ impl Heal {
             seeds: heapless::Vec::new(),
             conflicts: heapless::Vec::new(),
             met: heapless::Vec::new(),
+            claimed: None,
             parts: PARTS,
             members: None,
             events: None,

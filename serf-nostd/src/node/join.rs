@@ -2,7 +2,7 @@
 
 use super::repair::Ask;
 use super::{Joined, Node};
-use crate::clock::Word;
+use crate::clock::{LTIME_JUMP, Word};
 use crate::config::Rule;
 use crate::gossip::heal::{Claim, Joining, PATIENCE, Step};
 use crate::gossip::owed::Answer;
@@ -72,12 +72,20 @@ impl Node<'_> {
         self.answered(now);
         let first = self.starting.is_some() || !self.joined;
         let named = join.named || !self.config.has(Rule::NamedSeeds);
+        let clocks = [answer.clock, answer.event_clock, answer.query_clock];
         if first && named {
-            self.clocks.member.adopt(answer.clock);
-            self.clocks.event.adopt(answer.event_clock);
-            self.clocks.query.adopt(answer.query_clock);
+            let far = clocks.iter().zip(self.clocks.all()).any(|(theirs, own)| *theirs > own + LTIME_JUMP);
+            let claimed = self.heal.claimed.take();
+            if far && claimed.is_none() && self.config.has(Rule::ToldTwice) {
+                // Further than others could lead it otherwise: no single datagram does.
+                self.heal.claimed = Some(clocks);
+                let nonce = self.random.next() as u32;
+                let _ = self.heal.joins.push(Joining { nonce, due: now, ..join });
+                return None;
+            }
+            let claimed = claimed.unwrap_or(clocks);
+            self.clocks.adopt(core::array::from_fn(|i| clocks[i].min(claimed[i])));
         } else {
-            let clocks = [answer.clock, answer.event_clock, answer.query_clock];
             self.witness_all(now, Word::Answer, clocks);
         }
         // Age 0: it is starting as well, and may soon know more.

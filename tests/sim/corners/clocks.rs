@@ -14,19 +14,22 @@ fn poison(fleet: &mut Fleet) -> Result<(), String> {
     let ping = body(kind::PING).int(1).text(&Fleet::name(0)).text("stranger").raw(&[0]).end();
     // As long as a ping is: what it draws is no longer.
     fleet.inject(4, 0, datagram(&[body(kind::PADDING).raw(&[0; 60]).end(), ping]));
-    answer_from_the_end_of_time(fleet)
+    // What is far ahead it is asked twice.
+    answer_from_the_end_of_time(fleet)?;
+    let _ = answer_from_the_end_of_time(fleet);
+    fleet.run(SECOND, &mut quiet());
+    Ok(())
 }
 
-/// What machine 0 has asked machine 4 since its datagrams are recorded is answered so.
+/// What machine 0 asks machine 4 since its datagrams are recorded is answered so, once.
 fn answer_from_the_end_of_time(fleet: &mut Fleet) -> Result<(), String> {
     fleet.run(SECOND / 10, &mut quiet());
-    let sent = fleet.recording.take().unwrap_or_default();
+    let sent = fleet.recording.replace(Vec::new()).unwrap_or_default();
     let asked = sent.iter().flat_map(|(_, _, bytes)| read(bytes)).find(|(kind, _)| *kind == kind::JOIN);
     let (_, join) = asked.ok_or("the stranger is not asked")?;
     let clocks = body(kind::JOIN_ANSWER).int(number(&join)).int(u64::MAX).int(u64::MAX).int(u64::MAX).end();
     let claim = body(kind::FLEET).int(1).int(u64::MAX).int(3_600).end();
     fleet.inject(4, 0, datagram(&[claim, clocks]));
-    fleet.run(SECOND, &mut quiet());
     Ok(())
 }
 
@@ -135,13 +138,39 @@ fn a_lone_node_can_be_used_whatever_strangers_say() {
     assert!(fleet.node(0).is_some_and(|node| node.levels().fleet == 0), "nobody asked for that");
 }
 
+/// A stranger answers in a seed's place, once, before the seed does.
+#[test]
+fn a_false_answer_in_a_seed_s_place_leads_no_clock_away() {
+    proves(Rule::ToldTwice, 3, |seed, without| {
+        let mut fleet = off(seed, 5, Size::Small, without);
+        (1..5).for_each(|i| fleet.boot(i, &[4], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        fleet.network.side[0] = 1;
+        fleet.recording = Some(Vec::new());
+        fleet.boot(0, &[4], false, &mut quiet());
+        answer_from_the_end_of_time(&mut fleet)?;
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut quiet());
+        let mut heard = Heard::new(5);
+        for i in 0..5 {
+            fire(&mut fleet, i, &format!("from-{i}"), &mut heard)?;
+            fleet.run(10 * SECOND, &mut heard.watch());
+        }
+        let reached: Vec<usize> = (0..5).map(|i| heard.reached(&format!("from-{i}"))).collect();
+        hold(reached == [5; 5], &format!("of five machines {reached:?} have the events"))
+    });
+}
+
 /// A seed that lies, and a board that remembers the floor that it got there: it starts again.
 #[test]
 fn a_seed_s_word_keeps_nobody_from_starting_again() -> Result<(), String> {
     let mut fleet = off(1, 5, Size::Small, None);
     fleet.recording = Some(Vec::new());
     fleet.boot(0, &[4], false, &mut quiet());
-    answer_from_the_end_of_time(&mut fleet)?;
+    for _ in 0..2 {
+        answer_from_the_end_of_time(&mut fleet)?;
+    }
+    fleet.run(SECOND, &mut quiet());
     let before = event_time(&fleet, 0);
     hold(before > LTIME_JUMP, "the seed is believed")?;
     for _ in 0..10 {
