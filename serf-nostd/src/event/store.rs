@@ -415,6 +415,24 @@ impl<'a> Store<'a> {
         }
     }
 
+    /// Nobody is told unasked any more of what is at or below `last`. Returns how many own events of these had not come back.
+    pub(crate) fn quieten(&mut self, last: EventId) -> u64 {
+        let mut own = 0;
+        let told = [list::OWN, list::FRESH].into_iter().chain(list::ANNOUNCE..=list::OWN_HELD);
+        for which in told {
+            let mut at = self.first(which);
+            while let Some(slot) = at {
+                at = self.after(which, slot);
+                if self.id(slot) <= last {
+                    own += self.is_pinned(slot, Pin::Own) as u64;
+                    self.unpin(slot, Pin::Own);
+                    self.rest(slot);
+                }
+            }
+        }
+        own
+    }
+
     /// The first copies have gone out: from now on the id is announced.
     pub(crate) fn sent(&mut self, slot: u16, now: Instant) {
         self.slots[slot as usize].at = now;

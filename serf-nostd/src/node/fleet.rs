@@ -154,11 +154,11 @@ impl Node<'_> {
             Some(Left { fleet, since, until, .. }) => Left { fleet, since, until, ..left },
             None => left,
         });
+        if alone || !self.takes_events() {
+            self.restamp(now);
+        }
         if !lingers {
             self.leave_former();
-        }
-        if alone {
-            self.restamp(now);
         }
         self.heal.value_pace.changed(now);
         self.fleet_news = self.transmissions() as u8;
@@ -177,6 +177,9 @@ impl Node<'_> {
             self.seen.forget_history();
             // What was on its way, or had passed this node by, may be below the new floor.
             self.stats.event_gaps += (left.fleet != 0) as u64;
+            if left.fleet != 0 {
+                self.stats.own_unconfirmed += self.store.quieten(left.last);
+            }
         } else {
             // Nothing had ever been fired in either.
             self.seen.begin_history();

@@ -114,20 +114,27 @@ impl Members {
                 }
             }
         }
+        // Of two with one name those who show the other one do not tell this one anything.
+        let shadowed = |i: usize| {
+            let name = &presence.lives[i].name;
+            let shown = |viewer: &usize| views.shown[*viewer].as_ref()?.get(name);
+            let others = viewers.iter().filter(|viewer| presence.lives[**viewer].name != *name);
+            presence.lives[i].shares_name
+                && !others.filter_map(shown).any(|shown| shown.addr == views.own[i].0)
+        };
+        let shadowed: Vec<usize> = viewers.iter().copied().filter(|i| shadowed(*i)).collect();
         for (name, machines) in &names {
             let on: Vec<usize> = machines.iter().copied().filter(|j| presence.lives[*j].on).collect();
             let others = viewers.iter().copied().filter(|i| !on.contains(i) || on.len() == 1);
             // Who has too few places may show some only.
             let held = others.filter_map(|i| {
                 let shown = views.shown[i].as_ref()?.get(*name);
-                if shown.is_none() && views.places[i] < names.len() {
-                    excuse(excused, "partial table");
+                if shadowed.contains(&i) {
+                    excuse(excused, "one name for two");
                     return None;
                 }
-                // Nobody takes in whom another one's name belongs to.
-                let alone = views.shown[i].as_ref().is_some_and(|view| view.len() <= 1);
-                if shown.is_none() && alone && presence.lives[i].shares_name {
-                    excuse(excused, "one name for two");
+                if shown.is_none() && views.places[i] < names.len() {
+                    excuse(excused, "partial table");
                     return None;
                 }
                 Some((i, shown))

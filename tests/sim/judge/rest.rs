@@ -15,6 +15,9 @@ const SPAN: u64 = 60_000_000;
 const CALM: (f64, f64) = (135.0, 4.0);
 /// Bytes with heads of one question to a member that is gone, which each node asks each reconnect interval.
 const RETRY: f64 = 200.0;
+/// Bytes that times take more for each probe interval, once somebody has driven the clocks up: three in a ping, three in its
+/// ack.
+const LONG_TIMES: f64 = 24.0;
 /// So many times that much is as good as calm.
 const BEARABLE: f64 = 1.25;
 /// Bytes per node and second that a liar among them may draw, where at most a few events a second are fired.
@@ -87,7 +90,8 @@ impl Rest {
         let each = spent as f64 / seconds / nodes.max(1) as f64;
         let every = |bytes: f64, interval: Duration| bytes * 1e6 / interval.as_micros() as f64;
         let retries = if gone { every(RETRY, config.reconnect_interval) } else { 0.0 };
-        let calm = every(CALM.0, config.probe_interval) + CALM.1 + retries;
+        let times = if self.lies.is_some() { LONG_TIMES } else { 0.0 };
+        let calm = every(CALM.0 + times, config.probe_interval) + CALM.1 + retries;
         if each > BEARABLE * calm {
             return Err(format!(
                 "at rest a node sends {each:.0} bytes a second; a fleet without faults sends {calm:.0}"
