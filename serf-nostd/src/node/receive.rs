@@ -366,6 +366,7 @@ impl Node<'_> {
             Message::EventDigestRequest(request) => {
                 c.compares = true;
                 let buckets = self.differing_events(request.above, request.buckets);
+                self.events_differ(now, c.from, request.above, buckets);
                 let what = Answer::EventEntries {
                     nonce: request.nonce,
                     above: request.above,

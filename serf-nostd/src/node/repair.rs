@@ -89,17 +89,31 @@ impl Node<'_> {
         let comparable = theirs.floor >= self.seen.floor();
         let differ = theirs.events != self.events_above(theirs.floor);
         self.confirm_all(theirs.floor, comparable && !differ, peer);
-        if comparable
-            && differ
-            && self.config.has(Rule::EventHealing)
+        if comparable && differ {
+            self.begin_events(now, peer, theirs.floor);
+        }
+    }
+
+    /// Begins a comparison of the events above a floor, if it is time for one.
+    fn begin_events(&mut self, now: Instant, peer: Address, above: EventId) {
+        if self.config.has(Rule::EventHealing)
             && self.heal.events.is_none()
             && self.heal.event_pace.may_begin(now, EVENTS_QUIET)
         {
             self.heal.event_pace.begun(now);
             self.stats.event_syncs += 1;
-            let step = EventStep { above: theirs.floor, cursor: theirs.floor, waits: false };
+            let step = EventStep { above, cursor: above, waits: false };
             let nonce = self.random.next() as u32;
             self.heal.events = Some(Session::new(peer, nonce, step, now));
+        }
+    }
+
+    /// Somebody asks for a list of what is in these buckets, which are not the same there. Whoever holds a part of the fleet
+    /// may never ask him otherwise.
+    pub(super) fn events_differ(&mut self, now: Instant, peer: Address, above: EventId, buckets: u16) {
+        let part = self.members.table.partial && self.config.has(Rule::PartHealing);
+        if buckets != 0 && part && self.takes_events() {
+            self.begin_events(now, peer, above.max(self.seen.floor()));
         }
     }
 
