@@ -321,6 +321,10 @@ impl Node<'_> {
                     let known = self.members.table.slot(SELF).known();
                     let _ = packet.push(&Message::Known(known));
                 }
+                // First: to somebody elsewhere there may be no room for more.
+                if asker != NIL {
+                    self.write_held_against(packet, asker);
+                }
                 let summary = self.summary(above);
                 let _ = packet.push(&Message::Summary(summary));
                 if values {
@@ -328,9 +332,6 @@ impl Node<'_> {
                 }
                 if let Some(history) = self.history(above).filter(|_| history) {
                     let _ = packet.push(&Message::History(history));
-                }
-                if asker != NIL {
-                    self.write_held_against(packet, asker);
                 }
                 self.write_piggyback(packet, owed.to, now);
                 acked
