@@ -143,8 +143,9 @@ impl Node<'_> {
         let lingers = !alone && self.takes_events() && self.config.has(Rule::Grace);
         let (fleet, since) = (if alone { 0 } else { self.fleet }, self.fleet_since);
         let last = self.last_event();
-        // A fleet that meets another one so soon has hardly been one: it consists of joiners.
-        if !replay && (alone || now.since(since) <= self.config.join_timeout) {
+        // A fleet that meets another one so soon has hardly been one: it consists of joiners, but for who lingers elsewhere.
+        let settled = self.left.map_or(since, |left| left.since);
+        if !replay && (alone || now.since(settled) <= self.config.join_timeout) {
             self.met_at = self.met_at.max(last);
         }
         (self.fleet, self.fleet_since) = (theirs.id, now.minus(Duration::from_secs(theirs.age as u64)));
