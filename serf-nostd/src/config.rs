@@ -135,11 +135,23 @@ impl Default for Config {
     }
 }
 
-/// Rules that a sabotaged build (feature `sabotage`) can leave out, one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "sabotage"), allow(dead_code))]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Rule {
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Rules that a sabotaged build (feature `sabotage`) can leave out, one at a time.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[cfg_attr(not(feature = "sabotage"), allow(dead_code))]
+        #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        pub enum Rule { $($(#[$doc])* $name,)* }
+
+        #[cfg(feature = "sabotage")]
+        impl Rule {
+            /// Every rule.
+            pub const ALL: [Rule; [$(stringify!($name)),*].len()] = [$(Rule::$name),*];
+        }
+    };
+}
+
+rules! {
     /// Evicted ids become the floor.
     Floor,
     /// One message moves a clock by 2^20 at most.

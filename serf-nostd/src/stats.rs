@@ -108,7 +108,8 @@ stats! {
     events_too_long,
     /// Stored events dropped to make room; all had been sent.
     store_dropped,
-    /// Own events whose return was not seen within 30 s, while others were there, or before others' floors had passed them.
+    /// Own events whose return was not seen within 30 s, while others were there, or before others' floors had passed them, or
+    /// before this node had left their fleet for another one.
     own_unconfirmed,
     /// Own events that others could not take any more, or given up while nobody was there to hear them.
     own_expired,

@@ -151,3 +151,28 @@ fn a_board_asks_others_about_those_who_are_gone() {
 fn who_is_accused_of_a_former_life_contradicts_above_it() {
     holds(&Plan::draw(303));
 }
+
+/// What two machines had fired in the fleet that they left, long ago and never confirmed, was told to their new one.
+#[test]
+fn what_was_fired_in_a_fleet_that_was_left_stays_there() {
+    holds(&Plan::draw(5_784));
+}
+
+/// Behind routers that forget, a node went through three fleets within a second, and took a last value for one from before.
+#[test]
+fn who_lingers_in_its_former_fleet_is_told_its_last_values() {
+    holds(&Plan::draw(5_474));
+}
+
+/// Nobody in the tables of some boards had what these boards lacked; those who had it asked, and were never asked back.
+#[test]
+fn boards_get_what_nobody_in_their_tables_has() {
+    [7_076, 7_254, 18_376].into_iter().for_each(|seed| holds(&Plan::draw(seed)));
+}
+
+/// After a liar: living members that were failed or left to some for ever, and tables that never became the same.
+#[test]
+fn a_liar_leaves_nothing_behind() {
+    let seeds = [1_348, 2_427, 2_469, 2_517, 11_245, 13_968, 18_451];
+    seeds.into_iter().for_each(|seed| holds(&Plan::draw(seed)));
+}

@@ -176,6 +176,16 @@ impl<'a> Seen<'a> {
         self.toggle(rank, id);
     }
 
+    /// Takes an id out as if it had never been seen.
+    pub(crate) fn remove(&mut self, id: EventId) {
+        let rank = self.rank(id);
+        if rank < self.len && self.get(rank) == id {
+            self.toggle(rank, id);
+            (rank + 1..self.len).for_each(|i| self.carry(i, i - 1));
+            self.len -= 1;
+        }
+    }
+
     /// Moves the id at one place to the one beside it.
     fn carry(&mut self, from: usize, to: usize) {
         let pieces = (self.piece(from), self.piece(to));

@@ -31,7 +31,9 @@ impl Node<'_> {
             return;
         }
         let seq = self.random.next() as u32;
-        let asks_claimant = holder == SELF || claim.addr == self.members.table.slot(holder).addr;
+        let known = self.members.table.slot(holder);
+        // Whoever is gone need not be asked.
+        let asks_claimant = holder == SELF || claim.addr == known.addr || !known.is_live();
         let conflict = Conflict { holder, claim, nonce, seq, tries: 0, due: now, asks_claimant };
         // No room: the newcomer asks again.
         let _ = self.heal.conflicts.push(conflict);

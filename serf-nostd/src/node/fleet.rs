@@ -139,6 +139,8 @@ impl Node<'_> {
 
     fn enter_fleet(&mut self, now: Instant, theirs: &Fleet, met: u64, replay: bool) {
         let alone = core::mem::take(&mut self.founding) || self.fleet == 0;
+        // Who comes from a fleet would tell its past on, and be told what it has had.
+        let replay = replay && alone;
         // Who is starting, or has met nobody, has nothing under way.
         let lingers = !alone && self.takes_events() && self.config.has(Rule::Grace);
         let (fleet, since) = (if alone { 0 } else { self.fleet }, self.fleet_since);
@@ -155,7 +157,7 @@ impl Node<'_> {
             Some(Left { fleet, since, until, .. }) => Left { fleet, since, until, ..left },
             None => left,
         });
-        if alone || !self.takes_events() {
+        if alone || self.cut_off || !self.takes_events() {
             self.restamp(now);
         }
         if !lingers {
@@ -206,6 +208,7 @@ impl Node<'_> {
             let (name, before) = (event.coalesce.then(|| hash::bytes(event.name)), event.id);
             let id = EventId { ltime: self.clocks.event.stamp(), origin: before.origin };
             self.store.rename(slot, id);
+            self.seen.remove(before);
             self.seen.insert(id);
             if let Some(name) = name {
                 self.windows.renamed(name, before, id);

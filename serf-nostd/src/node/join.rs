@@ -80,7 +80,8 @@ impl Node<'_> {
                 // Further than others could lead it otherwise: no single datagram does.
                 self.heal.claimed = Some(clocks);
                 let nonce = self.random.next() as u32;
-                let _ = self.heal.joins.push(Joining { nonce, due: now, ..join });
+                let deadline = join.deadline.max(now + PATIENCE);
+                let _ = self.heal.joins.push(Joining { nonce, due: now, deadline, ..join });
                 return None;
             }
             let claimed = claimed.unwrap_or(clocks);

@@ -21,7 +21,7 @@ use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, Message, Page, Summary, UserEvent,
 };
 use crate::wire::native;
-use crate::wire::packet::{self, Reject};
+use crate::wire::packet::{self, DATAGRAM_MAX, Reject};
 
 /// From how many others an own event has to come back; one less where this node sends it to everybody itself.
 const CONFIRMATIONS: usize = 3;
@@ -53,8 +53,6 @@ struct Context {
     values: Option<u32>,
     /// What its sender has seen below a floor.
     history: Option<History>,
-    /// It asks for a comparison of events, and is answered.
-    compares: bool,
     /// It has brought a ping: one is answered.
     pinged: bool,
     /// It has asked for a probe of another member: one is made.
@@ -109,7 +107,6 @@ impl Node<'_> {
             source: Source::Untold,
             values: None,
             history: None,
-            compares: false,
             pinged: false,
             relayed: false,
             outdated: false,
@@ -142,8 +139,10 @@ impl Node<'_> {
                 self.compare_values(now, context.from, digest);
             }
         }
-        if let Some(history) = context.history.filter(|_| context.proven || context.compares) {
-            self.compare_history(now, context.proven, context.records == Some(true), &history);
+        // Of another fleet it says nothing about this one.
+        let ours = context.fleet.is_none_or(|fleet| fleet.id == self.compares_in());
+        if let Some(history) = context.history.filter(|_| context.proven && ours) {
+            self.compare_history(now, context.records == Some(true), &history);
         }
         Ok(())
     }
@@ -364,9 +363,12 @@ impl Node<'_> {
             // One answer per datagram: what gets none is not worked out either.
             Message::EventDigestRequest(_) if c.budget == 0 => self.stats.answers_refused += 1,
             Message::EventDigestRequest(request) => {
-                c.compares = true;
                 let buckets = self.differing_events(request.above, request.buckets);
-                self.events_differ(now, c.from, request.above, buckets);
+                // What it sends then is as long as the longest request.
+                if c.budget >= DATAGRAM_MAX && self.asks_back(now, c.from, request.above, buckets) {
+                    c.budget = 0;
+                    return;
+                }
                 let what = Answer::EventEntries {
                     nonce: request.nonce,
                     above: request.above,

@@ -109,12 +109,16 @@ impl Node<'_> {
     }
 
     /// Somebody asks for a list of what is in these buckets, which are not the same there. Whoever holds a part of the fleet
-    /// may never ask him otherwise.
-    pub(super) fn events_differ(&mut self, now: Instant, peer: Address, above: EventId, buckets: u16) {
+    /// may never ask him otherwise: it does so instead of answering, once, and the other one asks again. True if it does.
+    pub(super) fn asks_back(&mut self, now: Instant, peer: Address, above: EventId, buckets: u16) -> bool {
         let part = self.members.table.partial && self.config.has(Rule::PartHealing);
-        if buckets != 0 && part && self.takes_events() {
-            self.begin_events(now, peer, above.max(self.seen.floor()));
+        if buckets == 0 || !part || !self.takes_events() || self.leave.is_some() || self.heal.events.is_some()
+        {
+            return false;
         }
+        self.begin_events(now, peer, above.max(self.seen.floor()));
+        self.heal.events = self.heal.events.map(Session::once);
+        self.heal.events.is_some()
     }
 
     /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
@@ -308,15 +312,11 @@ impl Node<'_> {
     }
 
     /// What a peer has seen at or below this node's floor, beside what it has: a difference is counted, once as long as it is
-    /// remembered. `proven`: it has answered; others are not believed how much it is. `joining`: it tells what there was
-    /// before this node's time.
-    pub(super) fn compare_history(&mut self, now: Instant, proven: bool, joining: bool, theirs: &History) {
+    /// remembered. `joining`: it tells what there was before this node's time.
+    pub(super) fn compare_history(&mut self, now: Instant, joining: bool, theirs: &History) {
         let ours = self.seen.history(theirs.at).filter(|_| !joining);
         let Some((count, digest)) = ours else {
-            if proven {
-                self.seen.set_history(theirs.at, (theirs.count, theirs.digest));
-            }
-            return;
+            return self.seen.set_history(theirs.at, (theirs.count, theirs.digest));
         };
         // As both see what comes later, it stays the same; what is on its way to either is none.
         let difference = digest ^ theirs.digest;
@@ -327,15 +327,12 @@ impl Node<'_> {
         if difference == 0 || !lacks || self.heal.gaps.contains(&difference) {
             return;
         }
-        let most = if proven { self.seen.capacity() as i32 } else { 1 };
-        self.stats.event_gaps += more.clamp(1, most) as u64;
+        self.stats.event_gaps += more.clamp(1, self.seen.capacity() as i32) as u64;
         debug!("{} or more events at or below the floor are not the same here and there", more);
-        if proven {
-            if self.heal.gaps.is_full() {
-                self.heal.gaps.remove(0);
-            }
-            let _ = self.heal.gaps.push(difference);
+        if self.heal.gaps.is_full() {
+            self.heal.gaps.remove(0);
         }
+        let _ = self.heal.gaps.push(difference);
     }
 
     /// This node's side of that.

@@ -185,17 +185,21 @@ impl Node<'_> {
             self.write_introduction(packet, now);
         }
         self.write_bare_ping(packet, seq, target);
-        self.write_held_against(packet, target);
+        self.write_held_against(packet, target, now);
         let to = self.members.table.slot(target).addr;
         self.write_piggyback(packet, to, now);
     }
 
-    /// What is held against a member, to be said to itself: that it does not live, or leaves.
-    fn write_held_against(&self, packet: &mut Packet<'_>, id: u16) {
+    /// What is held against a member, to be said to itself: that it does not live, or leaves. Who is back is told at once in
+    /// which fleet the others are by now.
+    fn write_held_against(&self, packet: &mut Packet<'_>, id: u16, now: Instant) {
         let table = &self.members.table;
         let slot = table.slot(id);
         if slot.state != State::Alive && !slot.has(flag::PRIVATE) {
             let _ = packet.push(&accusation(table, id));
+            if !slot.is_live() && self.fleet != 0 && self.config.has(Rule::FleetNews) {
+                self.write_fleet(packet, now);
+            }
         } else if slot.has(flag::LEAVING) {
             let (ltime, node, prune) = (slot.status_ltime, table.name(id), slot.has(flag::PRUNE));
             let _ = packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
@@ -323,7 +327,7 @@ impl Node<'_> {
                 }
                 // First: to somebody elsewhere there may be no room for more.
                 if asker != NIL {
-                    self.write_held_against(packet, asker);
+                    self.write_held_against(packet, asker, now);
                 }
                 let summary = self.summary(above);
                 let _ = packet.push(&Message::Summary(summary));

@@ -5,8 +5,10 @@ mod clocks;
 mod losses;
 mod meetings;
 mod members;
+mod merges;
 mod names;
 mod restarts;
+mod strangers;
 mod values;
 
 use serf_nostd::Config;

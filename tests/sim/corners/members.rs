@@ -92,7 +92,7 @@ fn a_crash_is_noticed_by_nodes_that_stall() {
 /// Sixty members have left. Two halves of the rest, long apart, still find together soon.
 #[test]
 fn many_that_have_left_do_not_keep_others_apart() {
-    proves(Rule::FailedFirst, 3, |seed, without| {
+    proves(Rule::FailedFirst, 10, |seed, without| {
         let mut fleet = fleet(seed, 60, Size::Small, without);
         for i in 4..60 {
             fleet.with(i, &mut quiet(), |node, now| node.leave(now));

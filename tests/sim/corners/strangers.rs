@@ -1,0 +1,80 @@
+//! Forged datagrams draw no more than they are long, and move no counter of losses.
+
+use sim::fleet::{Fleet, Size};
+use sim::wire::{alive, body, datagram, kind};
+
+use crate::{SECOND, off, quiet};
+
+/// What has been sent to a machine since datagrams are recorded.
+fn drawn(fleet: &mut Fleet, to: usize) -> usize {
+    let sent = fleet.recording.take().unwrap_or_default();
+    sent.iter().filter(|(_, at, _)| *at == to).map(|(_, _, bytes)| bytes.len()).sum()
+}
+
+/// Short ones, and such as are as long as an honest one.
+#[test]
+fn a_request_for_a_list_of_events_from_a_board() {
+    for padding in [0, 1_200] {
+        let mut fleet = off(1, 13, Size::Server, None);
+        fleet.resize(0, Size::Tiny);
+        for i in 0..12 {
+            fleet.boot(i, &[(i + 11) % 12], false, &mut quiet());
+            fleet.run(SECOND, &mut quiet());
+        }
+        fleet.run(60 * SECOND, &mut quiet());
+        fleet.recording = Some(Vec::new());
+        let mut spoofed = 0;
+        for n in 0..60 {
+            let request = body(kind::EVENT_DIGEST_REQUEST).int(n).id(0, 0).bytes(&[7; 64]).id(0, 0).end();
+            let padding = body(kind::PADDING).raw(&vec![0; padding]).end();
+            let bytes = datagram(&[padding, request]);
+            spoofed += bytes.len();
+            // Machine 12 is off: it has asked for nothing.
+            fleet.inject(12, 0, bytes);
+            fleet.run(5 * SECOND, &mut quiet());
+        }
+        let drawn = drawn(&mut fleet, 12);
+        assert!(drawn <= spoofed, "{spoofed} bytes have drawn {drawn}");
+    }
+}
+
+/// With a boot number to which nobody would follow down.
+#[test]
+fn a_claim_of_the_name_of_one_who_is_gone() {
+    let mut fleet = off(1, 10, Size::Server, None);
+    fleet.machines[4].boots = 1 << 41;
+    (0..9).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(60 * SECOND, &mut quiet());
+    fleet.crash(4);
+    fleet.run(120 * SECOND, &mut quiet());
+    let mut minutes = |fleet: &mut Fleet, attack: bool| {
+        let mut forged = 0;
+        fleet.recording = Some(Vec::new());
+        for _ in 0..60 {
+            if attack {
+                let bytes = datagram(&[alive(&Fleet::name(4), 9, 1, 1)]);
+                forged += bytes.len();
+                fleet.inject(9, 1, bytes);
+            }
+            fleet.run(10 * SECOND, &mut quiet());
+        }
+        (forged, drawn(fleet, 4))
+    };
+    let (_, usual) = minutes(&mut fleet, false);
+    let (forged, drawn) = minutes(&mut fleet, true);
+    assert!(drawn.saturating_sub(usual) <= forged, "{forged} bytes draw {drawn}, where {usual} are usual");
+}
+
+#[test]
+fn a_history_moves_no_counter() {
+    let mut fleet = off(1, 7, Size::Server, None);
+    (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(20 * SECOND, &mut quiet());
+    for n in 0..50 {
+        let history = body(kind::HISTORY).id(100, 0).int(1_000 + n).int(77 * n + 5).end();
+        let request = body(kind::EVENT_DIGEST_REQUEST).int(n).id(0, 0).bytes(&[7; 64]).id(0, 0).end();
+        fleet.inject(6, 1, datagram(&[history, request]));
+        fleet.run(SECOND / 10, &mut quiet());
+    }
+    assert_eq!(fleet.node(1).map(|node| node.stats().event_gaps), Some(0));
+}
