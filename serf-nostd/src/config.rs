@@ -52,7 +52,7 @@ pub struct Config {
     pub forward_fanout: u8,
     /// Name of the fleet. Nodes with different names do not hear each other.
     pub cluster: Option<&'static str>,
-    /// Whether events from before the first join are wanted.
+    /// Whether events from before the first join are wanted. Who comes from another fleet gets none.
     pub replay: bool,
     /// Events at or below this Lamport time are not delivered: what a persisted floor is restored with.
     pub event_floor: u64,

@@ -156,7 +156,8 @@ impl Node<'_> {
     }
 
     /// Joins a fleet through one of its members. [`super::Event::Joined`] or [`super::Event::JoinFailed`] follows.
-    /// `replay`: events from before the join are wanted. The address is remembered as a seed.
+    /// `replay`: events from before the join are wanted; a node that is in a fleet with others already gets none. The address is
+    /// remembered as a seed.
     ///
     /// # Errors
     /// [`JoinError`]; nothing was begun.

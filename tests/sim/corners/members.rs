@@ -304,3 +304,26 @@ fn a_board_that_is_held_for_dead_elsewhere_hears_of_it() {
         hold(apart == 0, &format!("{apart} of 11 do not show it alive"))
     });
 }
+
+/// A newcomer has been told a boot of a dead member to which nobody else would follow: all come to the same table.
+#[test]
+fn a_boot_out_of_reach_of_one_who_is_gone_is_given_up() {
+    proves(Rule::ComeDown, 3, |seed, without| {
+        let mut fleet = off(seed, 6, Size::Server, without);
+        [0, 1, 2, 3, 5].into_iter().for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        fleet.crash(5);
+        fleet.boot(4, &[], false, &mut quiet());
+        fleet.inject(5, 4, datagram(&[alive(&Fleet::name(5), 5, 1, 1 << 60)]));
+        fleet.run(60 * SECOND, &mut quiet());
+        let seed_address = fleet.address(0);
+        fleet.with(4, &mut quiet(), |node, now| node.join(now, seed_address, false));
+        fleet.run(300 * SECOND, &mut quiet());
+        let shown: Vec<Option<Status>> = (0..5).map(|i| fleet.status(i, 5)).collect();
+        hold(shown == [Some(Status::Failed); 5], &format!("it is shown as {shown:?}"))?;
+        let syncs = fleet.total(|stats| stats.member_syncs);
+        fleet.run(300 * SECOND, &mut quiet());
+        let more = fleet.total(|stats| stats.member_syncs) - syncs;
+        hold(more == 0, &format!("{more} comparisons at rest"))
+    });
+}
