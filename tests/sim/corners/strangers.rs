@@ -47,7 +47,7 @@ fn a_claim_of_the_name_of_one_who_is_gone() {
     fleet.run(60 * SECOND, &mut quiet());
     fleet.crash(4);
     fleet.run(120 * SECOND, &mut quiet());
-    let mut minutes = |fleet: &mut Fleet, attack: bool| {
+    let minutes = |fleet: &mut Fleet, attack: bool| {
         let mut forged = 0;
         fleet.recording = Some(Vec::new());
         for _ in 0..60 {
