@@ -84,8 +84,8 @@ impl Events {
     pub(super) fn saw(&mut self, i: usize, at: u64, (serial, id): (u64, Id), presence: &Presence) -> Verdict {
         let life = &presence.lives[i];
         let fired = self.fired.get(&serial);
-        // Who was alone when it fired may have stamped it anew for those whom it met: at home it keeps its first time.
-        let at_home = fired.is_none_or(|f| f.origin == (i, life.boots) && f.fleet == 0);
+        // Who heard nobody when it fired may have stamped it anew for those whom it met: at home it keeps its first time.
+        let at_home = fired.is_none_or(|f| f.origin == (i, life.boots));
         if !at_home {
             let known = *self.ids.entry(serial).or_insert(id);
             if known != id {
