@@ -194,7 +194,7 @@ impl Judge {
 
     /// An event was accepted.
     pub fn fired(&mut self, serial: u64, name: &[u8], coalesce: bool, origin: (usize, u64), now: u64) {
-        let fleet = self.presence.fleet_at(origin.0, now);
+        let fleet = self.presence.fires_in(origin.0, now);
         if coalesce {
             self.values.fired(name);
         }

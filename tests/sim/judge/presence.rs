@@ -21,6 +21,8 @@ pub(super) struct Life {
     fleets: Vec<(u64, u32)>,
     /// How much of what its machine tells of that has been read.
     read: usize,
+    /// It knows of nobody who lives.
+    alone: bool,
     /// It has asked for what was before it.
     pub replays: bool,
     pub name: String,
@@ -116,6 +118,7 @@ impl Presence {
                 self.is_in(i, *fleet, *at);
             }
             self.lives[i].read = machine.fleets.len();
+            self.lives[i].alone = fleet.node(i).is_some_and(|node| node.live() == 1);
         }
     }
 
@@ -211,6 +214,11 @@ impl Presence {
     /// Which fleet a machine was in.
     pub(super) fn fleet_at(&self, i: usize, at: u64) -> u32 {
         self.lives[i].fleet_at(at).1
+    }
+
+    /// In which fleet a machine fires now: in none, if nobody is there to hear it.
+    pub(super) fn fires_in(&self, i: usize, now: u64) -> u32 {
+        if self.lives[i].alone { 0 } else { self.fleet_at(i, now) }
     }
 
     /// Since when a machine that is on has been in the fleet that it was in at this time, if it had long been.
