@@ -253,12 +253,12 @@ fn doubt() {
     });
 }
 
-/// A node that has lost its boot number, which was further ahead than others believe accusations to be, still comes back.
+/// A node that has lost its boot number, which was further ahead than others believe accusations to be, comes back. That they
+/// come to rest then needs `JoinAbove`: see its profile of seeds.
 #[test]
-fn join_above() {
-    proves(Rule::JoinAbove, 5, |seed, without| {
-        let mut fleet = Fleet::new(seed, 6, Size::Small, Config { without, ..Config::LAN });
-        fleet.assemble(&mut |_, _, _, _| {});
+fn a_node_without_memory_comes_back() {
+    for seed in 0..5 {
+        let mut fleet = fleet(seed, 6, Size::Small, None);
         for ahead in 1..4 {
             fleet.crash(4);
             fleet.run(40 * SECOND, &mut |_, _, _, _| {});
@@ -271,6 +271,6 @@ fn join_above() {
         fleet.run(5 * SECOND, &mut |_, _, _, _| {});
         fleet.boot(4, &[0], false, &mut |_, _, _, _| {});
         fleet.run(120 * SECOND, &mut |_, _, _, _| {});
-        hold(fleet.agreed(), "a node without memory did not come back")
-    });
+        assert!(fleet.agreed());
+    }
 }
