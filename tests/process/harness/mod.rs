@@ -23,20 +23,26 @@ pub use record::{Record, Recorder};
 /// Long enough for a loaded machine with two cores; reached only by what would never happen.
 pub const DEADLINE: Duration = Duration::from_secs(90);
 
+/// Polls until `condition` gives a value; what it gives instead says how far it is.
+#[track_caller]
+fn poll<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match condition() {
+            Ok(value) => return value,
+            Err(state) => assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}{state}"),
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// Polls until `condition` gives a value.
 ///
 /// # Panics
 /// After [`DEADLINE`], naming `what` was waited for.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}");
-        sleep(Duration::from_millis(20));
-    }
+    poll(what, || condition().ok_or_else(String::new))
 }
 
 /// [`wait_for`] without a value.
@@ -51,16 +57,10 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 /// After [`DEADLINE`], with what is missing yet.
 #[track_caller]
 pub fn wait_complete(what: &str, mut missing: impl FnMut() -> Vec<String>) {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
+    poll(what, || {
         let missing = missing();
-        if missing.is_empty() {
-            return;
-        }
-        let list = missing.join("\n");
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain for {what}; missing:\n{list}");
-        sleep(Duration::from_millis(20));
-    }
+        if missing.is_empty() { Ok(()) } else { Err(format!("; missing:\n{}", missing.join("\n"))) }
+    });
 }
 
 /// Waits until `measure` has given the same value for `quiet`: for "and nothing more comes".
