@@ -48,14 +48,19 @@ fn a_stranger_s_word_does_not_part_a_lone_node_from_its_fleet() {
         fleet.with(2, &mut quiet(), |node, now| node.join(now, seed_address, false));
         fleet.run(60 * SECOND, &mut quiet());
         hold(fleet.agreed(), "they do not see each other")?;
-        let mut heard = Heard::new(5);
-        for i in 0..4 {
-            fire(&mut fleet, i, &format!("from-{i}"), &mut heard)?;
-            fleet.run(10 * SECOND, &mut heard.watch());
-        }
-        let reached: Vec<usize> = (0..4).map(|i| heard.reached(&format!("from-{i}"))).collect();
+        let reached = each_fires(&mut fleet, 4)?;
         hold(reached == [4; 4], &format!("of four machines {reached:?} have the events"))
     });
+}
+
+/// The first machines fire one after the other: how many machines each event has reached.
+fn each_fires(fleet: &mut Fleet, machines: usize) -> Result<Vec<usize>, String> {
+    let mut heard = Heard::new(fleet.machines.len());
+    for i in 0..machines {
+        fire(fleet, i, &format!("from-{i}"), &mut heard)?;
+        fleet.run(10 * SECOND, &mut heard.watch());
+    }
+    Ok((0..machines).map(|i| heard.reached(&format!("from-{i}"))).collect())
 }
 
 fn event_time(fleet: &Fleet, i: usize) -> u64 {
@@ -151,12 +156,7 @@ fn a_false_answer_in_a_seed_s_place_leads_no_clock_away() {
         answer_from_the_end_of_time(&mut fleet)?;
         fleet.network.heal();
         fleet.run(120 * SECOND, &mut quiet());
-        let mut heard = Heard::new(5);
-        for i in 0..5 {
-            fire(&mut fleet, i, &format!("from-{i}"), &mut heard)?;
-            fleet.run(10 * SECOND, &mut heard.watch());
-        }
-        let reached: Vec<usize> = (0..5).map(|i| heard.reached(&format!("from-{i}"))).collect();
+        let reached = each_fires(&mut fleet, 5)?;
         hold(reached == [5; 5], &format!("of five machines {reached:?} have the events"))
     });
 }
