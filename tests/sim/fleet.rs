@@ -199,6 +199,7 @@ impl Fleet {
         machine.inbox.clear();
         machine.served = u64::MAX;
         machine.fleets.clear();
+        machine.companies.clear();
         machine.profile = Config { event_floor, ..self.config.clone() };
         let identity = Identity {
             name: &machine.name,
@@ -473,11 +474,15 @@ impl Fleet {
         let now = self.local(to);
         let machine = &mut self.machines[to];
         if let Some(node) = &mut machine.node {
+            let alone = node.live() == 1;
             // What is refused is counted by the node; only attackers' datagrams are.
             let _ = node.handle(now, Input::Datagram { from, bytes });
             let levels = node.levels();
             if levels.fleet != machine.fleets.last().map_or(0, |(_, fleet)| *fleet) {
                 machine.fleets.push((self.now, levels.fleet));
+            }
+            if alone && node.live() > 1 {
+                machine.companies.push((self.now, levels.fleet));
             }
             if levels.waiting > 0 {
                 self.drain(to, watch);

@@ -98,6 +98,8 @@ pub struct Machine {
     pub floor: u64,
     /// Which fleets its node has come into since it was switched on, and when.
     pub fleets: Vec<(u64, u32)>,
+    /// When it came to know of somebody who lives, after it had known of nobody, and in which fleet it was then.
+    pub companies: Vec<(u64, u32)>,
     /// Its application takes no events for now.
     pub deaf: bool,
     pub(crate) name: String,
@@ -135,6 +137,7 @@ impl Machine {
             boots_ahead: 0,
             floor: 0,
             fleets: Vec::new(),
+            companies: Vec::new(),
             deaf: false,
             name,
             home,

@@ -17,7 +17,6 @@ const PACKETS: u64 = 1_000;
 const QUIET: u64 = 60;
 /// What the functions are called for callgrind.
 const HANDLE: &str = concat!(module_path!(), "::handle");
-const ANSWER: &str = concat!(module_path!(), "::answer");
 const STEP: &str = concat!(module_path!(), "::step");
 /// The kind of packet that goes to foca.
 const FOCA: &str = "foca";
@@ -99,97 +98,78 @@ fn handle(node: &mut Node, now: Instant, from: SocketAddr, bytes: &[u8]) {
     let _ = std::hint::black_box(node.handle(now, Input::Datagram { from, bytes }));
 }
 
-/// Drains the node. Callgrind finds it by its name.
-#[inline(never)]
-fn answer(node: &mut Node, now: Instant, tx: &mut [u8]) {
-    while !matches!(std::hint::black_box(node.poll(now, tx)), Output::Sleep(_)) {}
-}
-
 /// One step of draining the node. Callgrind finds it by its name.
 #[inline(never)]
 fn step<'o>(node: &'o mut Node, now: Instant, tx: &'o mut [u8]) -> Output<'o> {
     node.poll(now, tx)
 }
 
-/// The program that callgrind runs: one node that knows so many members, and the packets.
+/// Drains the node, and returns the pings that it has sent, and when it wants to be woken.
+fn drain(node: &mut Node, now: Instant, tx: &mut [u8], counted: bool) -> (Vec<(SocketAddr, u64)>, Instant) {
+    let mut pings = Vec::new();
+    loop {
+        match if counted { step(node, now, tx) } else { node.poll(now, tx) } {
+            Output::Datagram { to, bytes } => pings.extend(ping_seq(bytes).map(|seq| (to, seq))),
+            Output::Event(_) => {}
+            Output::Sleep(until) => return (pings, until),
+        }
+    }
+}
+
+/// The program that callgrind runs: one node that knows so many members is woken when it wants to, and whoever it
+/// probes answers. Each second a packet of this kind comes in (of none: a ping), and that and what follows at once is
+/// counted (of none: all).
 pub fn run(name: &str, members: u64) {
     if name == FOCA {
         return foca::pings(PACKETS, members as usize);
     }
-    if name == IDLE {
-        return idling(members);
-    }
-    let packet = Packet::ALL.into_iter().find(|packet| packet.names().0 == name).expect("a kind of packet");
+    let packet = Packet::ALL.into_iter().find(|packet| packet.names().0 == name);
+    assert!(packet.is_some() || name == IDLE, "no kind of packet: {name}");
+    let (each_second, quiet) =
+        (packet.unwrap_or(Packet::Ping), if packet.is_some() { QUIET } else { IDLE_QUIET });
     let mut fleet = Fleet::new(1, members as usize, Size::Members(members as u16), Config::LAN);
     fleet.introduce(0, &pages(members as usize), &mut |_, _, _, _| {});
     fleet.with(0, &mut |_, _, _, _| {}, |node, mut now| {
         let mut tx = [0; DATAGRAM_MAX];
-        for i in 0..QUIET + PACKETS {
-            now += Duration::from_secs(1);
-            if packet == Packet::Floor && i < QUIET {
+        let mut counted = 0;
+        for i in 0.. {
+            let end = now + Duration::from_secs(1);
+            let mut arriving = Vec::new();
+            match each_second {
+                // Whoever is probed sends those.
+                Packet::Ack => {}
+                _ => arriving.push((each_second, addr(from(i, members)), each_second.bytes(i, members, 0))),
+            }
+            if packet == Some(Packet::Floor) && i < quiet {
                 for k in 0..10 {
                     let event = datagram(&[event(10 * i + k + 1, 7, b"deploy", b"1", false)]);
                     let _ = node.handle(now, Input::Datagram { from: addr(1), bytes: &event });
                 }
             }
-            let mut probe = None;
-            loop {
-                match node.poll(now, &mut tx) {
-                    Output::Datagram { to, bytes } => probe = ping_seq(bytes).map(|seq| (to, seq)).or(probe),
-                    Output::Event(_) => {}
-                    Output::Sleep(_) => break,
-                }
-            }
-            let counted = i >= QUIET;
-            if let Some((probed, seq)) = probe {
-                let ack = Packet::Ack.bytes(i, members, seq);
-                if counted && packet == Packet::Ack {
-                    handle(node, now, probed, &ack);
-                    answer(node, now, &mut tx);
-                } else {
-                    let _ = node.handle(now, Input::Datagram { from: probed, bytes: &ack });
-                    while !matches!(node.poll(now, &mut tx), Output::Sleep(_)) {}
-                }
-            }
-            if counted && packet != Packet::Ack {
-                handle(node, now, addr(from(i, members)), &packet.bytes(i, members, 0));
-                answer(node, now, &mut tx);
-            }
-        }
-    });
-}
-
-/// The program that callgrind runs for what an idle second costs: the node is woken when it wants to, whoever it probes
-/// answers, and a member probes it each second.
-fn idling(members: u64) {
-    let mut fleet = Fleet::new(1, members as usize, Size::Members(members as u16), Config::LAN);
-    fleet.introduce(0, &pages(members as usize), &mut |_, _, _, _| {});
-    fleet.with(0, &mut |_, _, _, _| {}, |node, mut now| {
-        let mut tx = [0; DATAGRAM_MAX];
-        for i in 0..IDLE_QUIET + PACKETS {
-            let counted = i >= IDLE_QUIET;
-            let end = now + Duration::from_secs(1);
-            let mut arriving = vec![(addr(from(i, members)), Packet::Ping.bytes(i, members, 0))];
+            counted += (packet.is_none() && i >= quiet) as u64;
             while now < end {
-                for (from, bytes) in arriving.drain(..) {
-                    if counted {
+                // What is due by itself is not the packet's.
+                let idle = packet.is_none() && i >= quiet;
+                let mut probed = if idle { Vec::new() } else { drain(node, now, &mut tx, false).0 };
+                let mut counts = idle;
+                for (kind, from, bytes) in arriving.drain(..) {
+                    if idle || packet == Some(kind) && i >= quiet {
+                        counted += packet.is_some() as u64;
+                        counts = true;
                         handle(node, now, from, &bytes);
                     } else {
                         let _ = node.handle(now, Input::Datagram { from, bytes: &bytes });
                     }
                 }
-                let until = loop {
-                    let output = if counted { step(node, now, &mut tx) } else { node.poll(now, &mut tx) };
-                    match output {
-                        Output::Datagram { to, bytes } => {
-                            arriving
-                                .extend(ping_seq(bytes).map(|seq| (to, Packet::Ack.bytes(i, members, seq))));
-                        }
-                        Output::Event(_) => {}
-                        Output::Sleep(until) => break until,
-                    }
-                };
+                let (more, until) = drain(node, now, &mut tx, counts);
+                probed.extend(more);
+                let acks =
+                    probed.into_iter().map(|(to, seq)| (Packet::Ack, to, Packet::Ack.bytes(i, members, seq)));
+                arriving.extend(acks);
                 now = if arriving.is_empty() { until.min(end) } else { now + LATENCY };
+            }
+            if counted >= PACKETS {
+                break;
             }
         }
     });
@@ -228,7 +208,7 @@ pub fn table() -> String {
     for packet in Packet::ALL {
         let (name, label) = packet.names();
         let mut handled = MEMBERS.map(|members| count(name, members, &[HANDLE]));
-        let mut answered = MEMBERS.map(|members| number(count(name, members, &[ANSWER])));
+        let mut answered = MEMBERS.map(|members| number(count(name, members, &[STEP])));
         let goal = if packet == Packet::Many { 1_000.0 } else { 2_000.0 };
         match packet {
             Packet::One => one = handled,

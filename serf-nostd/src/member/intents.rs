@@ -10,14 +10,25 @@ const KEPT: Duration = Duration::from_secs(300);
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct EarlyIntent {
     name: u64,
-    ltime: u64,
     at: Instant,
-    leave: bool,
+    intent: Intent,
+}
+
+/// What a member is to do, and when that was said.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+pub(crate) struct Intent {
+    pub(crate) ltime: u64,
+    /// To leave; else to join.
+    pub(crate) leave: bool,
+    /// To be forgotten once it has left.
+    pub(crate) prune: bool,
 }
 
 impl EarlyIntent {
     /// A free place.
-    pub const EMPTY: EarlyIntent = EarlyIntent { name: 0, ltime: 0, at: Instant::PAST, leave: false };
+    pub const EMPTY: EarlyIntent =
+        EarlyIntent { name: 0, at: Instant::PAST, intent: Intent { ltime: 0, leave: false, prune: false } };
 
     fn is_kept(&self, now: Instant) -> bool {
         now.since(self.at) < KEPT
@@ -44,10 +55,11 @@ impl<'a> Early<'a> {
     }
 
     /// Keeps an intent. Returns whether it is news, and whether an older one was forgotten for it.
-    pub(crate) fn keep(&mut self, name: &str, ltime: u64, leave: bool, now: Instant) -> (bool, bool) {
+    pub(crate) fn keep(&mut self, name: &str, intent: Intent, now: Instant) -> (bool, bool) {
         let name = crate::hash::bytes(name.as_bytes());
         let known = self.place(name);
-        if known.is_some_and(|at| self.cells[at].ltime >= ltime && self.cells[at].is_kept(now)) {
+        if known.is_some_and(|at| self.cells[at].intent.ltime >= intent.ltime && self.cells[at].is_kept(now))
+        {
             return (false, false);
         }
         let at = match known {
@@ -59,16 +71,16 @@ impl<'a> Early<'a> {
             }
             None => (0..self.len).min_by_key(|at| self.cells[*at].at).unwrap_or(0),
         };
-        let before = core::mem::replace(&mut self.cells[at], EarlyIntent { name, ltime, at: now, leave });
+        let before = core::mem::replace(&mut self.cells[at], EarlyIntent { name, at: now, intent });
         (true, before.name != name && before.is_kept(now))
     }
 
-    /// The intent that waits for a member of this name: its time, and whether it is to leave.
-    pub(crate) fn take(&mut self, name: &str, now: Instant) -> Option<(u64, bool)> {
+    /// The intent that waits for a member of this name.
+    pub(crate) fn take(&mut self, name: &str, now: Instant) -> Option<Intent> {
         let at = self.place(crate::hash::bytes(name.as_bytes()))?;
         let kept = self.cells[at];
         self.len -= 1;
         self.cells[at] = self.cells[self.len];
-        kept.is_kept(now).then_some((kept.ltime, kept.leave))
+        kept.is_kept(now).then_some(kept.intent)
     }
 }

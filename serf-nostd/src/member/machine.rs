@@ -3,7 +3,7 @@
 //! Each function takes one piece of news, changes the table, and says in an [`Effect`] what follows from it; what
 //! follows (gossip, timers, refutation) is the node's business.
 
-use super::intents::Early;
+use super::intents::{Early, Intent};
 use super::record::{State, Told, flag, say};
 use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
@@ -154,11 +154,10 @@ impl Members<'_> {
             if !was_live || new_life {
                 slot.set(flag::LEAVING, false);
             }
-            if let Some((ltime, leave)) = early
-                && ltime > slot.status_ltime
-            {
-                slot.status_ltime = ltime;
-                slot.set(flag::LEAVING, leave);
+            if let Some(intent) = early.filter(|intent| intent.ltime > slot.status_ltime) {
+                slot.status_ltime = intent.ltime;
+                slot.set(flag::LEAVING, intent.leave);
+                slot.set(flag::PRUNE, intent.prune);
             }
         });
         self.table.acquit(id);
@@ -327,7 +326,7 @@ impl Members<'_> {
 
     pub(crate) fn join_intent(&mut self, m: &mut Moment, intent: &JoinIntent) -> Effect {
         let Some(id) = self.table.find(intent.node) else {
-            return self.unknown(m, intent.node, intent.ltime, false);
+            return self.unknown(m, intent.node, Intent { ltime: intent.ltime, leave: false, prune: false });
         };
         if intent.ltime <= self.table.slot(id).status_ltime {
             return Effect::Nothing;
@@ -344,7 +343,11 @@ impl Members<'_> {
 
     pub(crate) fn leave_intent(&mut self, m: &mut Moment, intent: &LeaveIntent) -> Effect {
         let Some(id) = self.table.find(intent.node) else {
-            return self.unknown(m, intent.node, intent.ltime, true);
+            return self.unknown(
+                m,
+                intent.node,
+                Intent { ltime: intent.ltime, leave: true, prune: intent.prune },
+            );
         };
         let slot = self.table.slot(id);
         if id == SELF && !slot.has(flag::LEAVING) {
@@ -360,8 +363,8 @@ impl Members<'_> {
             return Effect::Nothing;
         }
         let state = slot.state;
-        // Whom one has ordered to forget no other brings back by counting it as left.
-        let prune = intent.prune || slot.is_pruned();
+        // Whom one has ordered to forget no other brings back by counting it as left; only it itself, by joining.
+        let prune = intent.prune || slot.has(flag::PRUNE);
         self.table.edit(id, |slot| {
             slot.status_ltime = intent.ltime;
             slot.set(flag::PRUNE, prune);
@@ -376,8 +379,8 @@ impl Members<'_> {
         Effect::Say(id, say::LEAVE)
     }
 
-    fn unknown(&mut self, m: &mut Moment, node: &str, ltime: u64, leave: bool) -> Effect {
-        let (news, forgotten) = self.early.keep(node, ltime, leave, m.now);
+    fn unknown(&mut self, m: &mut Moment, node: &str, intent: Intent) -> Effect {
+        let (news, forgotten) = self.early.keep(node, intent, m.now);
         m.stats.intents_forgotten += forgotten as u64;
         if news { Effect::Foreign } else { Effect::Nothing }
     }
@@ -435,16 +438,23 @@ impl Members<'_> {
                 return Effect::Nothing;
             }
             let Ok(id) = self.newcomer(m, alive.node) else { return Effect::Nothing };
+            let order = self.early.take(alive.node, m.now);
+            let order = order.filter(|order| order.leave && order.ltime > record.status_ltime);
             self.table.edit(id, |slot| {
                 (slot.boot, slot.incarnation, slot.addr, slot.versions) =
                     (alive.boot, alive.incarnation, alive.addr, alive.versions);
+                if let Some(order) = order {
+                    slot.status_ltime = order.ltime;
+                    slot.set(flag::PRUNE, order.prune);
+                }
             });
             self.table.set_tags(id, alive.tags);
-            self.bury(m, id, state, age);
+            self.bury(m, id, if order.is_some() { State::Left } else { state }, age);
             // Old news for everybody else: not an event here either.
             self.telling.drop(self.table.slots, id);
             self.table.slot_mut(id).told = Told::Unmet;
-            return Effect::Nothing;
+            // Whoever has told does not know that.
+            return if order.is_some() { Effect::Say(id, say::LEAVE) } else { Effect::Nothing };
         };
         let slot = self.table.slot(id);
         let (theirs, ours) = ((alive.boot, alive.incarnation), (slot.boot, slot.incarnation));

@@ -128,8 +128,10 @@ impl Node<'_> {
         let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
         let yields = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
         if let Some(left) = self.left.take_if(|left| yields && left.fleet == theirs.id) {
-            // It has grown up meanwhile: nothing of it has been missed.
+            // It has grown up meanwhile. Nothing of it has been missed, unless this node entered the other one so late that
+            // nobody lingered there any more.
             (self.fleet, self.fleet_since) = (left.fleet, left.since);
+            self.stats.event_gaps += (left.last.ltime > 0) as u64;
             self.fleet_news = self.transmissions() as u8;
         } else if self.fleet == 0 || yields {
             let met = met.unwrap_or(theirs.event_clock.saturating_sub(1));

@@ -246,6 +246,7 @@ impl Node<'_> {
             // They are to be told, not we.
             Effect::Say(id, bits) if bits & say::LEAVE != 0 => {
                 self.say(id, bits);
+                self.prune(now, id);
                 true
             }
             // There is no place for it here: others may have one, and may never meet who has told us.

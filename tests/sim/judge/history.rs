@@ -102,7 +102,11 @@ impl Histories {
                         "node {i} shows {name} {status:?}, its application was told {told:?}"
                     ));
                 }
-                if told.is_some_and(|told| told.tags != shown.tags) {
+                let other_tags = told.filter(|told| told.tags != shown.tags);
+                if other_tags.is_some_and(|told| matches!(told.change, Failed | Leave)) {
+                    // It was back, with other tags, and gone again, before anybody was told.
+                    excuse(excused, "a life within one window");
+                } else if other_tags.is_some() {
                     return Err(format!("node {i} shows tags of {name} that its application was not told"));
                 }
             }

@@ -23,6 +23,8 @@ pub(super) struct Life {
     read: usize,
     /// It knows of nobody who lives.
     alone: bool,
+    /// When it came to know of somebody again, and in which fleet.
+    companies: Vec<(u64, u32)>,
     /// It has asked for what was before it.
     pub replays: bool,
     pub name: String,
@@ -118,6 +120,7 @@ impl Presence {
                 self.is_in(i, *fleet, *at);
             }
             self.lives[i].read = machine.fleets.len();
+            self.lives[i].companies.clone_from(&machine.companies);
             self.lives[i].alone = fleet.node(i).is_some_and(|node| node.live() == 1);
         }
     }
@@ -234,11 +237,12 @@ impl Presence {
         fleet != 0 && since + self.spreading / 3 <= at
     }
 
-    /// Whether a machine was in the fleet that another one met first, after it had fired alone.
+    /// Whether a machine was in the fleet that another one met first, after it had fired alone: maybe its own one.
     pub(super) fn met_with(&self, i: usize, (origin, boots): (usize, u64), fired: u64) -> bool {
         let life = &self.lives[origin];
-        let met = life.fleets.iter().find(|(at, fleet)| *at >= fired && *fleet != 0);
-        life.boots == boots && met.is_some_and(|(at, fleet)| self.fleet_at(i, *at) == *fleet)
+        let first = |met: &[(u64, u32)]| met.iter().copied().find(|(at, fleet)| *at >= fired && *fleet != 0);
+        let met = first(&life.companies).into_iter().chain(first(&life.fleets)).min();
+        life.boots == boots && met.is_some_and(|(at, fleet)| self.fleet_at(i, at) == fleet)
     }
 
     /// Whether a machine came into another fleet before what got lost at this time must have been made up for.

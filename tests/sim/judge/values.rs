@@ -69,7 +69,9 @@ impl Values {
         let ordered = self.names.len() <= counted.least.names;
         let living = presence.living();
         for name in &self.names {
-            let known = living.iter().filter_map(|i| self.held[*i].get(name));
+            // Of two with one name nobody may ever have heard one.
+            let heard = living.iter().filter(|i| !presence.lives[**i].shares_name);
+            let known = heard.filter_map(|i| self.held[*i].get(name));
             let Some(last) = known.max_by_key(|value| value.greatest) else { continue };
             let greatest = last.greatest;
             let (fired, fleet) = if last.last == greatest { (last.fired, last.fleet) } else { (0, 0) };
