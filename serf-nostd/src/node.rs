@@ -544,9 +544,12 @@ impl<'a> Node<'a> {
 
     /// Moves the clocks of intents, events and queries past a peer's, as far as they may go.
     fn witness_all(&mut self, now: Instant, word: Word, theirs: [u64; 3]) {
-        for (clock, time) in [Lamport::Member, Lamport::Event, Lamport::Query].into_iter().zip(theirs) {
+        let own = self.clocks.all();
+        for (which, clock) in [Lamport::Member, Lamport::Event, Lamport::Query].into_iter().enumerate() {
             // A clock tells the time of its next message: what was seen is one less.
-            self.witness(now, clock, word, time.saturating_sub(1));
+            if theirs[which] > own[which] {
+                self.witness(now, clock, word, theirs[which] - 1);
+            }
         }
     }
 

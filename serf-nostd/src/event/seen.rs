@@ -1,6 +1,8 @@
 //! Which events have been seen: a sorted set of identities over a fixed slice. When it is full the lowest leaves and
 //! becomes the floor; at or below the floor nothing is ever delivered again.
 
+use core::cmp::Ordering;
+
 use crate::wire::message::EventId;
 
 /// Buckets of id hashes in a digest.
@@ -37,8 +39,12 @@ impl SeenEvent {
 
     /// The identity, given a time at or less than 2^32 above its own.
     fn id(self, top: u64) -> EventId {
+        EventId { ltime: top - (top as u32).wrapping_sub(self.ltime) as u64, origin: self.origin() }
+    }
+
+    fn origin(&self) -> u64 {
         let [low, high] = self.origin.map(u64::from);
-        EventId { ltime: top - (top as u32).wrapping_sub(self.ltime) as u64, origin: high << 32 | low }
+        high << 32 | low
     }
 }
 
@@ -117,10 +123,21 @@ impl<'a> Seen<'a> {
 
     /// How many ids are below `id`.
     pub(crate) fn rank(&self, id: EventId) -> usize {
+        if id.ltime > self.top {
+            return self.len;
+        }
+        // How far below the top: half the work of putting each time together.
+        let Ok(depth) = u32::try_from(self.top - id.ltime) else { return 0 };
         let (mut low, mut high) = (0, self.len);
         while low < high {
             let middle = (low + high) / 2;
-            if self.get(middle) < id { low = middle + 1 } else { high = middle }
+            let cell = &self.cells[self.at(middle)];
+            let below = match (self.top as u32).wrapping_sub(cell.ltime).cmp(&depth) {
+                Ordering::Greater => true,
+                Ordering::Equal => cell.origin() < id.origin,
+                Ordering::Less => false,
+            };
+            if below { low = middle + 1 } else { high = middle }
         }
         low
     }

@@ -472,10 +472,8 @@ impl Members<'_> {
         }
         match (slot.state, state) {
             (State::Alive | State::Suspect, State::Failed) => {
-                if alive.addr == slot.addr {
-                    // It has to contradict what they say.
-                    self.table.edit(id, |slot| (slot.boot, slot.incarnation) = theirs);
-                }
+                // It has to contradict what they say, wherever they have last seen it.
+                self.table.edit(id, |slot| (slot.boot, slot.incarnation) = theirs);
                 Effect::Doubted(id)
             }
             (State::Left, _) if theirs == ours => Effect::Nothing,

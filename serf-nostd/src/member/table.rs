@@ -2,6 +2,7 @@
 //!
 //! Nothing here scans the table: members are found by index, drawn by place, and timed by heaps.
 
+use super::digest::Digest;
 use super::record::{Case, Member, Slot, State, TOLD, flag};
 use crate::hash;
 use crate::random::Random;
@@ -11,9 +12,6 @@ use crate::wire::message::{Entry, Items, Record, Settled, TAGS_MAX};
 
 /// This node's own place.
 pub(crate) const SELF: u16 = 0;
-
-/// Buckets of name hashes in a digest.
-pub(crate) const BUCKETS: usize = 32;
 
 /// The slices that a table works on.
 pub(crate) struct Parts<'a> {
@@ -47,7 +45,7 @@ pub(crate) struct Table<'a> {
     /// Places given back; `touched` and above were never used.
     free: List<TOLD>,
     touched: usize,
-    digest: [u32; BUCKETS],
+    digest: Digest,
     /// A newcomer could not be held since the table last had room: it does not hold the whole fleet.
     pub(crate) partial: bool,
     /// Members whose names are too long for a slot. They are part of the digest, and listed, so that tables which hold them
@@ -92,7 +90,7 @@ impl<'a> Table<'a> {
             gone: Heap::new(parts.gone),
             free: List::new(),
             touched: 0,
-            digest: [0; BUCKETS],
+            digest: Digest::EMPTY,
             partial: false,
             unheld: heapless::Vec::new(),
         }
@@ -120,12 +118,11 @@ impl<'a> Table<'a> {
             None => slot.set(flag::TAGS_WANTED, true),
         }
         let entry = Entry { name: slot.hash, version: slot.version() };
-        let bucket = Self::bucket(entry.name);
         if let Some(known) = self.unheld.iter_mut().find(|known| known.entry.name == entry.name) {
-            self.digest[bucket] ^= known.entry.version ^ entry.version;
+            self.digest.toggle(entry.name, known.entry.version ^ entry.version);
             known.entry = entry;
         } else if self.unheld.push(NotHeld { entry, absent: 0 }).is_ok() {
-            self.digest[bucket] ^= entry.version;
+            self.digest.toggle(entry.name, entry.version);
         } else {
             self.partial = true;
         }
@@ -147,7 +144,7 @@ impl<'a> Table<'a> {
         }
         while let Some(place) = self.unheld.iter().position(|known| known.absent >= ABSENT) {
             let entry = self.unheld.swap_remove(place).entry;
-            self.digest[Self::bucket(entry.name)] ^= entry.version;
+            self.digest.toggle(entry.name, entry.version);
         }
     }
 
@@ -351,24 +348,14 @@ impl<'a> Table<'a> {
     fn toggle_digest(&mut self, id: u16) {
         let slot = self.slot(id);
         if !slot.has(flag::FADED) {
-            let bucket = slot.hash as usize >> (32 - BUCKETS.trailing_zeros());
-            self.digest[bucket] ^= slot.version();
+            let (name, version) = (slot.hash, slot.version());
+            self.digest.toggle(name, version);
         }
     }
 
-    /// One number for the whole table.
-    pub(crate) fn root(&self) -> u32 {
-        self.digest.iter().fold(0u32, |root, bucket| root.rotate_left(1) ^ bucket)
-    }
-
-    /// The digest of each bucket of name hashes.
-    pub(crate) fn buckets(&self) -> &[u32; BUCKETS] {
+    /// The sum of all that nodes agree on.
+    pub(crate) fn digest(&self) -> &Digest {
         &self.digest
-    }
-
-    /// The bucket of a name hash.
-    pub(crate) fn bucket(hash: u32) -> usize {
-        hash as usize >> (32 - BUCKETS.trailing_zeros())
     }
 
     /// Starts the timer of a suspect, failed or left member.
@@ -451,13 +438,13 @@ impl<'a> Table<'a> {
     /// What everybody could rely on; for tests.
     #[cfg(any(test, feature = "sabotage"))]
     pub(crate) fn check(&self) {
-        let mut digest = [0; BUCKETS];
+        let mut digest = Digest::EMPTY;
         let mut count = 0;
         for id in self.iter() {
             let slot = self.slot(id);
             count += 1;
             if !slot.has(flag::FADED) {
-                digest[Self::bucket(slot.hash)] ^= slot.version();
+                digest.toggle(slot.hash, slot.version());
             }
             if id != SELF {
                 assert_eq!(self.order[slot.order_place as usize], id);
@@ -471,7 +458,7 @@ impl<'a> Table<'a> {
             }
         }
         assert_eq!(count, self.len());
-        self.unheld().for_each(|entry| digest[Self::bucket(entry.name)] ^= entry.version);
+        self.unheld().for_each(|entry| digest.toggle(entry.name, entry.version));
         assert_eq!(digest, self.digest, "the digest is the sum of the members");
         assert!(self.cursor <= self.live || self.live == 0 || self.cursor <= self.others);
     }

@@ -8,9 +8,10 @@ use crate::event::seen::{self, Sight};
 use crate::event::store::{Pin, list};
 use crate::gossip::heal::{Claim, EventStep, Joining, PATIENCE, Session, Step, ValueStep};
 use crate::gossip::owed::RECORDS;
+use crate::member::digest::{self, bucket};
 use crate::member::machine::{BOOT_JUMP, Effect};
 use crate::member::record::{State, flag, say};
-use crate::member::table::{self, SELF, Table, settled_live};
+use crate::member::table::{SELF, settled_live};
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
     Address, Entry, EventEntries, EventId, Fleet, History, Items, Message, Page, Record, Summary,
@@ -55,7 +56,7 @@ impl Node<'_> {
             clock: self.clocks.member.now(),
             event_clock: self.clocks.event.now(),
             query_clock: self.clocks.query.now(),
-            members: (!self.members.table.partial).then(|| self.members.table.root()),
+            members: (!self.members.table.partial).then(|| self.members.table.digest().root()),
             events: self.events_above(floor),
             floor,
         }
@@ -75,8 +76,8 @@ impl Node<'_> {
         let known = theirs.members.filter(|_| self.starting.is_none() && !table.partial);
         // From those who hold a part only there may be something to learn, until somebody who holds all has been met.
         let part = theirs.members.is_none() && self.heal.parts > 0 && !table.partial;
-        let differ =
-            known.is_some_and(|root| root != table.root()) || part && self.config.has(Rule::PartHealing);
+        let differ = known.is_some_and(|root| root != table.digest().root())
+            || part && self.config.has(Rule::PartHealing);
         if differ
             && self.config.has(Rule::MemberHealing)
             && self.heal.members.is_none()
@@ -172,7 +173,7 @@ impl Node<'_> {
     /// Which buckets of member digests differ from a peer's, one bit each.
     pub(super) fn differing_members(&self, theirs: &[u8]) -> u32 {
         let (theirs, _) = theirs.as_chunks::<4>();
-        let pairs = self.members.table.buckets().iter().zip(theirs);
+        let pairs = self.members.table.digest().buckets().iter().zip(theirs);
         pairs
             .enumerate()
             .fold(0, |bits, (i, (ours, theirs))| bits | ((*ours != u32::from_le_bytes(*theirs)) as u32) << i)
@@ -284,7 +285,7 @@ impl Node<'_> {
         let said_leaving = record.state != crate::wire::message::Settled::Alive;
         if joining && ours.0 > theirs.0.saturating_add(BOOT_JUMP) {
             // The machine's clock was set since they last heard of it, and they would not follow so far.
-            self.live_as(theirs.0 + 1, 1);
+            self.live_after(theirs.0);
         } else if theirs > ours
             || (theirs == ours && !alive)
             || otherwise
@@ -463,12 +464,12 @@ impl Node<'_> {
     }
 
     /// Digests of this node's members, as bytes. Buckets with members that it does not hold are to be listed in any case.
-    pub(super) fn member_buckets(&self) -> [u8; 4 * table::BUCKETS] {
-        let mut buckets = *self.members.table.buckets();
+    pub(super) fn member_buckets(&self) -> [u8; 4 * digest::BUCKETS] {
+        let mut buckets = *self.members.table.digest().buckets();
         self.members
             .table
             .unheld()
-            .for_each(|entry| buckets[Table::bucket(entry.name)] = !buckets[Table::bucket(entry.name)]);
+            .for_each(|entry| buckets[bucket(entry.name)] = !buckets[bucket(entry.name)]);
         bytes_of(&buckets)
     }
 

@@ -127,10 +127,19 @@ impl Node<'_> {
         if boot > self.boot || far {
             // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
             // would not follow. A new life starts below all of that.
-            self.live_as(boot.max(self.boot).saturating_add(1).min(LTIME_LIMIT - 1), 1);
+            self.live_after(boot.max(self.boot));
         } else {
             self.live_as(self.boot, own.max(incarnation) + 1);
         }
+    }
+
+    /// Begins another life, after this one: under the next boot number that ends in this machine's instance, so that two
+    /// machines of one name that are both driven there do not meet.
+    pub(super) fn live_after(&mut self, boot: u64) {
+        let instance = self.boot & u16::MAX as u64;
+        let same = boot & !(u16::MAX as u64) | instance;
+        let next = if same > boot { same } else { same.saturating_add(1 << u16::BITS) };
+        self.live_as(next.min(LTIME_LIMIT - 1), 1);
     }
 
     /// Goes by this boot and incarnation from now on, and tells everybody.

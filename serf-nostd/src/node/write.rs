@@ -6,6 +6,7 @@ use crate::config::Rule;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
+use crate::member::digest::{BUCKETS, bucket};
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, Table};
 use crate::slice::NIL;
@@ -451,12 +452,12 @@ impl Node<'_> {
         }
         let mut from = cursor;
         // Bucket by bucket, so that those which agree are not even walked.
-        while let Some(bucket) = (Table::bucket(from)..32).find(|bucket| buckets & 1 << bucket != 0) {
-            from = from.max((bucket as u32) << 27);
+        while let Some(listed) = (bucket(from)..BUCKETS).find(|place| buckets & 1 << place != 0) {
+            from = from.max((listed as u32) << 27);
             let mut beyond = None;
             for id in table.hashed_from(from) {
                 let slot = table.slot(id);
-                if Table::bucket(slot.hash) != bucket {
+                if bucket(slot.hash) != listed {
                     beyond = Some(slot.hash);
                     break;
                 }

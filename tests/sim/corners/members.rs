@@ -327,3 +327,37 @@ fn a_boot_out_of_reach_of_one_who_is_gone_is_given_up() {
         hold(more == 0, &format!("{more} comparisons at rest"))
     });
 }
+
+/// One who is dead, which nobody knows yet, is ordered to be forgotten; then somebody else only forces it out.
+#[test]
+fn a_prune_outlasts_another_order() {
+    for seed in 0..5 {
+        let mut fleet = fleet(seed, 8, Size::Small, None);
+        fleet.crash(7);
+        fleet.with(0, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(7), true));
+        fleet.run(SECOND, &mut quiet());
+        fleet.with(1, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(7), false));
+        fleet.run(120 * SECOND, &mut quiet());
+        let shown: Vec<_> = (0..7).map(|i| fleet.status(i, 7)).collect();
+        assert_eq!(shown, [None; 7], "seed {seed}");
+    }
+}
+
+/// Whom a fleet is ordered to forget it meets only later, when the other fleet has found it dead or has not.
+#[test]
+fn a_prune_waits_for_a_member_that_is_met_later() {
+    for (seed, silence) in [(0, 1), (1, 1), (2, 60), (3, 60)] {
+        let mut fleet = off(seed, 8, Size::Small, None);
+        (0..8).for_each(|i| fleet.boot(i, &[i / 4 * 4], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        fleet.crash(7);
+        fleet.run(silence * SECOND, &mut quiet());
+        fleet.with(1, &mut quiet(), |node, now| node.force_leave(now, &Fleet::name(7), true));
+        fleet.run(SECOND, &mut quiet());
+        let seed_address = fleet.address(4);
+        fleet.with(2, &mut quiet(), |node, now| node.join(now, seed_address, false));
+        fleet.run(120 * SECOND, &mut quiet());
+        let shown: Vec<_> = (0..7).map(|i| fleet.status(i, 7)).collect();
+        assert_eq!(shown, [None; 7], "seed {seed}, dead for {silence} s");
+    }
+}

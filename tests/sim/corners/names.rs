@@ -3,6 +3,7 @@
 use serf_nostd::config::Rule;
 use sim::fleet::{Fleet, Seen, Size};
 use sim::proof::{hold, proves};
+use sim::wire::{alive, datagram};
 
 use crate::{SECOND, fleet, off, quiet};
 
@@ -83,5 +84,32 @@ fn a_former_life_is_no_conflict() {
         let mut told = 0;
         fleet.run(300 * SECOND, &mut |_, _, _, seen| told += (seen == Seen::NameConflict) as u32);
         assert_eq!(told, 0, "seed {seed}: there is one node-4");
+    }
+}
+
+/// Somebody drives two machines of one name to a boot number far ahead: they do not meet there, and one has the name.
+#[test]
+fn two_that_are_driven_to_one_boot_number_stay_two() {
+    for seed in 0..5 {
+        let mut fleet = off(seed, 8, Size::Small, None);
+        fleet.rename(5, &Fleet::name(1));
+        (0..8).for_each(|i| fleet.boot(i, &[i / 4 * 4], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        for twin in [1, 5] {
+            fleet.inject(0, twin, datagram(&[alive(&Fleet::name(1), twin as u32, 3, 50 << 16)]));
+        }
+        fleet.run(10 * SECOND, &mut quiet());
+        let seed_address = fleet.address(4);
+        fleet.with(2, &mut quiet(), |node, now| node.join(now, seed_address, false));
+        fleet.run(300 * SECOND, &mut quiet());
+        let homes: Vec<_> = [0, 2, 3, 4, 6, 7].map(|i| home(&fleet, i, &Fleet::name(1))).to_vec();
+        assert!(homes.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {homes:?}");
+        let refuted = fleet.total(|stats| stats.refuted);
+        fleet.run(60 * SECOND, &mut quiet());
+        assert_eq!(
+            fleet.total(|stats| stats.refuted),
+            refuted,
+            "seed {seed}: they contradict each other for ever"
+        );
     }
 }
