@@ -12,6 +12,7 @@
 //! - [`judged`]: a fleet with its judge.
 //! - [`proof`]: scenarios that hold with a rule of the protocol, and break without it.
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
+//! - [`cores`]: seeds, spread over all cores.
 //! - [`shrink`]: a run that goes wrong, made as small as possible.
 //! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
@@ -20,6 +21,7 @@
 pub mod acquaint;
 pub mod chaos;
 pub mod clock;
+pub mod cores;
 pub mod detection;
 pub mod fleet;
 pub mod judge;

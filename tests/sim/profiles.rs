@@ -1,10 +1,10 @@
 //! Which seeds of the wide world catch a rule that is left out, if any do: so the world is seen to draw what the rules are for.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::ops::ControlFlow;
 
 use serf_nostd::config::Rule;
 use sim::chaos::{Plan, run};
+use sim::cores::each_seed;
 
 /// Of a profile so many seeds are tried at most.
 const SEEDS: u64 = 60;
@@ -74,30 +74,17 @@ fn caught(rule: Rule) -> Caught {
 
 /// The first seed of these at which the judge finds something wrong without the rule.
 fn first(rule: Rule, kinds: &[&str]) -> Option<(u64, String)> {
-    let (next, found) = (AtomicU64::new(0), AtomicBool::new(false));
-    let work = || {
-        while !found.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
-                break;
+    let found = each_seed(0..SEEDS, |seed, found: &mut Option<(u64, String)>| {
+        let plan = Plan::of_kinds(seed, kinds);
+        match run(&plan.clone().without(rule)) {
+            Err(failure) if run(&plan).is_ok() => {
+                *found = Some((seed, failure.text));
+                ControlFlow::Break(())
             }
-            let plan = Plan::of_kinds(seed, kinds);
-            if let Err(failure) = run(&plan.clone().without(rule))
-                && run(&plan).is_ok()
-            {
-                found.store(true, Ordering::Relaxed);
-                return Some((seed, failure.text));
-            }
+            _ => ControlFlow::Continue(()),
         }
-        None
-    };
-    thread::scope(|scope| {
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let found =
-            workers.into_iter().filter_map(|worker| worker.join().expect("a run's panic is its failure"));
-        found.min()
-    })
+    });
+    found.into_iter().flatten().min()
 }
 
 #[test]

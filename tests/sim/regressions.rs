@@ -176,3 +176,29 @@ fn a_liar_leaves_nothing_behind() {
     let seeds = [1_348, 2_427, 2_469, 2_517, 11_245, 13_968, 18_451];
     seeds.into_iter().for_each(|seed| holds(&Plan::draw(seed)));
 }
+
+/// A machine stood still while its fleet entered another one, and entered it when nobody lingered in the old one any more. Both
+/// then grew up, and all went back.
+#[test]
+fn who_comes_too_late_into_another_fleet_counts_what_it_may_have_missed() {
+    holds(&Plan::draw(4174));
+}
+
+/// A board's table says of a member that it is dead, at another address, in a life that a liar has made up.
+#[test]
+fn a_life_that_was_made_up_is_contradicted_at_any_address() {
+    holds(&Plan::draw(6198));
+}
+
+/// A liar has driven two machines of one name to one boot number.
+#[test]
+fn twins_are_two_wherever_they_are_driven() {
+    holds(&Plan::draw(17_409));
+}
+
+/// Orders to prune, and others after them.
+#[test]
+fn a_prune_is_not_undone_by_who_only_forces_out() {
+    holds(&Plan::draw(16_170));
+    holds(&Plan::draw(19_136));
+}

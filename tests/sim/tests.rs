@@ -1,12 +1,11 @@
 //! Scenarios that anybody would expect to work, one by one.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::ops::{ControlFlow, Range};
 
 use serf_nostd::config::Rule;
 use serf_nostd::{Config, Status};
 use sim::chaos::{Failure, Happened, Plan, run};
+use sim::cores::each_seed;
 use sim::fleet::{Fleet, Seen, Size};
 use sim::judge::Excused;
 use sim::shrink::shrink;
@@ -97,43 +96,40 @@ fn seeds() -> u64 {
     std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
 }
 
+/// What many runs have come to.
+#[derive(Default)]
+struct Sum {
+    happened: Happened,
+    excused: Excused,
+    failed: Vec<Failure>,
+}
+
 /// Runs the plans that all these seeds stand for, on all cores.
-fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> (Happened, Excused, Vec<Failure>) {
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let (mut sum, mut excused, mut failed) = (Happened::default(), Excused::default(), Vec::new());
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return (sum, excused, failed);
+fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
+    let sums = each_seed(seeds, |seed, sum: &mut Sum| {
+        match run(&plan(seed)) {
+            Ok((happened, excused)) => {
+                sum.happened.add(&happened);
+                sum.excused.add(&excused);
             }
-            match run(&plan(seed)) {
-                Ok((happened, excuses)) => {
-                    sum.add(&happened);
-                    excused.add(&excuses);
-                }
-                Err(failure) => failed.push(*failure),
-            }
+            Err(failure) => sum.failed.push(*failure),
         }
-    };
-    thread::scope(|scope| {
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let (mut total, mut excused, mut failed) = (Happened::default(), Excused::default(), Vec::new());
-        for worker in workers {
-            let (sum, excuses, failures) = worker.join().expect("a run's panic is its failure");
-            total.add(&sum);
-            excused.add(&excuses);
-            failed.extend(failures);
-        }
-        (total, excused, failed)
-    })
+        ControlFlow::Continue(())
+    });
+    let mut total = Sum::default();
+    for sum in sums {
+        total.happened.add(&sum.happened);
+        total.excused.add(&sum.excused);
+        total.failed.extend(sum.failed);
+    }
+    total.failed.sort_by_key(|failure| failure.plan.seed);
+    total
 }
 
 /// The faults that networks and power have, more of them at once, on links of 2 ms.
 #[test]
 fn usual_faults_break_no_promise() {
-    let (_, excused, failed) = run_all(0..seeds() / 3, Plan::usual);
+    let Sum { excused, failed, .. } = run_all(0..seeds() / 3, Plan::usual);
     excused.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}, excused"));
     for Failure { plan, step, text, .. } in failed.iter().take(SHOWN) {
         println!("usual seed {} ({}) fails at step {step}: {text}", plan.seed, plan.kinds());
@@ -151,7 +147,7 @@ fn known(seeds: u64) -> u64 {
 fn mixed_faults_break_no_promise() {
     let only = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
     let range = only.map_or(0..seeds(), |seed: u64| seed..seed + 1);
-    let (mut total, excused, failed) = run_all(range, Plan::draw);
+    let Sum { happened: mut total, excused, failed } = run_all(range, Plan::draw);
     for (name, count) in total.each_mut() {
         println!("{name:>24}: {count}");
     }
