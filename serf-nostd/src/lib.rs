@@ -97,7 +97,7 @@
 mod fmt;
 
 mod clock;
-pub mod config;
+mod config;
 mod detect;
 pub mod driver;
 mod event;
@@ -106,6 +106,10 @@ mod hash;
 mod member;
 mod node;
 mod random;
+#[cfg(not(feature = "sabotage"))]
+mod rules;
+#[cfg(feature = "sabotage")]
+pub mod rules;
 mod slice;
 mod stats;
 pub mod storage;

@@ -14,7 +14,7 @@ mod write;
 use core::net::SocketAddr;
 
 use crate::clock::{Clocks, LTIME_LIMIT, Lamport, Word};
-use crate::config::{Config, Rule};
+use crate::config::Config;
 use crate::detect::probe::Detector;
 use crate::detect::suspicion::{self, Confirmers};
 use crate::event::coalesce::Coalescer;
@@ -35,6 +35,7 @@ use crate::member::table::{Parts, SELF, Table};
 use crate::member::told::Telling;
 use crate::member::{Member, MemberChange};
 use crate::random::Random;
+use crate::rules::{Rule, Settings};
 use crate::slice::Ring;
 use crate::stats::Stats;
 use crate::storage::Memory;
@@ -210,7 +211,7 @@ const BOOT_LIMIT: u64 = 1 << 46;
 /// capacities, never to the number of members, but for three rare moments (own address of a peer unknown to the table
 /// aside): a clock that jumped, and the end of an isolation, touch each suspect or private verdict once.
 pub struct Node<'a> {
-    config: Config,
+    config: Settings,
     members: Members<'a>,
     confirmers: Confirmers<'a>,
     detector: Detector<'a>,
@@ -280,6 +281,32 @@ impl<'a> Node<'a> {
     pub fn new(
         memory: Memory<'a>,
         config: Config,
+        identity: Identity<'_>,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Self, SetupError> {
+        Self::build(memory, Settings::new(config), identity, seed, now)
+    }
+
+    /// As [`Node::new`], without one of the protocol's rules.
+    ///
+    /// # Errors
+    /// As [`Node::new`].
+    #[cfg(feature = "sabotage")]
+    pub fn without(
+        rule: Option<Rule>,
+        memory: Memory<'a>,
+        config: Config,
+        identity: Identity<'_>,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Self, SetupError> {
+        Self::build(memory, Settings::without(config, rule), identity, seed, now)
+    }
+
+    fn build(
+        memory: Memory<'a>,
+        config: Settings,
         identity: Identity<'_>,
         seed: u64,
         now: Instant,
@@ -728,7 +755,7 @@ impl<'a> Node<'a> {
 }
 
 /// Who fires, in the events of one life.
-fn origin(config: &Config, name: &str, boot: u64) -> u64 {
+fn origin(config: &Settings, name: &str, boot: u64) -> u64 {
     let boot = if config.has(Rule::OriginBoot) { boot } else { 0 };
     hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot))
 }

@@ -1,5 +1,6 @@
 //! How well crashes are told from lost datagrams: a fleet under steady loss, some of whose machines lose power.
 
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, MemberChange, Status};
 
 use crate::chaos::SECOND;
@@ -20,6 +21,8 @@ pub struct Trial {
     pub crashes: usize,
     /// Timing of the nodes.
     pub config: Config,
+    /// A rule that they do not keep.
+    pub without: Option<Rule>,
 }
 
 /// What came of it. Times are microseconds from the crash, in ascending order.
@@ -52,6 +55,7 @@ impl Trial {
         // Changes of members are told as they happen: one that is taken back within a window would not be seen.
         let config = Config { coalesce_members: false, ..self.config.clone() };
         let mut fleet = Fleet::new(self.seed, self.nodes, Size::Members(self.nodes as u16), config);
+        fleet.without = self.without;
         fleet.assemble(&mut |_, _, _, _| {});
         fleet.run(60 * SECOND, &mut |_, _, _, _| {});
         fleet.network.loss = self.loss;

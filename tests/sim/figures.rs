@@ -24,7 +24,15 @@ fn a_thousand_nodes_miss_no_event_at_any_loss_and_idle_like_ten() {
 #[test]
 fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
     for loss in [0.01, 0.25] {
-        let trial = Trial { seed: 1, nodes: 300, loss, seconds: 120, crashes: 10, config: Config::LAN };
+        let trial = Trial {
+            seed: 1,
+            nodes: 300,
+            loss,
+            seconds: 120,
+            crashes: 10,
+            config: Config::LAN,
+            without: None,
+        };
         let seen = trial.run();
         assert_eq!((seen.failed, seen.everywhere.len()), (0, trial.crashes));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Event, Identity, Input, Instant, MemberChange, Node, Output, Status};
 
 use crate::clock::Clock;
@@ -79,6 +80,8 @@ pub struct Fleet {
     pub network: Network,
     /// Timing of nodes that boot from now on.
     pub config: Config,
+    /// A rule that their nodes do not keep.
+    pub without: Option<Rule>,
     now: u64,
     queue: BinaryHeap<Due>,
     order: u64,
@@ -110,6 +113,7 @@ impl Fleet {
             machines,
             network: Network::new(seed, count),
             config,
+            without: None,
             now: 0,
             queue: BinaryHeap::new(),
             order: 0,
@@ -210,7 +214,8 @@ impl Fleet {
             versions: Identity::VERSIONS,
         };
         let now = Instant::from_micros(machine.clock.at(self.now));
-        let node = Node::new(memory::take(machine.size), machine.profile.clone(), identity, seed, now);
+        let (memory, config) = (memory::take(machine.size), machine.profile.clone());
+        let node = Node::without(self.without, memory, config, identity, seed, now);
         let mut node = node.expect("the simulator's sizes fit");
         node.start(now, seeds);
         machine.node = Some(node);

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::chaos::{Plan, run};
 use sim::cores::each_seed;
 

@@ -1,6 +1,6 @@
 //! Shows that a scenario needs a rule of the protocol: it holds with it, and is seen to break without it.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 
 /// What happens under a seed, without one rule or with all, and what is wrong with it.
 pub type Scenario = fn(u64, Option<Rule>) -> Result<(), String>;

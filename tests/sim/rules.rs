@@ -2,7 +2,7 @@
 //!
 //! A rule whose absence nobody notices is a rule that nobody needs, or a checker that does not look.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, LTIME_JUMP, LTIME_LIMIT, MemberChange, Status};
 use sim::chaos::{Plan, SECOND, run};
 use sim::detection::Trial;
@@ -14,7 +14,8 @@ fn chaos(seed: u64, without: Option<Rule>) -> Result<(), String> {
 }
 
 fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {
-    let mut fleet = Fleet::new(seed, nodes, size, Config { without, ..Config::LAN });
+    let mut fleet = Fleet::new(seed, nodes, size, Config::LAN);
+    fleet.without = without;
     fleet.check_every = 16;
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.run(20 * SECOND, &mut |_, _, _, _| {});
@@ -170,7 +171,8 @@ fn coalesce_early() {
 #[test]
 fn evict_gone() {
     proves(Rule::EvictGone, 5, |seed, without| {
-        let mut fleet = Fleet::new(seed, 12, Size::Tiny, Config { without, ..Config::LAN });
+        let mut fleet = Fleet::new(seed, 12, Size::Tiny, Config::LAN);
+        fleet.without = without;
         fleet.check_every = 1;
         let mut watch = |_: usize, _: u64, _: u64, _: Seen| {};
         for i in 0..11 {
@@ -245,8 +247,8 @@ fn isolation() {
 #[test]
 fn doubt() {
     proves(Rule::Doubt, 5, |seed, without| {
-        let config = Config { without, ..Config::LAN };
-        let seen = Trial { seed, nodes: 50, loss: 0.25, seconds: 120, crashes: 1, config }.run();
+        let config = Config::LAN;
+        let seen = Trial { seed, nodes: 50, loss: 0.25, seconds: 120, crashes: 1, config, without }.run();
         hold(seen.suspicions < 2.0, &format!("{:.1} false suspicions per node and minute", seen.suspicions))?;
         hold(seen.bytes < 400.0, &format!("{:.0} bytes per node and second at rest", seen.bytes))?;
         hold(seen.everywhere.len() == 1, "a crash went unnoticed")

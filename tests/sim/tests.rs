@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
 use sim::chaos::{Failure, Happened, Plan, run};
 use sim::cores::each_seed;

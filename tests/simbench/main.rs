@@ -165,8 +165,16 @@ fn detection() -> String {
     let mut falsely = 0;
     for percent in [1, 5, 25] {
         let loss = percent as f64 / 100.0;
-        let seen =
-            Trial { seed: 1, nodes: 1_000, loss, seconds: 240, crashes: 10, config: Config::LAN }.run();
+        let seen = Trial {
+            seed: 1,
+            nodes: 1_000,
+            loss,
+            seconds: 240,
+            crashes: 10,
+            config: Config::LAN,
+            without: Option::None,
+        }
+        .run();
         let seconds = |times| quantile(times, 0.5).map_or("–".into(), |time| number(time as f64 / 1e6));
         let verdicts = number(seen.failed as f64);
         let times = [seconds(&seen.first), seconds(&seen.everywhere)];

@@ -1,6 +1,7 @@
 //! One probe at a time, round-robin, with indirect help; doubts about who did not answer; and the help given to others.
 
-use crate::config::{Config, Rule};
+use crate::config::Config;
+use crate::rules::{Rule, Settings};
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
@@ -223,7 +224,7 @@ impl<'a> Detector<'a> {
     pub(crate) fn doubt(
         &mut self,
         now: Instant,
-        config: &Config,
+        config: &Settings,
         (target, seq): (u16, u32),
         span: Duration,
     ) -> bool {

@@ -8,7 +8,8 @@
 //! their floors say: all end on the same value, however long they were apart.
 
 use super::store::NONE;
-use crate::config::{Config, Rule};
+use crate::config::Config;
+use crate::rules::{Rule, Settings};
 use crate::slice::{Index, Link, Linked, List};
 use crate::stats::Stats;
 use crate::time::Instant;
@@ -130,7 +131,7 @@ impl<'a> Coalescer<'a> {
         slot: u16,
         silent: bool,
         now: Instant,
-        config: &Config,
+        config: &Settings,
         stats: &mut Stats,
     ) -> Outcome {
         let mut outcome = Outcome { held: !silent, newest: true, ..Outcome::default() };
@@ -176,7 +177,7 @@ impl<'a> Coalescer<'a> {
     }
 
     /// A place for a new name.
-    fn place(&mut self, outcome: &mut Outcome, stats: &mut Stats, config: &Config) -> u16 {
+    fn place(&mut self, outcome: &mut Outcome, stats: &mut Stats, config: &Settings) -> u16 {
         if let Some(fresh) = self.windows.get_mut(self.touched) {
             *fresh = Window::EMPTY;
             self.touched += 1;

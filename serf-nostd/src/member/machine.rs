@@ -7,9 +7,10 @@ use super::intents::{Early, Intent};
 use super::record::{State, Told, flag, say};
 use super::table::{SELF, Table, Unheld, settled_live};
 use super::told::Telling;
-use crate::config::{Config, Rule};
+use crate::config::Config;
 use crate::gossip::heal::Claim;
 use crate::random::Random;
+use crate::rules::{Rule, Settings};
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Record, Settled};
@@ -24,7 +25,7 @@ pub(crate) const BOOT_JUMP: u64 = 1 << 46;
 /// What the state machine needs to know of the moment, and where it counts.
 pub(crate) struct Moment<'m> {
     pub now: Instant,
-    pub config: &'m Config,
+    pub config: &'m Settings,
     pub stats: &'m mut Stats,
     pub random: &'m mut Random,
 }

@@ -2,12 +2,12 @@
 
 use super::repair::Ask;
 use super::{Joined, Node};
-use crate::config::Rule;
 use crate::gossip::heal::{Claim, Conflict, DISPUTE_ROUNDS};
 use crate::gossip::owed::Answer;
 use crate::member::machine::BOOT_JUMP;
 use crate::member::record::flag;
 use crate::member::table::SELF;
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
 

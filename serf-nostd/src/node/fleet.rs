@@ -7,9 +7,9 @@
 
 use super::Node;
 use crate::clock::{Lamport, Word};
-use crate::config::Rule;
 use crate::event::store::list;
 use crate::hash;
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{EventId, Fleet, Former, Message};
 use crate::wire::packet::Packet;

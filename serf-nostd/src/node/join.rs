@@ -3,11 +3,11 @@
 use super::repair::Ask;
 use super::{Joined, Node};
 use crate::clock::{LTIME_JUMP, Word};
-use crate::config::Rule;
 use crate::gossip::heal::{Claim, Joining, PATIENCE, Step};
 use crate::gossip::owed::Answer;
 use crate::member::record::say;
 use crate::member::table::SELF;
+use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, Fleet, Join, JoinAnswer};

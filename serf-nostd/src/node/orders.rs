@@ -3,11 +3,11 @@
 use core::net::SocketAddr;
 
 use super::{Joined, Leave, Node};
-use crate::config::Rule;
 use crate::event::store::{Pin, list};
 use crate::gossip::heal::{JOINS, Joining};
 use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, Message, TAGS_MAX, UserEvent};
 use crate::wire::packet::DATAGRAM_MAX;

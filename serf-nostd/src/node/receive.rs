@@ -5,7 +5,6 @@ use core::net::SocketAddr;
 use super::fleet::Source;
 use super::{Input, Node};
 use crate::clock::{Lamport, Word};
-use crate::config::Rule;
 use crate::detect::probe::Answered;
 use crate::event::pull::{Announcer, LOST_AFTER};
 use crate::event::seen::Sight;
@@ -15,6 +14,7 @@ use crate::hash;
 use crate::member::machine::Effect;
 use crate::member::record::{State, flag};
 use crate::member::table::SELF;
+use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::Instant;
 use crate::wire::message::{

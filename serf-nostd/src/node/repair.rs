@@ -2,7 +2,6 @@
 
 use super::Node;
 use crate::clock::{Lamport, Word};
-use crate::config::Rule;
 use crate::event::pull::Announcer;
 use crate::event::seen::{self, Sight};
 use crate::event::store::{Pin, list};
@@ -12,6 +11,7 @@ use crate::member::digest::{self, bucket};
 use crate::member::machine::{BOOT_JUMP, Effect};
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, settled_live};
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
     Address, Entry, EventEntries, EventId, Fleet, History, Items, Message, Page, Record, Summary,

@@ -3,13 +3,13 @@
 use super::fleet::INTRODUCTION;
 use super::repair::Ask;
 use super::{Event, Joined, Leave, Node, Output};
-use crate::config::Rule;
 use crate::detect::probe::Due;
 use crate::event::store::{ANNOUNCE_MS, Pin, list};
 use crate::gossip::owed::Answer;
 use crate::gossip::round::{Round, RoundKind, Targets};
 use crate::member::record::{Told, flag};
 use crate::member::{MemberChange, machine};
+use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;

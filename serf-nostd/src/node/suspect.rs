@@ -3,10 +3,10 @@
 
 use super::{Node, origin};
 use crate::clock::LTIME_LIMIT;
-use crate::config::Rule;
 use crate::detect::suspicion;
 use crate::member::record::{State, flag, say};
 use crate::member::table::SELF;
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 
 /// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.

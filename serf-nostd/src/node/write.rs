@@ -2,13 +2,13 @@
 
 use super::Node;
 use super::fleet::INTRODUCTION;
-use crate::config::Rule;
 use crate::event::store::list;
 use crate::gossip::heal::{Joining, Session, Step, ValueStep};
 use crate::gossip::owed::{Answer, Owed, RECORDS};
 use crate::member::digest::{BUCKETS, bucket};
 use crate::member::record::{State, flag, say};
 use crate::member::table::{SELF, Table};
+use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::*;

@@ -17,7 +17,7 @@ mod start;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serf_nostd::{Config, Status};
+use serf_nostd::Status;
 
 use crate::clock::Clock;
 use crate::fleet::{Fleet, Seen};
@@ -135,8 +135,8 @@ struct Run<'p> {
 
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Run<'p> {
-        let config = Config { without: plan.without, ..plan.profile.config() };
-        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, config);
+        let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, plan.profile.config());
+        fleet.without = plan.without;
         fleet.check_every = 64;
         let ears = Ears { judge: Judge::new(plan.nodes), ended: Vec::new() };
         let mut run = Run {

@@ -1,7 +1,7 @@
 //! What a run is to be like: drawn from its seed.
 
 use serf_nostd::Config;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 
 use crate::fleet::Size;
 use crate::rng::Rng;

@@ -1,6 +1,6 @@
 //! Whose word moves a clock, or a boot number, and how far.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{LTIME_JUMP, LTIME_LIMIT, Node};
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};

@@ -1,6 +1,6 @@
 //! What is accepted reaches everybody who can have it, or a counter says where it did not.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Duration};
 use sim::fleet::{Fleet, Size};
 use sim::judged::Judged;
@@ -95,7 +95,9 @@ fn a_fleet_without_a_gap_counts_none() {
 
 /// 500 events at once from each of twenty nodes, over long links.
 fn burst(seed: u64, without: Option<Rule>, config: Config, latency: u64) -> Result<(), String> {
-    let mut fleet = Judged::assembled(seed, 20, Size::Server, Config { without, ..config });
+    let mut fleet = Judged::new(seed, 20, Size::Server, config);
+    fleet.fleet.without = without;
+    fleet.assemble();
     (fleet.fleet.network.latency, fleet.fleet.network.jitter) = (latency, latency / 10);
     // Until they have noticed.
     fleet.run(60 * SECOND);

@@ -12,7 +12,7 @@ mod strangers;
 mod values;
 
 use serf_nostd::Config;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Seen, Size};
 
 pub use sim::chaos::SECOND;
@@ -27,7 +27,8 @@ fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {
 
 /// The same, all off.
 fn off(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {
-    let mut fleet = Fleet::new(seed, nodes, size, Config { without, ..Config::LAN });
+    let mut fleet = Fleet::new(seed, nodes, size, Config::LAN);
+    fleet.without = without;
     fleet.check_every = 16;
     fleet
 }

@@ -1,7 +1,7 @@
 //! Fleets that meet while everybody fires: what is accepted once all know all comes to all, and no fleet loses what is its own.
 
 use serf_nostd::Status;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
 use sim::wire::{body, datagram, kind};

@@ -1,6 +1,6 @@
 //! Everybody's true state, whatever has happened to it.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, MemberChange, Status};
 use sim::fleet::{Fleet, Seen, Size};
 use sim::proof::{hold, proves};

@@ -1,6 +1,6 @@
 //! One name for two machines.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Seen, Size};
 use sim::proof::{hold, proves};
 use sim::wire::{alive, datagram};

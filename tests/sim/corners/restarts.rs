@@ -1,6 +1,6 @@
 //! Nothing from before the join is handed out, whichever way and whenever nodes meet.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
 use sim::wire::{addr, kind, read};

@@ -1,6 +1,6 @@
 //! All end on the same last value, whatever their floors say.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
 

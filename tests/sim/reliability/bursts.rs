@@ -1,7 +1,7 @@
 //! More events at once than anybody can take: the caller is slowed, and nothing is lost.
 
 use serf_nostd::EventError;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::{Seen, Size};
 use sim::judged::{Judged, SECOND};
 use sim::proof::{hold, proves};

@@ -1,6 +1,6 @@
 //! Members come, change and go while events flow.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
 use sim::fleet::{Seen, Size, Watcher};
 use sim::judged::{Judged, SECOND};
@@ -31,7 +31,8 @@ fn thirty_of_a_hundred_die_at_once() {
 /// A thousand join twenty through three of them, within two seconds. Those who were there go on as if nothing happened.
 fn join(seed: u64, without: Option<Rule>) -> Result<(), String> {
     let (old, all) = (20, 1_020);
-    let mut fleet = Judged::new(seed, all, Size::Members(all as u16), Config { without, ..Config::LAN });
+    let mut fleet = Judged::new(seed, all, Size::Members(all as u16), Config::LAN);
+    fleet.fleet.without = without;
     for i in 0..old {
         fleet.boot(i, &[0], false);
     }

@@ -8,14 +8,17 @@ mod origins;
 mod replays;
 
 use serf_nostd::Config;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::Size;
 use sim::judged::Judged;
 use sim::proof::hold;
 
 /// A fleet that has come together, without one rule or with all.
 fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Judged {
-    Judged::assembled(seed, nodes, size, Config { without, ..Config::LAN })
+    let mut fleet = Judged::new(seed, nodes, size, Config::LAN);
+    fleet.fleet.without = without;
+    fleet.assemble();
+    fleet
 }
 
 /// Fires an event that must be accepted.

@@ -1,7 +1,7 @@
 //! A network that loses, delays and cuts.
 
 use serf_nostd::Config;
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::Size;
 use sim::judged::{Judged, SECOND};
 use sim::network::Network;
@@ -93,7 +93,8 @@ fn a_cut_of_ten_minutes_with_events_on_both_sides() {
 /// more than they can take in. Events that are fired meanwhile come to everybody else as ever.
 fn catch_up(seed: u64, without: Option<Rule>) -> Result<(), String> {
     let behind = [5, 6];
-    let mut fleet = Judged::new(seed, 20, Size::Server, Config { without, ..Config::LAN });
+    let mut fleet = Judged::new(seed, 20, Size::Server, Config::LAN);
+    fleet.fleet.without = without;
     fleet.fleet.resize(behind[0], Size::Small);
     fleet.assemble();
     behind.into_iter().for_each(|i| fleet.fleet.network.side[i] = 1);

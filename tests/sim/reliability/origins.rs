@@ -3,7 +3,7 @@
 //! What is promised: once the origin's first datagrams have left and one of them has come, everybody who stays gets the event
 //! without it. An origin that dies before takes the event with it: nobody else has ever had it.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::Size;
 use sim::judged::SECOND;
 use sim::proof::{hold, proves};

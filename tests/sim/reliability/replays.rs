@@ -1,6 +1,6 @@
 //! Datagrams that somebody has recorded, sent again: at once, and much later.
 
-use serf_nostd::config::Rule;
+use serf_nostd::rules::Rule;
 use sim::fleet::Size;
 use sim::judged::{Judged, SECOND};
 use sim::proof::{hold, proves};
