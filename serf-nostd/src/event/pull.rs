@@ -136,9 +136,11 @@ impl<'a> Pulls<'a> {
         if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
             pull.left = pull.left.max(from.asks);
             pull.real |= from.is_proven();
-            if pull.from.addr == from.addr && pull.from.is_unknowing() {
-                (pull.from, pull.due) = (from, now);
-            } else if pull.from.addr != from.addr {
+            if pull.from.addr == from.addr {
+                // Where this node was known by another address the token was another one.
+                pull.due = if pull.from.is_unknowing() { now } else { pull.due };
+                pull.from = from;
+            } else {
                 pull.other = from;
                 if pull.tries > 0 && now + patience(overdue, pull.tries - 1) >= pull.due + overdue {
                     pull.due = now;

@@ -334,7 +334,10 @@ impl Members<'_> {
         }
         self.table.edit(id, |slot| {
             slot.status_ltime = intent.ltime;
-            slot.set(flag::PRUNE, false);
+            // Whom one is about to forget only its own word brings back.
+            if !slot.is_pruned() {
+                slot.set(flag::PRUNE, false);
+            }
             if id != SELF && slot.is_live() {
                 slot.set(flag::LEAVING, false);
             }
