@@ -14,19 +14,26 @@ pub fn build(folder: &str, firmware: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut built = BUILT.lock().expect("a failed build ends every test");
     let build = || {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let example = tests.with_file_name("firmware-example");
-        let status = Command::new(tests.join("cross"))
-            .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", firmware])
-            // Beside this workspace's own output, and never in its way.
-            .env("CARGO_TARGET_DIR", example.join("target"))
-            .current_dir(example.join(folder))
-            .status()
-            .expect("tests/cross can be run");
+        let status = command(folder, firmware).status().expect("tests/cross can be run");
         assert!(status.success(), "the firmware does not build");
-        example.join("target/thumbv7m-none-eabi/release").join(firmware)
+        example().join("target/thumbv7m-none-eabi/release").join(firmware)
     };
     built.get_or_insert_default().entry(firmware.to_owned()).or_insert_with(build).clone()
+}
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware-example")
+}
+
+/// Builds the firmware of this name.
+pub fn command(folder: &str, firmware: &str) -> Command {
+    let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("cross"));
+    build
+        .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", firmware])
+        // Beside this workspace's own output, and never in its way.
+        .env("CARGO_TARGET_DIR", example().join("target"))
+        .current_dir(example().join(folder));
+    build
 }
 
 /// What is in an ELF file.

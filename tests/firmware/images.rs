@@ -1,6 +1,7 @@
 //! What is in the firmware, and what is not.
 
-use crate::image::{Image, build};
+use crate::harness::core_features;
+use crate::image::{Image, build, command};
 use crate::lab::Lab;
 
 /// Of Rust's allocator; the crate `alloc` in both of Rust's ways to write a symbol.
@@ -59,6 +60,19 @@ fn the_firmware_fits_a_small_part_and_has_no_allocator() {
     assert!(image.flash <= 107 * 1024, "{} bytes of flash", image.flash);
     // Of 48 KiB, 8 are the stack's.
     assert!(image.ram <= 40 * 1024, "{} bytes of variables", image.ram);
+}
+
+#[test]
+fn the_core_in_the_firmware_keeps_all_rules() {
+    for (folder, firmware) in [("qemu-mps2", "qemu-mps2"), ("probe", "probe")] {
+        build(folder, firmware);
+        let features = core_features(&mut command(folder, firmware));
+        let shipped = ["default", "defmt", "embassy-net"];
+        assert!(
+            features.iter().all(|feature| shipped.contains(&feature.as_str())),
+            "{firmware}: {features:?}"
+        );
+    }
 }
 
 #[test]

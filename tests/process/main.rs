@@ -13,4 +13,5 @@ mod joining;
 mod lifecycle;
 mod limits;
 mod overload;
+mod shipped;
 mod startup;

@@ -7,6 +7,7 @@
 mod address;
 mod agent;
 mod binary;
+mod cargo;
 mod process;
 mod record;
 pub mod rpc;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub use address::Address;
 pub use agent::{Agent, Setup, fleet, fleet_of};
 pub use binary::{debian, ours};
+pub use cargo::core_features;
 pub use process::{Output, Process, Scratch, run};
 pub use record::{Record, Recorder};
 
