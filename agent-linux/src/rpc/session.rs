@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
@@ -17,7 +18,7 @@ use super::context::Context;
 use super::message::*;
 use super::outbox::{Broken, Outbox};
 use super::select::Selection;
-use super::wire::{self, Reader};
+use super::wire::{self, Limits, Reader};
 use super::{command::Command, logs};
 use crate::agent::filter::Filter;
 use crate::agent::handle::{Gone, Request};
@@ -26,6 +27,12 @@ use crate::agent::queue::Tap;
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long the answer to a wrong token takes.
+const GUESS: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the client of a request that takes long is still there.
+const HANG_UP: Duration = Duration::from_millis(250);
 
 /// How long a connection is silent before the system asks whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -39,11 +46,12 @@ pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch
     let _ = stream.set_nodelay(true);
     // A client whose machine has vanished must not keep its place for ever.
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let peer = stream.peer_addr().map_or_else(|error| error.to_string(), |peer| peer.to_string());
     let (read, write) = stream.into_split();
     let (outbox, writer) = Outbox::new(write);
     let mut writer = pin!(writer);
-    let mut reader = Reader::new(read, context.options.limits);
-    let mut session = Session::new(context, outbox);
+    let mut reader = Reader::new(read, Limits::STRANGER);
+    let mut session = Session::new(context, peer, outbox);
     tokio::select! {
         () = &mut writer => return,
         Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
@@ -58,6 +66,7 @@ pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch
 
 struct Session {
     context: Arc<Context>,
+    peer: String,
     outbox: Outbox,
     greeted: bool,
     authenticated: bool,
@@ -80,10 +89,20 @@ enum Outcome {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, outbox: Outbox) -> Session {
+    fn new(context: Arc<Context>, peer: String, outbox: Outbox) -> Session {
         let authenticated = context.options.auth.is_empty();
         let (tasks, streams) = (JoinSet::new(), HashMap::new());
-        Session { context, outbox, greeted: false, authenticated, tasks, streams, monitor: None, left: false }
+        Session {
+            context,
+            peer,
+            outbox,
+            greeted: false,
+            authenticated,
+            tasks,
+            streams,
+            monitor: None,
+            left: false,
+        }
     }
 
     /// Answers requests until the client is done, or has to be turned away.
@@ -95,6 +114,9 @@ impl Session {
         let deadline = Instant::now() + self.context.options.handshake;
         loop {
             let admitted = self.greeted && self.authenticated;
+            if admitted {
+                reader.set_limits(self.context.options.limits);
+            }
             let request = tokio::select! {
                 request = read_request(reader, self.greeted) => request,
                 () = async { if admitted { pending().await } else { sleep_until(deadline).await } } => return Ok(()),
@@ -118,7 +140,12 @@ impl Session {
                 self.answer(seq, refusal::AUTH_REQUIRED, &[]).await?;
                 continue;
             }
-            match self.execute(seq, command, &body).await {
+            // What nobody waits for any more is given up.
+            let outcome = tokio::select! {
+                outcome = self.execute(seq, command, &body) => outcome,
+                () = hung_up(reader.get_ref().as_ref()) => return Ok(()),
+            };
+            match outcome {
                 Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
                 Ok(Outcome::Events(tap)) => {
                     self.answer(seq, "", &[]).await?;
@@ -159,6 +186,8 @@ impl Session {
             Command::Auth => {
                 let Auth { auth_key } = parse(body)?;
                 if !same_token(auth_key.as_bytes(), self.context.options.auth.as_bytes()) {
+                    log::warn!(target: "agent.ipc", "Invalid authentication token from client: {}", self.peer);
+                    sleep(GUESS).await;
                     return Err(refusal::INVALID_TOKEN.to_owned());
                 }
                 self.authenticated = true;
@@ -268,6 +297,20 @@ impl Session {
         }
         self.monitor = self.monitor.filter(|&monitor| monitor != seq);
     }
+}
+
+/// Ends once the client has closed its side, and some time has passed in which one that only says that it has no more
+/// questions may get its answer. Requests that wait behind the present one are left where they are.
+async fn hung_up(stream: &TcpStream) {
+    let closed = || {
+        let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
+        // An error as such ends nothing: the next read or write meets it.
+        poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    };
+    while !closed() {
+        sleep(HANG_UP).await;
+    }
+    sleep(LINGER).await;
 }
 
 /// A request as it came: `None` for a command that nobody knows or that comes before the handshake, both of which end

@@ -25,6 +25,8 @@ pub struct Limits {
 pub const MAX_DEPTH: usize = 32;
 
 impl Limits {
+    /// What a server takes from a client that has not authenticated yet: room for its token.
+    pub const STRANGER: Limits = Limits { bytes: 4096, values: 64, depth: 8 };
     /// What a server takes from a client: 1 MiB, 65,536 values.
     pub const REQUEST: Limits = Limits { bytes: 1 << 20, values: 1 << 16, depth: MAX_DEPTH };
     /// What a client takes from an agent: 64 MiB, 4 million values, enough for the members of any fleet.
@@ -196,6 +198,16 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
             }
         }
+    }
+
+    /// Goes by other limits from the next value on. Not within one.
+    pub fn set_limits(&mut self, limits: Limits) {
+        (self.limits, self.scanner) = (limits, Scanner::new(limits));
+    }
+
+    /// The stream.
+    pub fn get_ref(&self) -> &R {
+        &self.inner
     }
 
     /// Gives the stream back; what was read ahead is dropped.

@@ -189,6 +189,12 @@ impl Node<'_> {
         Ok(())
     }
 
+    /// Gives up what [`Node::join`] has begun with this address and nobody has answered: nothing follows. It stays a seed.
+    pub fn cancel_join(&mut self, addr: SocketAddr) {
+        let to = Address::from(addr);
+        self.heal.joins.retain(|join| join.quiet || join.to != to);
+    }
+
     /// Leaves the fleet in good order. [`super::Event::Left`] follows when the word has spread; then the node can be
     /// released.
     ///

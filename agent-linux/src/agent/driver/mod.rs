@@ -1,9 +1,11 @@
 //! The run loop around the gossip core: what comes in is handed to the node, what the node wants done is done.
 //!
-//! - `orders`: events, joins, leaving, tags: what the agent's users ask for, and what waits for its answer.
+//! - `orders`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
+//! - `joins`: joins under way.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
 
+mod joins;
 mod news;
 mod orders;
 mod report;
@@ -19,7 +21,8 @@ use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output,
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
-use self::orders::{Joining, PendingEvent, Resolved};
+use self::joins::Joins;
+use self::orders::PendingEvent;
 use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
@@ -79,9 +82,7 @@ pub(super) struct Driver<'n> {
     /// Events that the handlers had no room for: one, or two if a group of members ended with it.
     held: VecDeque<Arc<Event>>,
     pending: VecDeque<PendingEvent>,
-    joining: Vec<Joining>,
-    /// Names being looked up, and where what was found comes in.
-    resolved: (mpsc::UnboundedSender<Resolved>, mpsc::UnboundedReceiver<Resolved>),
+    joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), String>>>,
     end: Option<End>,
 }
@@ -103,8 +104,7 @@ impl<'n> Driver<'n> {
             group: None,
             held: VecDeque::new(),
             pending: VecDeque::new(),
-            joining: Vec::new(),
-            resolved: mpsc::unbounded_channel(),
+            joins: Joins::new(),
             leaving: Vec::new(),
             end: None,
         }
@@ -128,8 +128,7 @@ impl<'n> Driver<'n> {
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
                 () = self.handlers.room(), if !self.held.is_empty() => self.offer_held(),
-                // Its sender is in `self`, so it never ends.
-                Some(resolved) = self.resolved.1.recv() => self.begin_join(resolved),
+                Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
         }
     }
@@ -165,6 +164,9 @@ impl<'n> Driver<'n> {
 
     /// Does all there is to do now; by when to come back.
     fn settle(&mut self) -> Wall {
+        if self.joins.deadline().is_some_and(|due| due <= Wall::now()) {
+            self.advance_joins();
+        }
         let mut until = self.drain();
         let mut accepted = true;
         while accepted && !self.pending.is_empty() {
@@ -174,7 +176,7 @@ impl<'n> Driver<'n> {
         }
         let patience = self.pending.front().map(|event| event.deadline);
         let until = self.clock.wall(until);
-        patience.map_or(until, |patience| until.min(patience))
+        patience.into_iter().chain(self.joins.deadline()).fold(until, Wall::min)
     }
 
     /// Does what the node wants done; until when that was all.
@@ -255,9 +257,10 @@ impl Complaints {
         let (kind, text) = match reject {
             Reject::TooLong => (0, "it is too long"),
             Reject::NotNative => (1, "it is not Serf's"),
-            Reject::GoWire => {
-                (2, "another wire: the peer speaks Go Serf's protocol; start it with the same -wire")
-            }
+            Reject::GoWire => (
+                2,
+                "the peer speaks Go Serf's protocol, which this agent does not; both need the same program",
+            ),
             Reject::Version => (3, "it is of a version of the protocol that this agent does not speak"),
             Reject::OtherCluster => (4, "it belongs to a cluster of another name"),
             Reject::Malformed => (5, "it is malformed"),

@@ -1,0 +1,287 @@
+//! Joins: many may be asked for at once, each through many addresses, of which most may be dead.
+//!
+//! The core tries a few addresses at a time. Each gets a turn, and the joins take turns as well: a good address is not kept
+//! waiting by dead ones before it, or by somebody else's. A join ends with whoever has asked for it.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serf_nostd::JoinError;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant as Wall;
+
+use super::Driver;
+use crate::agent::address::{AddressError, JoinTarget};
+
+/// How many addresses the core tries at once.
+const SLOTS: usize = 8;
+
+/// How long an address keeps its place while others wait for it.
+const TURN: Duration = Duration::from_secs(1);
+
+/// An address that has not answered in so many turns is given up.
+const TURNS: u8 = 10;
+
+/// From then on a join gives an address up after one turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The most addresses that one join may name.
+const MOST: usize = 1024;
+
+/// The most addresses that all joins together may wait for.
+const MOST_OF_ALL: usize = 8192;
+
+/// How many names are looked up at once: each takes a thread.
+const LOOKUPS: usize = 16;
+
+/// How many answered, and the error text if none did.
+pub(super) type Reply = oneshot::Sender<(usize, Option<String>)>;
+
+/// Whom to join, looked up; `errors` tells of those that have no address.
+pub(super) struct Resolved {
+    addresses: Vec<SocketAddr>,
+    errors: Vec<String>,
+    replay: bool,
+    reply: Reply,
+}
+
+/// A join under way.
+struct Joining {
+    /// Addresses that have neither answered nor been given up, with the turns that each has had; the next one first.
+    open: VecDeque<(SocketAddr, u8)>,
+    joined: usize,
+    errors: Vec<String>,
+    replay: bool,
+    began: Wall,
+    reply: Reply,
+}
+
+/// An address that the core tries.
+struct Attempt {
+    addr: SocketAddr,
+    replay: bool,
+    until: Wall,
+}
+
+impl Joining {
+    fn place(&self, addr: SocketAddr) -> Option<usize> {
+        self.open.iter().position(|(open, _)| *open == addr)
+    }
+
+    fn wants(&self, attempt: &Attempt) -> bool {
+        self.replay == attempt.replay && self.place(attempt.addr).is_some()
+    }
+}
+
+/// All joins.
+pub(super) struct Joins {
+    running: VecDeque<Joining>,
+    attempts: Vec<Attempt>,
+    lookups: Arc<Semaphore>,
+    /// Where what was looked up comes in.
+    resolved: (mpsc::UnboundedSender<Resolved>, mpsc::UnboundedReceiver<Resolved>),
+}
+
+impl Joins {
+    pub(super) fn new() -> Joins {
+        Joins {
+            running: VecDeque::new(),
+            attempts: Vec::new(),
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            resolved: mpsc::unbounded_channel(),
+        }
+    }
+
+    /// The next one whose addresses have been looked up. Never ends: its sender is in `self`.
+    pub(super) async fn looked_up(&mut self) -> Option<Resolved> {
+        self.resolved.1.recv().await
+    }
+
+    /// When somebody's turn ends.
+    pub(super) fn deadline(&self) -> Option<Wall> {
+        self.attempts.iter().map(|attempt| attempt.until).min()
+    }
+
+    /// Looks the addresses up, beside the loop.
+    pub(super) fn look_up(&self, addresses: Vec<String>, port: u16, replay: bool, mut reply: Reply) {
+        let open: usize = self.running.iter().map(|joining| joining.open.len()).sum();
+        let refusal = if addresses.len() > MOST {
+            Some(format!("too many addresses to join: {}, at most {MOST}", addresses.len()))
+        } else if open + addresses.len() > MOST_OF_ALL {
+            Some("too many joins are under way; try again later".to_owned())
+        } else {
+            None
+        };
+        if refusal.is_some() {
+            // Here and below: whoever asked may have gone.
+            let _ = reply.send((0, refusal));
+            return;
+        }
+        log::info!(target: "agent", "joining: [{}] replay: {replay}", addresses.join(" "));
+        let resolved = self.resolved.0.clone();
+        let mut lookups = JoinSet::new();
+        for (place, text) in addresses.into_iter().enumerate() {
+            let permits = self.lookups.clone();
+            lookups.spawn(async move {
+                // The semaphore is never closed.
+                let _permit = permits.acquire().await;
+                (
+                    place,
+                    resolve(&text, port).await.map_err(|error| format!("Failed to resolve {text}: {error}")),
+                )
+            });
+        }
+        tokio::spawn(async move {
+            let mut found = tokio::select! {
+                found = lookups.join_all() => found,
+                () = reply.closed() => return,
+            };
+            found.sort_by_key(|(place, _)| *place);
+            let (mut addresses, mut errors) = (Vec::new(), Vec::new());
+            for (_, looked_up) in found {
+                match looked_up {
+                    Ok(found) => addresses.extend(found),
+                    Err(error) => errors.push(error),
+                }
+            }
+            // If the loop has ended, so has the one that asked.
+            let _ = resolved.send(Resolved { addresses, errors, replay, reply });
+        });
+    }
+}
+
+impl Driver<'_> {
+    pub(super) fn begin_join(&mut self, resolved: Resolved) {
+        let Resolved { addresses, errors, replay, reply } = resolved;
+        let now = Wall::now();
+        if std::mem::take(&mut self.seeded) {
+            let first = &addresses[..addresses.len().min(SLOTS)];
+            self.node.start(self.clock.now(), first);
+            let until = now + TURN;
+            self.joins.attempts.extend(first.iter().map(|addr| Attempt { addr: *addr, replay, until }));
+        }
+        let open = addresses.into_iter().map(|addr| (addr, 0)).collect();
+        self.joins.running.push_back(Joining { open, joined: 0, errors, replay, began: now, reply });
+        self.advance_joins();
+    }
+
+    /// A join was answered, or was not.
+    pub(super) fn joined(&mut self, addr: SocketAddr, answered: bool) {
+        self.joins.attempts.retain(|attempt| attempt.addr != addr);
+        for joining in &mut self.joins.running {
+            let Some(place) = joining.place(addr) else { continue };
+            joining.open.remove(place);
+            if answered {
+                joining.joined += 1;
+            } else {
+                joining.errors.push(no_answer(addr));
+            }
+        }
+        self.advance_joins();
+    }
+
+    /// Ends turns, begins others, and answers the joins that are complete.
+    pub(super) fn advance_joins(&mut self) {
+        self.joins.running.retain(|joining| !joining.reply.is_closed());
+        self.end_turns();
+        self.begin_turns();
+        let complete = |joining: &mut Joining| joining.open.is_empty();
+        while let Some(place) = self.joins.running.iter_mut().position(complete) {
+            let Some(joining) = self.joins.running.remove(place) else { break };
+            let error = told_together(&joining.errors);
+            match &error {
+                Some(error) => log::warn!(target: "agent", "error joining: {error}"),
+                None => log::info!(target: "agent", "joined: {} nodes", joining.joined),
+            }
+            let _ = joining.reply.send((joining.joined, error.filter(|_| joining.joined == 0)));
+        }
+    }
+
+    fn end_turns(&mut self) {
+        let now = Wall::now();
+        let Joins { running, attempts, .. } = &mut self.joins;
+        let mut place = 0;
+        while place < attempts.len() {
+            let attempt = &mut attempts[place];
+            if attempt.until <= now {
+                attempt.until = now + TURN;
+                for joining in running.iter_mut().filter(|joining| joining.replay == attempt.replay) {
+                    let Some((addr, turns)) =
+                        joining.place(attempt.addr).and_then(|place| joining.open.remove(place))
+                    else {
+                        continue;
+                    };
+                    if turns + 1 >= TURNS || now >= joining.began + PATIENCE {
+                        joining.errors.push(no_answer(addr));
+                    } else {
+                        joining.open.push_back((addr, turns + 1));
+                    }
+                }
+                // It goes on if nobody waits for its place.
+                let tried = running.iter().map(|joining| joining.open.len()).sum::<usize>() <= SLOTS;
+                if tried && running.iter().any(|joining| joining.wants(attempt)) {
+                    place += 1;
+                    continue;
+                }
+            } else if running.iter().any(|joining| joining.wants(attempt)) {
+                place += 1;
+                continue;
+            }
+            self.node.cancel_join(attempt.addr);
+            attempts.swap_remove(place);
+        }
+    }
+
+    /// One address of each join, and again, while there is room.
+    fn begin_turns(&mut self) {
+        let now = self.clock.now();
+        let until = Wall::now() + TURN;
+        let Joins { running, attempts, .. } = &mut self.joins;
+        let mut idle = 0;
+        while attempts.len() < SLOTS && idle < running.len() {
+            let Some(mut joining) = running.pop_front() else { return };
+            let untried =
+                |(addr, _): &&(SocketAddr, u8)| attempts.iter().all(|attempt| attempt.addr != *addr);
+            let next = joining.open.iter().find(untried).map(|(addr, _)| *addr);
+            idle = if next.is_some() { 0 } else { idle + 1 };
+            if let Some(addr) = next {
+                match self.node.join(now, addr, joining.replay) {
+                    Ok(()) => attempts.push(Attempt { addr, replay: joining.replay, until }),
+                    Err(JoinError::Busy) => idle = running.len() + 1,
+                    Err(JoinError::Left) => {
+                        joining.open.clear();
+                        joining.errors.push("Serf can't Join after Leave or Shutdown".to_owned());
+                    }
+                }
+            }
+            running.push_back(joining);
+        }
+    }
+}
+
+fn no_answer(addr: SocketAddr) -> String {
+    format!("Failed to join {addr}: no answer")
+}
+
+async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
+    JoinTarget::parse(text)?.endpoint.resolve_all(port).await
+}
+
+/// Several errors as Serf lists them.
+fn told_together(errors: &[String]) -> Option<String> {
+    let mut text = match errors.len() {
+        0 => return None,
+        1 => "1 error occurred:\n".to_owned(),
+        many => format!("{many} errors occurred:\n"),
+    };
+    for error in errors {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "\t* {error}");
+    }
+    text.push('\n');
+    Some(text)
+}
