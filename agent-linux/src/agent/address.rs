@@ -93,6 +93,11 @@ impl Endpoint {
         Ok(Endpoint { host: host.to_owned(), port: port.map(parse_port).transpose()? })
     }
 
+    /// Whether nothing has to be looked up.
+    pub fn is_address(&self) -> bool {
+        self.host.is_empty() || self.host.parse::<IpAddr>().is_ok()
+    }
+
     /// All addresses of the host, each once, in the resolver's order; `port` where the endpoint names none.
     ///
     /// # Errors

@@ -260,6 +260,8 @@ impl Node<'_> {
                 let entitled = token == self.token(c.from);
                 for id in ids {
                     match (self.store.find(id).filter(|_| self.takes_events()), entitled) {
+                        // Who has not seen it yet can't say that it is gone.
+                        (None, _) if self.seen.judge(id) == Sight::New && self.config.has(Rule::Lost) => {}
                         (Some(_), true) => self.owe(c.from, usize::MAX, Answer::Event { id }),
                         (None, true) => self.owe(c.from, usize::MAX, Answer::Missing { id }),
                         // Whoever has no token gets one, if it is here where it says.

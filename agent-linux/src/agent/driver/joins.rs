@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serf_nostd::JoinError;
@@ -26,13 +27,16 @@ const TURN: Duration = Duration::from_secs(1);
 /// An address that has not answered in so many turns is given up.
 const TURNS: u8 = 10;
 
+/// As many, once another address of the same join has answered.
+const TURNS_MORE: u8 = 2;
+
 /// From then on a join gives an address up after one turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most addresses that one join may name.
 const MOST: usize = 1024;
 
-/// The most addresses that all joins together may wait for.
+/// The most addresses that all joins together may name.
 const MOST_OF_ALL: usize = 8192;
 
 /// How many names are looked up at once: each takes a thread.
@@ -41,8 +45,29 @@ const LOOKUPS: usize = 16;
 /// How many answered, and the error text if none did.
 pub(super) type Reply = oneshot::Sender<(usize, Option<String>)>;
 
+/// So many addresses of all that may be named at once.
+struct Share {
+    of: Arc<AtomicUsize>,
+    addresses: usize,
+}
+
+impl Share {
+    fn take(of: &Arc<AtomicUsize>, addresses: usize) -> Option<Share> {
+        let taken = of.fetch_add(addresses, Ordering::Relaxed);
+        let share = Share { of: of.clone(), addresses };
+        (taken + addresses <= MOST_OF_ALL).then_some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.addresses, Ordering::Relaxed);
+    }
+}
+
 /// Whom to join, looked up; `errors` tells of those that have no address.
 pub(super) struct Resolved {
+    share: Share,
     addresses: Vec<SocketAddr>,
     errors: Vec<String>,
     replay: bool,
@@ -58,6 +83,7 @@ struct Joining {
     replay: bool,
     began: Wall,
     reply: Reply,
+    _share: Share,
 }
 
 /// An address that the core tries.
@@ -82,6 +108,8 @@ pub(super) struct Joins {
     running: VecDeque<Joining>,
     attempts: Vec<Attempt>,
     lookups: Arc<Semaphore>,
+    /// How many addresses have been named.
+    named: Arc<AtomicUsize>,
     /// Where what was looked up comes in.
     resolved: (mpsc::UnboundedSender<Resolved>, mpsc::UnboundedReceiver<Resolved>),
 }
@@ -92,6 +120,7 @@ impl Joins {
             running: VecDeque::new(),
             attempts: Vec::new(),
             lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            named: Arc::default(),
             resolved: mpsc::unbounded_channel(),
         }
     }
@@ -108,55 +137,33 @@ impl Joins {
 
     /// Looks the addresses up, beside the loop.
     pub(super) fn look_up(&self, addresses: Vec<String>, port: u16, replay: bool, mut reply: Reply) {
-        let open: usize = self.running.iter().map(|joining| joining.open.len()).sum();
-        let refusal = if addresses.len() > MOST {
-            Some(format!("too many addresses to join: {}, at most {MOST}", addresses.len()))
-        } else if open + addresses.len() > MOST_OF_ALL {
-            Some("too many joins are under way; try again later".to_owned())
-        } else {
-            None
-        };
-        if refusal.is_some() {
-            // Here and below: whoever asked may have gone.
-            let _ = reply.send((0, refusal));
+        // Here and below: whoever asked may have gone.
+        if addresses.len() > MOST {
+            let error = format!("too many addresses to join: {}, at most {MOST}", addresses.len());
+            let _ = reply.send((0, Some(error)));
             return;
         }
+        let Some(share) = Share::take(&self.named, addresses.len()) else {
+            let _ = reply.send((0, Some("too many joins are under way; try again later".to_owned())));
+            return;
+        };
         log::info!(target: "agent", "joining: [{}] replay: {replay}", addresses.join(" "));
         let resolved = self.resolved.0.clone();
-        let mut lookups = JoinSet::new();
-        for (place, text) in addresses.into_iter().enumerate() {
-            let permits = self.lookups.clone();
-            lookups.spawn(async move {
-                // The semaphore is never closed.
-                let _permit = permits.acquire().await;
-                (
-                    place,
-                    resolve(&text, port).await.map_err(|error| format!("Failed to resolve {text}: {error}")),
-                )
-            });
-        }
+        let permits = self.lookups.clone();
         tokio::spawn(async move {
-            let mut found = tokio::select! {
-                found = lookups.join_all() => found,
+            let (addresses, errors) = tokio::select! {
+                found = resolve_all(addresses, port, permits) => found,
                 () = reply.closed() => return,
             };
-            found.sort_by_key(|(place, _)| *place);
-            let (mut addresses, mut errors) = (Vec::new(), Vec::new());
-            for (_, looked_up) in found {
-                match looked_up {
-                    Ok(found) => addresses.extend(found),
-                    Err(error) => errors.push(error),
-                }
-            }
             // If the loop has ended, so has the one that asked.
-            let _ = resolved.send(Resolved { addresses, errors, replay, reply });
+            let _ = resolved.send(Resolved { share, addresses, errors, replay, reply });
         });
     }
 }
 
 impl Driver<'_> {
     pub(super) fn begin_join(&mut self, resolved: Resolved) {
-        let Resolved { addresses, errors, replay, reply } = resolved;
+        let Resolved { share, addresses, errors, replay, reply } = resolved;
         let now = Wall::now();
         if std::mem::take(&mut self.seeded) {
             let first = &addresses[..addresses.len().min(SLOTS)];
@@ -165,7 +172,8 @@ impl Driver<'_> {
             self.joins.attempts.extend(first.iter().map(|addr| Attempt { addr: *addr, replay, until }));
         }
         let open = addresses.into_iter().map(|addr| (addr, 0)).collect();
-        self.joins.running.push_back(Joining { open, joined: 0, errors, replay, began: now, reply });
+        let joining = Joining { open, joined: 0, errors, replay, began: now, reply, _share: share };
+        self.joins.running.push_back(joining);
         self.advance_joins();
     }
 
@@ -215,7 +223,8 @@ impl Driver<'_> {
                     else {
                         continue;
                     };
-                    if turns + 1 >= TURNS || now >= joining.began + PATIENCE {
+                    let most = if joining.joined > 0 { TURNS_MORE } else { TURNS };
+                    if turns + 1 >= most || now >= joining.began + PATIENCE {
                         joining.errors.push(no_answer(addr));
                     } else {
                         joining.open.push_back((addr, turns + 1));
@@ -267,8 +276,36 @@ fn no_answer(addr: SocketAddr) -> String {
     format!("Failed to join {addr}: no answer")
 }
 
-async fn resolve(text: &str, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
-    JoinTarget::parse(text)?.endpoint.resolve_all(port).await
+/// All addresses, in the order in which they were named, and what is wrong with the others.
+async fn resolve_all(
+    texts: Vec<String>,
+    port: u16,
+    permits: Arc<Semaphore>,
+) -> (Vec<SocketAddr>, Vec<String>) {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for some in texts.chunks(LOOKUPS) {
+        let mut lookups = JoinSet::new();
+        for (place, text) in some.iter().cloned().enumerate() {
+            let permits = permits.clone();
+            lookups.spawn(async move { (place, resolve(&text, port, &permits).await, text) });
+        }
+        let mut looked_up = lookups.join_all().await;
+        looked_up.sort_by_key(|(place, ..)| *place);
+        for (_, addresses, text) in looked_up {
+            match addresses {
+                Ok(addresses) => found.extend(addresses),
+                Err(error) => errors.push(format!("Failed to resolve {text}: {error}")),
+            }
+        }
+    }
+    (found, errors)
+}
+
+async fn resolve(text: &str, port: u16, permits: &Semaphore) -> Result<Vec<SocketAddr>, AddressError> {
+    let target = JoinTarget::parse(text)?;
+    // The semaphore is never closed; an address needs no thread.
+    let _permit = if target.endpoint.is_address() { None } else { permits.acquire().await.ok() };
+    target.endpoint.resolve_all(port).await
 }
 
 /// Several errors as Serf lists them.
