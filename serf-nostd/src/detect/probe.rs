@@ -306,9 +306,11 @@ impl<'a> Detector<'a> {
         self.relaying = 0;
     }
 
-    /// Nobody is in doubt any more.
-    pub(crate) fn end_doubts(&mut self) {
-        self.doubts.clear();
+    /// Nothing may have come through until now: nobody in doubt becomes suspect without another round.
+    pub(crate) fn ask_again(&mut self) {
+        for doubt in &mut self.doubts {
+            doubt.done = doubt.done.min(doubt.rounds.saturating_sub(1));
+        }
     }
 
     /// A member is no longer there to be probed.

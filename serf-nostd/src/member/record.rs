@@ -138,7 +138,7 @@ pub struct Slot {
 pub struct Case {
     /// Suspect: when it fails. Failed or left: when it fades, then when it is forgotten.
     pub(crate) deadline: Instant,
-    /// Since when it has failed or left.
+    /// Since when it has been suspect, has failed or left.
     pub(crate) since: Instant,
     /// Who last accused it, plus one; 0: nobody.
     accuser: u16,

@@ -54,17 +54,18 @@ impl Node<'_> {
             let noted = self.confirmers.note(id, accuser);
             self.stats.confirmers_refused += (noted == Some(false)) as u64;
         }
+        self.members.table.case_mut(id).since = since;
         self.members.table.time(id, deadline);
         self.stats.suspicions += 1;
         debug!("suspecting {}", self.members.table.name(id));
-        if tell && !self.isolated(now) {
+        if tell && !self.blames_itself(now, since) {
             self.say(id, say::STATE);
         }
     }
 
     /// This node confirms a suspicion.
     pub(super) fn accuse_too(&mut self, now: Instant, id: u16) {
-        if !self.isolated(now) {
+        if !self.blames_itself(now, self.members.table.case(id).since) {
             let own = self.members.table.slot(SELF).hash;
             self.confirm_suspicion(now, id, Some(SELF), own);
         }
@@ -99,7 +100,7 @@ impl Node<'_> {
     }
 
     pub(super) fn declare_failed(&mut self, now: Instant, id: u16) {
-        let private = self.isolated(now);
+        let private = self.blames_itself(now, self.members.table.case(id).since);
         let (members, mut moment) = self.moment(now);
         if private {
             members.bury_privately(&mut moment, id);
@@ -162,22 +163,39 @@ impl Node<'_> {
 
     /// Notes a sign of life from others, with which an isolation may end.
     fn connected(&mut self, now: Instant, note: impl FnOnce(&mut Self)) {
-        let isolated = self.isolated(now);
+        let isolated = self.isolated_since(now);
         note(self);
-        if isolated && !self.isolated(now) {
-            self.end_isolation(now);
+        if let Some(since) = isolated
+            && !self.isolated(now)
+        {
+            self.end_isolation(now, since);
         }
     }
 
-    /// Whether nobody has been heard for so long, or nobody has answered while so many were asked, that this node's own link
-    /// is the likelier culprit.
+    /// Whether this node's own link is the likelier culprit.
     pub(super) fn isolated(&self, now: Instant) -> bool {
+        self.isolated_since(now).is_some()
+    }
+
+    /// Since when nobody has been heard, or nobody has answered, if that is so long ago (or so many were asked meanwhile) that
+    /// this node's own link is the likelier culprit.
+    fn isolated_since(&self, now: Instant) -> Option<Instant> {
+        if !self.config.has(Rule::Isolation) {
+            return None;
+        }
         let heard = self.config.probe_interval.times(2) + self.config.probe_timeout;
         // A round of probes: if anybody is there, one of them is answered.
         let asked = self.members.table.live().min(ASKED) as u32 * (self.detector.awareness() as u32 + 1);
         let answered = heard + self.config.probe_interval.times(asked);
-        self.config.has(Rule::Isolation)
-            && (now.since(self.last_heard) > heard || now.since(self.last_answer) > answered)
+        let silent = (now.since(self.last_heard) > heard).then_some(self.last_heard);
+        let unanswered = (now.since(self.last_answer) > answered).then_some(self.last_answer);
+        silent.into_iter().chain(unanswered).min()
+    }
+
+    /// Whether what a node has held against another one since then may be the fault of its own link: others have not been
+    /// heard after that.
+    fn blames_itself(&self, now: Instant, since: Instant) -> bool {
+        self.isolated_since(now).is_some_and(|isolated| since >= isolated)
     }
 
     /// Whether nobody is there, or nobody answers.
@@ -185,20 +203,20 @@ impl Node<'_> {
         self.members.table.live() == 0 || self.isolated(now)
     }
 
-    /// Somebody answers again. What this node has held against others meanwhile speaks against its own link: its verdicts and
-    /// its own suspicions fall, and probing begins anew.
-    fn end_isolation(&mut self, now: Instant) {
+    /// Somebody answers again. What this node has come to hold against others since then speaks against its own link: its
+    /// verdicts and its own suspicions fall, and who is in doubt is probed once more.
+    fn end_isolation(&mut self, now: Instant, since: Instant) {
         let own_link = self.config.has(Rule::OwnLink);
         if own_link {
-            self.detector.restart(now, Duration::ZERO);
-            self.detector.end_doubts();
+            self.detector.ask_again();
         }
         // Whoever leaves a heap moves others to its place or to places before it: that place is looked at again.
         let own = |node: &Self, id: u16| {
             let slot = node.members.table.slot(id);
-            let alone = node.members.table.case(id).confirmations == 0;
+            let case = node.members.table.case(id);
+            let alone = case.confirmations == 0 && case.since >= since;
             match slot.state {
-                State::Suspect => own_link && alone && node.members.table.case(id).accuser() == Some(SELF),
+                State::Suspect => own_link && alone && case.accuser() == Some(SELF),
                 _ => slot.has(flag::PRIVATE),
             }
         };

@@ -361,3 +361,30 @@ fn a_prune_waits_for_a_member_that_is_met_later() {
         assert_eq!(shown, [None; 7], "seed {seed}, dead for {silence} s");
     }
 }
+
+/// Most of a fleet loses power at once. Those who are left hear each other seldom, as they probe the dead: what they then find
+/// is not their own link's fault, and nobody comes back from the dead.
+#[test]
+fn most_of_a_fleet_dies_at_once() {
+    for (nodes, dead) in [(6, 4), (12, 9), (20, 17)] {
+        for seed in 0..10 {
+            let mut fleet = fleet(seed, nodes, Size::Server, None);
+            (nodes - dead..nodes).for_each(|i| fleet.crash(i));
+            let mut back = 0;
+            let mut watch = |_: usize, _: u64, _: u64, seen: Seen| {
+                back += matches!(seen, Seen::Member { change: MemberChange::Join, .. }) as usize;
+            };
+            let mut took = None;
+            for second in 1..=120 {
+                fleet.run(SECOND, &mut watch);
+                let gone =
+                    |i: usize| (nodes - dead..nodes).all(|j| fleet.status(i, j) == Some(Status::Failed));
+                if took.is_none() && (0..nodes - dead).all(gone) {
+                    took = Some(second);
+                }
+            }
+            assert_eq!(back, 0, "{nodes} nodes, seed {seed}: told as back");
+            assert!(took.is_some(), "{nodes} nodes, seed {seed}: not all are found dead after two minutes");
+        }
+    }
+}
