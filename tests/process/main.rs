@@ -14,4 +14,5 @@ mod lifecycle;
 mod limits;
 mod overload;
 mod shipped;
+mod siege;
 mod startup;

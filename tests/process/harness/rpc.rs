@@ -111,6 +111,43 @@ impl Rpc {
         Ok(Stream { events, socket })
     }
 
+    /// Asks for a join, and does not wait for the answer.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub fn begin_join(&mut self, addresses: &[String]) -> io::Result<()> {
+        let existing = Value::Array(addresses.iter().map(|address| Value::from(address.as_str())).collect());
+        self.send("join", &map([("Existing", existing), ("Replay", false.into())]))
+    }
+
+    /// Whether an answer is there, or the agent has closed the connection.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn is_answered(&self) -> io::Result<bool> {
+        self.writer.set_nonblocking(true)?;
+        let seen = self.writer.peek(&mut [0]);
+        self.writer.set_nonblocking(false)?;
+        match seen {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(!self.reader.buffer().is_empty()),
+            seen => seen.map(|_| true),
+        }
+    }
+
+    /// Closes its own side: it asks no more.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn ends(&self) -> io::Result<()> {
+        self.writer.shutdown(Shutdown::Write)
+    }
+
+    /// Offers a token; the error is the agent's.
+    pub fn authenticate(&mut self, token: &str) -> Result<(), String> {
+        self.send("auth", &map([("AuthKey", token.into())])).map_err(|error| error.to_string())?;
+        self.receive().map_err(|error| error.to_string())?
+    }
+
     fn send_event(&mut self, name: &[u8], payload: &[u8], coalesce: bool) -> io::Result<()> {
         let name = std::str::from_utf8(name).map_or_else(|_| Value::from(name), Value::from);
         self.send("event", &map([("Name", name), ("Payload", payload.into()), ("Coalesce", coalesce.into())]))
