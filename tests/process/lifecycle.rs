@@ -40,6 +40,16 @@ fn sigterm_ends_without_leaving() {
     }
 }
 
+/// As Go Serf tells its metrics.
+#[test]
+fn sigusr1_tells_the_counters_and_ends_nothing() {
+    let agents = fleet(2);
+    agents[0].signal("USR1");
+    wait_until("the counters on stderr", || agents[0].printed().contains("\tdatagrams_in = "));
+    assert_eq!(agents[1].members()["n1"], "alive");
+    assert_eq!(agents[0].members()["n2"], "alive", "it answers as before");
+}
+
 #[test]
 fn serf_leave_ends_the_agent_in_good_order() {
     let mut agents = fleet(3);

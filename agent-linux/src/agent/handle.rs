@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::model::Member;
+use super::model::{Member, Stats};
 
 /// A question or order to the run loop. Every one is answered on its `reply`; errors are the texts that Serf prints.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub enum Request {
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
         /// Answer.
-        reply: oneshot::Sender<BTreeMap<String, BTreeMap<String, String>>>,
+        reply: oneshot::Sender<Stats>,
     },
 }
 

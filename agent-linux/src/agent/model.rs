@@ -48,6 +48,21 @@ pub struct Member {
     pub versions: [u8; 6],
 }
 
+/// The sections of `serf info`, all values as text.
+pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Those sections as `serf info` prints them.
+pub fn stats_text(stats: &Stats) -> String {
+    let mut text = String::new();
+    for (section, values) in stats {
+        text += &format!("{section}:\n");
+        for (key, value) in values {
+            text += &format!("\t{key} = {value}\n");
+        }
+    }
+    text
+}
+
 /// What happened to members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberEventKind {

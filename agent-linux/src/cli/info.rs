@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, go_json};
-use crate::rpc::message::Stats;
+use crate::agent::model::stats_text;
 
 /// Shows what a running agent knows of itself: versions, queues, clocks, counters, tags and handlers.
 #[derive(clap::Parser)]
@@ -27,18 +27,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(code) => return code,
     };
     flags.rpc.run(async |client| match client.stats().await {
-        Ok(stats) => go_json::print(&flags.format, &stats, || as_text(&stats)),
+        Ok(stats) => go_json::print(&flags.format, &stats, || stats_text(&stats)),
         Err(error) => failed("querying agent", error),
     })
-}
-
-fn as_text(stats: &Stats) -> String {
-    let mut text = String::new();
-    for (section, values) in stats {
-        text += &format!("{section}:\n");
-        for (key, value) in values {
-            text += &format!("\t{key} = {value}\n");
-        }
-    }
-    text
 }

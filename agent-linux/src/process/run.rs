@@ -1,6 +1,7 @@
 //! From the settings to the exit code: what happens at the start, and at each signal.
 
 use std::future::pending;
+use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::agent::driver::End;
 use crate::agent::embed::Agent;
 use crate::agent::handle::{Gone, Handle, Request};
 use crate::agent::log::Logger;
+use crate::agent::model::stats_text;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
 
@@ -24,7 +26,7 @@ const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs an agent until it leaves, fails or is told to end; the exit code.
 ///
-/// Takes over the process's log and its SIGINT, SIGTERM and SIGHUP. Needs a tokio runtime.
+/// Takes over the process's log and its SIGINT, SIGTERM, SIGHUP and SIGUSR1. Needs a tokio runtime.
 pub async fn run(config: Config) -> u8 {
     match live(config).await {
         Ok(code) => code,
@@ -105,6 +107,7 @@ impl Process {
                     }
                 }
                 signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
+                    Action::Dump => self.dump().await,
                     Action::Reload => self.reload().await,
                     Action::Leave => leave_by = Some(self.leave()),
                     Action::Exit => return Ok(stopped()),
@@ -115,7 +118,9 @@ impl Process {
     }
 
     fn caught(&self, signal: Signal, leaving: bool) -> Action {
-        say(format_args!("Caught signal: {}", signal.as_str()));
+        if signal != Signal::User1 {
+            say(format_args!("Caught signal: {}", signal.as_str()));
+        }
         decide(signal, self.config.signals, leaving)
     }
 
@@ -138,11 +143,20 @@ impl Process {
                     return Ok(None);
                 }
                 signal = self.signals.next() => match self.caught(signal, false) {
+                    Action::Dump => self.dump().await,
                     Action::Reload => {}
                     // There is nobody to say goodbye to yet.
                     Action::Leave | Action::Exit => return Ok(Some(1)),
                 },
             }
+        }
+    }
+
+    /// Prints the counters to stderr, where Go Serf prints its own on SIGUSR1.
+    async fn dump(&self) {
+        if let Ok(stats) = self.agent.handle.ask(|reply| Request::Stats { reply }).await {
+            // Whoever reads it may be slow.
+            tokio::task::spawn_blocking(move || std::io::stderr().write_all(stats_text(&stats).as_bytes()));
         }
     }
 

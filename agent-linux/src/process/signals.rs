@@ -1,4 +1,4 @@
-//! What SIGINT, SIGTERM and SIGHUP do to the agent.
+//! What SIGINT, SIGTERM, SIGHUP and SIGUSR1 do to the agent.
 
 use std::io;
 use std::time::Duration;
@@ -18,6 +18,8 @@ pub enum Signal {
     Terminate,
     /// SIGHUP.
     Hangup,
+    /// SIGUSR1.
+    User1,
 }
 
 impl Signal {
@@ -27,6 +29,7 @@ impl Signal {
             Signal::Interrupt => "interrupt",
             Signal::Terminate => "terminated",
             Signal::Hangup => "hangup",
+            Signal::User1 => "user defined signal 1",
         }
     }
 }
@@ -43,6 +46,8 @@ pub struct Policy {
 /// What the agent is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Print the counters, keep running.
+    Dump,
     /// Read the configuration again, keep running.
     Reload,
     /// Leave the cluster; exit code 0 once that is done, 1 if it takes longer than [`LEAVE_LIMIT`].
@@ -51,9 +56,10 @@ pub enum Action {
     Exit,
 }
 
-/// Serf's rules. While the node is `leaving`, any further signal ends the agent at once.
+/// Serf's rules. While the node is `leaving`, any further signal ends the agent at once, but for SIGUSR1.
 pub fn decide(signal: Signal, policy: Policy, leaving: bool) -> Action {
     match signal {
+        Signal::User1 => Action::Dump,
         _ if leaving => Action::Exit,
         Signal::Hangup => Action::Reload,
         Signal::Interrupt if !policy.skip_leave_on_interrupt => Action::Leave,
@@ -68,6 +74,7 @@ pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     hangup: unix::Signal,
+    user1: unix::Signal,
 }
 
 impl Signals {
@@ -80,6 +87,7 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
             hangup: unix::signal(SignalKind::hangup())?,
+            user1: unix::signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -89,6 +97,7 @@ impl Signals {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.user1.recv() => Signal::User1,
         }
     }
 }
@@ -113,6 +122,8 @@ mod tests {
             (Interrupt, false, false, true, Exit),
             (Terminate, true, false, true, Exit),
             (Hangup, false, false, true, Exit),
+            (User1, false, false, false, Dump),
+            (User1, true, true, true, Dump),
         ] {
             let policy = Policy { leave_on_terminate, skip_leave_on_interrupt };
             assert_eq!(decide(signal, policy, leaving), action, "{signal:?} {policy:?} leaving: {leaving}");

@@ -278,8 +278,7 @@ pub struct Stop {
     pub stop: u64,
 }
 
-/// Answer to `stats`: sections, and in each its keys.
-pub type Stats = BTreeMap<String, BTreeMap<String, String>>;
+pub use crate::agent::model::Stats;
 
 /// Answer to the key commands, also to refused ones: Go clients wait for it.
 #[derive(Clone, Debug, Default, Serialize)]
