@@ -49,7 +49,7 @@ impl Views {
 }
 
 /// How a machine's life ended, as far as somebody gave an order.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct End {
     /// When it was ordered to leave.
     ordered: Option<u64>,
@@ -57,8 +57,10 @@ struct End {
     done: bool,
     /// When others were ordered to count it as left.
     forced: Option<u64>,
-    /// And to forget it.
-    pruned: bool,
+    /// Who was ordered to forget it, in which life.
+    pruned: Vec<(usize, u64)>,
+    /// And who was so while others had heard more: its order may be older than what they know.
+    pruned_late: bool,
 }
 
 #[derive(Debug)]
@@ -85,11 +87,18 @@ impl Members {
         self.ends[i].done = true;
     }
 
-    /// All machines of a name are to be counted as left.
-    pub(super) fn forced_out(&mut self, name: &str, now: u64, prune: bool, presence: &Presence) {
+    /// All machines of a name are to be counted as left, and forgotten if somebody says so. `late`: others know of later orders.
+    pub(super) fn forced_out(
+        &mut self,
+        name: &str,
+        now: u64,
+        (prune, late): (Option<(usize, u64)>, bool),
+        presence: &Presence,
+    ) {
         for (end, _) in self.ends.iter_mut().zip(&presence.lives).filter(|(_, life)| life.name == name) {
             end.forced.get_or_insert(now);
-            end.pruned |= prune;
+            end.pruned.extend(prune.filter(|_| !late));
+            end.pruned_late |= prune.is_some() && late;
         }
     }
 
@@ -168,7 +177,7 @@ impl Members {
         histories: &Histories,
         excused: &mut Excused,
     ) -> Verdict {
-        let (end, life) = (self.ends[j], &presence.lives[j]);
+        let (end, life) = (&self.ends[j], &presence.lives[j]);
         let since = end.ordered.into_iter().chain(end.forced).min();
         let quiet = |at: u64| presence.trouble_after(at) == at;
         let told = since.is_some_and(|since| histories.has_left(&life.name, since, &presence.living()));
@@ -179,8 +188,12 @@ impl Members {
         let allowed: &[Option<Status>] = if life.until < self.honest_since {
             excuse(excused, "a member lied");
             &[Some(Status::Left), Some(Status::Failed), None]
-        } else if left && end.pruned && dead_when_forced {
+        } else if left && dead_when_forced && end.pruned.iter().any(|by| presence.lives(*by)) {
             &[None]
+        } else if left && dead_when_forced && (end.pruned_late || !end.pruned.is_empty()) {
+            // With its giver the order to forget it may have ended, before it had come to anybody.
+            excuse(excused, "an order that may be lost");
+            &[None, Some(Status::Left)]
         } else if left {
             &[Some(Status::Left)]
         } else if since.is_none() {

@@ -163,8 +163,11 @@ impl Judge {
     }
 
     /// Somebody was ordered to count all of this name as left, and to forget them.
-    pub fn forced_out(&mut self, name: &str, now: u64, prune: bool) {
-        self.members.forced_out(name, now, prune, &self.presence);
+    ///
+    /// `by`: which machine was, if it is to forget them. `late`: it had not heard of later orders, so that its own is older.
+    pub fn forced_out(&mut self, name: &str, now: u64, by: Option<usize>, late: bool) {
+        let by = by.map(|i| (i, self.presence.lives[i].boots));
+        self.members.forced_out(name, now, (by, late), &self.presence);
         self.rest.disturb(now);
     }
 

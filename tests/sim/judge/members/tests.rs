@@ -137,7 +137,7 @@ fn who_has_left_is_shown_so() {
 fn an_order_that_somebody_has_heard_holds_for_all() {
     let mut court = Court::new();
     court.off(Some(Status::Failed));
-    court.members.forced_out(&Fleet::name(2), 20, false, &court.presence);
+    court.members.forced_out(&Fleet::name(2), 20, (None, false), &court.presence);
     assert_eq!(court.judge().map(|excused| excused.of("an order that may be lost")), Ok(1));
     court.tell_left();
     assert!(court.judge().is_err(), "one has heard it");
@@ -149,9 +149,20 @@ fn an_order_that_somebody_has_heard_holds_for_all() {
 fn the_pruned_are_gone() {
     let mut court = Court::new();
     court.off(Some(Status::Left));
-    court.members.forced_out(&Fleet::name(2), 20, true, &court.presence);
+    court.members.forced_out(&Fleet::name(2), 20, (Some((0, 1)), false), &court.presence);
     court.tell_left();
     assert!(court.judge().is_err());
+    court.off(None);
+    assert!(court.judge().is_ok());
+}
+
+#[test]
+fn an_order_to_forget_that_is_older_than_what_others_know_may_be_lost() {
+    let mut court = Court::new();
+    court.off(Some(Status::Left));
+    court.members.forced_out(&Fleet::name(2), 20, (Some((0, 1)), true), &court.presence);
+    court.tell_left();
+    assert_eq!(court.judge().map(|excused| excused.of("an order that may be lost")), Ok(1));
     court.off(None);
     assert!(court.judge().is_ok());
 }
