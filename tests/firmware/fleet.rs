@@ -59,7 +59,11 @@ impl Fleet {
         for i in 0..self.boards.len() {
             wait_complete(&format!("{} to see all alive", self.boards[i].name()), || {
                 let members = self.boards[i].report().members;
-                self.missing(&members, "Alive")
+                let mut missing = self.missing(&members, "Alive");
+                if !missing.is_empty() {
+                    missing.insert(0, format!("itself\n    {}", last_lines(&self.boards[i])));
+                }
+                missing
             });
         }
     }
@@ -68,12 +72,10 @@ impl Fleet {
     fn missing(&self, members: &BTreeMap<String, String>, right: &str) -> Vec<String> {
         let others =
             self.names().into_iter().filter(|name| members.get(name).is_none_or(|shown| shown != right));
-        let log = |name: &str| self.boards.iter().find(|board| board.name() == name).map(Board::lines);
+        let log = |name: &str| self.boards.iter().find(|board| board.name() == name).map(last_lines);
         others
             .map(|name| {
-                let lines = log(&name).unwrap_or_default();
-                let last = lines[lines.len().saturating_sub(8)..].join("\n    ");
-                format!("{name} (shown: {:?})\n    {last}", members.get(&name))
+                format!("{name} (shown: {:?})\n    {}", members.get(&name), log(&name).unwrap_or_default())
             })
             .collect()
     }
@@ -108,4 +110,10 @@ impl Fleet {
         let servers: usize = self.servers.iter().map(told).sum();
         servers + self.boards.iter().map(|board| board.count("Failed: ")).sum::<usize>()
     }
+}
+
+/// What a board has said last.
+fn last_lines(board: &Board) -> String {
+    let lines = board.lines();
+    lines[lines.len().saturating_sub(12)..].join("\n    ")
 }
