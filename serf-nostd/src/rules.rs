@@ -13,19 +13,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    #[cfg(not(feature = "sabotage"))]
     pub(crate) fn new(config: Config) -> Settings {
-        Settings { config }
-    }
-
-    #[cfg(feature = "sabotage")]
-    pub(crate) fn new(config: Config) -> Settings {
-        Settings::without(config, None)
+        Settings {
+            config,
+            #[cfg(feature = "sabotage")]
+            without: None,
+        }
     }
 
     #[cfg(feature = "sabotage")]
     pub(crate) fn without(config: Config, rule: Option<Rule>) -> Settings {
-        Settings { config, without: rule }
+        Settings { without: rule, ..Settings::new(config) }
     }
 
     #[inline(always)]

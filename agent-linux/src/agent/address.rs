@@ -93,9 +93,9 @@ impl Endpoint {
         Ok(Endpoint { host: host.to_owned(), port: port.map(parse_port).transpose()? })
     }
 
-    /// Whether nothing has to be looked up.
-    pub fn is_address(&self) -> bool {
-        self.host.is_empty() || self.host.parse::<IpAddr>().is_ok()
+    /// The address, where the host is one and nothing has to be looked up.
+    pub fn ip(&self) -> Option<IpAddr> {
+        if self.host.is_empty() { Some(Ipv4Addr::UNSPECIFIED.into()) } else { self.host.parse().ok() }
     }
 
     /// All addresses of the host, each once, in the resolver's order; `port` where the endpoint names none.
@@ -104,10 +104,7 @@ impl Endpoint {
     /// [`AddressError::NoSuchHost`], [`AddressError::NoAnswer`].
     pub async fn resolve_all(&self, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
         let port = self.port.unwrap_or(port);
-        if self.host.is_empty() {
-            return Ok(vec![SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)]);
-        }
-        if let Ok(ip) = self.host.parse::<IpAddr>() {
+        if let Some(ip) = self.ip() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let lookup = tokio::net::lookup_host((self.host.as_str(), port));

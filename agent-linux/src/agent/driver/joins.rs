@@ -101,6 +101,17 @@ impl Joining {
     fn wants(&self, attempt: &Attempt) -> bool {
         self.replay == attempt.replay && self.place(attempt.addr).is_some()
     }
+
+    /// An address has not answered in its turn: it waits for another one, or is given up.
+    fn turn_ended(&mut self, place: usize, now: Wall) {
+        let Some((addr, turns)) = self.open.remove(place) else { return };
+        let most = if self.joined > 0 { TURNS_MORE } else { TURNS };
+        if turns + 1 >= most || now >= self.began + PATIENCE {
+            self.errors.push(no_answer(addr));
+        } else {
+            self.open.push_back((addr, turns + 1));
+        }
+    }
 }
 
 /// All joins.
@@ -197,9 +208,8 @@ impl Driver<'_> {
         self.joins.running.retain(|joining| !joining.reply.is_closed());
         self.end_turns();
         self.begin_turns();
-        let complete = |joining: &mut Joining| joining.open.is_empty();
-        while let Some(place) = self.joins.running.iter_mut().position(complete) {
-            let Some(joining) = self.joins.running.remove(place) else { break };
+        let complete = |joins: &Joins| joins.running.iter().position(|joining| joining.open.is_empty());
+        while let Some(joining) = complete(&self.joins).and_then(|place| self.joins.running.remove(place)) {
             let error = told_together(&joining.errors);
             match &error {
                 Some(error) => log::warn!(target: "agent", "error joining: {error}"),
@@ -215,28 +225,19 @@ impl Driver<'_> {
         let mut place = 0;
         while place < attempts.len() {
             let attempt = &mut attempts[place];
-            if attempt.until <= now {
+            let over = attempt.until <= now;
+            if over {
                 attempt.until = now + TURN;
                 for joining in running.iter_mut().filter(|joining| joining.replay == attempt.replay) {
-                    let Some((addr, turns)) =
-                        joining.place(attempt.addr).and_then(|place| joining.open.remove(place))
-                    else {
-                        continue;
-                    };
-                    let most = if joining.joined > 0 { TURNS_MORE } else { TURNS };
-                    if turns + 1 >= most || now >= joining.began + PATIENCE {
-                        joining.errors.push(no_answer(addr));
-                    } else {
-                        joining.open.push_back((addr, turns + 1));
+                    if let Some(place) = joining.place(attempt.addr) {
+                        joining.turn_ended(place, now);
                     }
                 }
-                // It goes on if nobody waits for its place.
-                let tried = running.iter().map(|joining| joining.open.len()).sum::<usize>() <= SLOTS;
-                if tried && running.iter().any(|joining| joining.wants(attempt)) {
-                    place += 1;
-                    continue;
-                }
-            } else if running.iter().any(|joining| joining.wants(attempt)) {
+            }
+            let wanted = running.iter().any(|joining| joining.wants(attempt));
+            // It goes on after its turn if nobody waits for its place.
+            let waiting = || running.iter().map(|joining| joining.open.len()).sum::<usize>() > SLOTS;
+            if wanted && !(over && waiting()) {
                 place += 1;
                 continue;
             }
@@ -304,7 +305,7 @@ async fn resolve_all(
 async fn resolve(text: &str, port: u16, permits: &Semaphore) -> Result<Vec<SocketAddr>, AddressError> {
     let target = JoinTarget::parse(text)?;
     // The semaphore is never closed; an address needs no thread.
-    let _permit = if target.endpoint.is_address() { None } else { permits.acquire().await.ok() };
+    let _permit = if target.endpoint.ip().is_some() { None } else { permits.acquire().await.ok() };
     target.endpoint.resolve_all(port).await
 }
 
