@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use agent_linux::agent::handler::{Counters, Full, Handlers, Identity, Limits, Spec, Unfinished};
+use agent_linux::agent::handler::{Counters, Handlers, Identity, Limits, Spec, Unfinished};
 use agent_linux::agent::log::Logger;
 use agent_linux::agent::model::{Event, Member, MemberEventKind, Status};
 use tokio::time::{Instant, sleep, timeout};
@@ -117,8 +117,8 @@ async fn a_script_finds_the_event_and_the_node_in_its_environment() {
         &[format!("user:deploy=e=1; {}", print("user")), format!("member-join={}", print("member"))],
         Limits::default(),
     );
-    handlers.offer(user("deploy", "")).unwrap();
-    handlers.offer(joined(vec![member("a", &[])])).unwrap();
+    handlers.offer(user("deploy", ""));
+    handlers.offer(joined(vec![member("a", &[])]));
     assert_eq!(finish(&handlers).await.run, 2);
     let own = ["SERF_SELF_NAME=n 1", "SERF_SELF_ROLE=web", "SERF_TAG_MY_TAG_X=é=1", "SERF_TAG_ROLE=web"];
     let user = [&["SERF_EVENT=user"], &own[..], &["SERF_USER_EVENT=deploy", "SERF_USER_LTIME=42"]].concat();
@@ -130,11 +130,11 @@ async fn a_script_finds_the_event_and_the_node_in_its_environment() {
 async fn tags_are_those_of_the_moment_the_script_starts() {
     let folder = Folder::new("tags");
     let handlers = handlers(&[format!("echo $SERF_TAG_DC >> {}", folder.path("out"))], Limits::default());
-    handlers.offer(user("x", "")).unwrap();
+    handlers.offer(user("x", ""));
     finish(&handlers).await;
     let tags = BTreeMap::from([("dc".into(), "east".into())]);
     handlers.set_identity(Identity { name: "n".into(), tags });
-    handlers.offer(user("x", "")).unwrap();
+    handlers.offer(user("x", ""));
     finish(&handlers).await;
     assert_eq!(folder.lines("out"), ["", "east"]);
 }
@@ -150,7 +150,7 @@ async fn standard_input_is_the_payload_byte_for_byte_and_ends_with_a_line_end() 
         (b"\0\xff\r", b"\0\xff\r\n"),
     ] {
         let handlers = handlers(&[format!("user=cat > {}", folder.path("out"))], Limits::default());
-        handlers.offer(user("x", payload)).unwrap();
+        handlers.offer(user("x", payload));
         assert_eq!(finish(&handlers).await.failed, 0);
         assert_eq!(fs::read(folder.file("out")).unwrap(), expected);
     }
@@ -163,7 +163,7 @@ async fn members_come_as_one_line_each_with_tabs_and_line_ends_escaped() {
     let mut six = member("six", &[]);
     six.addr = "fd00::2".parse().unwrap();
     let plain = member("a", &[("role", "web"), ("dc", "east")]);
-    handlers.offer(joined(vec![plain, member("b\tc\n", &[("role", "x\ty")]), six])).unwrap();
+    handlers.offer(joined(vec![plain, member("b\tc\n", &[("role", "x\ty")]), six]));
     finish(&handlers).await;
     let expected = "a\t127.0.0.1\tweb\tdc=east,role=web\n\
                     b\\tc\\n\t127.0.0.1\tx\\ty\trole=x\\ty\n\
@@ -174,7 +174,7 @@ async fn members_come_as_one_line_each_with_tabs_and_line_ends_escaped() {
 #[tokio::test]
 async fn a_large_input_to_a_script_that_reads_nothing_hurts_nobody() {
     let handlers = handlers(&["true".into(), "head -c 1 >/dev/null; echo ok".into()], Limits::default());
-    handlers.offer(user("x", vec![b'x'; 1 << 20])).unwrap();
+    handlers.offer(user("x", vec![b'x'; 1 << 20]));
     assert_eq!(finish(&handlers).await, Counters { run: 2, ..Counters::default() });
 }
 
@@ -187,10 +187,10 @@ async fn names_are_bytes_but_none_with_a_nul_reaches_an_environment() {
     let named = |name: &[u8]| {
         Arc::new(Event::User { ltime: 1, name: name.into(), payload: Vec::new(), coalesce: false })
     };
-    handlers.offer(named(b"\xff\xfe=")).unwrap();
+    handlers.offer(named(b"\xff\xfe="));
     assert_eq!(finish(&handlers).await.failed, 0);
     assert_eq!(fs::read(folder.file("out")).unwrap(), b"\xff\xfe=");
-    handlers.offer(named(b"a\0b")).unwrap();
+    handlers.offer(named(b"a\0b"));
     let counters = finish(&handlers).await;
     assert_eq!((counters.run, counters.failed), (2, 1));
     assert_eq!(logged("SERF_USER_EVENT would contain a NUL byte").len(), 1);
@@ -207,7 +207,7 @@ async fn only_the_handlers_whose_filter_fits_run_and_once_for_each_filter() {
         note("any"),
     ];
     let handlers = handlers(&specs, Limits::default());
-    handlers.offer(user("x", "")).unwrap();
+    handlers.offer(user("x", ""));
     assert_eq!(finish(&handlers).await.run, 3);
     assert_eq!(folder.lines("out"), ["twice", "twice", "any"]);
 }
@@ -226,7 +226,7 @@ async fn output_failures_and_slowness_are_logged_in_serfs_words() {
         ],
         Limits::default(),
     );
-    handlers.offer(user("o", "")).unwrap();
+    handlers.offer(user("o", ""));
     assert_eq!(finish(&handlers).await, Counters { run: 5, failed: 2, ..Counters::default() });
     let merged = "[DEBUG] agent: Event 'user' script output: out-one\nerr-one\nout-two";
     assert_eq!(logged("out-one"), [merged]);
@@ -253,7 +253,7 @@ async fn scripts_run_one_at_a_time_in_the_order_of_events_and_of_the_configurati
     let handlers = handlers(&[script("first"), script("second")], Limits::default());
     let names = ["c", "a", "b", "a", "d"];
     for name in names {
-        handlers.offer(user(name, "")).unwrap();
+        handlers.offer(user(name, ""));
     }
     finish(&handlers).await;
     let expected: Vec<_> =
@@ -274,9 +274,9 @@ async fn with_concurrency_other_names_overtake_but_each_name_keeps_its_order() {
     );
     let handlers = handlers(&[script], Limits { concurrency: 2, ..Limits::default() });
     for number in 0..10 {
-        handlers.offer(user("slow", number.to_string())).unwrap();
-        handlers.offer(user("fast", number.to_string())).unwrap();
-        handlers.offer(joined(vec![member(&number.to_string(), &[])])).unwrap();
+        handlers.offer(user("slow", number.to_string()));
+        handlers.offer(user("fast", number.to_string()));
+        handlers.offer(joined(vec![member(&number.to_string(), &[])]));
     }
     assert!(handlers.counters().running <= 2);
     assert_eq!(finish(&handlers).await, Counters { run: 30, ..Counters::default() });
@@ -288,29 +288,50 @@ async fn with_concurrency_other_names_overtake_but_each_name_keeps_its_order() {
     assert_eq!(members, in_order);
 }
 
+/// And no other handler loses anything with it.
 #[tokio::test]
-async fn a_full_handler_refuses_for_all_and_tells_when_it_has_room() {
+async fn a_handler_too_far_behind_loses_the_newest_counts_them_and_says_so() {
+    log();
     let folder = Folder::new("full");
     let gate = folder.wait_for("go");
-    let specs = [format!("user={gate}; echo a >> {}", folder.path("out")), "user:both=true".into()];
-    let handlers = handlers(&specs, Limits { waiting: 3, ..Limits::default() });
-    handlers.offer(user("x", "")).unwrap();
+    let full = format!("user={gate}; cat >> {}", folder.path("full"));
+    let other = format!("user:both=cat >> {}", folder.path("other"));
+    let handlers = handlers(&[full.clone(), other], Limits { waiting: 3, ..Limits::default() });
+    handlers.offer(user("x", "0"));
     until("the first event's script runs", || handlers.counters().running == 1).await;
-    for _ in 0..3 {
-        handlers.offer(user("x", "")).unwrap();
+    for number in 1..6 {
+        handlers.offer(user("x", number.to_string()));
     }
-    let waiting = handlers.counters().waiting;
-    assert_eq!(waiting, 3);
-    assert_eq!(handlers.offer(user("both", "")), Err(Full));
-    assert_eq!(handlers.counters().waiting, waiting, "the handler that had room got nothing either");
-    assert_eq!(handlers.offer(joined(vec![member("a", &[])])), Ok(()), "nobody wants this one");
-    assert!(timeout(Duration::from_millis(50), handlers.room()).await.is_err(), "there is no room yet");
+    handlers.offer(user("both", "6"));
+    let counters = handlers.counters();
+    assert_eq!((counters.waiting, counters.lost), (3 + 1, 2 + 1));
 
     fs::write(folder.file("go"), "").unwrap();
-    timeout(PATIENCE, handlers.room()).await.expect("room comes");
-    assert_eq!(handlers.offer(user("both", "")), Ok(()));
-    assert_eq!(finish(&handlers).await, Counters { run: 6, ..Counters::default() });
-    assert_eq!(folder.lines("out").len(), 5);
+    assert_eq!(finish(&handlers).await, Counters { run: 5, lost: 3, ..Counters::default() });
+    assert_eq!(folder.lines("full"), ["0", "1", "2", "3"], "in the order in which they came");
+    assert_eq!(folder.lines("other"), ["6"]);
+    let script = full.trim_start_matches("user=");
+    assert_eq!(
+        logged(&format!("Script '{script}' is too far behind: 3 events wait for it, 1 were lost")).len(),
+        1
+    );
+    assert_eq!(logged(&format!("Script '{script}' has caught up; 2 more events were lost for it")).len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes_as_well() {
+    let folder = Folder::new("bytes");
+    let script = format!("user={}", folder.wait_for("go"));
+    let handlers = handlers(&[script], Limits { bytes: 1_000, ..Limits::default() });
+    handlers.offer(user("x", ""));
+    until("the first event's script runs", || handlers.counters().running == 1).await;
+    handlers.offer(user("longer than all", "x".repeat(2_000)));
+    handlers.offer(user("x", ""));
+    assert_eq!((handlers.counters().waiting, handlers.counters().lost), (1, 1));
+    fs::write(folder.file("go"), "").unwrap();
+    finish(&handlers).await;
+    handlers.offer(user("x", ""));
+    assert_eq!(finish(&handlers).await.run, 3);
 }
 
 #[tokio::test]
@@ -327,8 +348,8 @@ async fn an_overdue_script_is_killed_with_everything_it_started() {
     let next = format!("user:next=touch {}", folder.path("next"));
     let limits = Limits { timeout: Some(Duration::from_secs(4)), ..Limits::default() };
     let handlers = handlers(&[script, next], limits);
-    handlers.offer(user("late", "")).unwrap();
-    handlers.offer(user("next", "")).unwrap();
+    handlers.offer(user("late", ""));
+    handlers.offer(user("next", ""));
     let counters = finish(&handlers).await;
     assert_eq!(counters, Counters { run: 2, timed_out: 1, ..Counters::default() });
     assert!(folder.file("next").exists());
@@ -352,14 +373,13 @@ async fn reloaded_handlers_take_the_next_event_and_keep_their_bound() {
     let old = format!("user={wait}; echo old >> {}", folder.path("out"));
     let new = format!("user=echo new >> {}", folder.path("out"));
     let handlers = handlers(std::slice::from_ref(&old), Limits { waiting: 1, ..Limits::default() });
-    handlers.offer(user("x", "")).unwrap();
+    handlers.offer(user("x", ""));
     until("it runs", || handlers.counters().running == 1).await;
-    handlers.offer(user("x", "")).unwrap();
+    handlers.offer(user("x", ""));
     handlers.set_specs(parsed(&[old.clone(), new.clone()]));
-    assert_eq!(handlers.offer(user("x", "")), Err(Full), "the old handler is as full as before");
+    handlers.offer(user("x", ""));
+    assert_eq!(handlers.counters().lost, 1, "the old handler is as full as before");
     handlers.set_specs(parsed(std::slice::from_ref(&new)));
-    timeout(PATIENCE, handlers.room()).await.expect("the one without room is gone");
-    handlers.offer(user("x", "")).unwrap();
     assert_eq!(handlers.specs(), parsed(&[new]));
     fs::write(folder.file("go"), "").unwrap();
     finish(&handlers).await;
@@ -372,12 +392,12 @@ async fn draining_gives_up_at_its_deadline_and_tells_what_it_left() {
     let script = format!("user={}; exit 5", folder.wait_for("go"));
     let handlers = handlers(&[script.clone(), script], Limits { concurrency: 2, ..Limits::default() });
     for name in ["x", "x", "y", "z"] {
-        handlers.offer(user(name, "")).unwrap();
+        handlers.offer(user(name, ""));
     }
     until("two run", || handlers.counters().running == 2).await;
     let left = handlers.drain(Instant::now()).await;
     assert_eq!(left, Err(Unfinished { waiting: 6, running: 2 }));
-    assert_eq!(handlers.offer(user("x", "")), Err(Full));
+    handlers.offer(user("x", ""));
     fs::write(folder.file("go"), "").unwrap();
     assert_eq!(finish(&handlers).await, Counters { run: 2, failed: 2, ..Counters::default() });
 }

@@ -22,3 +22,17 @@ pub(crate) fn bytes(bytes: &[u8]) -> u64 {
 pub(crate) fn name(name: &str) -> u32 {
     (bytes(name.as_bytes()) >> 32) as u32
 }
+
+/// 32-bit hash of a byte string that tells damaged bytes from whole ones: eight bytes at a time, little-endian, the last
+/// ones filled up with zeros. `start` goes in before them.
+pub(crate) fn words(start: u64, bytes: &[u8]) -> u32 {
+    let step = |hash: u64, word: [u8; 8]| {
+        let mixed = hash ^ u64::from_le_bytes(word);
+        (mixed ^ mixed >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd)
+    };
+    let (words, rest) = bytes.as_chunks();
+    let hash = words.iter().fold(start, |hash, word| step(hash, *word));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    (step(hash, last) >> 32) as u32
+}

@@ -162,4 +162,6 @@ rules! {
     GoneElsewhere,
     /// A boot that others would never follow to is given up, once its member is gone.
     ComeDown,
+    /// Newcomers are taken in, and other fleets entered, at the word of members only, or of who was asked.
+    Strangers,
 }

@@ -53,6 +53,8 @@ stats! {
     names_taken,
     /// Times that the application was told of another node with this node's name.
     name_conflicts,
+    /// Newcomers not taken in because only somebody who is in no fleet with this node has told of them.
+    strangers,
     /// Intents for unknown members that were forgotten to make room.
     intents_forgotten,
     /// Probes sent.

@@ -18,9 +18,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
     let (mut storage, now) = (Tiny::new(), Instant::ZERO);
-    let mut node = node(storage.memory(), Config::LAN, 1);
+    let mut node = met(storage.memory(), Config::LAN, 1);
     for i in 2..=5 {
-        hand(&mut node, now, i, &alive(i, 1, &[]));
+        lives(&mut node, now, i, 1, &[]);
     }
     assert_eq!((node.levels().members, node.stats().members_unheld), (4, 1));
     assert!(node.member("n5").is_none());
@@ -29,10 +29,10 @@ fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
     let now = now + SECOND;
     let left = Accusation { incarnation: 1, boot: 0, node: "n3", from: "n3" };
     hand(&mut node, now, 3, &datagram(7, &left));
-    let end = hand(&mut node, now, 5, &alive(5, 2, &[]));
+    let end = lives(&mut node, now, 5, 2, &[]);
     assert_eq!(node.stats().members_evicted, 1);
     assert!(end.told.iter().any(|told| told.contains("Reap")), "its end is told first");
-    hand(&mut node, now, 5, &alive(5, 3, &[]));
+    lives(&mut node, now, 5, 3, &[]);
     assert!(node.member("n3").is_none(), "the one that has left made room");
     assert_eq!(node.member("n5").map(|m| m.status), Some(Status::Alive));
 }
@@ -40,21 +40,10 @@ fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
 #[test]
 fn a_name_too_long_for_its_slot_is_not_held_but_passed_on() {
     let mut storage = Tiny::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
-    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
-    hand(&mut node, Instant::ZERO, 200, &alive(200, 1, &[]));
-    hand(
-        &mut node,
-        Instant::ZERO,
-        2,
-        &datagram(5, &{
-            let mut alive: serf_nostd::wire::message::Alive =
-                postcard::from_bytes(&[2, b'n', b'9', 4, 1, 2, 3, 4, 5, 1, 1, 1, 0, 1, 5, 2, 2, 5, 5])
-                    .unwrap();
-            alive.node = "much-too-long";
-            alive
-        }),
-    );
+    let mut node = met(storage.memory(), Config::LAN, 1);
+    lives(&mut node, Instant::ZERO, 2, 1, &[]);
+    lives(&mut node, Instant::ZERO, 200, 1, &[]);
+    lives_as("much-too-long", &mut node, Instant::ZERO, 9, 1, &[]);
     assert_eq!((node.levels().members, node.stats().names_unheld), (3, 1));
     assert_eq!(node.stats().foreign_forwarded, 1);
 }
@@ -62,8 +51,8 @@ fn a_name_too_long_for_its_slot_is_not_held_but_passed_on() {
 #[test]
 fn tags_too_long_for_their_slot_are_left_out_not_cut() {
     let mut storage = Tiny::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
-    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[7; 9]));
+    let mut node = met(storage.memory(), Config::LAN, 1);
+    lives(&mut node, Instant::ZERO, 2, 1, &[7; 9]);
     assert_eq!(node.stats().tags_unheld, 1);
     let member = node.member("n2").expect("the member itself is held");
     assert_eq!(member.tags, b"");
@@ -104,7 +93,7 @@ fn a_flood_beyond_the_acceptance_rate_is_shed_and_counted() {
 fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told() {
     let (mut storage, now) = (Storage::<4, 64, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
     let mut node = met(storage.memory(), Config::LAN, 1);
-    hand(&mut node, now, 2, &alive(2, 1, &[]));
+    lives(&mut node, now, 2, 1, &[]);
     for _ in 0..2 {
         node.user_event(now, b"e", b"", false).expect("two of eight slots are for own events");
         drain(&mut node, now);
@@ -130,7 +119,7 @@ fn an_origin_fires_no_faster_than_others_take_in_and_knows_when_to_go_on() {
     let (mut storage, now) = (Ample::new(), Instant::ZERO);
     let mut node = met(storage.memory(), Config::LAN, 1);
     for i in 2..=4 {
-        hand(&mut node, now, i, &alive(i, 1, &[]));
+        lives(&mut node, now, i, 1, &[]);
     }
     let mut fire = |now| {
         let fired = (0..20).map_while(|_| node.user_event(now, b"e", b"", false).ok()).count();
@@ -194,7 +183,7 @@ fn more_names_than_places_are_delivered_early_not_lost() {
 fn a_full_store_drops_what_was_sent_most() {
     let (mut storage, mut now) = (Tiny::new(), Instant::ZERO);
     let mut node = met(storage.memory(), Config::LAN, 1);
-    hand(&mut node, now, 2, &alive(2, 1, &[]));
+    lives(&mut node, now, 2, 1, &[]);
     for ltime in 1..=12 {
         now += SECOND;
         hand(&mut node, now, 2, &event(ltime, 7, b"x"));
@@ -206,22 +195,22 @@ fn a_full_store_drops_what_was_sent_most() {
 #[test]
 fn answers_owed_beyond_the_bound_are_refused() {
     let mut storage = Tiny::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
-    hand(&mut node, Instant::ZERO, 3, &alive(3, 1, &[]));
+    let mut node = met(storage.memory(), Config::LAN, 1);
+    lives(&mut node, Instant::ZERO, 3, 1, &[]);
     for seq in 0..3 {
         let ping = Ping { seq, node: "n1", source: "n2", source_addr: None };
         let input = serf_nostd::Input::Datagram { from: address(2), bytes: &datagram(1, &ping) };
         node.handle(Instant::ZERO, input).unwrap();
     }
-    let acks = drain(&mut node, Instant::ZERO).sent.into_iter().filter(|(_, bytes)| bytes[4] == 3);
+    let acks = drain(&mut node, Instant::ZERO).sent.into_iter().filter(|(_, bytes)| bytes[HEAD] == 3);
     assert_eq!((acks.count(), node.stats().answers_refused), (2, 1));
 }
 
 #[test]
 fn probes_for_others_beyond_the_bound_are_refused() {
     let mut storage = Tiny::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
-    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
+    let mut node = met(storage.memory(), Config::LAN, 1);
+    lives(&mut node, Instant::ZERO, 2, 1, &[]);
     for seq in 0..3 {
         let target = Address::from(address(2));
         let ping = IndirectPing { seq, node: "n2", target, nack: true, source: "n3", source_addr: None };
@@ -239,9 +228,7 @@ fn pulls_beyond_the_bound_are_refused() {
     for id in &ids {
         body.extend(postcard::to_stdvec(id).unwrap());
     }
-    let mut bytes = vec![b'S', 0xCF, 1, 0, 21, body.len() as u8, 0];
-    bytes.extend(body);
-    hand(&mut node, Instant::ZERO, 2, &bytes);
+    hand(&mut node, Instant::ZERO, 2, &messages(&[(21, &body)]));
     assert_eq!((node.stats().pulls, node.stats().pulls_refused), (2, 1));
 }
 
@@ -259,9 +246,9 @@ fn early_intents_beyond_the_bound_forget_the_oldest() {
 #[test]
 fn accusers_beyond_the_bound_are_not_noted() {
     let mut storage = Storage::<16, 4, 8, 2, 2, 4, 8, 64>::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
+    let mut node = met(storage.memory(), Config::LAN, 1);
     for i in 2..=9 {
-        hand(&mut node, Instant::ZERO, i, &alive(i, 1, &[]));
+        lives(&mut node, Instant::ZERO, i, 1, &[]);
     }
     for accused in ["n2", "n3"] {
         for from in ["n4", "n5"] {
@@ -278,9 +265,9 @@ fn silent_members_beyond_the_eight_in_doubt_are_suspected_at_once() {
     let mut storage = Ample::new();
     // Long suspicions, so long doubts; and as many probes per second whatever comes of them.
     let config = Config { suspicion_mult: 40, awareness_max: 1, ..Config::LAN };
-    let (mut node, mut now) = (node(storage.memory(), config, 1), Instant::ZERO);
+    let (mut node, mut now) = (met(storage.memory(), config, 1), Instant::ZERO);
     for i in 2..=12 {
-        hand(&mut node, now, i, &alive(i, 1, &[]));
+        lives(&mut node, now, i, 1, &[]);
     }
     while now < Instant::from_millis(11_500) {
         now = drain(&mut node, now).until;
@@ -303,8 +290,8 @@ fn joins_beyond_eight_at_once_are_refused() {
 fn times_and_incarnations_out_of_reach_are_refused() {
     let mut storage = Tiny::new();
     let mut node = met(storage.memory(), Config::LAN, 1);
-    hand(&mut node, Instant::ZERO, 2, &alive(2, 1, &[]));
-    hand(&mut node, Instant::ZERO, 2, &alive(2, u32::MAX, &[]));
+    lives(&mut node, Instant::ZERO, 2, 1, &[]);
+    lives(&mut node, Instant::ZERO, 2, u32::MAX, &[]);
     assert_eq!(node.stats().incarnation_refused, 1);
     let drained = hand(&mut node, Instant::ZERO, 2, &event(1 << 40, 7, b"x"));
     assert!(drained.events.is_empty());

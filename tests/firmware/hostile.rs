@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use sim::rng::Rng;
+use sim::wire::{HEAD, checked};
 
 use crate::board::{self, Board};
 use crate::fleet::Fleet;
@@ -14,8 +15,6 @@ use crate::harness::wait_until;
 use crate::members::numbered;
 
 const PORT: u16 = 7946;
-/// Native datagrams begin with this: magic, version, no flags.
-const HEAD: [u8; 4] = [b'S', 0xCF, 1, 0];
 /// An address that is nobody's.
 const STRANGER: End = End { mac: [2, 0, 0, 0, 0, 0x66], ip: Ipv4Addr::new(10, 77, 0, 66), port: PORT };
 
@@ -98,16 +97,17 @@ fn hostile_datagrams_are_refused_and_counted() {
         .filter_map(|frame| frame::udp_payload(frame, PORT))
         .filter(|payload| lengths.insert(payload.len()))
         .collect();
-    assert!(datagrams.len() >= 10 && datagrams.iter().all(|bytes| bytes.starts_with(&HEAD)));
+    assert!(datagrams.len() >= 10 && datagrams.iter().all(|bytes| bytes.starts_with(&HEAD[..2])));
 
     // Each reason to refuse has its counter.
     wait_counted(&mut fleet, "refused", b"not gossip");
     wait_counted(&mut fleet, "refused", &[&HEAD[..], &[0; 1_450]].concat());
-    wait_counted(&mut fleet, "refused", &[&HEAD[..], b"\x01\xff\xffcut off"].concat());
+    wait_counted(&mut fleet, "refused", &checked([&HEAD[..], b"\x01\xff\xffcut off"].concat()));
+    wait_counted(&mut fleet, "refused", &[&HEAD[..], b"damaged"].concat());
     wait_counted(&mut fleet, "refused_wire", &[4, 0, 0]);
-    wait_counted(&mut fleet, "refused_wire", &[b'S', 0xCF, 99, 0]);
-    wait_counted(&mut fleet, "refused_cluster", &[b'S', 0xCF, 1, 1, 1, 2, 3, 4]);
-    wait_counted(&mut fleet, "unknown_messages", &[&HEAD[..], &[250, 0, 0]].concat());
+    wait_counted(&mut fleet, "refused_wire", &[b'S', 0xCF, 1, 0, 4, 1, 0, 2]);
+    wait_counted(&mut fleet, "refused_cluster", &checked(vec![b'S', 0x21, 0, 0, 0, 0, 1, 2, 3, 4]));
+    wait_counted(&mut fleet, "unknown_messages", &checked([&HEAD[..], &[250, 0, 0]].concat()));
     check_unharmed(&mut fleet, "after-refused");
 
     // What members really say, cut off and corrupted, and as if it came from one of them.
@@ -117,8 +117,10 @@ fn hostile_datagrams_are_refused_and_counted() {
         let mut frames = Vec::new();
         for bytes in &datagrams {
             for _ in 0..10 {
-                frames.push(frame::udp(server, to, &bytes[..rng.below(bytes.len() as u64) as usize]));
-                frames.push(frame::udp(server, to, &corrupted(&mut rng, bytes)));
+                let cut = bytes[..rng.below(bytes.len() as u64) as usize].to_vec();
+                // With the right checksum, or it would not be read at all.
+                frames.push(frame::udp(server, to, &checked(cut)));
+                frames.push(frame::udp(server, to, &checked(corrupted(&mut rng, bytes))));
             }
             frames.push(frame::udp(server, to, &garbage(&mut rng)));
         }
@@ -238,5 +240,5 @@ fn corrupted(rng: &mut Rng, bytes: &[u8]) -> Vec<u8> {
 /// A right header, and anything behind it.
 fn garbage(rng: &mut Rng) -> Vec<u8> {
     let length = rng.below(1_300) as usize;
-    HEAD.into_iter().chain((0..length).map(|_| rng.bits() as u8)).collect()
+    checked(HEAD.into_iter().chain((0..length).map(|_| rng.bits() as u8)).collect())
 }

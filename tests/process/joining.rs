@@ -105,3 +105,13 @@ fn a_name_that_is_taken_is_refused_or_given_up() {
         run(crate::harness::ours(), ["members", &format!("-rpc-addr={}", witness.address().rpc)]).stdout;
     assert!(members.contains(&holder.address().gossip.to_string()), "{members}");
 }
+
+/// It can never work, so nobody has to wait for it.
+#[test]
+fn an_address_of_the_other_family_is_refused_with_the_reason() {
+    let agent = Setup::new("n1").start();
+    let joined = agent.cli(["join", "[::1]:7946"]);
+    assert_eq!(joined.code, 1);
+    let text = "Failed to join [::1]:7946: this agent is bound to an IPv4 address";
+    assert!(joined.text().contains(text), "{}", joined.text());
+}

@@ -1,6 +1,6 @@
 //! Crash, return, leave: what the others see, what their handlers are told, how the process ends.
 
-use crate::harness::{fleet, wait_until};
+use crate::harness::{Agent, Scratch, Setup, fleet, wait_until};
 
 #[test]
 fn a_crashed_agent_fails_returns_and_leaves_as_everyone_is_told() {
@@ -61,6 +61,39 @@ fn serf_leave_ends_the_agent_in_good_order() {
     }
 }
 
+/// Whether somebody is there to be told or not: its own handlers are.
+#[test]
+fn an_agent_that_leaves_alone_runs_its_own_handlers() {
+    let leave: [fn(&Agent); 2] =
+        [|agent| assert_eq!(agent.cli(["leave"]).code, 0), |agent| agent.signal("INT")];
+    for leave in leave {
+        let mut agents = fleet(2);
+        let mut other = agents.remove(1);
+        other.process().kill();
+        let mut lone = agents.remove(0);
+        lone.wait_sees("n2", "failed");
+        leave(&lone);
+        assert_eq!(lone.process().wait().code, 0);
+        assert_eq!(lone.recorder().count("member-leave", "n1"), 1);
+    }
+}
+
+/// Impatience is no failure: an agent that is killed after it has said that it leaves has left.
+#[test]
+fn an_agent_that_is_killed_while_it_leaves_has_left() {
+    let mut agents = fleet(3);
+    let mut leaver = agents.remove(2);
+    leaver.signal("INT");
+    wait_until("the others to hear that it leaves", || {
+        agents.iter().all(|agent| ["leaving", "left"].contains(&agent.members()["n3"].as_str()))
+    });
+    leaver.process().kill();
+    for agent in &agents {
+        agent.wait_sees("n3", "left");
+        assert_eq!(agent.recorder().count("member-failed", "n3"), 0);
+    }
+}
+
 #[test]
 fn force_leave_turns_failed_into_left() {
     let mut agents = fleet(3);
@@ -74,6 +107,49 @@ fn force_leave_turns_failed_into_left() {
         agent.wait_sees("n3", "left");
         wait_until("member-leave at the handler", || agent.recorder().count("member-leave", "n3") == 1);
     }
+}
+
+/// In the words that Serf's users look for.
+#[test]
+fn a_crash_and_what_follows_can_be_read_in_the_log() {
+    let mut agents = fleet(3);
+    agents.pop().expect("three were started").crash();
+    let told = |line: &str| agents.iter().any(|agent| agent.printed().contains(line));
+    for line in [
+        "[INFO] memberlist: Suspect n3 has failed, no acks received",
+        "[INFO] memberlist: Marking n3 as failed, suspect timeout reached (",
+        "[INFO] serf: EventMemberFailed: n3 127.",
+        "[INFO] serf: attempting reconnect to n3 127.",
+    ] {
+        wait_until(line, || told(line));
+    }
+    assert_eq!(agents[0].cli(["force-leave", "-prune", "n3"]).code, 0);
+    for line in
+        ["[INFO] agent: Force leaving node (prune): n3", "[INFO] serf: EventMemberLeave (forced): n3 127."]
+    {
+        wait_until(line, || told(line));
+    }
+    assert_eq!(agents[1].cli(["leave"]).code, 0);
+    assert!(told("[INFO] agent.ipc: Graceful leave triggered"));
+}
+
+/// What can be changed is, though something else can't.
+#[test]
+fn sighup_with_tags_that_are_too_long_says_so_and_changes_the_rest() {
+    let scratch = Scratch::new();
+    let file = scratch.write("serf.json", r#"{"tags": {"role": "web"}}"#);
+    let agent = Setup::new("n1").arg(format!("-config-file={}", file.display())).start();
+    agent.wait_sees("n1", "alive");
+    let long = "x".repeat(600);
+    scratch.write("serf.json", &format!(r#"{{"tags": {{"role": "{long}"}}, "log_level": "debug"}}"#));
+    agent.signal("HUP");
+    let told = "==> Failed to update tags: Encoded length of tags exceeds limit of 512 bytes";
+    wait_until("what is wrong", || agent.printed().contains(told));
+    assert!(agent.cli(["members"]).stdout.contains("role=web"));
+    agent.rpc().event(b"deploy", b"", true).expect("it goes on");
+    wait_until("a line of the new level", || {
+        agent.printed().contains("[DEBUG] agent: Requesting user event send")
+    });
 }
 
 #[test]

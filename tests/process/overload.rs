@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::harness::{Scratch, Setup, fleet_of, wait_quiet, wait_until};
 
-/// Far more than a handler that takes a second for each has room for: 4,096 in its queue and 1,024 before it.
+/// Far more than the core would hold for an application that takes nothing.
 const EVENTS: usize = 7_000;
 
 #[test]
@@ -21,22 +21,22 @@ fn a_slow_handler_slows_its_own_agent_and_nobody_else() {
     let answers = agents[0].rpc().burst(events).expect("the agent stays");
     assert!(answers.iter().all(Result::is_ok), "the sender is not slowed by one slow handler");
 
-    // The others have everything.
-    let mut heard = vec![BTreeSet::new(); 4];
+    // All have everything.
+    let mut heard = vec![BTreeSet::new(); 5];
     wait_quiet("the streams to fall silent", Duration::from_secs(3), || {
         for (stream, heard) in streams.iter().zip(&mut heard) {
             heard.extend(stream.events.try_iter().map(|event| event.payload));
         }
         heard.iter().map(BTreeSet::len).sum::<usize>()
     });
-    assert_eq!(heard.iter().map(BTreeSet::len).collect::<Vec<_>>(), [EVENTS; 4]);
+    assert_eq!(heard.iter().map(BTreeSet::len).collect::<Vec<_>>(), [EVENTS; 5]);
 
-    // The slow one shows where it stands: full, and what it could not take.
+    // And so have the slow one's own listeners; its handler has them before it, and its users can see that.
     let slow = &agents[4];
-    wait_until("the slow agent's queue to be full", || slow.info("handlers", "waiting") >= 4_095);
-    assert!(slow.info("levels", "events_waiting") > 0);
-    assert!(slow.info("counters", "app_full") > 0);
-    assert_eq!(slow.info("handlers", "running"), 1);
+    wait_until("the slow agent to have everything", || slow.info("handlers", "waiting") > 6_900);
+    assert_eq!((slow.info("handlers", "lost"), slow.info("handlers", "running")), (0, 1));
+    assert_eq!((slow.info("levels", "events_waiting"), slow.info("counters", "app_full")), (0, 0));
+    assert!(slow.printed().contains("Script 'sleep 1' is behind: 4096 events wait for it"));
 
     // And is a member like any other: what it fires is heard, it hears of a death, and nobody takes it for dead.
     slow.rpc().event(b"from the slow one", b"", false).expect("it has room for its own");

@@ -1,7 +1,14 @@
 //! Clients that ask for much and hang up, and clients that nobody has let in.
 
+use std::net::UdpSocket;
+use std::thread::sleep;
+use std::time::Duration;
+
+use sim::wire;
+
+use crate::harness::memory::Memory;
 use crate::harness::rpc::Rpc;
-use crate::harness::{Agent, Scratch, Setup, fleet, wait_for, wait_until};
+use crate::harness::{Agent, Scratch, Setup, fleet, fleet_of, wait_for, wait_until};
 
 /// More than the connections that an agent takes at once.
 const CLIENTS: usize = 260;
@@ -18,11 +25,15 @@ fn lone(name: &str) -> Agent {
     agent
 }
 
-/// What an agent's process holds in memory, in KiB.
-fn resident(agent: &Agent) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("Linux tells it");
-    line.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
+/// In MiB, more than an agent held before a storm.
+const LEFT: f64 = 1.0;
+
+/// Waits until an agent holds no more memory than before a storm, or next to nothing more.
+fn wait_slim(agent: &Agent, before: f64) {
+    let memory = Memory::of(agent.pid());
+    wait_for(&format!("{} to hold {before} MiB again", agent.name()), || {
+        (memory.resident() <= before + LEFT).then_some(())
+    });
 }
 
 /// Clients that ask for joins of a thousand dead addresses each and hang up take neither connections, nor the core's places
@@ -30,7 +41,7 @@ fn resident(agent: &Agent) -> u64 {
 #[test]
 fn joins_end_with_their_clients() {
     let (one, other) = (lone("n1"), lone("n2"));
-    let before = resident(&one);
+    let before = Memory::of(one.pid()).resident();
     for _ in 0..CLIENTS {
         let mut client = wait_for("a free connection", || Rpc::connect(one.address().rpc).ok());
         client.begin_join(&nobody(1_000)).expect("the agent listens");
@@ -38,8 +49,114 @@ fn joins_end_with_their_clients() {
     wait_until("connections to be free", || Rpc::connect(one.address().rpc).is_ok());
     let joined = one.cli(["join", &other.address().gossip.to_string()]);
     assert_eq!((joined.code, joined.text().contains("contacting 1 nodes")), (0, true), "{}", joined.text());
-    let more = resident(&one).saturating_sub(before);
-    assert!(more < 16 * 1024, "{more} KiB more than before");
+    wait_slim(&one, before);
+}
+
+fn burst(agent: &Agent, count: usize) {
+    let events = (0..count).map(|number| (&b"burst"[..], number.to_string().into_bytes()));
+    let answers = agent.rpc().burst(events).expect("the agent stays");
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+/// Streams that nobody reads are bounded, over all connections, and what they have taken is given back. Others get their answers
+/// meanwhile, and the agent is a good member.
+#[test]
+fn streams_that_nobody_reads_take_little_and_leave_nothing() {
+    let agents = fleet_of(2, |name| Setup::new(name).unhandled());
+    // The core's own memory is touched as it is used, and stays.
+    burst(&agents[1], 5_000);
+    wait_until("all to have come", || agents[0].info("counters", "events_new") >= 5_000);
+    let before = Memory::of(agents[0].pid()).resident();
+    let mut readers: Vec<Rpc> = (0..200).map(|_| agents[0].rpc()).collect();
+    for reader in &mut readers {
+        for _ in 0..60 {
+            reader.begin_stream("*").expect("the agent listens");
+        }
+    }
+    burst(&agents[1], 3_000);
+    wait_until("all to have come", || agents[0].info("counters", "events_new") >= 8_000);
+    let peak = Memory::of(agents[0].pid()).peak() - before;
+    assert!(peak < 32.0, "{peak} MiB for streams that nobody reads");
+    assert_eq!(agents[1].members()["n1"], "alive");
+    assert_eq!(
+        agents[0].rpc().stream("user").err().map(|error| error.to_string()),
+        Some("Too many streams".into())
+    );
+    drop(readers);
+    wait_slim(&agents[0], before);
+    wait_until("a stream to be had", || agents[0].rpc().stream("user").is_ok());
+}
+
+/// Members of whom only strangers tell are no members; whoever really comes is seen by all, and so is who goes.
+#[test]
+fn ghosts_fill_no_table() {
+    let mut agents = fleet(3);
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    for n in 0..3_000_u64 {
+        let mut ghosts: Vec<_> =
+            (0..8).map(|g| wire::alive(&format!("ghost-{}", 8 * n + g), 900, 1, 1)).collect();
+        ghosts.extend((n % 2 == 0).then(|| wire::fleet(1)));
+        let sent = stranger.send_to(&wire::datagram(&ghosts), agents[0].address().gossip);
+        sent.expect("loopback is there");
+        if n % 50 == 0 {
+            // No faster than the socket takes them in.
+            sleep(Duration::from_millis(1));
+        }
+    }
+    wait_until("ghosts to be refused", || agents[0].info("counters", "strangers") > 10_000);
+    assert_eq!(agents[0].members().len(), 3);
+    assert!(agents[0].printed().contains("[WARN] serf: Newcomers were refused"), "{}", agents[0].printed());
+    let newcomer = Setup::new("n4").join(&agents[0]).start();
+    agents.remove(2).crash();
+    for agent in agents.iter().chain([&newcomer]) {
+        agent.wait_sees("n4", "alive");
+    }
+    agents[1].wait_sees("n3", "failed");
+}
+
+/// A table that is full is told of, with what helps.
+#[test]
+fn a_full_table_is_told_of() {
+    let first = Setup::new("n1").arg("-max-members=2").start();
+    let _others = ["n2", "n3"].map(|name| Setup::new(name).join(&first).start());
+    wait_until("the warning", || {
+        first.printed().contains("The table of members is full") && first.printed().contains("-max-members")
+    });
+}
+
+/// What is damaged on the way does not count as anything.
+#[test]
+fn damaged_datagrams_are_refused() {
+    let agents = fleet(2);
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let event = wire::datagram(&[wire::event(5, 7, b"deploy", b"1", false)]);
+    for bit in 0..8 * event.len() {
+        let mut damaged = event.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        stranger.send_to(&damaged, agents[0].address().gossip).expect("loopback is there");
+        sleep(Duration::from_micros(200));
+    }
+    let refused = || agents[0].info("counters", "refused") + agents[0].info("counters", "refused_wire");
+    wait_until("all to be refused", || refused() >= 8 * event.len() as u64);
+    assert_eq!(agents[0].info("counters", "events_new"), 0);
+    assert!(agents[0].printed().contains("it was damaged on the way"));
+}
+
+/// A thread for each of hundreds of names would be a storm of its own.
+#[test]
+fn names_are_looked_up_a_few_at_a_time() {
+    let agent = lone("n1");
+    let names: Vec<String> = (0..64).map(|i| format!("host-{i}.invalid")).collect();
+    let mut client = agent.rpc();
+    client.begin_join(&names).expect("the agent listens");
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", agent.pid())).expect("it runs").count();
+    let mut most = threads();
+    wait_until("the answer", || {
+        most = most.max(threads());
+        client.is_answered().is_ok_and(|answered| answered)
+    });
+    // 16 that look up, and what the runtime has besides.
+    assert!(most <= 24, "{most} threads");
 }
 
 /// A good address is not kept waiting by somebody else's dead ones.

@@ -41,6 +41,15 @@ fn taken_ports_are_named() {
 }
 
 #[test]
+fn too_little_memory_for_so_many_members_is_told_with_the_flag_that_helps() {
+    let said = refused(&Setup::new("n1").through_script("ulimit -v 16000 && exec \"$0\" \"$@\""));
+    assert!(said.contains("not enough memory for 16384 members; ask for fewer with -max-members"), "{said}");
+    let fewer =
+        Setup::new("n1").through_script("ulimit -v 16000 && exec \"$0\" \"$@\"").arg("-max-members=64");
+    fewer.start().wait_sees("n1", "alive");
+}
+
+#[test]
 fn an_unreachable_seed_is_fatal() {
     let nobody = Address::unused().gossip;
     let said = refused(&Setup::new("n1").arg(format!("-join={nobody}")));

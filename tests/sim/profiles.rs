@@ -42,7 +42,7 @@ fn caught(rule: Rule) -> Caught {
         Rule::ValueHealing => By(&["merges", "nats"]),
         Rule::Lost => By(&["small", "joins", "freezes"]),
         Rule::Instance => By(&["twins"]),
-        Rule::OwnWord => By(&["forger", "merges"]),
+        Rule::OwnWord => By(&["boots", "merges"]),
         Rule::Elder => By(&["twins", "seeds"]),
         Rule::Clamp
         | Rule::SourceRate
@@ -68,7 +68,8 @@ fn caught(rule: Rule) -> Caught {
         | Rule::FailedFirst
         | Rule::LeftToo
         | Rule::GoneElsewhere
-        | Rule::ComeDown => Scenario,
+        | Rule::ComeDown
+        | Rule::Strangers => Scenario,
     }
 }
 

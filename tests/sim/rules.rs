@@ -8,6 +8,7 @@ use sim::chaos::{Plan, SECOND, run};
 use sim::detection::Trial;
 use sim::fleet::{Fleet, Seen, Size};
 use sim::proof::{hold, proves};
+use sim::wire::{datagram, event};
 
 fn chaos(seed: u64, without: Option<Rule>) -> Result<(), String> {
     run(&Plan { without, ..Plan::usual(seed) }).map(|_| ()).map_err(|failure| failure.text)
@@ -92,16 +93,7 @@ fn reconnect() {
 fn clamp() {
     proves(Rule::Clamp, 3, |seed, without| {
         let mut fleet = fleet(seed, 6, Size::Small, without);
-        let mut forged = vec![b'S', 0xCF, 1, 0, 10, 0, 0];
-        let mut ltime = LTIME_LIMIT - 2;
-        while ltime >= 0x80 {
-            forged.push(ltime as u8 | 0x80);
-            ltime >>= 7;
-        }
-        forged.push(ltime as u8);
-        forged.extend([7; 8]); // origin
-        forged.extend([0, 1, b'x', 1, b'y']); // not to be coalesced, name, payload
-        forged[5] = (forged.len() - 7) as u8;
+        let forged = datagram(&[event(LTIME_LIMIT - 2, 7, b"x", b"y", false)]);
         fleet.inject(0, 3, forged);
         fleet.run(SECOND, &mut |_, _, _, _| {});
         let mut heard = 0;

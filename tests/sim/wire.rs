@@ -210,26 +210,39 @@ pub fn summary_above(clock: u64, floor: u64) -> Vec<u8> {
     body.int(floor).raw(&[0]).end()
 }
 
+/// What every datagram begins with: the wire, version and flags, and room for the checksum.
+pub const HEAD: [u8; 6] = [b'S', 2 << 4, 0, 0, 0, 0];
+
 /// Messages with the outer layer around them.
 pub fn datagram(messages: &[Vec<u8>]) -> Vec<u8> {
-    let mut datagram = vec![b'S', 0xCF, 1, 0];
-    datagram.extend(messages.concat());
-    datagram
+    checked([&HEAD[..], &messages.concat()].concat())
 }
 
 /// Fills a datagram up, as requests must be.
 pub fn padded(messages: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = datagram(messages);
-    let room = DATAGRAM_MAX - bytes.len() - 3;
-    bytes.push(kind::PADDING);
-    bytes.extend_from_slice(&(room as u16).to_le_bytes());
-    bytes.resize(DATAGRAM_MAX, 0);
-    bytes
+    let room = DATAGRAM_MAX - HEAD.len() - messages.concat().len() - 3;
+    datagram(&[messages, &[body(kind::PADDING).raw(&vec![0; room]).end()]].concat())
+}
+
+/// A datagram with the checksum that its bytes have to have, if it is long enough for one.
+pub fn checked(mut datagram: Vec<u8>) -> Vec<u8> {
+    if datagram.len() < HEAD.len() {
+        return datagram;
+    }
+    let mut hash = (datagram.len() as u64) << 8 | datagram[1] as u64;
+    let mut behind = datagram[HEAD.len()..].to_vec();
+    behind.resize(behind.len() / 8 * 8 + 8, 0);
+    for word in behind.as_chunks().0 {
+        hash ^= u64::from_le_bytes(*word);
+        hash = (hash ^ hash >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    }
+    datagram[2..6].copy_from_slice(&((hash >> 32) as u32).to_le_bytes());
+    datagram
 }
 
 /// Kind and body of each message of a datagram.
 pub fn read(datagram: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut rest = &datagram[4..];
+    let mut rest = &datagram[HEAD.len()..];
     let mut messages = Vec::new();
     while let Some((&[kind, low, high], behind)) = rest.split_first_chunk::<3>() {
         let (body, behind) = behind.split_at(u16::from_le_bytes([low, high]) as usize);

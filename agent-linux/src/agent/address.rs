@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::error::words;
+
 /// The port of Serf's gossip where none is given.
 pub const DEFAULT_PORT: u16 = 7946;
 
@@ -281,7 +283,7 @@ pub fn bind_error(error: &io::Error) -> String {
         io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
         io::ErrorKind::AddrNotAvailable => "bind: cannot assign requested address".to_owned(),
         io::ErrorKind::PermissionDenied => "bind: permission denied".to_owned(),
-        _ => error.to_string(),
+        _ => words(error),
     }
 }
 

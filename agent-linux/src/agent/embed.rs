@@ -127,7 +127,12 @@ struct Task {
 impl Task {
     async fn run(self, ready: oneshot::Sender<Result<(), String>>) -> End {
         let Task { setup, socket, advertised, requests, hub, handlers } = self;
-        let mut memory = ServerMemory::new(setup.max_members);
+        let members = setup.max_members;
+        let Ok(mut memory) = ServerMemory::new(members) else {
+            let error = format!("not enough memory for {members} members; ask for fewer with -max-members");
+            let _ = ready.send(Err(error));
+            return End::Abandoned;
+        };
         let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // Milliseconds below 2^46 last until the year 4199.
         let boot = boot.as_millis() as u64;

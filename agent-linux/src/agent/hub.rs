@@ -1,25 +1,64 @@
 //! Hands every event to everybody who listens.
+//!
+//! Streams may be many and their readers slow: an event is kept once, whoever has still to read it, and all streams together
+//! keep no more than one could. Whoever is too far behind misses the oldest, and is told how many.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::filter::Filter;
 use super::model::Event;
-use super::queue::{self, Feed, Tap};
+
+/// The most events that are kept for those who have not read them.
+pub const EVENTS: usize = 4096;
+
+/// The most that these take together, in bytes, as far as [`size_of`] knows.
+const BYTES: usize = 4 << 20;
 
 /// Where the run loop publishes events and RPC streams subscribe to them. Clones are the same hub.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
-    subscribers: Arc<Mutex<Vec<Subscriber>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Events that somebody has still to read; the first of them has the number `first`.
+    kept: VecDeque<Kept>,
+    first: u64,
+    bytes: usize,
+    listeners: BTreeMap<u64, Listener>,
+    /// How many there have been.
+    subscribed: u64,
 }
 
 #[derive(Debug)]
-struct Subscriber {
-    filter: Filter,
-    feed: Feed<Arc<Event>>,
+struct Kept {
+    event: Arc<Event>,
+    size: usize,
+    /// So many have still to read it.
+    awaited: usize,
 }
 
-/// What one subscriber may hold back: about 4 MiB of events, shared with others that hold the same ones.
-const BYTES: usize = 4 << 20;
+#[derive(Debug)]
+struct Listener {
+    filter: Filter,
+    /// Number of the first event that it has not looked at.
+    next: u64,
+    /// Events that it wanted and that went unread, since the last one that it has read.
+    missed: u64,
+    news: Arc<Notify>,
+}
+
+/// One who listens.
+#[derive(Debug)]
+pub struct Stream {
+    hub: Hub,
+    number: u64,
+    news: Arc<Notify>,
+}
 
 impl Hub {
     /// A hub that nobody listens to.
@@ -27,31 +66,174 @@ impl Hub {
         Hub::default()
     }
 
-    /// Offers the event to all subscribers whose filter it passes. Never waits: whoever is behind misses it.
+    /// Offers the event to all whose filter it passes. Never waits.
     pub fn publish(&self, event: Arc<Event>) {
+        let mut state = self.lock();
+        let mut awaited = 0;
+        for listener in state.listeners.values().filter(|listener| listener.filter.matches(&event)) {
+            listener.news.notify_one();
+            awaited += 1;
+        }
+        if awaited == 0 {
+            return;
+        }
         let size = size_of(&event);
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        subscribers.retain(|to| !to.filter.matches(&event) || to.feed.push(event.clone(), size, 0));
+        while state.kept.len() == EVENTS || (!state.kept.is_empty() && state.bytes + size > BYTES) {
+            state.give_up_first();
+        }
+        state.bytes += size;
+        state.kept.push_back(Kept { event, size, awaited });
     }
 
-    /// Listens from now on; at most `capacity` events (and about 4 MiB of them) wait to be read.
-    pub fn subscribe(&self, filter: Filter, capacity: usize) -> Tap<Arc<Event>> {
-        let (feed, tap) = queue::lossy(capacity, BYTES);
-        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those who left are noticed here too, since their events may be rare.
-        subscribers.retain(|old| !old.feed.is_abandoned());
-        subscribers.push(Subscriber { filter, feed });
-        tap
+    /// Listens from now on.
+    pub fn subscribe(&self, filter: Filter) -> Stream {
+        let mut state = self.lock();
+        let (number, next, news) = (state.subscribed, state.first + state.kept.len() as u64, Arc::default());
+        state.subscribed += 1;
+        let listener = Listener { filter, next, missed: 0, news: Arc::clone(&news) };
+        state.listeners.insert(number, listener);
+        Stream { hub: self.clone(), number, news }
+    }
+
+    /// The lock is never held over foreign code, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The next event for a listener, and how many it missed just before it.
+    fn take(&mut self, number: u64) -> Option<(Arc<Event>, u64)> {
+        let listener = self.listeners.get_mut(&number)?;
+        let read = listener.next.max(self.first) - self.first;
+        let mut unread = self.kept.iter_mut().enumerate().skip(read as usize);
+        let found = unread.find(|(_, kept)| listener.filter.matches(&kept.event));
+        let Some((place, kept)) = found else {
+            listener.next = self.first + self.kept.len() as u64;
+            return None;
+        };
+        kept.awaited -= 1;
+        listener.next = self.first + place as u64 + 1;
+        let taken = (kept.event.clone(), std::mem::take(&mut listener.missed));
+        self.forget_read();
+        Some(taken)
+    }
+
+    /// Makes room; whoever has not read the oldest event has missed it.
+    fn give_up_first(&mut self) {
+        let Some(lost) = self.kept.pop_front() else { return };
+        for listener in self.listeners.values_mut() {
+            let missed = listener.next <= self.first && listener.filter.matches(&lost.event);
+            listener.missed += missed as u64;
+        }
+        self.first += 1;
+        self.bytes -= lost.size;
+        self.forget_read();
+    }
+
+    /// Forgets what all have read.
+    fn forget_read(&mut self) {
+        while let Some(Kept { size, awaited: 0, .. }) = self.kept.front() {
+            self.bytes -= size;
+            self.first += 1;
+            self.kept.pop_front();
+        }
+        if self.kept.is_empty() {
+            // Its room as well: a storm may have been the last one for long.
+            self.kept = VecDeque::new();
+        }
+    }
+}
+
+impl Stream {
+    /// Waits for the next event; with it, how many were lost just before it. Cancel safe.
+    pub async fn next(&self) -> (Arc<Event>, u64) {
+        loop {
+            if let Some(taken) = self.hub.lock().take(self.number) {
+                return taken;
+            }
+            self.news.notified().await;
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        while state.take(self.number).is_some() {}
+        state.listeners.remove(&self.number);
     }
 }
 
 /// About what an event takes in memory, in bytes.
-fn size_of(event: &Event) -> usize {
+pub(super) fn size_of(event: &Event) -> usize {
     match event {
         Event::Member { members, .. } => members.iter().fold(64, |sum, member| {
             let tags: usize = member.tags.iter().map(|(key, value)| 64 + key.len() + value.len()).sum();
             sum + 128 + member.name.len() + tags
         }),
         Event::User { name, payload, .. } => 96 + name.len() + payload.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(ltime: u64, name: &str, payload: usize) -> Arc<Event> {
+        Arc::new(Event::User { ltime, name: name.into(), payload: vec![0; payload], coalesce: false })
+    }
+
+    fn subscribe(hub: &Hub, filter: &str) -> Stream {
+        hub.subscribe(Filter::parse(filter).expect("a filter"))
+    }
+
+    async fn next(stream: &Stream) -> (u64, u64) {
+        let (event, missed) = stream.next().await;
+        match &*event {
+            Event::User { ltime, .. } => (*ltime, missed),
+            Event::Member { .. } => panic!("nobody has published that"),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_reads_what_it_wants_at_its_own_pace_and_nothing_is_kept_that_all_have_read() {
+        let hub = Hub::new();
+        hub.publish(user(0, "a", 0));
+        let (all, some) = (subscribe(&hub, "*"), subscribe(&hub, "user:b"));
+        hub.publish(user(1, "a", 0));
+        hub.publish(user(2, "b", 0));
+        hub.publish(user(3, "a", 0));
+        assert_eq!(next(&some).await, (2, 0));
+        assert_eq!([next(&all).await, next(&all).await], [(1, 0), (2, 0)]);
+        assert_eq!(hub.lock().kept.len(), 1);
+        assert_eq!(next(&all).await, (3, 0));
+        assert_eq!((hub.lock().kept.capacity(), hub.lock().bytes), (0, 0));
+        hub.publish(user(4, "b", 0));
+        drop(all);
+        assert_eq!(next(&some).await, (4, 0));
+        assert!(hub.lock().kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_is_too_far_behind_misses_the_oldest_of_what_it_wants() {
+        let hub = Hub::new();
+        let (odd, even) = (subscribe(&hub, "user:odd"), subscribe(&hub, "user:even"));
+        for ltime in 0..EVENTS as u64 + 100 {
+            hub.publish(user(ltime, if ltime % 2 == 0 { "even" } else { "odd" }, 0));
+        }
+        assert_eq!(next(&even).await, (100, 50));
+        assert_eq!(next(&odd).await, (101, 50));
+        assert_eq!(next(&odd).await, (103, 0));
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_but_one_event_is_always_kept() {
+        let hub = Hub::new();
+        let stream = subscribe(&hub, "user");
+        hub.publish(user(1, "large", BYTES / 2));
+        hub.publish(user(2, "large", BYTES / 2));
+        hub.publish(user(3, "huge", 2 * BYTES));
+        assert_eq!(next(&stream).await, (3, 2));
     }
 }

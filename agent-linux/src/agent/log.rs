@@ -192,7 +192,7 @@ fn line(level: Level, component: &str, text: &str) -> String {
 
 /// Names, payloads and script output come from anyone: what would steer a terminal is written out instead. Tabs
 /// and inner line ends stay, as Serf shows them.
-fn printable(text: &str) -> Cow<'_, str> {
+pub fn printable(text: &str) -> Cow<'_, str> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
     if !text.contains(steers) {

@@ -53,24 +53,28 @@ struct Fixed {
     confirmers: [Confirmer; SMALL],
 }
 
-/// Why there is memory: the settings bound the lengths, and the system lends pages that it has not got.
-const LENT: &str = "as many zeros as the settings allow";
+/// The system does not lend so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
 
-fn zeroed<T: FromZeros>(len: usize) -> Box<[T]> {
-    <[T]>::new_box_zeroed_with_elems(len).expect(LENT)
+fn zeroed<T: FromZeros>(len: usize) -> Result<Box<[T]>, OutOfMemory> {
+    <[T]>::new_box_zeroed_with_elems(len).map_err(|_| OutOfMemory)
 }
 
 impl ServerMemory {
     /// Memory for so many members, this node included; the core takes 2 to 65,534.
-    pub fn new(max_members: usize) -> ServerMemory {
-        ServerMemory {
-            members: zeroed(max_members),
-            cases: zeroed(max_members),
-            numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES),
-            names: zeroed(NAME * max_members),
-            tags: zeroed(TAGS * max_members),
-            fixed: Fixed::new_box_zeroed().expect(LENT),
-        }
+    ///
+    /// # Errors
+    /// If the system does not lend it.
+    pub fn new(max_members: usize) -> Result<ServerMemory, OutOfMemory> {
+        Ok(ServerMemory {
+            members: zeroed(max_members)?,
+            cases: zeroed(max_members)?,
+            numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES)?,
+            names: zeroed(NAME * max_members)?,
+            tags: zeroed(TAGS * max_members)?,
+            fixed: Fixed::new_box_zeroed().map_err(|_| OutOfMemory)?,
+        })
     }
 
     /// The slices for a node.
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn the_core_accepts_it_at_both_ends_of_its_range() {
         for members in [2, 65_534] {
-            assert_eq!(ServerMemory::new(members).lend().check(), Ok(()));
+            assert_eq!(ServerMemory::new(members).map(|mut memory| memory.lend().check()), Ok(Ok(())));
         }
     }
 }

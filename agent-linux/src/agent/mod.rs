@@ -3,6 +3,7 @@
 pub mod address;
 pub mod driver;
 pub mod embed;
+pub mod error;
 pub mod filter;
 pub mod handle;
 pub mod handler;

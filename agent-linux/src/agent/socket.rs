@@ -43,6 +43,17 @@ impl Socket {
         self.bound
     }
 
+    /// Why nothing can be sent to an address, if that is so: it is of a family that this socket does not speak.
+    pub fn cannot_reach(&self, to: IpAddr) -> Option<&'static str> {
+        match (self.bound.ip(), to) {
+            (IpAddr::V4(_), IpAddr::V6(_)) => Some("this agent is bound to an IPv4 address"),
+            (IpAddr::V6(ip), IpAddr::V4(_)) if !ip.is_unspecified() => {
+                Some("this agent is bound to an IPv6 address")
+            }
+            _ => None,
+        }
+    }
+
     /// Waits for a datagram: its length and sender. What exceeds `buffer` is cut off. May be dropped while waiting.
     ///
     /// # Errors

@@ -183,10 +183,11 @@ fn gone(Gone: Gone) -> String {
 /// Passes on what this agent would run its handlers for.
 fn listen(agent: usize, of: &Agent, to: mpsc::UnboundedSender<Delivery>) -> impl Future<Output = ()> + use<> {
     // The filter is in the grammar, so it is never the other case.
-    let tap = Filter::parse("user").ok().map(|filter| of.hub.subscribe(filter, 1024));
+    let events = Filter::parse("user").ok().map(|filter| of.hub.subscribe(filter));
     async move {
-        let Some(tap) = tap else { return };
-        while let Some((event, _)) = tap.next().await {
+        let Some(events) = events else { return };
+        loop {
+            let (event, _) = events.next().await;
             if to.send(Delivery { agent, event, at: Instant::now() }).is_err() {
                 return;
             }

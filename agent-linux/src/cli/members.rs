@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, go_json, ui};
+use crate::agent::log::printable;
 use crate::rpc::message::{Member, MembersFiltered};
 
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
@@ -125,7 +126,9 @@ fn address(member: &Member) -> String {
 fn as_text(members: &[Member], detailed: bool) -> String {
     let rows = members.iter().map(|member| {
         let tags: Vec<String> = member.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let mut row = vec![member.name.clone(), address(member), member.status.clone(), tags.join(",")];
+        let foreign = |text: &str| printable(text).into_owned();
+        let mut row =
+            vec![foreign(&member.name), address(member), foreign(&member.status), foreign(&tags.join(","))];
         if detailed {
             row.push(format!("Protocol Version: {}", member.delegate_cur));
             row.push(format!("Available Protocol Range: [{}, {}]", member.delegate_min, member.delegate_max));
@@ -177,5 +180,7 @@ mod tests {
             "a  127.0.0.1:7946  alive    Protocol Version: 5  Available Protocol Range: [2, 5]\n"
         );
         assert_eq!(as_text(&[], true), "");
+        let steering = member("a\u{1b}[2J", &[("role", "\u{7}")]);
+        assert_eq!(as_text(&[steering], false), "a\\u{1b}[2J  127.0.0.1:7946  alive  role=\\u{7}\n");
     }
 }

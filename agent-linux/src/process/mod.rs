@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod console;
+mod heap;
 pub mod run;
 pub mod signals;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::Config;
 use super::console::{Banner, say};
+use super::heap;
 use super::signals::{Action, LEAVE_LIMIT, Signal, Signals, decide};
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
@@ -58,6 +59,7 @@ async fn live(config: Config) -> Result<u8, String> {
     let options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
     let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
     let rpc = tokio::spawn(rpc);
+    tokio::spawn(heap::tend());
     Banner {
         node: &config.node_name,
         bind: &bind,

@@ -33,6 +33,7 @@ use super::demux::{Answer, Demux, Waiting};
 pub use super::error::Error;
 use super::message::*;
 use super::wire::{self, Limits, Reader};
+use crate::agent::error::words;
 use crate::agent::queue::{self, Tap};
 
 /// How to talk to an agent.
@@ -362,19 +363,11 @@ async fn dial(address: &str, limit: Duration) -> Result<TcpStream, Error> {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(why) => {
-                    first_error.get_or_insert_with(|| format!(" {address}: connect: {}", go_text(&why)));
+                    first_error.get_or_insert_with(|| format!(" {address}: connect: {}", words(&why)));
                 }
             }
         }
         Err(error(first_error.unwrap_or_else(|| format!(": lookup {host}: no such host"))))
     };
     timeout(limit, all).await.unwrap_or_else(|_| Err(error(format!(" {address}: i/o timeout"))))
-}
-
-/// The system's text for an error in Go's manner: `connection refused`, not `Connection refused (os error 111)`.
-fn go_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }

@@ -1,6 +1,9 @@
 //! What all connections of a server share, and what it allows them.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use super::logs::LogHub;
 use super::wire::Limits;
@@ -16,8 +19,8 @@ pub struct Options {
     pub connections: usize,
     /// Streams (a monitor included) at one time on one connection; one more is refused. 64.
     pub streams: usize,
-    /// Records that wait for a slow reader of one stream; the newest beyond are lost and counted in `Missed`. 4,096.
-    pub waiting: usize,
+    /// Streams at one time on all connections. 1,024.
+    pub all_streams: usize,
     /// The size of one request. 1 MiB.
     pub limits: Limits,
     /// How long a connection may take for the handshake, and for `auth` where a token is needed. 10 s.
@@ -30,7 +33,7 @@ impl Default for Options {
             auth: String::new(),
             connections: 256,
             streams: 64,
-            waiting: 4096,
+            all_streams: 1024,
             limits: Limits::REQUEST,
             handshake: Duration::from_secs(10),
         }
@@ -43,5 +46,7 @@ pub(super) struct Context {
     pub(super) handle: Handle,
     pub(super) hub: Hub,
     pub(super) logs: LogHub,
+    /// What is left of [`Options::all_streams`].
+    pub(super) streams: Arc<Semaphore>,
     pub(super) options: Options,
 }

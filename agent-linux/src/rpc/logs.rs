@@ -10,6 +10,9 @@ use crate::agent::queue::{self, Feed, Tap};
 /// How many lines are kept, and how many may wait for one monitor.
 pub const LINES: usize = 512;
 
+/// What the kept lines may take, in bytes; one is always kept.
+const KEPT: usize = 256 << 10;
+
 /// What the lines waiting for one monitor may take, in bytes.
 const BYTES: usize = 4 << 20;
 
@@ -21,8 +24,38 @@ pub struct LogHub {
 
 #[derive(Debug, Default)]
 struct State {
-    ring: VecDeque<(Level, Arc<str>)>,
+    kept: Kept,
     monitors: Vec<(Level, Feed<Arc<str>>)>,
+}
+
+/// The latest lines, the oldest first, in one piece of memory: each in its own would keep a page of what was freed around it.
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<(Level, usize)>,
+    text: VecDeque<u8>,
+}
+
+impl Kept {
+    fn push(&mut self, level: Level, line: &str) {
+        while self.lines.len() == LINES || !self.lines.is_empty() && self.text.len() + line.len() > KEPT {
+            let oldest = self.lines.pop_front().map_or(0, |(_, len)| len);
+            self.text.drain(..oldest);
+        }
+        self.lines.push_back((level, line.len()));
+        self.text.extend(line.as_bytes());
+    }
+
+    fn of(&self, level: Level) -> Vec<Arc<str>> {
+        let mut text = self.text.iter().copied();
+        let mut taken = Vec::new();
+        for &(of, len) in &self.lines {
+            let line: Vec<u8> = text.by_ref().take(len).collect();
+            if of <= level {
+                taken.push(String::from_utf8_lossy(&line).into());
+            }
+        }
+        taken
+    }
 }
 
 impl LogHub {
@@ -37,18 +70,14 @@ impl LogHub {
         let line: Arc<str> = line.into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.monitors.retain(|(wanted, feed)| level > *wanted || feed.push(line.clone(), line.len(), 0));
-        if state.ring.len() == LINES {
-            state.ring.pop_front();
-        }
-        state.ring.push_back((level, line));
+        state.kept.push(level, &line);
     }
 
     /// The kept lines of `level` and more serious ones, the oldest first, and a queue for those that follow.
     pub fn subscribe(&self, level: Level) -> (Vec<Arc<str>>, Tap<Arc<str>>) {
         let (feed, tap) = queue::lossy(LINES, BYTES);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let backlog =
-            state.ring.iter().filter(|(of, _)| *of <= level).map(|(_, line)| line.clone()).collect();
+        let backlog = state.kept.of(level);
         state.monitors.retain(|(_, feed)| !feed.is_abandoned());
         state.monitors.push((level, feed));
         (backlog, tap)
@@ -91,5 +120,18 @@ mod tests {
         }
         logs.push(Level::Warn, "after");
         assert_eq!(tap.next().await, Some(("after".into(), 7)));
+    }
+
+    #[test]
+    fn kept_lines_are_bounded_in_bytes_as_well() {
+        let logs = LogHub::new();
+        logs.push(Level::Info, "first");
+        logs.push(Level::Info, &"x".repeat(KEPT - 5));
+        assert_eq!(logs.subscribe(Level::Info).0.len(), 2);
+        logs.push(Level::Info, "last");
+        let kept: Vec<usize> = logs.subscribe(Level::Info).0.iter().map(|line| line.len()).collect();
+        assert_eq!(kept, [KEPT - 5, 4]);
+        logs.push(Level::Info, &"x".repeat(2 * KEPT));
+        assert_eq!(logs.subscribe(Level::Info).0.len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -16,6 +16,7 @@ use super::logs::LogHub;
 use super::message::{ResponseHeader, refusal};
 use super::session;
 use super::wire;
+use crate::agent::error::words;
 use crate::agent::handle::Handle;
 use crate::agent::hub::Hub;
 
@@ -26,7 +27,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// owed are sent (for up to 2 s) and it returns. So an agent that leaves should drop its end, then await this.
 /// Dropped earlier, it closes all connections at once. Needs a tokio runtime with time and I/O.
 pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub, options: Options) {
-    let context = Arc::new(Context { handle, hub, logs, options });
+    let streams = Arc::new(Semaphore::new(options.all_streams));
+    let context = Arc::new(Context { handle, hub, logs, streams, options });
     let (close, closing) = watch::channel(false);
     let mut sessions = JoinSet::new();
     loop {
@@ -44,7 +46,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
                     let _ = turn_away(stream);
                 }
                 Err(error) => {
-                    log::error!(target: "agent.ipc", "Failed to accept client: {error}");
+                    log::error!(target: "agent.ipc", "Failed to accept client: {}", words(&error));
                     // Out of file descriptors, most likely: trying again at once would only burn time.
                     sleep(Duration::from_millis(100)).await;
                 }

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -20,8 +20,10 @@ use super::outbox::{Broken, Outbox};
 use super::select::Selection;
 use super::wire::{self, Limits, Reader};
 use super::{command::Command, logs};
+use crate::agent::error::words;
 use crate::agent::filter::Filter;
 use crate::agent::handle::{Gone, Request};
+use crate::agent::hub;
 use crate::agent::model::Event;
 use crate::agent::queue::Tap;
 
@@ -72,10 +74,16 @@ struct Session {
     authenticated: bool,
     /// One task per stream, which moves its records to the outbox.
     tasks: JoinSet<()>,
-    streams: HashMap<u64, AbortHandle>,
+    streams: HashMap<u64, Streaming>,
     monitor: Option<u64>,
     /// The agent was told to leave here, and has.
     left: bool,
+}
+
+/// A stream under way, and its share of all that there may be.
+struct Streaming {
+    task: AbortHandle,
+    _share: OwnedSemaphorePermit,
 }
 
 /// What becomes of a request that is not refused.
@@ -83,9 +91,9 @@ enum Outcome {
     /// It is answered, with this body or none.
     Done(Vec<u8>),
     /// It is answered, and these records follow.
-    Events(Tap<Arc<Event>>),
+    Events(hub::Stream, OwnedSemaphorePermit),
     /// It is answered, and first these, then these lines follow.
-    Lines(Vec<Arc<str>>, Tap<Arc<str>>),
+    Lines(Vec<Arc<str>>, Tap<Arc<str>>, OwnedSemaphorePermit),
 }
 
 impl Session {
@@ -126,7 +134,7 @@ impl Session {
                 Ok(Some(request)) => request,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    log::warn!(target: "agent.ipc", "Failed to decode request: {error}");
+                    log::warn!(target: "agent.ipc", "Failed to decode request: {}", words(&error));
                     return Ok(());
                 }
             };
@@ -147,13 +155,13 @@ impl Session {
             };
             match outcome {
                 Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
-                Ok(Outcome::Events(tap)) => {
+                Ok(Outcome::Events(events, share)) => {
                     self.answer(seq, "", &[]).await?;
-                    self.start(seq, tell_events(self.outbox.clone(), seq, tap));
+                    self.start(seq, share, tell_events(self.outbox.clone(), seq, events));
                 }
-                Ok(Outcome::Lines(backlog, tap)) => {
+                Ok(Outcome::Lines(backlog, tap, share)) => {
                     self.answer(seq, "", &[]).await?;
-                    self.start(seq, tell_lines(self.outbox.clone(), seq, backlog, tap));
+                    self.start(seq, share, tell_lines(self.outbox.clone(), seq, backlog, tap));
                 }
                 Err(error) => self.answer(seq, &error, &command.empty_answer()).await?,
             }
@@ -221,6 +229,7 @@ impl Session {
                 wire::encode(&mut answer, &Members { members: selected });
             }
             Command::Leave => {
+                log::info!(target: "agent.ipc", "Graceful leave triggered");
                 handle.ask(|reply| Request::Leave { reply }).await.map_err(gone)??;
                 self.left = true;
             }
@@ -234,12 +243,12 @@ impl Session {
             }
             Command::Stream => {
                 let Stream { r#type: filter } = parse(body)?;
-                self.room_for_stream(seq)?;
+                let share = self.room_for_stream(seq)?;
                 if filter.len() > MAX_FILTER {
                     return Err(refusal::INVALID_FILTER.to_owned());
                 }
                 let filter = Filter::parse(filter).map_err(|_| refusal::INVALID_FILTER)?;
-                return Ok(Outcome::Events(self.context.hub.subscribe(filter, self.context.options.waiting)));
+                return Ok(Outcome::Events(self.context.hub.subscribe(filter), share));
             }
             Command::Monitor => {
                 let Monitor { log_level } = parse(body)?;
@@ -248,10 +257,10 @@ impl Session {
                 if self.monitor.is_some() {
                     return Err(refusal::MONITOR_EXISTS.to_owned());
                 }
-                self.room_for_stream(seq)?;
+                let share = self.room_for_stream(seq)?;
                 self.monitor = Some(seq);
                 let (backlog, tap) = self.context.logs.subscribe(level);
-                return Ok(Outcome::Lines(backlog, tap));
+                return Ok(Outcome::Lines(backlog, tap, share));
             }
             Command::Stop => {
                 let Stop { stop } = parse(body)?;
@@ -273,27 +282,33 @@ impl Session {
         Ok(())
     }
 
-    fn room_for_stream(&self, seq: u64) -> Result<(), &'static str> {
+    /// The share of one more stream.
+    fn room_for_stream(&self, seq: u64) -> Result<OwnedSemaphorePermit, &'static str> {
         if self.streams.contains_key(&seq) {
             return Err(refusal::STREAM_EXISTS);
         }
         if self.streams.len() >= self.context.options.streams {
             return Err(refusal::TOO_MANY_STREAMS);
         }
-        Ok(())
+        self.context.streams.clone().try_acquire_owned().map_err(|_| refusal::TOO_MANY_STREAMS)
     }
 
-    fn start(&mut self, seq: u64, records: impl Future<Output = Result<(), Broken>> + Send + 'static) {
+    fn start(
+        &mut self,
+        seq: u64,
+        share: OwnedSemaphorePermit,
+        records: impl Future<Output = Result<(), Broken>> + Send + 'static,
+    ) {
         // Those that were stopped earlier.
         while self.tasks.try_join_next().is_some() {}
         // A broken connection ends the session by itself.
         let task = self.tasks.spawn(async { records.await.unwrap_or(()) });
-        self.streams.insert(seq, task);
+        self.streams.insert(seq, Streaming { task, _share: share });
     }
 
     fn stop(&mut self, seq: u64) {
-        if let Some(task) = self.streams.remove(&seq) {
-            task.abort();
+        if let Some(stream) = self.streams.remove(&seq) {
+            stream.task.abort();
         }
         self.monitor = self.monitor.filter(|&monitor| monitor != seq);
     }
@@ -344,8 +359,9 @@ fn same_token(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len() && differing == 0
 }
 
-async fn tell_events(outbox: Outbox, seq: u64, tap: Tap<Arc<Event>>) -> Result<(), Broken> {
-    while let Some((event, missed)) = tap.next().await {
+async fn tell_events(outbox: Outbox, seq: u64, events: hub::Stream) -> Result<(), Broken> {
+    loop {
+        let (event, missed) = events.next().await;
         let mut record = Vec::new();
         wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
         match &*event {
@@ -360,7 +376,6 @@ async fn tell_events(outbox: Outbox, seq: u64, tap: Tap<Arc<Event>>) -> Result<(
         }
         outbox.send(record).await?;
     }
-    Ok(())
 }
 
 async fn tell_lines(

@@ -112,7 +112,7 @@ async fn a_monitor_sends_the_kept_lines_and_goes_on() {
 #[tokio::test]
 async fn a_reader_that_is_too_slow_stalls_nobody_and_learns_what_it_missed() {
     const EVENTS: u64 = 60_000;
-    let fake = Fake::start(Options { waiting: 100, ..Options::default() }).await;
+    let fake = Fake::start(Options::default()).await;
     let mut slow = fake.greeted().await;
     open(&mut slow, 1, "*").await;
     let mut quick = fake.greeted().await;
@@ -130,7 +130,7 @@ async fn a_reader_that_is_too_slow_stalls_nobody_and_learns_what_it_missed() {
     assert_eq!(quick.header().await, ("".to_owned(), 2));
     quick.value::<Stats>().await;
 
-    // Now it reads, and events go on: first what was kept, without a gap, then how many were not.
+    // Now it reads, and events go on: first what was under way to it, without a gap, then how many it has missed.
     for expected in 1.. {
         let ResponseHeader { missed, .. } = slow.value().await;
         let record: AnyRecord = slow.value().await;

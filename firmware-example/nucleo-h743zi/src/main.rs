@@ -21,7 +21,7 @@ use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{bind_interrupts, interrupt, uid};
 use embassy_time::{Duration, Timer, with_timeout};
-use small_memory as _;
+use small_intrinsics as _;
 use static_cell::{ConstStaticCell, StaticCell};
 
 use flash::Flash;

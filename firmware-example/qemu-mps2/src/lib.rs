@@ -14,7 +14,7 @@ mod led;
 mod mmio;
 pub mod stack;
 
-use small_memory as _;
+use small_intrinsics as _;
 
 use board::{Board, Press, Settings};
 use embassy_executor::Spawner;

@@ -3,10 +3,10 @@ use serde::{Deserialize, Serialize};
 use serf_nostd::wire::message::*;
 
 /// A datagram of each kind, by name, in hexadecimal digits: what every released version has put on the wire.
-const RELEASED: &str = include_str!("../../../serf-nostd/tests/wire/native-v1.txt");
+const RELEASED: &str = include_str!("../../../serf-nostd/tests/wire/native-v2.txt");
 
-/// Bytes in front of a message's body: magic (2), version, layers, kind, length (2).
-const HEAD: usize = 7;
+/// Bytes in front of a message's body: the wire, version and flags, checksum (4), kind, length (2).
+const HEAD: usize = 9;
 
 /// Decodes the body of every released message and encodes it again. Returns how many there were.
 ///

@@ -1,5 +1,5 @@
 //! Tests of the gossip core that need no operating system, to run on a board's own processor: the bytes of the wire
-//! ([`codec`]), and a fleet of three nodes ([`Fleet`]).
+//! ([`codec`]), a fleet of three nodes ([`Fleet`]), and what the core leaves to the processor ([`division`]).
 //!
 //! The core is deterministic, so all processors must agree: [`Fleet::run`] returns a digest of everything that the
 //! nodes have said, which is the same on a Cortex-M as on a server, or one of them is wrong.
@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+mod division;
 mod fleet;
 
 pub use codec::codec;
+pub use division::division;
 pub use fleet::{Fleet, Nodes, Verdict};
 
 #[cfg(test)]
@@ -18,6 +20,7 @@ mod tests {
 
     #[test]
     fn all_is_well_and_the_same_every_time() {
+        assert_eq!(division(), Ok(()));
         assert_eq!(codec(), Ok(28));
         let run = || Fleet::new().run(&mut [None, None, None]);
         let verdict = run().unwrap();

@@ -20,7 +20,7 @@ const GROWN: Duration = Duration::from_secs(60);
 /// So many probe intervals a node stays in its former fleet as well.
 const GRACE: u32 = 5;
 /// Bytes that the two messages about a node's fleet may take.
-pub(super) const INTRODUCTION: usize = 38;
+pub(super) const INTRODUCTION: usize = 41;
 
 /// The fleet that a node has just left for another one.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,13 @@ impl Node<'_> {
         EventId { ltime: self.clocks.event.now() - 1, origin: u64::MAX }
     }
 
+    /// Whether somebody who is in `fleet`, and has left `former` of late, is or was in one with this node. Only who has been
+    /// answered by a member knows its number.
+    pub(super) fn is_kin(&self, fleet: u32, former: Option<Former>) -> bool {
+        let ours = |id| id != 0 && (id == self.fleet || self.left.is_some_and(|left| left.fleet == id));
+        ours(fleet) || former.is_some_and(|former| ours(former.fleet))
+    }
+
     /// Somebody has told which fleet it is in, and maybe which one it has left. Who yields goes there; a node that has met
     /// nobody yields to any.
     pub(super) fn meet_fleet(
@@ -108,7 +115,7 @@ impl Node<'_> {
         }
         let own = self.left.map_or(self.fleet, |left| left.fleet);
         // Of those who come from one fleet the first to meet the other says when that was.
-        let met = former.filter(|former| former.fleet == tag(own)).map(|former| former.met);
+        let met = former.filter(|former| former.fleet == own).map(|former| former.met);
         if theirs.id == self.fleet {
             if self.founding && theirs.age > 0 {
                 // Somebody has come to stay, to whom what was fired until now is new.
@@ -264,7 +271,7 @@ impl Node<'_> {
     pub(super) fn write_fleet(&self, packet: &mut Packet<'_>, now: Instant) {
         self.push_fleet(packet, now, self.fleet, self.fleet_since);
         if let Some(left) = self.left {
-            let _ = packet.push(&Message::Former(Former { fleet: tag(left.fleet), met: left.met }));
+            let _ = packet.push(&Message::Former(Former { fleet: left.fleet, met: left.met }));
         }
     }
 

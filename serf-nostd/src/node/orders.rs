@@ -211,6 +211,8 @@ impl Node<'_> {
             slot.set(flag::LEAVING, true);
         });
         if self.members.table.live() == 0 {
+            // Nobody has to hear of it.
+            self.has_left(now);
             self.leave = Some(Leave::Linger(now));
         } else {
             self.say(SELF, say::LEAVE);
@@ -259,28 +261,28 @@ impl Node<'_> {
         Ok(())
     }
 
-    /// Takes the next step of leaving, when its time has come.
-    pub(super) fn advance_leave(&mut self, now: Instant) -> Option<super::Event<'static>> {
-        let leave = self.leave?;
+    /// Takes the next step of leaving, when its time has come. True once there is none left: all have had time to hear of it.
+    pub(super) fn advance_leave(&mut self, now: Instant) -> bool {
         let said = self.members.table.case(SELF).say == 0;
-        match leave {
-            Leave::Intent(until) if said || now >= until => {
-                self.members.table.edit(SELF, |slot| slot.state = State::Left);
-                self.members.telling.note(self.members.table.slots, SELF, now);
+        match self.leave {
+            Some(Leave::Intent(until)) if said || now >= until => {
+                self.has_left(now);
                 self.say(SELF, say::STATE);
                 self.leave = Some(Leave::Left(now + self.config.leave_propagate));
-                None
+                false
             }
-            Leave::Left(until) if said || now >= until => {
+            Some(Leave::Left(until)) if said || now >= until => {
                 self.leave = Some(Leave::Linger(now + self.config.leave_propagate));
-                None
+                false
             }
-            Leave::Linger(until) if now >= until => {
-                self.leave = Some(Leave::Done);
-                Some(super::Event::Left)
-            }
-            _ => None,
+            Some(Leave::Linger(until)) => now >= until,
+            _ => false,
         }
+    }
+
+    fn has_left(&mut self, now: Instant) {
+        self.members.table.edit(SELF, |slot| slot.state = State::Left);
+        self.members.telling.note(self.members.table.slots, SELF, now);
     }
 
     pub(super) fn leave_deadline(&self) -> Instant {

@@ -21,17 +21,26 @@ use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, Message, Page, Summary, UserEvent,
 };
 use crate::wire::native;
-use crate::wire::packet::{self, DATAGRAM_MAX, Reject};
+use crate::wire::packet::{self, DATAGRAM_MAX, Messages, Reject};
 
 /// From how many others an own event has to come back; one less where this node sends it to everybody itself.
 const CONFIRMATIONS: usize = 3;
 
+/// The longest question to somebody in another fleet, in bytes.
+const QUESTION: usize = 256;
+
 /// What one datagram has shown so far.
-struct Context {
+struct Context<'d> {
+    messages: Messages<'d>,
+    /// Which fleet its sender is in (0: it does not say), and whether this node is or was in one with it; once that has been
+    /// looked for.
+    company: Option<(u32, bool)>,
     now: Instant,
     from: Address,
     /// How long an answer to somebody who has not answered us may be: as long as the datagram, and there is only one.
     budget: usize,
+    /// How long a question of this node's own may be, beside that answer.
+    question: usize,
     /// Whether what came proves that its sender is who it says: an answer to our question.
     proven: bool,
     /// Whether it is the answer of somebody who was asked at this very address, whom nobody else can have read.
@@ -63,7 +72,7 @@ struct Context {
     acked: Option<u16>,
 }
 
-impl Context {
+impl Context<'_> {
     fn word(&self) -> Word {
         if self.answers { Word::Answer } else { Word::Unasked }
     }
@@ -83,7 +92,9 @@ impl Node<'_> {
             Ok(()) => {}
             Err(Reject::OtherCluster) => self.stats.refused_cluster += 1,
             Err(Reject::GoWire | Reject::Version) => self.stats.refused_wire += 1,
-            Err(Reject::TooLong | Reject::NotNative | Reject::Malformed) => self.stats.refused += 1,
+            Err(Reject::TooLong | Reject::NotNative | Reject::Damaged | Reject::Malformed) => {
+                self.stats.refused += 1
+            }
         }
         result
     }
@@ -93,9 +104,12 @@ impl Node<'_> {
         self.stats.bytes_in += bytes.len() as u64;
         let messages = packet::open(bytes, self.cluster)?;
         let mut context = Context {
+            messages: messages.clone(),
+            company: None,
             now,
             from: from.into(),
             budget: bytes.len(),
+            question: bytes.len(),
             proven: false,
             answers: false,
             summary: None,
@@ -117,11 +131,11 @@ impl Node<'_> {
             self.message(&mut context, message?);
         }
         if let Some(fleet) = context.fleet.filter(|fleet| fleet.id != 0) {
-            if self.fleet != 0 || context.answers {
+            if !self.is_stranger(&mut context) {
                 self.meet_fleet(now, (fleet, context.former), context.word(), self.config.replay);
-            } else if context.budget > 0 {
-                // At a stranger's word a node that has met nobody goes nowhere: it asks.
-                self.meet(now, context.from, context.budget);
+            } else if context.question > 0 {
+                // At a stranger's word it goes nowhere: it asks, and says where it is itself.
+                self.meet(now, context.from, context.question);
             }
         }
         if let Some(page) = context.page {
@@ -147,7 +161,7 @@ impl Node<'_> {
         Ok(())
     }
 
-    fn message(&mut self, c: &mut Context, message: Message<'_>) {
+    fn message(&mut self, c: &mut Context<'_>, message: Message<'_>) {
         let now = c.now;
         match message {
             Message::Summary(summary) => {
@@ -171,7 +185,7 @@ impl Node<'_> {
                 let asker = asker.unwrap_or(NIL);
                 let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
                 if source.is_none() && self.members.table.live() == 0 && self.meet(now, c.from, c.budget) {
-                    c.budget = 0;
+                    (c.budget, c.question) = (0, 0);
                     return;
                 }
                 let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
@@ -222,6 +236,10 @@ impl Node<'_> {
                 }
             }
             Message::Alive(alive) => {
+                if self.members.table.find(alive.node).is_none() && self.is_stranger(c) {
+                    self.stats.strangers += 1;
+                    return;
+                }
                 let own = c.answers && alive.addr == c.from;
                 let effect = self.with_room(now, |members, moment| members.alive(moment, &alive, own));
                 self.follow_about(now, effect, &message);
@@ -308,12 +326,6 @@ impl Node<'_> {
                 if let Some(what) = self.join_request(now, c.from, &join) {
                     if c.fleet.is_none_or(|fleet| fleet.id == 0) {
                         self.found_fleet(now);
-                    } else if self.fleet == 0 {
-                        // This node, which knows nobody, comes to it, and asks what it says. There is room for both.
-                        let limit = c.budget / 2;
-                        if self.meet(now, c.from, limit) {
-                            c.budget -= limit;
-                        }
                     }
                     self.owe_stranger(c, what);
                 }
@@ -368,7 +380,7 @@ impl Node<'_> {
                 let buckets = self.differing_events(request.above, request.buckets);
                 // What it sends then is as long as the longest request.
                 if c.budget >= DATAGRAM_MAX && self.asks_back(now, c.from, request.above, buckets) {
-                    c.budget = 0;
+                    (c.budget, c.question) = (0, 0);
                     return;
                 }
                 let what = Answer::EventEntries {
@@ -390,15 +402,42 @@ impl Node<'_> {
         }
     }
 
-    /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it.
-    fn owe_stranger(&mut self, c: &mut Context, what: Answer) {
-        match core::mem::take(&mut c.budget) {
-            0 => self.stats.answers_refused += 1,
-            budget => self.owe(c.from, budget, what),
-        }
+    /// Whether nothing shows that who tells this is in a fleet with this node, or was asked. At such a one's word nobody is
+    /// taken in, and nobody goes anywhere.
+    fn is_stranger(&self, c: &mut Context<'_>) -> bool {
+        let asked = c.answers || c.records.is_some() || !self.config.has(Rule::Strangers);
+        !asked && !self.company(c).1
     }
 
-    fn ack(&mut self, c: &mut Context, seq: u32) {
+    fn company(&self, c: &mut Context<'_>) -> (u32, bool) {
+        *c.company.get_or_insert_with(|| {
+            let (mut fleet, mut former) = (0, None);
+            // It may stand behind what it is about.
+            for message in c.messages.clone().flatten() {
+                match message {
+                    Message::Fleet(told) => fleet = told.id,
+                    Message::Former(told) => former = Some(told),
+                    _ => {}
+                }
+            }
+            (fleet, self.is_kin(fleet, former))
+        })
+    }
+
+    /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it. Who is in
+    /// another fleet is asked something as well, if there is room for both.
+    fn owe_stranger(&mut self, c: &mut Context<'_>, what: Answer) {
+        let budget = core::mem::take(&mut c.budget);
+        if budget == 0 {
+            self.stats.answers_refused += 1;
+            return;
+        }
+        let asks = budget >= 4 * QUESTION && self.is_stranger(c) && self.company(c).0 != 0;
+        c.question = if asks { QUESTION } else { 0 };
+        self.owe(c.from, budget - c.question, what);
+    }
+
+    fn ack(&mut self, c: &mut Context<'_>, seq: u32) {
         match self.detector.acked(c.now, seq) {
             Answered::Target(id) => {
                 self.answered(c.now);
@@ -420,7 +459,7 @@ impl Node<'_> {
     }
 
     /// A member has answered; if it did so from its own address, what else it sends now is its own word.
-    fn proves(&mut self, c: &mut Context, id: u16) {
+    fn proves(&mut self, c: &mut Context<'_>, id: u16) {
         if self.members.table.slot(id).addr == c.from {
             (c.proven, c.answers, c.acked) = (true, true, Some(id));
             self.members.table.slot_mut(id).set(flag::VERIFIED, true);
@@ -466,7 +505,7 @@ impl Node<'_> {
         self.stats.store_dropped += dropped;
     }
 
-    fn event(&mut self, c: &mut Context, event: &UserEvent) {
+    fn event(&mut self, c: &mut Context<'_>, event: &UserEvent) {
         let now = c.now;
         let id = event.id;
         let pulled = self.pulls.done(id);

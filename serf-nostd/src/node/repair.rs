@@ -551,6 +551,12 @@ impl Node<'_> {
         let Some(target) = self.draw_failed() else { return self.joins_due(now) };
         let seq = self.random.next() as u32;
         self.heal.tried = Some((target, seq));
+        info!(
+            "serf",
+            "attempting reconnect to {} {}",
+            self.members.table.name(target),
+            core::net::SocketAddr::from(self.members.table.slot(target).addr)
+        );
         Some(Ask::Failed { target, seq })
     }
 

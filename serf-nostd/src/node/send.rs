@@ -8,6 +8,7 @@ use crate::event::store::{ANNOUNCE_MS, Pin, list};
 use crate::gossip::owed::Answer;
 use crate::gossip::round::{Round, RoundKind, Targets};
 use crate::member::record::{Told, flag};
+use crate::member::table::SELF;
 use crate::member::{MemberChange, machine};
 use crate::rules::Rule;
 use crate::slice::NIL;
@@ -182,7 +183,12 @@ impl Node<'_> {
             self.stats.events_delivered += 1;
             return Some(Shown::User(slot));
         }
-        if self.advance_leave(now).is_some() {
+        if self.advance_leave(now) {
+            // That this node has left waits for no window.
+            if let Some(change) = self.members.telling.tell_now(self.members.table.slots, SELF) {
+                return Some(Shown::Member(SELF, change));
+            }
+            self.leave = Some(Leave::Done);
             return Some(Shown::Left);
         }
         None
@@ -221,7 +227,7 @@ impl Node<'_> {
                 self.owed.pop_front();
             }
             if !packet.is_empty() {
-                return Some((first.to, packet.len()));
+                return Some((first.to, packet.close()));
             }
         }
         None
@@ -259,7 +265,7 @@ impl Node<'_> {
         self.stats.probes += 1;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
         self.write_ping(&mut packet, now, seq, target);
-        (self.members.table.slot(target).addr, packet.len())
+        (self.members.table.slot(target).addr, packet.close())
     }
 
     /// Asks a few others to probe a target that has not answered.
@@ -307,7 +313,7 @@ impl Node<'_> {
                 self.members.table.slot(target).addr
             }
         };
-        Some((to, packet.len()))
+        Some((to, packet.close()))
     }
 
     fn pulls(&mut self, now: Instant, tx: &mut [u8]) -> Option<(Address, usize)> {
@@ -324,7 +330,7 @@ impl Node<'_> {
             room = !announcer.is_unknowing();
             fits
         });
-        Some((announcer.addr, packet.len()))
+        Some((announcer.addr, packet.close()))
     }
 
     /// How long an answer to a pull may take before it is asked for again, at first.
@@ -398,7 +404,7 @@ impl Node<'_> {
             }
         };
         self.round = (!last).then_some(round);
-        (!packet.is_empty()).then_some((to, packet.len()))
+        (!packet.is_empty()).then(|| (to, packet.close()))
     }
 
     /// News about members, when its time has come, goes before events, which have their own rounds at once: neither

@@ -35,6 +35,7 @@ impl Node<'_> {
         let table = &mut self.members.table;
         match table.slot(target).state {
             State::Alive => {
+                info!("memberlist", "Suspect {} has failed, no acks received", table.name(target));
                 table.edit(target, |slot| slot.state = State::Suspect);
                 table.case_mut(target).accuse(Some(SELF));
                 self.start_suspicion(now, since, target, true);
@@ -57,7 +58,6 @@ impl Node<'_> {
         self.members.table.case_mut(id).since = since;
         self.members.table.time(id, deadline);
         self.stats.suspicions += 1;
-        debug!("suspecting {}", self.members.table.name(id));
         if tell && !self.blames_itself(now, since) {
             self.say(id, say::STATE);
         }
@@ -100,6 +100,12 @@ impl Node<'_> {
     }
 
     pub(super) fn declare_failed(&mut self, now: Instant, id: u16) {
+        info!(
+            "memberlist",
+            "Marking {} as failed, suspect timeout reached ({} peer confirmations)",
+            self.members.table.name(id),
+            self.members.table.case(id).confirmations
+        );
         let private = self.blames_itself(now, self.members.table.case(id).since);
         let (members, mut moment) = self.moment(now);
         if private {
@@ -113,7 +119,6 @@ impl Node<'_> {
             self.prune(now, id);
         }
         self.confirmers.forget(id);
-        debug!("{} has failed", self.members.table.name(id));
     }
 
     /// Contradicts what was said against this node, above it.

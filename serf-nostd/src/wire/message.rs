@@ -367,8 +367,8 @@ pub struct Fleet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Former {
-    /// The low half of its number.
-    pub fleet: [u8; 2],
+    /// Its number.
+    pub fleet: u32,
     /// The other one's event clock when they met.
     pub met: u64,
 }

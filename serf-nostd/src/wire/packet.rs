@@ -1,21 +1,31 @@
-//! The layers of a native datagram: magic, version, flags, an optional cluster hash, then messages.
+//! The layers of a native datagram: version and flags, a checksum, an optional cluster hash, then messages.
 //!
 //! ```text
-//! 'S' 0xCF | version u8 | flags u8 | [cluster u32 if flags & 1] | kind u8, length u16, body | ...
+//! 'S' | version u4, flags u4 | checksum u32 | [cluster u32 if flags & 1] | kind u8, length u16, body | ...
 //! ```
-//! The first byte is none of Go Serf's message types, so each wire can name the other when it hears it.
+//! Numbers are little-endian. The first byte is none of Go Serf's message types, so each wire can name the other when it hears
+//! it.
+//!
+//! The checksum tells what was damaged on the way, not who sent it. It begins with `length << 8 | second byte`, and takes in what
+//! follows its own place, eight bytes at a time, the last zero to seven of them filled up with zeros: with each,
+//! `h ^= word; h = (h ^ h >> 32) * 0xff51afd7ed558ccd` in 64 bits. The upper half of what comes out is written.
 
 use serde::Serialize;
 
 use super::message::Message;
 use super::native::{self, HEAD};
+use crate::hash;
 
 /// Longest native datagram, in bytes: fits one Ethernet frame with room for tunnels.
 pub const DATAGRAM_MAX: usize = 1_400;
 
-const MAGIC: [u8; 2] = [b'S', 0xCF];
-const VERSION: u8 = 1;
+const NATIVE: u8 = b'S';
+/// Of the byte behind it the upper half.
+const VERSION: u8 = 2 << 4;
 const FLAG_CLUSTER: u8 = 1;
+/// Where the checksum stands, and where what it is over goes on.
+const CHECKSUM: usize = 2;
+const CHECKED: usize = 6;
 
 /// Why a datagram was refused. Nothing of it was taken, or (for [`Reject::Malformed`]) nothing from the broken message on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +39,8 @@ pub enum Reject {
     GoWire,
     /// A version of the native wire that this build does not speak.
     Version,
+    /// Its checksum is not that of its bytes.
+    Damaged,
     /// A fleet with another cluster name (or with one, or without).
     OtherCluster,
     /// Cut off, or a message that does not hold what its kind promises.
@@ -40,20 +52,21 @@ pub(crate) fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>
     if datagram.len() > DATAGRAM_MAX {
         return Err(Reject::TooLong);
     }
-    let Some((magic, rest)) = datagram.split_first_chunk::<2>() else {
-        return Err(Reject::NotNative);
-    };
-    if *magic != MAGIC {
-        let go = magic[0] <= 13 || magic[0] == 244;
-        return Err(if go { Reject::GoWire } else { Reject::NotNative });
+    match datagram.first() {
+        Some(&NATIVE) => {}
+        Some(0..=13 | 244) => return Err(Reject::GoWire),
+        _ => return Err(Reject::NotNative),
     }
-    let Some((&[version, flags], rest)) = rest.split_first_chunk::<2>() else {
+    let Some((&[_, head, check @ ..], rest)) = datagram.split_first_chunk::<CHECKED>() else {
         return Err(Reject::Malformed);
     };
-    if version != VERSION || flags & !FLAG_CLUSTER != 0 {
+    if head & !FLAG_CLUSTER != VERSION {
         return Err(Reject::Version);
     }
-    let (theirs, rest) = match flags & FLAG_CLUSTER {
+    if u32::from_le_bytes(check) != checksum(datagram) {
+        return Err(Reject::Damaged);
+    }
+    let (theirs, rest) = match head & FLAG_CLUSTER {
         0 => (None, rest),
         _ => {
             let (hash, rest) = rest.split_first_chunk::<4>().ok_or(Reject::Malformed)?;
@@ -66,7 +79,15 @@ pub(crate) fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>
     Ok(Messages { rest })
 }
 
+/// The checksum of a datagram whose first bytes are there: of its length, its version and flags, and what follows the
+/// checksum's place.
+fn checksum(datagram: &[u8]) -> u32 {
+    let start = (datagram.len() as u64) << 8 | datagram[1] as u64;
+    hash::words(start, &datagram[CHECKED..])
+}
+
 /// The messages of a datagram, one by one.
+#[derive(Clone)]
 pub(crate) struct Messages<'a> {
     rest: &'a [u8],
 }
@@ -112,8 +133,8 @@ impl<'b> Packet<'b> {
     pub(crate) fn new(buf: &'b mut [u8], cluster: Option<u32>, limit: usize) -> Packet<'b> {
         let limit = limit.min(DATAGRAM_MAX).min(buf.len());
         let mut packet = Packet { buf, len: 0, limit, empty: 0, introduces: false };
-        packet.raw(&MAGIC);
-        packet.raw(&[VERSION, if cluster.is_some() { FLAG_CLUSTER } else { 0 }]);
+        let version = if cluster.is_some() { VERSION | FLAG_CLUSTER } else { VERSION };
+        packet.raw(&[NATIVE, version, 0, 0, 0, 0]);
         if let Some(hash) = cluster {
             packet.raw(&hash.to_le_bytes());
         }
@@ -218,6 +239,13 @@ impl<'b> Packet<'b> {
         self.len = len;
     }
 
+    /// Ends the datagram with its checksum; how long it is.
+    pub(crate) fn close(self) -> usize {
+        let check = checksum(&self.buf[..self.len]);
+        self.buf[CHECKSUM..CHECKED].copy_from_slice(&check.to_le_bytes());
+        self.len
+    }
+
     /// Fills up to the limit.
     pub(crate) fn pad(&mut self) {
         if self.room() >= HEAD {
@@ -229,7 +257,7 @@ impl<'b> Packet<'b> {
     }
 
     fn raw(&mut self, bytes: &[u8]) {
-        // The head is 8 bytes at most; a caller's buffer smaller than that is refused by `poll`.
+        // The head is 10 bytes at most; a caller's buffer smaller than that is refused by `poll`.
         self.buf[self.len..self.len + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
     }
@@ -336,7 +364,7 @@ mod tests {
                 Message::EventDigestRequest(EventDigestRequest { nonce: 6, above: ID, buckets, cursor: ID }),
             ),
             ("fleet", Message::Fleet(Fleet { id: 7, event_clock: 300, age: 60 })),
-            ("former", Message::Former(Former { fleet: [0xbe, 0xef], met: 300 })),
+            ("former", Message::Former(Former { fleet: 0xefbe, met: 300 })),
             ("history", Message::History(History { at: ID, count: 5, digest: 0xdead_beef })),
             ("values", Message::Values(0xdead_beef)),
             ("tag", Message::Tag([0xbe, 0xef])),
@@ -347,7 +375,7 @@ mod tests {
         for (name, message) in &messages {
             let mut packet = Packet::new(&mut buf, None, DATAGRAM_MAX);
             assert!(packet.push(message));
-            let len = packet.len();
+            let len = packet.close();
             let mut decoded = open(&buf[..len], None).expect("our own");
             assert_eq!(decoded.next(), Some(Ok(*message)), "{name} comes back as it was");
             assert_eq!(decoded.next(), None);
@@ -367,7 +395,7 @@ mod tests {
         let list = packet.open_list(kind::RECORDS_REQUEST, &6u32).expect("room");
         assert!(packet.push_item(&list, &0xffff_ffffu32));
         packet.pad();
-        let len = packet.len();
+        let len = packet.close();
         assert_eq!(len, 120);
         assert!(open(&buf[..len], None).is_err_and(|reject| reject == Reject::OtherCluster));
         let count = open(&buf[..len], Some(0x1234_5678)).expect("our own").filter(Result::is_ok).count();
@@ -375,11 +403,11 @@ mod tests {
         each("lists", &buf[..len]);
     }
 
-    /// What version 1 put on the wire is read and written for ever. A difference here is a break with every node out
+    /// What version 2 put on the wire is read and written for ever. A difference here is a break with every node out
     /// there, not a fixture to be renewed.
     #[test]
     fn the_bytes_are_those_of_every_released_version() {
-        let released = include_str!("../../tests/wire/native-v1.txt");
+        let released = include_str!("../../tests/wire/native-v2.txt");
         let mut lines = released.lines().filter(|line| !line.starts_with('#'));
         samples(|name, bytes| {
             let hex: std::string::String = bytes.iter().map(|byte| std::format!("{byte:02x}")).collect();
@@ -392,12 +420,45 @@ mod tests {
         });
     }
 
+    /// With the checksum that it has to have, if there is a place for it.
+    fn checked(bytes: &[u8]) -> std::vec::Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        if bytes.len() >= CHECKED {
+            let check = checksum(&bytes);
+            bytes[CHECKSUM..CHECKED].copy_from_slice(&check.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// One or two bits, anywhere: those two of which each hides the other are what weak checksums miss.
+    #[test]
+    fn whatever_is_damaged_is_refused() {
+        samples(|name, bytes| {
+            let cluster = (bytes[1] & FLAG_CLUSTER != 0).then_some(0x1234_5678);
+            let mut damaged = bytes.to_vec();
+            let flip = |bytes: &mut [u8], bit: usize| bytes[bit / 8] ^= 1 << (bit % 8);
+            for one in 0..8 * bytes.len() {
+                flip(&mut damaged, one);
+                assert!(open(&damaged, cluster).is_err(), "{name}, bit {one}");
+                for other in one + 1..8 * bytes.len() {
+                    flip(&mut damaged, other);
+                    assert!(open(&damaged, cluster).is_err(), "{name}, bits {one} and {other}");
+                    flip(&mut damaged, other);
+                }
+                flip(&mut damaged, one);
+            }
+        });
+    }
+
     #[test]
     fn every_truncation_is_refused_or_ends_between_messages() {
         samples(|name, bytes| {
-            let cluster = (bytes[3] == 1).then_some(0x1234_5678);
+            let cluster = (bytes[1] & FLAG_CLUSTER != 0).then_some(0x1234_5678);
             for len in 0..bytes.len() {
-                let Ok(messages) = open(&bytes[..len], cluster) else { continue };
+                assert!(open(&bytes[..len], cluster).is_err(), "{name} cut to {len} bytes");
+                // Also where the checksum is right.
+                let cut = checked(&bytes[..len]);
+                let Ok(messages) = open(&cut, cluster) else { continue };
                 let results: std::vec::Vec<_> = messages.collect();
                 let whole = results.iter().all(|result| result.is_ok());
                 let counted = open(bytes, cluster).expect("whole").count();
@@ -412,11 +473,13 @@ mod tests {
         assert_eq!(open(&[0x07, 0x02, 0x00], None).err(), Some(Reject::GoWire));
         assert_eq!(open(&[244, 4], None).err(), Some(Reject::GoWire));
         assert_eq!(open(b"GET / HTTP/1.1", None).err(), Some(Reject::NotNative));
-        assert_eq!(open(&[b'S', 0xCF, 2, 0], None).err(), Some(Reject::Version));
-        assert_eq!(open(&[b'S', 0xCF, 1, 0x80], None).err(), Some(Reject::Version));
-        assert_eq!(open(&[b'S', 0xCF, 1], None).err(), Some(Reject::Malformed));
+        let first = [b'S', 0xCF, 1, 0, 4, 1, 0, 2];
+        assert_eq!(open(&first, None).err(), Some(Reject::Version), "as before the checksum");
+        assert_eq!(open(&[b'S', 3 << 4, 0, 0, 0, 0], None).err(), Some(Reject::Version));
+        assert_eq!(open(&[b'S', VERSION | 2, 0, 0, 0, 0], None).err(), Some(Reject::Version));
+        assert_eq!(open(&[b'S', VERSION], None).err(), Some(Reject::Malformed));
         assert_eq!(open(&[0; DATAGRAM_MAX + 1], None).err(), Some(Reject::TooLong));
-        let later = [b'S', 0xCF, 1, 0, 200, 1, 0, 42];
+        let later = checked(&[b'S', VERSION, 0, 0, 0, 0, 200, 1, 0, 42]);
         let read: std::vec::Vec<_> = open(&later, None).expect("ours").collect();
         assert_eq!(read, [Ok(Message::Unknown)], "a kind of a later version is skipped");
     }

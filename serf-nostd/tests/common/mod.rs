@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::Serialize;
-use serf_nostd::wire::message::{Ack, Address, Alive, EventId, Join, UserEvent};
+use serf_nostd::wire::message::{Ack, Address, Alive, EventId, Fleet, Join, UserEvent};
 use serf_nostd::{Config, Duration, Event, Identity, Input, Instant, Memory, Node, Output};
 
 /// What is left behind by polling a node until it sleeps.
@@ -43,15 +43,14 @@ pub fn node(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
 pub fn met(memory: Memory<'_>, config: Config, i: u8) -> Node<'_> {
     let mut node = node(memory, config, i);
     let join = Join { nonce: 1, node: "n", addr: Address::from(address(99)), boot: 1, pages: true };
-    let mut question = datagram(30, &join);
     // Padded, as an answer is no longer than what it answers.
-    question.extend([41, 100, 0]);
-    question.extend([0; 100]);
-    let mut answer = hand(&mut node, Instant::ZERO, 99, &question).sent.remove(0).1;
-    let end = 7 + u16::from_le_bytes([answer[5], answer[6]]) as usize;
+    let question = messages(&[(30, &encoded(&join)), (41, &[0; 100])]);
+    let answer = hand(&mut node, Instant::ZERO, 99, &question).sent.remove(0).1;
+    let end = HEAD + 3 + answer[HEAD + 1] as usize;
+    let mut fleet = answer[HEAD + 3..end].to_vec();
     // The fleet's age: that of one whose members have come to stay.
-    answer[end - 1] = 1;
-    hand(&mut node, Instant::ZERO, 99, &answer[..end]);
+    *fleet.last_mut().expect("a fleet has an age") = 1;
+    hand(&mut node, Instant::ZERO, 99, &messages(&[(25, &fleet)]));
     node
 }
 
@@ -115,12 +114,34 @@ pub fn nothing(_: SocketAddr, _: SocketAddr) -> bool {
     false
 }
 
+/// What stands before the messages of a datagram: the wire, version and flags, checksum.
+pub const HEAD: usize = 6;
+
 /// A datagram with one message.
 pub fn datagram(kind: u8, body: &impl Serialize) -> Vec<u8> {
-    let body = postcard::to_stdvec(body).expect("it fits a Vec");
-    let mut bytes = vec![b'S', 0xCF, 1, 0, kind];
-    bytes.extend((body.len() as u16).to_le_bytes());
-    bytes.extend(body);
+    messages(&[(kind, &encoded(body))])
+}
+
+fn encoded(body: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(body).expect("it fits a Vec")
+}
+
+/// A datagram with these messages, each a kind and a body.
+pub fn messages(messages: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut bytes = vec![b'S', 2 << 4, 0, 0, 0, 0];
+    for (kind, body) in messages {
+        bytes.push(*kind);
+        bytes.extend((body.len() as u16).to_le_bytes());
+        bytes.extend(*body);
+    }
+    let mut checked = bytes[HEAD..].to_vec();
+    checked.resize(checked.len() / 8 * 8 + 8, 0);
+    let start = (bytes.len() as u64) << 8 | bytes[1] as u64;
+    let hash = checked.as_chunks().0.iter().fold(start, |hash, word| {
+        let mixed = hash ^ u64::from_le_bytes(*word);
+        (mixed ^ mixed >> 32).wrapping_mul(0xff51_afd7_ed55_8ccd)
+    });
+    bytes[2..HEAD].copy_from_slice(&((hash >> 32) as u32).to_le_bytes());
     bytes
 }
 
@@ -130,23 +151,35 @@ pub fn hand(node: &mut Node<'_>, now: Instant, i: u8, bytes: &[u8]) -> Drained {
     drain(node, now)
 }
 
-/// That `n<i>` lives.
-pub fn alive(i: u8, incarnation: u32, tags: &[u8]) -> Vec<u8> {
-    let name = format!("n{i}");
+/// `n<i>`, which is in its fleet, tells a node that it lives.
+pub fn lives(node: &mut Node<'_>, now: Instant, i: u8, incarnation: u32, tags: &[u8]) -> Drained {
+    lives_as(&format!("n{i}"), node, now, i, incarnation, tags)
+}
+
+/// The same of one with another name.
+pub fn lives_as(
+    name: &str,
+    node: &mut Node<'_>,
+    now: Instant,
+    i: u8,
+    incarnation: u32,
+    tags: &[u8],
+) -> Drained {
     let alive = Alive {
-        node: &name,
+        node: name,
         addr: Address::from(address(i)),
         incarnation,
         boot: 1,
         tags: Some(tags),
         versions: Identity::VERSIONS,
     };
-    datagram(5, &alive)
+    let fleet = Fleet { id: node.levels().fleet, event_clock: 1, age: 1 };
+    hand(node, now, i, &messages(&[(5, &encoded(&alive)), (25, &encoded(&fleet))]))
 }
 
 /// The answer to the ping in a datagram, if there is one.
 pub fn ack(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = &bytes[4..];
+    let mut rest = &bytes[HEAD..];
     while let Some((&[kind, low, high], behind)) = rest.split_first_chunk::<3>() {
         let (body, behind) = behind.split_at(u16::from_le_bytes([low, high]) as usize);
         if kind == 1 {

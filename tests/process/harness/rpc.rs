@@ -111,6 +111,22 @@ impl Rpc {
         Ok(Stream { events, socket })
     }
 
+    /// Asks for a stream, and reads neither the answer nor what follows.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub fn begin_stream(&mut self, kind: &str) -> io::Result<()> {
+        self.send("stream", &map([("Type", kind.into())]))
+    }
+
+    /// Asks for the members, and does not wait for the answer.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub fn begin_members(&mut self) -> io::Result<()> {
+        self.send("members", &Value::Nil)
+    }
+
     /// Asks for a join, and does not wait for the answer.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use crate::fleet::Size;
 use crate::judge::Memory;
 use crate::machine::Driver;
 use crate::network::muted;
+use crate::wire;
 
 use super::plan::Faults;
 use super::start::{FLEET, another};
@@ -135,12 +136,11 @@ impl Run<'_> {
     fn throw_garbage(&mut self, i: usize) {
         let bytes: Vec<u8> = (0..self.rng.below(80)).map(|_| self.rng.bits() as u8).collect();
         self.fleet.inject(0, i, bytes.clone());
-        let mut dressed = vec![b'S', 0xCF, 1, 0, self.rng.below(48) as u8, bytes.len() as u8, 0];
-        dressed.extend(&bytes);
+        let kind = self.rng.below(48) as u8;
         // With a known kind and an honest length some of it may be a message; one that fires an event would be an event
         // that nobody fired.
-        if dressed[4] != crate::wire::kind::USER_EVENT {
-            self.fleet.inject(0, i, dressed);
+        if kind != wire::kind::USER_EVENT {
+            self.fleet.inject(0, i, wire::datagram(&[wire::body(kind).raw(&bytes).end()]));
         }
     }
 

@@ -1,7 +1,9 @@
-//! Forged datagrams draw no more than they are long, and move no counter of losses.
+//! Forged datagrams draw no more than they are long, move no counter of losses, and bring nobody in.
 
+use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
-use sim::wire::{alive, body, datagram, kind};
+use sim::proof::{hold, proves};
+use sim::wire::{alive, body, datagram, fleet as in_fleet, kind};
 
 use crate::{SECOND, off, quiet};
 
@@ -77,4 +79,34 @@ fn a_history_moves_no_counter() {
         fleet.run(SECOND / 10, &mut quiet());
     }
     assert_eq!(fleet.node(1).map(|node| node.stats().event_gaps), Some(0));
+}
+
+/// Far more than the table holds, with and without the word that they are of another fleet, which is older than theirs: nobody
+/// takes them in or goes there, and who really comes is seen by all.
+#[test]
+fn ghosts_fill_no_table() {
+    proves(Rule::Strangers, 1, |seed, without| {
+        let mut fleet = off(seed, 7, Size::Server, without);
+        (0..5).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(90 * SECOND, &mut quiet());
+        let before = fleet.node(0).map(|node| node.levels().fleet);
+        for n in 0..2_000 {
+            let ghost = |g: u64| alive(&format!("ghost-{}", 20 * n + g), 900, 1, 1);
+            let mut ghosts: Vec<_> = (0..20).map(ghost).collect();
+            ghosts.extend((n % 2 == 0).then(|| in_fleet(1)));
+            // Machine 6 is off: nobody answers there.
+            fleet.inject(6, (n % 5) as usize, datagram(&ghosts));
+            fleet.run(SECOND / 50, &mut quiet());
+        }
+        fleet.boot(5, &[0], false, &mut quiet());
+        fleet.run(10 * SECOND, &mut quiet());
+        for i in 0..6 {
+            let Some(node) = fleet.node(i) else { continue };
+            let names: Vec<_> = node.members().map(|member| member.name.to_string()).collect();
+            hold(names.len() == 6 && node.live() == 6, &format!("{} members at node {i}", names.len()))?;
+            hold(i == 5 || node.stats().strangers > 0, "refused newcomers are counted")?;
+            hold(Some(node.levels().fleet) == before, "it is in another fleet")?;
+        }
+        Ok(())
+    });
 }

@@ -18,7 +18,7 @@ fn drawn(node: &mut Driven, request: &[u8]) -> usize {
 fn well_stocked() -> Driven {
     let mut node = Driven::new(server(), Config::LAN);
     for place in 2..14 {
-        node.feed(place, &datagram(&[alive(&format!("member-{place}"), place, 1, 1)]));
+        node.hears(place, &[alive(&format!("member-{place}"), place, 1, 1)]);
     }
     for ltime in 1..60 {
         node.feed(2, &datagram(&[event(ltime, 7, b"e", &[b'x'; 400], false)]));

@@ -10,7 +10,7 @@ use super::kit::*;
 #[test]
 fn pages_of_event_ids_leave_none_out() {
     let mut node = Driven::met(server(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     for ltime in 1..=600 {
         node.feed(2, &datagram(&[event(1_000 + ltime, 7, b"e", b"", false)]));
         node.now += 10_000;
@@ -55,7 +55,7 @@ fn a_limit_for_events_that_fit_no_datagram_is_refused() {
     let node = Node::new(server(), config(9_216), identity, 1, Instant::ZERO);
     assert_eq!(node.err(), Some(serf_nostd::SetupError::EventSize));
     let mut node = Driven::met(server(), config(1_350));
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.node.user_event(node.at(), b"big", &[0; 1_250], false).expect("there is room");
     node.drain();
     assert!(node.node.stats().payloads_sent > 0, "what is accepted goes out");
@@ -79,7 +79,7 @@ fn events_stay_apart_when_the_clock_has_come_to_its_end() {
 #[test]
 fn an_event_too_long_for_this_node_is_not_asked_for_for_ever() {
     let mut node = Driven::met(small(), Config { event_size_limit: 20, ..Config::LAN });
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     for _ in 0..5 {
         node.feed(2, &datagram(&[event(5, 7, b"e", &[0; 100], false)]));
         node.now += 20_000;
@@ -92,7 +92,7 @@ fn an_event_too_long_for_this_node_is_not_asked_for_for_ever() {
 #[test]
 fn a_member_that_was_never_probed_can_pull() {
     let mut node = Driven::met(server(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1), event(5, 7, b"deploy", &[b'x'; 100], false)]));
+    node.hears(2, &[alive("a", 2, 1, 1), event(5, 7, b"deploy", &[b'x'; 100], false)]);
     node.sent.clear();
     // What a node of this version sends when it has heard of the event: its own pull, byte by byte.
     let mut lacking = Driven::named(server(), Config::LAN, "a", 2);
@@ -129,7 +129,7 @@ fn a_fleet_that_has_just_met_pulls_what_it_lacks_as_well_as_an_old_one() {
 #[test]
 fn events_that_are_too_long_move_the_floor_no_faster_than_others() {
     let mut node = Driven::met(small(), Config { event_size_limit: 20, ..Config::LAN });
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     for ltime in 1_000..2_000 {
         node.feed(2, &datagram(&[event(ltime, 7, b"e", &[0; 100], false)]));
     }
@@ -142,7 +142,7 @@ fn events_that_are_too_long_move_the_floor_no_faster_than_others() {
 #[test]
 fn a_value_that_comes_when_its_name_is_forgotten_is_not_handed_out() {
     let mut node = Driven::met(board(), Config::LAN);
-    node.feed(2, &datagram(&[alive("peer", 2, 1, 1)]));
+    node.hears(2, &[alive("peer", 2, 1, 1)]);
     let tell = |node: &mut Driven, message: Vec<u8>| {
         node.feed(2, &datagram(&[message]));
         node.run(4 * SECOND, &[2]);

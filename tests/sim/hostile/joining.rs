@@ -37,7 +37,7 @@ fn a_node_that_is_its_only_seed_does_not_wait() {
 #[test]
 fn a_seed_that_is_tried_again_in_silence_fails_in_silence() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.node.join(node.at(), addr(2), false).expect("there is room");
     node.drain();
     let nonce = node.said(kind::JOIN).map(|body| number(&body)).expect("it joins");

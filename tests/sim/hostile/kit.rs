@@ -142,6 +142,15 @@ impl Driven {
         self.drain();
     }
 
+    /// Somebody in its fleet tells it of members; if it is in none yet, it founds one.
+    pub fn hears(&mut self, from: u32, messages: &[Vec<u8>]) {
+        if self.node.levels().fleet == 0 {
+            self.is_asked_in();
+        }
+        let told = fleet(self.node.levels().fleet);
+        self.feed(from, &datagram(&[messages, &[told]].concat()));
+    }
+
     /// Lets time pass; whoever is probed at one of `answering` answers at once.
     pub fn run(&mut self, span: u64, answering: &[u32]) {
         let end = self.now + span;

@@ -43,7 +43,7 @@ fn a_table_that_cannot_hold_the_fleet_does_not_compare_for_ever() {
 #[test]
 fn a_full_table_that_refused_a_failed_member_knows_that_it_is_partial() {
     let mut node = Driven::new(tiny(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1), alive("b", 3, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1), alive("b", 3, 1, 1)]);
     node.run(5 * SECOND, &[2, 3]);
     node.sent.clear();
     while node.said(kind::PING).is_none() || node.sent.iter().all(|(to, _)| *to != addr(2)) {
@@ -73,8 +73,8 @@ fn a_full_table_that_refused_a_failed_member_knows_that_it_is_partial() {
 fn victim_and_witness() -> (Driven, Driven) {
     let mut victim = Driven::named(small(), Config::LAN, "victim", 1);
     let mut witness = Driven::named(small(), Config::LAN, "witness", 2);
-    victim.feed(2, &datagram(&[alive("witness", 2, 1, 1)]));
-    witness.feed(1, &datagram(&[alive("victim", 1, 1, 1)]));
+    victim.hears(2, &[alive("witness", 2, 1, 1)]);
+    witness.hears(1, &[alive("victim", 1, 1, 1)]);
     (victim, witness)
 }
 
@@ -130,7 +130,7 @@ fn a_node_that_refuted_far_above_is_still_heard_by_bystanders() {
     // Somebody who has heard nothing of all this, but of an honest loss of contact.
     let mut bystander = Driven::named(small(), Config::LAN, "witness", 2);
     bystander.now = witness.now;
-    bystander.feed(1, &datagram(&[alive("victim", 1, 1, 1)]));
+    bystander.hears(1, &[alive("victim", 1, 1, 1)]);
     bystander.feed(3, &datagram(&[accusation(kind::DEAD, "victim", 1, "c")]));
     converse(&mut victim, &mut bystander, 300 * SECOND);
     assert_eq!(bystander.status("victim"), Some(Status::Alive), "five minutes are enough to be heard");
@@ -158,7 +158,7 @@ fn an_accusation_at_the_greatest_incarnation_does_not_evict_for_good() {
 fn a_forged_boot_does_not_make_a_node_unheard() {
     let (mut victim, mut witness) = victim_and_witness();
     converse(&mut victim, &mut witness, 5 * SECOND);
-    victim.feed(99, &datagram(&[alive("victim", 1, u32::MAX, u64::MAX)]));
+    victim.hears(99, &[alive("victim", 1, u32::MAX, u64::MAX)]);
     converse(&mut victim, &mut witness, 5 * SECOND);
     witness.feed(99, &datagram(&[accusation(kind::DEAD, "victim", 1, "x")]));
     converse(&mut victim, &mut witness, 300 * SECOND);
@@ -197,7 +197,7 @@ fn told_by_a_stranger(node: &mut Driven, records: &[Vec<u8>]) -> bool {
 #[test]
 fn a_record_cannot_poison_the_time_of_a_members_intents() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     told_by_a_stranger(&mut node, &[record("a", 2, 1, 1, 0, LTIME_LIMIT - 1)]);
     node.feed(2, &datagram(&[accusation(kind::DEAD, "a", 1, "x")]));
     assert_eq!(node.status("a"), Some(Status::Failed));
@@ -209,7 +209,7 @@ fn a_record_cannot_poison_the_time_of_a_members_intents() {
 #[test]
 fn a_record_cannot_poison_the_own_clock() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     let before = node.node.levels().member_time;
     told_by_a_stranger(&mut node, &[record("me", 1, 1, 1, 0, LTIME_LIMIT - 2)]);
     let moved = node.node.levels().member_time - before;
@@ -219,19 +219,19 @@ fn a_record_cannot_poison_the_own_clock() {
 #[test]
 fn a_leaving_node_refutes_nothing_about_itself() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.node.leave(node.at()).expect("it runs");
     let before = node.node.this().incarnation;
-    node.feed(2, &datagram(&[alive("me", 1, 5, 1), accusation(kind::SUSPECT, "me", 9, "a")]));
+    node.hears(2, &[alive("me", 1, 5, 1), accusation(kind::SUSPECT, "me", 9, "a")]);
     assert_eq!(node.node.this().incarnation, before);
 }
 
 #[test]
 fn an_older_life_does_not_take_the_place_of_a_failed_newer_one() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 3, 1, 2)]));
+    node.hears(2, &[alive("a", 3, 1, 2)]);
     node.feed(2, &datagram(&[accusation(kind::DEAD, "a", 1, "x")]));
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     assert_eq!(node.status("a"), Some(Status::Failed));
 }
 
@@ -252,7 +252,7 @@ fn pruning_a_failed_member_reaches_the_whole_fleet() {
 #[test]
 fn a_refuted_prune_is_forgotten() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.node.force_leave(node.at(), "a", true);
     node.feed(2, &datagram(&[intent(kind::JOIN_INTENT, 9, "a")]));
     node.feed(2, &datagram(&[accusation(kind::DEAD, "a", 1, "x")]));
@@ -264,9 +264,9 @@ fn a_refuted_prune_is_forgotten() {
 #[test]
 fn an_evicted_members_end_is_told() {
     let mut node = Driven::new(tiny(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1), alive("b", 3, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1), alive("b", 3, 1, 1)]);
     node.run(5 * SECOND, &[2, 3]);
-    node.feed(2, &datagram(&[accusation(kind::DEAD, "a", 1, "b"), alive("c", 4, 1, 1)]));
+    node.hears(2, &[accusation(kind::DEAD, "a", 1, "b"), alive("c", 4, 1, 1)]);
     node.run(5 * SECOND, &[3, 4]);
     let ends = [MemberChange::Failed, MemberChange::Leave, MemberChange::Reap];
     let told = |change: &MemberChange| node.told.contains(&Told::Member(*change, "a".to_string()));
@@ -276,7 +276,7 @@ fn an_evicted_members_end_is_told() {
 #[test]
 fn a_reap_is_told_even_while_a_join_is() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.run(5 * SECOND, &[2]);
     node.feed(3, &datagram(&[accusation(kind::DEAD, "a", 1, "x")]));
     node.node.force_leave(node.at(), "a", true);
@@ -290,9 +290,9 @@ fn a_reap_is_told_even_while_a_join_is() {
 #[test]
 fn a_node_that_was_frozen_during_a_dispute_accuses_nobody() {
     let mut node = Driven::new(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
     node.run(5 * SECOND, &[2]);
-    node.feed(3, &datagram(&[alive("a", 3, 1, 2)]));
+    node.hears(3, &[alive("a", 3, 1, 2)]);
     node.run(600_000, &[]);
     node.now += 60 * SECOND;
     node.drain();
@@ -348,13 +348,13 @@ fn names_of_one_hash_do_not_keep_comparisons_going() {
 #[test]
 fn a_newcomer_waits_while_the_application_takes_nothing() {
     let mut node = Driven::met(tiny(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 1, 1)]));
-    node.feed(3, &datagram(&[alive("b", 3, 1, 1)]));
+    node.hears(2, &[alive("a", 2, 1, 1)]);
+    node.hears(3, &[alive("b", 3, 1, 1)]);
     node.run(10 * SECOND, &[2, 3]);
     node.told.clear();
     node.node.take_events(false);
     node.feed(2, &datagram(&[accusation(kind::DEAD, "b", 1, "a")]));
-    node.feed(2, &datagram(&[alive("c", 4, 1, 1)]));
+    node.hears(2, &[alive("c", 4, 1, 1)]);
     node.run(10 * SECOND, &[2]);
     assert_eq!((&node.told[..], node.status("b")), (&[][..], Some(Status::Failed)));
 }
@@ -363,7 +363,7 @@ fn a_newcomer_waits_while_the_application_takes_nothing() {
 #[test]
 fn an_accusation_of_another_life_is_not_heeded() {
     let mut node = Driven::met(small(), Config::LAN);
-    node.feed(2, &datagram(&[alive("a", 2, 5, 1 << 20)]));
+    node.hears(2, &[alive("a", 2, 5, 1 << 20)]);
     for boot in [1, (1 << 20) - 1, (1 << 20) + 1, u64::MAX] {
         node.feed(99, &datagram(&[accusation_of(kind::DEAD, "a", (u32::MAX, boot), "x")]));
         assert_eq!(node.status("a"), Some(Status::Alive), "boot {boot}");

@@ -174,8 +174,15 @@ impl Joins {
 
 impl Driver<'_> {
     pub(super) fn begin_join(&mut self, resolved: Resolved) {
-        let Resolved { share, addresses, errors, replay, reply } = resolved;
+        let Resolved { share, mut addresses, mut errors, replay, reply } = resolved;
         let now = Wall::now();
+        addresses.retain(|addr| match self.socket.cannot_reach(addr.ip()) {
+            Some(why) => {
+                errors.push(format!("Failed to join {addr}: {why}"));
+                false
+            }
+            None => true,
+        });
         if std::mem::take(&mut self.seeded) {
             let first = &addresses[..addresses.len().min(SLOTS)];
             self.node.start(self.clock.now(), first);

@@ -4,29 +4,31 @@
 //! - `joins`: joins under way.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
+//! - `warnings`: what the log tells of what is refused and lost.
 
 mod joins;
 mod news;
 mod orders;
 mod report;
+mod warnings;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output, Reject};
+use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
 use self::joins::Joins;
 use self::orders::PendingEvent;
+use self::warnings::Warnings;
 use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
-use super::model::{Event, Member, MemberEventKind};
+use super::model::{Member, MemberEventKind};
 use super::socket::Socket;
 
 /// Datagrams, and requests, taken in before the next look at everything else.
@@ -76,11 +78,11 @@ pub(super) struct Driver<'n> {
     seeded: bool,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
-    complaints: Complaints,
+    warnings: Warnings,
     /// Member changes of one kind that the node told one after the other.
     group: Option<(MemberEventKind, Vec<Member>)>,
-    /// Events that the handlers had no room for: one, or two if a group of members ended with it.
-    held: VecDeque<Arc<Event>>,
+    /// Whom the log has told to have failed, and of whom nothing else was told since.
+    failed: HashSet<String>,
     pending: VecDeque<PendingEvent>,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), String>>>,
@@ -100,9 +102,9 @@ impl<'n> Driver<'n> {
             seeded,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
-            complaints: Complaints::default(),
+            warnings: Warnings::default(),
             group: None,
-            held: VecDeque::new(),
+            failed: HashSet::new(),
             pending: VecDeque::new(),
             joins: Joins::new(),
             leaving: Vec::new(),
@@ -127,7 +129,6 @@ impl<'n> Driver<'n> {
                 request = self.requests.recv() => self.take(request),
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
-                () = self.handlers.room(), if !self.held.is_empty() => self.offer_held(),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
         }
@@ -140,7 +141,7 @@ impl<'n> Driver<'n> {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
                 Ok((len, from)) => {
                     if let Err(reject) = self.node.handle(now, Input::Datagram { from, bytes: &rx[..len] }) {
-                        self.complaints.about(now, reject, from);
+                        self.warnings.refused(now, reject, from);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -214,6 +215,7 @@ impl<'n> Driver<'n> {
                 Output::Event(CoreEvent::Left) => self.left(),
                 Output::Sleep(until) => {
                     self.tell_members();
+                    self.warnings.counted(now, &self.node);
                     return until;
                 }
             }
@@ -243,32 +245,5 @@ impl Clock {
     fn wall(&self, until: Instant) -> Wall {
         let limit = Wall::now() + LONG;
         self.zero.checked_add(Duration::from_micros(until.as_micros())).map_or(limit, |wall| wall.min(limit))
-    }
-}
-
-/// Tells in the log of refused datagrams, but of each kind at most once a second.
-#[derive(Debug, Default)]
-struct Complaints {
-    last: [Option<Instant>; 6],
-}
-
-impl Complaints {
-    fn about(&mut self, now: Instant, reject: Reject, from: SocketAddr) {
-        let (kind, text) = match reject {
-            Reject::TooLong => (0, "it is too long"),
-            Reject::NotNative => (1, "it is not Serf's"),
-            Reject::GoWire => (
-                2,
-                "the peer speaks Go Serf's protocol, which this agent does not; both need the same program",
-            ),
-            Reject::Version => (3, "it is of a version of the protocol that this agent does not speak"),
-            Reject::OtherCluster => (4, "it belongs to a cluster of another name"),
-            Reject::Malformed => (5, "it is malformed"),
-        };
-        let last = &mut self.last[kind];
-        if last.is_none_or(|last| now.since(last).as_secs() >= 1) {
-            *last = Some(now);
-            log::warn!(target: "memberlist", "Refused a datagram from {from}: {text}");
-        }
     }
 }

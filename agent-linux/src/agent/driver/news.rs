@@ -12,8 +12,16 @@ impl Driver<'_> {
     /// Adds a change to those of the same kind that came just before it.
     pub(super) fn tell_member(&mut self, kind: MemberEventKind, member: Member) {
         let (name, addr) = (&member.name, member.addr);
+        let failed = match kind {
+            MemberEventKind::Failed => !self.failed.insert(name.clone()),
+            MemberEventKind::Update => false,
+            _ => self.failed.remove(name),
+        };
         match kind {
             MemberEventKind::Join => log::info!(target: "serf", "EventMemberJoin: {name} {addr}"),
+            MemberEventKind::Leave if failed => {
+                log::info!(target: "serf", "EventMemberLeave (forced): {name} {addr}");
+            }
             MemberEventKind::Leave => log::info!(target: "serf", "EventMemberLeave: {name} {addr}"),
             MemberEventKind::Failed => log::info!(target: "serf", "EventMemberFailed: {name} {addr}"),
             MemberEventKind::Update => log::info!(target: "serf", "EventMemberUpdate: {name}"),
@@ -47,20 +55,7 @@ impl Driver<'_> {
         }
         let event = Arc::new(event);
         self.hub.publish(event.clone());
-        self.held.push_back(event);
-        self.offer_held();
-    }
-
-    /// Gives the handlers what is kept for them, as far as they have room. While something is left, the node keeps its
-    /// events to itself; gossip, detection and RPC go on.
-    pub(super) fn offer_held(&mut self) {
-        while let Some(event) = self.held.front() {
-            if self.handlers.offer(event.clone()).is_err() {
-                break;
-            }
-            self.held.pop_front();
-        }
-        self.node.take_events(self.held.is_empty());
+        self.handlers.offer(event);
     }
 }
 

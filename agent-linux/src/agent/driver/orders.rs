@@ -63,7 +63,8 @@ impl Driver<'_> {
                 }
             }
             Request::ForceLeave { node, prune, reply } => {
-                log::info!(target: "agent", "Force leaving node: {node}");
+                let how = if prune { " (prune)" } else { "" };
+                log::info!(target: "agent", "Force leaving node{how}: {node}");
                 if node.len() <= NAME_LIMIT {
                     self.node.force_leave(self.clock.now(), &node, prune);
                 }

@@ -34,6 +34,7 @@ impl Driver<'_> {
         ]);
         let handlers = section([
             ("failed", counters.failed.to_string()),
+            ("lost", counters.lost.to_string()),
             ("run", counters.run.to_string()),
             ("running", counters.running.to_string()),
             ("timed_out", counters.timed_out.to_string()),

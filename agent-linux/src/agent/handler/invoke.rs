@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 
+use crate::agent::error::words;
 use crate::agent::model::{Event, Member};
 
 /// Of a script's output, so many of the last bytes are kept.
@@ -125,7 +126,7 @@ pub(super) async fn run(
         Ok(Ended::Exited(status)) => (Outcome::Failed, describe(status)),
         Ok(Ended::Killed(limit)) => (Outcome::TimedOut, format!("killed, it ran longer than {limit:?}")),
         Ok(Ended::Unstarted(reason)) => (Outcome::Failed, reason),
-        Err(error) => (Outcome::Failed, error.to_string()),
+        Err(error) => (Outcome::Failed, words(&error)),
     };
     log::error!(target: "agent", "Error invoking script '{script}': {reason}");
     outcome
@@ -161,7 +162,7 @@ async fn execute(
     command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(error) => return Ok(Ended::Unstarted(format!("/bin/sh: {error}"))),
+        Err(error) => return Ok(Ended::Unstarted(format!("/bin/sh: {}", words(&error)))),
     };
     // The command holds our copies of the pipe's writing end; with them the reader would never see the end.
     drop(command);

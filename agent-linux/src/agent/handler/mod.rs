@@ -1,7 +1,7 @@
 //! Event handlers: scripts that the agent runs for events.
 //!
 //! - [`Spec`]: which script for which events.
-//! - [`Handlers`]: the queue between the gossip core and the scripts, which loses nothing and says when it is full.
+//! - [`Handlers`]: the queue between the gossip core and the scripts.
 //! - `invoke`: one run of one script.
 
 mod invoke;
@@ -9,5 +9,5 @@ mod queue;
 mod spec;
 
 pub use invoke::Identity;
-pub use queue::{Counters, Full, Handlers, Limits, Unfinished};
+pub use queue::{Counters, Handlers, Limits, Unfinished};
 pub use spec::{InvalidSpec, Spec};

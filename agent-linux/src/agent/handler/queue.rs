@@ -1,7 +1,6 @@
 //! The queue of events in front of the scripts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,13 +9,16 @@ use tokio::time::Instant;
 
 use super::invoke::{self, Identity, Outcome};
 use super::spec::Spec;
+use crate::agent::hub::size_of;
 use crate::agent::model::Event;
 
 /// How much may wait and run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Events that may wait for one handler.
+    /// Events that may wait for one handler; those beyond are lost for it, counted, and told of in the log.
     pub waiting: usize,
+    /// What these may take together, in bytes.
+    pub bytes: usize,
     /// Scripts that may run at once, from 1 up.
     pub concurrency: usize,
     /// How long a script may run before it and its process group are killed.
@@ -24,15 +26,17 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4,096 waiting events, one script at a time, no time limit.
+    /// 65,536 waiting events of 32 MiB together, one script at a time, no time limit.
     fn default() -> Limits {
-        Limits { waiting: 4096, concurrency: 1, timeout: None }
+        Limits { waiting: 65_536, bytes: 32 << 20, concurrency: 1, timeout: None }
     }
 }
 
-/// A handler that wants the event has no room for it; [`Handlers::room`] tells when it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+/// A handler for which a multiple of so many events waits is told of in the log.
+const BEHIND: usize = 4096;
+
+/// How often the log tells of what a handler loses.
+const COMPLAINT: Duration = Duration::from_secs(10);
 
 /// What happened to scripts since the start, and how things stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct Counters {
     pub failed: u64,
     /// Of these: killed for running longer than allowed.
     pub timed_out: u64,
+    /// Runs that never came to be, as their handler was too far behind.
+    pub lost: u64,
     /// Runs still to come: each waiting event counts once for each handler that wants it.
     pub waiting: u64,
     /// Scripts running now.
@@ -60,7 +66,7 @@ pub struct Unfinished {
 
 /// The handlers of an agent. Scripts run in the order in which events are offered, for one event in the order of
 /// the configuration, one after the other. With a concurrency above 1, only events of one user-event name keep
-/// their order among themselves, and so do all member events. Nothing is dropped: a full queue refuses.
+/// their order among themselves, and so do all member events. A handler that is too far behind loses the newest, counted.
 ///
 /// Must be used within a tokio runtime. Clones share everything.
 #[derive(Clone)]
@@ -86,8 +92,6 @@ struct State {
     ready: VecDeque<Lane>,
     /// Jobs under way.
     busy: usize,
-    /// Who had no room for the last event that was refused.
-    refused: Vec<Arc<Handler>>,
     /// Set when draining was given up: nothing begins any more.
     closed: bool,
     counters: Counters,
@@ -95,19 +99,69 @@ struct State {
 
 struct Handler {
     spec: Spec,
-    /// Events that wait for it; changed under the lock only.
-    waiting: AtomicUsize,
+    /// Changed under the lock of the state only.
+    queue: Mutex<Queue>,
+}
+
+/// What waits for one handler.
+#[derive(Default)]
+struct Queue {
+    events: usize,
+    bytes: usize,
+    /// Lost since the log told of it last, and when that was.
+    lost: u64,
+    told: Option<Instant>,
 }
 
 impl Handler {
-    fn is_full(&self, limits: &Limits) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= limits.waiting
+    fn new(spec: Spec) -> Handler {
+        Handler { spec, queue: Mutex::default() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place for an event of so many bytes; false if there is none, and it is lost for this handler.
+    fn take_place(&self, size: usize, limits: &Limits) -> bool {
+        let queue = &mut *self.queue();
+        let script = &self.spec.script;
+        if queue.events >= limits.waiting || queue.events > 0 && queue.bytes + size > limits.bytes {
+            queue.lost += 1;
+            if queue.told.is_none_or(|told| told.elapsed() >= COMPLAINT) {
+                log::warn!(
+                    target: "agent",
+                    "Script '{script}' is too far behind: {} events wait for it, {} were lost for it",
+                    queue.events,
+                    std::mem::take(&mut queue.lost)
+                );
+                queue.told = Some(Instant::now());
+            }
+            return false;
+        }
+        queue.events += 1;
+        queue.bytes += size;
+        if queue.events.is_multiple_of(BEHIND) {
+            log::warn!(target: "agent", "Script '{script}' is behind: {} events wait for it", queue.events);
+        }
+        true
+    }
+
+    fn give_back(&self, size: usize) {
+        let queue = &mut *self.queue();
+        queue.events -= 1;
+        queue.bytes -= size;
+        if queue.events == 0 && queue.lost > 0 {
+            let (script, lost) = (&self.spec.script, std::mem::take(&mut queue.lost));
+            log::warn!(target: "agent", "Script '{script}' has caught up; {lost} more events were lost for it");
+        }
     }
 }
 
 /// One event, and the handlers to run for it one after the other.
 struct Job {
     event: Arc<Event>,
+    size: usize,
     handlers: Vec<Arc<Handler>>,
 }
 
@@ -147,13 +201,10 @@ impl Handlers {
             // A handler that stays keeps its count of waiting events, and so its bound.
             match known.iter().position(|handler| handler.spec == spec) {
                 Some(at) => known.swap_remove(at),
-                None => Arc::new(Handler { spec, waiting: AtomicUsize::new(0) }),
+                None => Arc::new(Handler::new(spec)),
             }
         });
         state.handlers = handlers.collect();
-        state.refused.clear();
-        drop(state);
-        self.shared.changed.notify_waiters();
     }
 
     /// Changes what scripts are told about this node, from the next start of a script on.
@@ -161,31 +212,25 @@ impl Handlers {
         self.shared.state().own = own;
     }
 
-    /// Puts `event` into the queue of every handler that wants it, or of none. Never waits; amounts to nothing if
-    /// no handler wants the event.
-    ///
-    /// # Errors
-    /// [`Full`] if one of them has no room, or after [`Handlers::drain`] has given up.
-    pub fn offer(&self, event: Arc<Event>) -> Result<(), Full> {
+    /// Puts `event` into the queue of every handler that wants it and has room. Never waits.
+    pub fn offer(&self, event: Arc<Event>) {
         let limits = &self.shared.limits;
         let mut state = self.shared.state();
         let state = &mut *state;
+        if state.closed {
+            return;
+        }
+        let size = size_of(&event);
         let wanting = state.handlers.iter().filter(|handler| handler.spec.filter.matches(&event));
-        let handlers: Vec<_> = wanting.cloned().collect();
+        let (handlers, full): (Vec<_>, Vec<_>) =
+            wanting.cloned().partition(|handler| handler.take_place(size, limits));
+        state.counters.lost += full.len() as u64;
         if handlers.is_empty() {
-            return Ok(());
-        }
-        let full: Vec<_> = handlers.iter().filter(|handler| handler.is_full(limits)).cloned().collect();
-        if state.closed || !full.is_empty() {
-            state.refused = full;
-            return Err(Full);
-        }
-        for handler in &handlers {
-            handler.waiting.fetch_add(1, Ordering::Relaxed);
+            return;
         }
         state.counters.waiting += handlers.len() as u64;
         let lane = Lane::of(&event, limits);
-        let job = Job { event, handlers };
+        let job = Job { event, size, handlers };
         match state.lanes.get_mut(&lane) {
             Some(jobs) => jobs.push_back(job),
             None => {
@@ -194,17 +239,6 @@ impl Handlers {
             }
         }
         self.shared.start(state);
-        Ok(())
-    }
-
-    /// Waits until the handlers that refused the last event have room; at once if none did, never again once
-    /// [`Handlers::drain`] has given up. Another offer may still be refused, if more was offered meanwhile. May be
-    /// dropped while waiting.
-    pub async fn room(&self) {
-        let has_room = |state: &State| {
-            !state.closed && !state.refused.iter().any(|handler| handler.is_full(&self.shared.limits))
-        };
-        self.shared.wait_until(has_room).await;
     }
 
     /// Waits until every waiting event is handled and no script runs, but not longer than `deadline`: then what
@@ -257,7 +291,7 @@ impl Shared {
 
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
         for handler in &job.handlers {
-            let Some(environment) = self.begin(handler, &job.event) else { break };
+            let Some(environment) = self.begin(handler, &job) else { break };
             let script = &handler.spec.script;
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
             self.end(outcome);
@@ -274,16 +308,16 @@ impl Shared {
     }
 
     /// Counts a start; `None` if nothing may begin any more.
-    fn begin(&self, handler: &Handler, event: &Event) -> Option<invoke::Environment> {
+    fn begin(&self, handler: &Handler, job: &Job) -> Option<invoke::Environment> {
         let mut state = self.state();
         if state.closed {
             return None;
         }
-        handler.waiting.fetch_sub(1, Ordering::Relaxed);
+        handler.give_back(job.size);
         state.counters.waiting -= 1;
         state.counters.run += 1;
         state.counters.running += 1;
-        let environment = invoke::environment(event, &state.own);
+        let environment = invoke::environment(&job.event, &state.own);
         drop(state);
         self.changed.notify_waiters();
         Some(environment)

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Settings;
 use super::duration;
+use crate::agent::error::words;
 
 /// Reads `path`.
 ///
@@ -15,14 +16,8 @@ use super::duration;
 /// (all of them in one message, sorted).
 pub fn read(path: &Path) -> Result<Settings, String> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| {
-        let reason = if error.kind() == std::io::ErrorKind::NotFound {
-            "no such file or directory".to_owned()
-        } else {
-            error.to_string()
-        };
-        format!("Error reading '{shown}': open {shown}: {reason}")
-    })?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("Error reading '{shown}': open {shown}: {}", words(&error)))?;
     decode(&bytes).map_err(|error| format!("Error decoding '{shown}': {error}"))
 }
 

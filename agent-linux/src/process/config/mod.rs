@@ -15,7 +15,6 @@ use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
-use crate::agent::tags::{self, TAGS_LIMIT};
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -144,7 +143,7 @@ pub struct Config {
     pub retry_interval: Duration,
     /// `retry_max_attempts`: after how many further attempts to give up, which ends the agent; `None`: never.
     pub retry_max_attempts: Option<u64>,
-    /// `tags`: of this node; at most [`TAGS_LIMIT`] bytes encoded.
+    /// `tags`: of this node; at most [`TAGS_LIMIT`](crate::agent::tags::TAGS_LIMIT) bytes encoded, or the agent does not start.
     pub tags: BTreeMap<String, String>,
     /// `profile`: timing constants.
     pub profile: Profile,
@@ -271,7 +270,7 @@ impl Config {
                 name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
                 name => name,
             },
-            tags: checked_tags(settings.tags)?,
+            tags: settings.tags,
             rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
             rpc_auth: settings.rpc_auth,
             start_join: settings.start_join,
@@ -340,13 +339,6 @@ pub fn tag(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("Invalid tag: '{text}'")),
     }
-}
-
-fn checked_tags(tags: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-    if tags::encoded_len(&tags) > TAGS_LIMIT {
-        return Err(format!("Failed to start the Serf agent: Error creating Serf: {}", tags::too_long()));
-    }
-    Ok(tags)
 }
 
 #[cfg(test)]

@@ -214,10 +214,6 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
             refused(|flags| flags.advertise = "1.2.3.4:x".into()),
             "Invalid advertise address: address tcp/x: unknown port",
         ),
-        (
-            refused(|flags| drop(flags.tags.insert("a".into(), "x".repeat(506)))),
-            "Failed to start the Serf agent: Error creating Serf: Encoded length of tags exceeds limit of 512 bytes",
-        ),
         (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
         (
             refused(|flags| flags.handler_concurrency = 257),
@@ -230,7 +226,6 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
     ] {
         assert_eq!(message, text);
     }
-    assert!(load(flags(|flags| drop(flags.tags.insert("a".into(), "x".repeat(505))))).is_ok());
 }
 
 #[test]

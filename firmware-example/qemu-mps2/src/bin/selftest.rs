@@ -12,7 +12,9 @@ fn main() -> ! {
     static FLEET: ConstStaticCell<Fleet> = ConstStaticCell::new(Fleet::new());
     static NODES: ConstStaticCell<Nodes<'static>> = ConstStaticCell::new([None, None, None]);
     let (fleet, nodes) = (FLEET.take(), NODES.take());
-    let verdict = selftest::codec().and_then(|kinds| Ok((kinds, fleet.run(nodes)?)));
+    let verdict = selftest::division()
+        .and_then(|()| selftest::codec())
+        .and_then(|kinds| Ok((kinds, fleet.run(nodes)?)));
     match verdict {
         Ok((kinds, fleet)) => {
             defmt::info!(

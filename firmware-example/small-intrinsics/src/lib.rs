@@ -1,7 +1,11 @@
-//! `memcpy`, `memmove`, `memset` and `memcmp` for ARMv7-M in 130 bytes, in place of the compiler's weak ones, which take
-//! 3.5 KiB. Words at a time where both sides are aligned, else bytes: what a node moves are datagrams and short texts.
+//! For ARMv7-M, in 190 bytes what of the compiler's own takes 4.4 KiB:
 //!
-//! A board takes them by naming the crate: `use small_memory as _;`.
+//! - `memcpy`, `memmove`, `memset` and `memcmp`: words at a time where both sides are aligned, else bytes, as what a node moves
+//!   are datagrams and short texts;
+//! - division of 64-bit numbers: by the processor where both have 32 bits only, else bit by bit, as a node divides times, and
+//!   few of them.
+//!
+//! A board takes them by naming the crate: `use small_intrinsics as _;`.
 #![no_std]
 
 // In assembler, since the compiler makes of such a loop a call of the function that it is in.
@@ -89,4 +93,36 @@ core::arch::global_asm!(
     "bx lr",
     "1: movs r0, #0",
     "bx lr",
+    // __aeabi_uldivmod(numerator r1:r0, denominator r3:r2): quotient in r1:r0, remainder in r3:r2
+    ".section .text.__aeabi_uldivmod,\"ax\",%progbits",
+    ".global __aeabi_uldivmod",
+    ".type __aeabi_uldivmod,%function",
+    "__aeabi_uldivmod:",
+    "orrs r12, r1, r3",
+    "bne 1f",
+    "udiv r12, r0, r2",
+    "mls r2, r12, r2, r0",
+    "mov r0, r12",
+    "bx lr",
+    "1: push {{r4-r7, lr}}",
+    "movs r4, #0",
+    "movs r5, #0",
+    "movs r6, #64",
+    // The numerator's bits go into the remainder r5:r4 from the right, and those of the quotient follow them.
+    "2: adds r0, r0",
+    "adcs r1, r1",
+    "adcs r4, r4",
+    "adcs r5, r5",
+    "bcs 3f",
+    "subs r7, r4, r2",
+    "sbcs r7, r5, r3",
+    "blo 4f",
+    "3: subs r4, r4, r2",
+    "sbc r5, r5, r3",
+    "adds r0, #1",
+    "4: subs r6, #1",
+    "bne 2b",
+    "mov r2, r4",
+    "mov r3, r5",
+    "pop {{r4-r7, pc}}",
 );

@@ -1,0 +1,80 @@
+//! What the log tells of what is refused and lost: of each kind at most so often, whatever comes.
+
+use std::net::SocketAddr;
+
+use serf_nostd::{Instant, Node, Reject, Stats};
+
+/// Of refused datagrams, of each kind: once in so many seconds.
+const REFUSED_EVERY: u64 = 1;
+
+/// Of what is counted and means that something is missing here: once in so many seconds.
+const COUNTED_EVERY: u64 = 60;
+
+/// What is counted, and what it means.
+type Meaning = (fn(&Stats) -> u64, &'static str);
+
+const COUNTED: [Meaning; 5] = [
+    (
+        |stats| stats.members_unheld,
+        "The table of members is full: newcomers are not held. Start the agent with a greater -max-members",
+    ),
+    (
+        |stats| stats.strangers,
+        "Newcomers were refused of whom only somebody outside of this cluster has told. Whoever is to be a member joins \
+         through one",
+    ),
+    (|stats| stats.pull_miss, "Events were lost: nobody who was asked holds their payload any more"),
+    (|stats| stats.event_gaps, "Events may have been missed: others have seen more than this agent"),
+    (|stats| stats.own_unconfirmed + stats.own_expired, "Own events may not have reached the others"),
+];
+
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    refused: [Option<Instant>; 7],
+    counted: [Counted; COUNTED.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl Warnings {
+    pub(super) fn refused(&mut self, now: Instant, reject: Reject, from: SocketAddr) {
+        let (kind, text) = match reject {
+            Reject::TooLong => (0, "it is too long"),
+            Reject::NotNative => (1, "it is not Serf's"),
+            Reject::GoWire => (
+                2,
+                "the peer speaks Go Serf's protocol, which this agent does not; both need the same program",
+            ),
+            Reject::Version => (3, "it is of a version of the protocol that this agent does not speak"),
+            Reject::Damaged => (4, "it was damaged on the way"),
+            Reject::OtherCluster => (5, "it belongs to a cluster of another name"),
+            Reject::Malformed => (6, "it is malformed"),
+        };
+        if is_time(&mut self.refused[kind], now, REFUSED_EVERY) {
+            log::warn!(target: "memberlist", "Refused a datagram from {from}: {text}");
+        }
+    }
+
+    /// Tells of what the node has counted since it was told of last.
+    pub(super) fn counted(&mut self, now: Instant, node: &Node<'_>) {
+        for ((count, text), counted) in COUNTED.iter().zip(&mut self.counted) {
+            let count = count(node.stats());
+            if count > counted.told && is_time(&mut counted.at, now, COUNTED_EVERY) {
+                log::warn!(target: "serf", "{text} ({} more)", count - counted.told);
+                counted.told = count;
+            }
+        }
+    }
+}
+
+fn is_time(last: &mut Option<Instant>, now: Instant, seconds: u64) -> bool {
+    let is_time = last.is_none_or(|last| now.since(last).as_secs() >= seconds);
+    if is_time {
+        *last = Some(now);
+    }
+    is_time
+}
