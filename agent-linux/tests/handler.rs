@@ -366,24 +366,30 @@ async fn an_overdue_script_is_killed_with_everything_it_started() {
     rustix::process::kill_process(detached, rustix::process::Signal::KILL).unwrap();
 }
 
+/// As with Go's Serf: what waits is handled as it is configured by then.
 #[tokio::test]
-async fn reloaded_handlers_take_the_next_event_and_keep_their_bound() {
+async fn reloaded_handlers_take_what_waits_as_well() {
     let folder = Folder::new("reload");
     let wait = folder.wait_for("go");
     let old = format!("user={wait}; echo old >> {}", folder.path("out"));
     let new = format!("user=echo new >> {}", folder.path("out"));
-    let handlers = handlers(std::slice::from_ref(&old), Limits { waiting: 1, ..Limits::default() });
+    let handlers = handlers(std::slice::from_ref(&old), Limits { waiting: 2, ..Limits::default() });
     handlers.offer(user("x", ""));
     until("it runs", || handlers.counters().running == 1).await;
     handlers.offer(user("x", ""));
     handlers.set_specs(parsed(&[old.clone(), new.clone()]));
+    assert_eq!(handlers.counters().waiting, 2);
     handlers.offer(user("x", ""));
-    assert_eq!(handlers.counters().lost, 1, "the old handler is as full as before");
+    handlers.offer(user("x", ""));
+    assert_eq!((handlers.counters().waiting, handlers.counters().lost), (4, 2), "both are full now");
     handlers.set_specs(parsed(std::slice::from_ref(&new)));
     assert_eq!(handlers.specs(), parsed(&[new]));
     fs::write(folder.file("go"), "").unwrap();
-    finish(&handlers).await;
-    assert_eq!(folder.lines("out"), ["old", "old", "new"]);
+    assert_eq!(finish(&handlers).await, Counters { run: 3, lost: 2, ..Counters::default() });
+    assert_eq!(folder.lines("out"), ["old", "new", "new"]);
+    handlers.set_specs(Vec::new());
+    handlers.offer(user("x", ""));
+    assert_eq!(handlers.counters().waiting, 0);
 }
 
 #[tokio::test]

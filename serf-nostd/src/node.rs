@@ -254,6 +254,9 @@ pub struct Node<'a> {
     met_at: EventId,
     /// Nobody answers, or nobody is there.
     cut_off: bool,
+    /// The question by which a node that somebody hears again asks where the others have gone: the first one only, as anybody
+    /// can make it ask. 0: it has not asked.
+    way_back: u32,
     /// A name conflict is not told again before this.
     next_conflict: Instant,
     leave: Option<Leave>,
@@ -391,6 +394,7 @@ impl<'a> Node<'a> {
             fleet_news: 0,
             met_at: floor,
             cut_off: true,
+            way_back: 0,
             next_conflict: Instant::PAST,
             leave: None,
             taking: true,

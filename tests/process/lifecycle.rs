@@ -81,16 +81,33 @@ fn an_agent_that_leaves_alone_runs_its_own_handlers() {
 /// Impatience is no failure: an agent that is killed after it has said that it leaves has left.
 #[test]
 fn an_agent_that_is_killed_while_it_leaves_has_left() {
+    for count in [2, 3] {
+        let mut agents = fleet(count);
+        let mut leaver = agents.remove(count - 1);
+        let name = leaver.name().to_owned();
+        leaver.signal("INT");
+        wait_until("the others to hear that it leaves", || {
+            agents.iter().all(|agent| ["leaving", "left"].contains(&agent.members()[&name].as_str()))
+        });
+        leaver.process().kill();
+        for agent in &agents {
+            agent.wait_sees(&name, "left");
+            assert_eq!(agent.recorder().count("member-failed", &name), 0);
+        }
+    }
+}
+
+/// Also where it is back before anybody was told that it had failed: whoever keeps its address needs the new one.
+#[test]
+fn an_agent_that_comes_back_elsewhere_is_told_of() {
     let mut agents = fleet(3);
-    let mut leaver = agents.remove(2);
-    leaver.signal("INT");
-    wait_until("the others to hear that it leaves", || {
-        agents.iter().all(|agent| ["leaving", "left"].contains(&agent.members()["n3"].as_str()))
-    });
-    leaver.process().kill();
+    agents.remove(2).crash();
+    let _moved = Setup::new("n3").join(&agents[0]).start();
     for agent in &agents {
-        agent.wait_sees("n3", "left");
-        assert_eq!(agent.recorder().count("member-failed", "n3"), 0);
+        wait_until("its return at the handler", || {
+            let told = ["member-join", "member-update"].map(|event| agent.recorder().count(event, "n3"));
+            told.iter().sum::<usize>() >= 2
+        });
     }
 }
 

@@ -83,8 +83,8 @@ fn a_node_that_returns_without_a_seed_is_found_and_hears_nothing_old() {
     assert_eq!(old, 0);
 }
 
-/// Seeds of a plain run: some two minutes on two cores.
-const SEEDS: u64 = 3_000;
+/// Seeds of a plain run; `tests/run long` takes more.
+const SEEDS: u64 = 1_000;
 /// So many failures are shown.
 const SHOWN: usize = 50;
 

@@ -3,7 +3,7 @@
 //! Streams may be many and their readers slow: an event is kept once, whoever has still to read it, and all streams together
 //! keep no more than one could. Whoever is too far behind misses the oldest, and is told how many.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,9 +25,10 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Events that somebody has still to read; the first of them has the number `first`.
-    kept: VecDeque<Kept>,
-    first: u64,
+    /// Events that somebody has still to read, by their numbers.
+    kept: BTreeMap<u64, Kept>,
+    /// How many there have been.
+    published: u64,
     bytes: usize,
     listeners: BTreeMap<u64, Listener>,
     /// How many there have been.
@@ -82,13 +83,15 @@ impl Hub {
             state.give_up_first();
         }
         state.bytes += size;
-        state.kept.push_back(Kept { event, size, awaited });
+        let number = state.published;
+        state.published += 1;
+        state.kept.insert(number, Kept { event, size, awaited });
     }
 
     /// Listens from now on.
     pub fn subscribe(&self, filter: Filter) -> Stream {
         let mut state = self.lock();
-        let (number, next, news) = (state.subscribed, state.first + state.kept.len() as u64, Arc::default());
+        let (number, next, news) = (state.subscribed, state.published, Arc::default());
         state.subscribed += 1;
         let listener = Listener { filter, next, missed: 0, news: Arc::clone(&news) };
         state.listeners.insert(number, listener);
@@ -105,42 +108,29 @@ impl State {
     /// The next event for a listener, and how many it missed just before it.
     fn take(&mut self, number: u64) -> Option<(Arc<Event>, u64)> {
         let listener = self.listeners.get_mut(&number)?;
-        let read = listener.next.max(self.first) - self.first;
-        let mut unread = self.kept.iter_mut().enumerate().skip(read as usize);
+        let mut unread = self.kept.range_mut(listener.next..);
         let found = unread.find(|(_, kept)| listener.filter.matches(&kept.event));
-        let Some((place, kept)) = found else {
-            listener.next = self.first + self.kept.len() as u64;
+        let Some((&place, kept)) = found else {
+            listener.next = self.published;
             return None;
         };
         kept.awaited -= 1;
-        listener.next = self.first + place as u64 + 1;
+        listener.next = place + 1;
         let taken = (kept.event.clone(), std::mem::take(&mut listener.missed));
-        self.forget_read();
+        if kept.awaited == 0 {
+            self.bytes -= kept.size;
+            self.kept.remove(&place);
+        }
         Some(taken)
     }
 
     /// Makes room; whoever has not read the oldest event has missed it.
     fn give_up_first(&mut self) {
-        let Some(lost) = self.kept.pop_front() else { return };
-        for listener in self.listeners.values_mut() {
-            let missed = listener.next <= self.first && listener.filter.matches(&lost.event);
-            listener.missed += missed as u64;
-        }
-        self.first += 1;
+        let Some((place, lost)) = self.kept.pop_first() else { return };
         self.bytes -= lost.size;
-        self.forget_read();
-    }
-
-    /// Forgets what all have read.
-    fn forget_read(&mut self) {
-        while let Some(Kept { size, awaited: 0, .. }) = self.kept.front() {
-            self.bytes -= size;
-            self.first += 1;
-            self.kept.pop_front();
-        }
-        if self.kept.is_empty() {
-            // Its room as well: a storm may have been the last one for long.
-            self.kept = VecDeque::new();
+        for listener in self.listeners.values_mut() {
+            let missed = listener.next <= place && listener.filter.matches(&lost.event);
+            listener.missed += missed as u64;
         }
     }
 }
@@ -208,7 +198,8 @@ mod tests {
         assert_eq!([next(&all).await, next(&all).await], [(1, 0), (2, 0)]);
         assert_eq!(hub.lock().kept.len(), 1);
         assert_eq!(next(&all).await, (3, 0));
-        assert_eq!((hub.lock().kept.capacity(), hub.lock().bytes), (0, 0));
+        assert_eq!(hub.lock().kept.len(), 0);
+        assert_eq!(hub.lock().bytes, 0);
         hub.publish(user(4, "b", 0));
         drop(all);
         assert_eq!(next(&some).await, (4, 0));
@@ -225,6 +216,18 @@ mod tests {
         assert_eq!(next(&even).await, (100, 50));
         assert_eq!(next(&odd).await, (101, 50));
         assert_eq!(next(&odd).await, (103, 0));
+    }
+
+    #[tokio::test]
+    async fn what_others_have_read_costs_nobody_what_he_has_not() {
+        let hub = Hub::new();
+        let (rare, often) = (subscribe(&hub, "user:rare"), subscribe(&hub, "user:often"));
+        hub.publish(user(1, "rare", 0));
+        for ltime in 2..2 * EVENTS as u64 {
+            hub.publish(user(ltime, "often", 0));
+            assert_eq!(next(&often).await, (ltime, 0));
+        }
+        assert_eq!(next(&rare).await, (1, 0));
     }
 
     #[tokio::test]

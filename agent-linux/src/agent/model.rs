@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::log::in_one_line;
+
 /// Serf's member states, with the names that Serf prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -57,7 +59,7 @@ pub fn stats_text(stats: &Stats) -> String {
     for (section, values) in stats {
         text += &format!("{section}:\n");
         for (key, value) in values {
-            text += &format!("\t{key} = {value}\n");
+            text += &format!("\t{} = {}\n", in_one_line(key), in_one_line(value));
         }
     }
     text

@@ -89,7 +89,7 @@ Event handlers:
   /bin/sh runs the script. It finds the event in SERF_EVENT, this node in SERF_SELF_NAME, SERF_SELF_ROLE and
   SERF_TAG_<NAME>, a user event in SERF_USER_EVENT and SERF_USER_LTIME. It reads the payload, or a line
   NAME<tab>ADDRESS<tab>ROLE<tab>TAGS for each member. A script that contains `=` needs a filter: `*=A=1 run.sh`.
-  Scripts run one at a time, in order; up to 4096 events wait for each.";
+  Scripts run one at a time, in order; up to 65,536 events (32 MiB) wait for each.";
 
 /// Runs `serf agent` with these arguments (those after `agent`).
 pub(super) fn run(args: Vec<OsString>) -> ExitCode {

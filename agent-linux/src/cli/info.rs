@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, go_json};
-use crate::agent::log::printable;
 use crate::agent::model::stats_text;
 
 /// Shows what a running agent knows of itself: versions, queues, clocks, counters, tags and handlers.
@@ -28,7 +27,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(code) => return code,
     };
     flags.rpc.run(async |client| match client.stats().await {
-        Ok(stats) => go_json::print(&flags.format, &stats, || printable(&stats_text(&stats)).into_owned()),
+        Ok(stats) => go_json::print(&flags.format, &stats, || stats_text(&stats)),
         Err(error) => failed("querying agent", error),
     })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, go_json, ui};
-use crate::agent::log::printable;
+use crate::agent::log::in_one_line;
 use crate::rpc::message::{Member, MembersFiltered};
 
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
@@ -126,7 +126,7 @@ fn address(member: &Member) -> String {
 fn as_text(members: &[Member], detailed: bool) -> String {
     let rows = members.iter().map(|member| {
         let tags: Vec<String> = member.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let foreign = |text: &str| printable(text).into_owned();
+        let foreign = |text: &str| in_one_line(text).into_owned();
         let mut row =
             vec![foreign(&member.name), address(member), foreign(&member.status), foreign(&tags.join(","))];
         if detailed {
@@ -180,7 +180,7 @@ mod tests {
             "a  127.0.0.1:7946  alive    Protocol Version: 5  Available Protocol Range: [2, 5]\n"
         );
         assert_eq!(as_text(&[], true), "");
-        let steering = member("a\u{1b}[2J", &[("role", "\u{7}")]);
-        assert_eq!(as_text(&[steering], false), "a\\u{1b}[2J  127.0.0.1:7946  alive  role=\\u{7}\n");
+        let steering = member("a\u{1b}[2J\n", &[("role", "\t")]);
+        assert_eq!(as_text(&[steering], false), "a\\u{1b}[2J\\n  127.0.0.1:7946  alive  role=\\t\n");
     }
 }

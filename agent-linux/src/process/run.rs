@@ -174,7 +174,10 @@ impl Process {
     /// Reads the configuration again and applies what can change: log level, handlers, tags, what signals do.
     async fn reload(&mut self) {
         say("Reloading configuration...");
-        let new = match self.config.reload(|warning| say(warning)) {
+        // The disk that the files are on may not answer.
+        let config = self.config.clone();
+        let read = tokio::task::spawn_blocking(move || config.reload(|warning| say(warning)));
+        let new = match read.await.unwrap_or_else(|gone| Err(gone.to_string())) {
             Ok(new) => new,
             Err(error) => return say(format_args!("Failed to reload configs: {error}")),
         };

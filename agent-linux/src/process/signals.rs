@@ -75,6 +75,8 @@ pub struct Signals {
     terminate: unix::Signal,
     hangup: unix::Signal,
     user1: unix::Signal,
+    /// A file has reached its greatest length, such as the log under `ulimit -f`: caught, the write fails and nothing else.
+    _file_size: unix::Signal,
 }
 
 impl Signals {
@@ -88,6 +90,7 @@ impl Signals {
             terminate: unix::signal(SignalKind::terminate())?,
             hangup: unix::signal(SignalKind::hangup())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            _file_size: unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::context::Context;
 pub use super::context::Options;
@@ -31,6 +31,15 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     let context = Arc::new(Context { handle, hub, logs, streams, options });
     let (close, closing) = watch::channel(false);
     let mut sessions = JoinSet::new();
+    // Of refusals and failures the log tells once a second: they come in storms.
+    let mut told: Option<Instant> = None;
+    let mut is_time = move || {
+        let is_time = told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1));
+        if is_time {
+            told = Some(Instant::now());
+        }
+        is_time
+    };
     loop {
         tokio::select! {
             () = context.handle.gone() => break,
@@ -41,12 +50,17 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
                     sessions.spawn(session::run(stream, context.clone(), closing.clone()));
                 }
                 Ok((stream, peer)) => {
-                    log::warn!(target: "agent.ipc", "Refused client: {peer}: {}", refusal::TOO_MANY_CONNECTIONS);
+                    if is_time() {
+                        let why = refusal::TOO_MANY_CONNECTIONS;
+                        log::warn!(target: "agent.ipc", "Refused client: {peer}: {why}");
+                    }
                     // Whether the client still hears it is its own affair.
                     let _ = turn_away(stream);
                 }
                 Err(error) => {
-                    log::error!(target: "agent.ipc", "Failed to accept client: {}", words(&error));
+                    if is_time() {
+                        log::error!(target: "agent.ipc", "Failed to accept client: {}", words(&error));
+                    }
                     // Out of file descriptors, most likely: trying again at once would only burn time.
                     sleep(Duration::from_millis(100)).await;
                 }

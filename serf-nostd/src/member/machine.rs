@@ -142,6 +142,7 @@ impl Members<'_> {
     fn accept(&mut self, m: &mut Moment, id: u16, alive: &Alive, new: bool) {
         self.table.untime(id);
         let was_live = self.table.slot(id).is_live();
+        let moved = !new && self.table.slot(id).addr != alive.addr;
         let early = if was_live { None } else { self.early.take(alive.node, m.now) };
         self.table.edit(id, |slot| {
             let new_life = slot.boot != alive.boot;
@@ -168,8 +169,8 @@ impl Members<'_> {
         if alive.tags.is_some() && !slot.has(flag::TAGS_HELD) {
             m.stats.tags_unheld += 1;
         }
-        if tags_changed {
-            // Whoever has been told of its join, and not of its failure, is told of them.
+        if tags_changed || moved {
+            // Whoever has been told of its join, and not of its failure, is told of that.
             self.note_tags(m, id);
         } else if !was_live || new {
             self.telling.note(self.table.slots, id, m.now);

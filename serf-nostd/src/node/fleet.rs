@@ -131,19 +131,25 @@ impl Node<'_> {
             // Their clock is far ahead: met when this one has come up to it.
             return;
         }
-        let grown = now.since(self.fleet_since) >= GROWN;
-        let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
-        let yields = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
+        let yields = self.yields_to(now, &theirs);
         if let Some(left) = self.left.take_if(|left| yields && left.fleet == theirs.id) {
             // It has grown up meanwhile. Nothing of it has been missed, unless this node entered the other one so late that
             // nobody lingered there any more.
             (self.fleet, self.fleet_since) = (left.fleet, left.since);
             self.stats.event_gaps += (left.last.ltime > 0) as u64;
             self.fleet_news = self.transmissions() as u8;
-        } else if self.fleet == 0 || yields {
+        } else if yields {
             let met = met.unwrap_or(theirs.event_clock.saturating_sub(1));
             self.enter_fleet(now, &theirs, met, replay);
         }
+    }
+
+    /// Whether this node goes over to that fleet, once it is sure of it.
+    pub(super) fn yields_to(&self, now: Instant, theirs: &Fleet) -> bool {
+        let grown = now.since(self.fleet_since) >= GROWN;
+        let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
+        let older = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
+        self.fleet == 0 || theirs.id != self.fleet && older
     }
 
     fn enter_fleet(&mut self, now: Instant, theirs: &Fleet, met: u64, replay: bool) {

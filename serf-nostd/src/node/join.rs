@@ -15,6 +15,10 @@ use crate::wire::message::{Address, Fleet, Join, JoinAnswer};
 /// How long a starting node whose seeds are starting as well waits for one who is not.
 const BEGINNERS: Duration = Duration::from_secs(2);
 
+/// The shortest question to whom this node has heard of, in bytes, without its name: what stands before a message, and a join
+/// from an IPv6 address.
+const QUESTION_LEAST: usize = 10 + 3 + 5 + 1 + 20 + 10 + 1;
+
 impl Node<'_> {
     /// Somebody wants in: what it is to be answered, if anything yet.
     pub(super) fn join_request(&mut self, now: Instant, from: Address, join: &Join<'_>) -> Option<Answer> {
@@ -66,7 +70,10 @@ impl Node<'_> {
         answer: &JoinAnswer,
         fleet: Option<Fleet>,
     ) -> Option<bool> {
-        let asked = |join: &Joining| join.nonce == answer.nonce && self.leave.is_none();
+        // Who was asked for what it says comes from where it has said it.
+        let asked = |join: &Joining| {
+            join.nonce == answer.nonce && (join.named || join.to == from) && self.leave.is_none()
+        };
         let place = self.heal.joins.iter().position(asked)?;
         let join = self.heal.joins.swap_remove(place);
         self.answered(now);
@@ -123,15 +130,34 @@ impl Node<'_> {
     /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, instead of the answer
     /// that is due, and no longer than that may be; the answer proves that somebody is there. False if one is under way.
     pub(super) fn meet(&mut self, now: Instant, addr: Address, limit: usize) -> bool {
-        if self.leave.is_some() || self.heal.joins.iter().any(|join| join.to == addr) {
+        let fits = limit >= QUESTION_LEAST + self.members.table.name(SELF).len();
+        if !fits || self.leave.is_some() {
             return false;
         }
-        let nonce = self.random.next() as u32;
-        let deadline = now + PATIENCE;
+        let asked = self.heal.joins.iter().find(|join| join.to == addr).map(|join| join.nonce);
+        let nonce = asked.unwrap_or_else(|| self.random.next() as u32);
+        if self.cut_off && self.way_back == 0 {
+            self.way_back = nonce;
+        }
+        if asked.is_some() {
+            return false;
+        }
+        self.make_room_to_ask();
+        let deadline = now + PATIENCE.max(self.config.probe_timeout.times(2));
         let (replay, limit) = (self.config.replay, limit.min(u16::MAX as usize) as u16);
         let (quiet, named) = (true, false);
         let join = Joining { to: addr, nonce, replay, quiet, named, limit, due: now, deadline };
         self.heal.joins.push(join).is_ok()
+    }
+
+    /// Anybody can make a node ask: the oldest of such questions gives way to a newer one, and to seeds.
+    pub(super) fn make_room_to_ask(&mut self) {
+        if self.heal.joins.is_full() {
+            let provoked = self.heal.joins.iter().enumerate().filter(|(_, join)| join.quiet && !join.named);
+            if let Some((oldest, _)) = provoked.min_by_key(|(_, join)| join.deadline) {
+                self.heal.joins.swap_remove(oldest);
+            }
+        }
     }
 
     pub(super) fn name_taken(&mut self, nonce: u32) {

@@ -32,9 +32,9 @@ const QUESTION: usize = 256;
 /// What one datagram has shown so far.
 struct Context<'d> {
     messages: Messages<'d>,
-    /// Which fleet its sender is in (0: it does not say), and whether this node is or was in one with it; once that has been
-    /// looked for.
-    company: Option<(u32, bool)>,
+    /// Which fleet its sender is in, if it says so, and whether this node is or was in one with it; once that has been looked
+    /// for.
+    company: Option<(Option<Fleet>, bool)>,
     now: Instant,
     from: Address,
     /// How long an answer to somebody who has not answered us may be: as long as the datagram, and there is only one.
@@ -64,6 +64,8 @@ struct Context<'d> {
     history: Option<History>,
     /// It has brought a ping: one is answered.
     pinged: bool,
+    /// It has answered a join, or claims so.
+    join_answered: bool,
     /// It has asked for a probe of another member: one is made.
     relayed: bool,
     /// What its sender knows this node by is not so any more.
@@ -122,6 +124,7 @@ impl Node<'_> {
             values: None,
             history: None,
             pinged: false,
+            join_answered: false,
             relayed: false,
             outdated: false,
             acked: None,
@@ -171,6 +174,8 @@ impl Node<'_> {
             Message::Ping(ping) => {
                 if ping.node != self.members.table.name(SELF) {
                     self.stats.misaddressed += 1;
+                    // Whoever looks for somebody who was here once is no reason to ask.
+                    c.question = 0;
                     return;
                 }
                 if core::mem::replace(&mut c.pinged, true) {
@@ -211,6 +216,7 @@ impl Node<'_> {
                     self.stats.misaddressed += 1;
                     return;
                 };
+                c.question = 0;
                 if core::mem::replace(&mut c.relayed, true) {
                     self.stats.relays_refused += 1;
                     return;
@@ -270,6 +276,7 @@ impl Node<'_> {
                 let announcer = Announcer::new(c.from, token, c.proven);
                 for id in ids {
                     if self.is_for_us(id, c.source) {
+                        c.question = 0;
                         self.announced(now, announcer, id);
                     }
                 }
@@ -324,13 +331,20 @@ impl Node<'_> {
             }
             Message::Join(join) => {
                 if let Some(what) = self.join_request(now, c.from, &join) {
-                    if c.fleet.is_none_or(|fleet| fleet.id == 0) {
-                        self.found_fleet(now);
+                    match self.company(c).0 {
+                        None => self.found_fleet(now),
+                        // There is room for one only, and it is here to stay: it asks again.
+                        Some(fleet) if c.budget < 2 * QUESTION && self.yields_to(now, &fleet) => c.budget = 0,
+                        Some(_) => {}
                     }
                     self.owe_stranger(c, what);
                 }
             }
             Message::JoinAnswer(answer) => {
+                // One guess at a nonce.
+                if core::mem::replace(&mut c.join_answered, true) {
+                    return;
+                }
                 if let Some(asked) = self.join_answer(now, c.from, &answer, c.fleet) {
                     (c.proven, c.answers) = (true, true);
                     c.records = asked.then_some(true);
@@ -409,18 +423,19 @@ impl Node<'_> {
         !asked && !self.company(c).1
     }
 
-    fn company(&self, c: &mut Context<'_>) -> (u32, bool) {
+    fn company(&self, c: &mut Context<'_>) -> (Option<Fleet>, bool) {
         *c.company.get_or_insert_with(|| {
-            let (mut fleet, mut former) = (0, None);
+            let (mut fleet, mut former) = (None, None);
             // It may stand behind what it is about.
             for message in c.messages.clone().flatten() {
                 match message {
-                    Message::Fleet(told) => fleet = told.id,
+                    Message::Fleet(told) => fleet = Some(told),
                     Message::Former(told) => former = Some(told),
                     _ => {}
                 }
             }
-            (fleet, self.is_kin(fleet, former))
+            let fleet = fleet.filter(|fleet| fleet.id != 0);
+            (fleet, self.is_kin(fleet.map_or(0, |fleet| fleet.id), former))
         })
     }
 
@@ -432,7 +447,7 @@ impl Node<'_> {
             self.stats.answers_refused += 1;
             return;
         }
-        let asks = budget >= 4 * QUESTION && self.is_stranger(c) && self.company(c).0 != 0;
+        let asks = budget >= 2 * QUESTION && self.is_stranger(c) && self.company(c).0.is_some();
         c.question = if asks { QUESTION } else { 0 };
         self.owe(c.from, budget - c.question, what);
     }

@@ -535,6 +535,7 @@ impl Node<'_> {
             return None;
         }
         let seeds = self.heal.seeds.len() as u32;
+        self.make_room_to_ask();
         if seeds > 0 && !self.heal.joins.is_full() {
             let to = self.heal.seeds[self.random.below(seeds) as usize];
             let nonce = self.random.next() as u32;

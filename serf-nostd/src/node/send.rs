@@ -108,7 +108,12 @@ impl Node<'_> {
             self.age_gone(now, id);
         }
         // While nobody answers, own events wait; then they are sent again.
-        let cut_off = self.is_cut_off(now);
+        let alone = self.is_cut_off(now);
+        let finding_back = self.is_finding_back();
+        if alone && !finding_back {
+            self.way_back = 0;
+        }
+        let cut_off = alone || self.cut_off && finding_back;
         if core::mem::replace(&mut self.cut_off, cut_off) && !cut_off && self.config.has(Rule::SendAgain) {
             self.store.send_again();
         }
@@ -421,7 +426,7 @@ impl Node<'_> {
             return Some(self.round_of(RoundKind::Members, live, self.config.gossip_nodes as usize));
         }
         // Who has met no fleet, or founded one that is empty yet, does not know at which time others take its events.
-        if self.takes_events() && self.store.first(list::OWN).is_some() {
+        if self.takes_events() && !self.is_finding_back() && self.store.first(list::OWN).is_some() {
             let fanout = self.config.origin_fanout as usize;
             return Some(self.round_of(RoundKind::Own(0), live, fanout));
         }

@@ -108,10 +108,10 @@ impl Node<'_> {
         );
         let private = self.blames_itself(now, self.members.table.case(id).since);
         let (members, mut moment) = self.moment(now);
-        if private {
+        let end = members.end_of(&moment, id);
+        if private && end == State::Failed {
             members.bury_privately(&mut moment, id);
         } else {
-            let end = members.end_of(&moment, id);
             members.bury(&mut moment, id, end, Duration::ZERO);
             self.members.table.case_mut(id).accuse(Some(SELF));
             self.heal.member_pace.changed(now);
@@ -206,6 +206,12 @@ impl Node<'_> {
     /// Whether nobody is there, or nobody answers.
     pub(super) fn is_cut_off(&self, now: Instant) -> bool {
         self.members.table.live() == 0 || self.isolated(now)
+    }
+
+    /// Whether a node that was cut off asks somebody who may tell it where the others have gone: what it has fired meanwhile
+    /// waits for the answer.
+    pub(super) fn is_finding_back(&self) -> bool {
+        self.way_back != 0 && self.heal.joins.iter().any(|join| join.nonce == self.way_back)
     }
 
     /// Somebody answers again. What this node has come to hold against others since then speaks against its own link: its

@@ -213,10 +213,6 @@ impl Node<'_> {
     }
 
     pub(super) fn write_join(&mut self, packet: &mut Packet<'_>, now: Instant, join: &Joining) {
-        if self.fleet != 0 {
-            // It is no newcomer that asks: whoever is alone comes to its fleet.
-            self.write_fleet(packet, now);
-        }
         let slot = self.members.table.slot(SELF);
         let message = Message::Join(Join {
             nonce: join.nonce,
@@ -226,10 +222,15 @@ impl Node<'_> {
             pages: !join.quiet,
         });
         let _ = packet.push(&message);
+        if self.fleet != 0 {
+            // It is no newcomer that asks: whoever is alone comes to its fleet.
+            self.write_fleet(packet, now);
+        }
         if join.quiet {
             let summary = self.summary(EventId::LOWEST);
             let _ = packet.push(&Message::Summary(summary));
-        } else {
+        }
+        if !join.quiet {
             packet.pad();
         }
     }

@@ -87,17 +87,17 @@ fn a_ring(seed: u64, latency: u64, loss: f64, without: Option<Rule>) -> Result<(
 
 #[test]
 fn of_those_who_start_in_a_ring() {
-    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 500, 0.0, without));
+    (0..10).for_each(|seed| assert_eq!(a_ring(seed, 500, 0.0, None), Ok(()), "seed {seed}"));
 }
 
 #[test]
 fn of_those_who_start_in_a_ring_over_long_links() {
-    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 50_000, 0.0, without));
+    (0..10).for_each(|seed| assert_eq!(a_ring(seed, 50_000, 0.0, None), Ok(()), "seed {seed}"));
 }
 
 #[test]
 fn of_those_who_start_in_a_ring_over_bad_links() {
-    proves(Rule::FleetNews, 10, |seed, without| a_ring(seed, 5_000, 0.1, without));
+    (0..10).for_each(|seed| assert_eq!(a_ring(seed, 5_000, 0.1, None), Ok(()), "seed {seed}"));
 }
 
 /// Two fleets of three that have run for a while, one of which joins the other.

@@ -1,7 +1,10 @@
 //! What becomes of the events of two fleets of which one enters the other, beside cuts, restarts and replays.
 
-use serf_nostd::Stats;
+use std::collections::BTreeSet;
+
+use serf_nostd::{Config, Stats};
 use sim::fleet::{Fleet, Size};
+use sim::wire::{body, datagram, kind};
 
 use crate::{Heard, SECOND, fire, flow, off, quiet};
 
@@ -112,4 +115,68 @@ fn what_was_stamped_anew_is_not_looked_for_under_its_old_time() {
     fleet.network.heal();
     fleet.run(120 * SECOND, &mut heard.watch());
     assert_eq!((heard.reached("alone"), fleet.total(|stats| stats.pull_miss)), (6, 0));
+}
+
+/// Whether all are in one fleet at the end of this time.
+fn is_one(fleet: &mut Fleet, time: u64) -> bool {
+    fleet.run(time, &mut quiet());
+    let fleets: BTreeSet<u32> =
+        (0..fleet.machines.len()).filter_map(|i| fleet.node(i).map(|node| node.levels().fleet)).collect();
+    fleets.len() == 1
+}
+
+/// Whoever asks before it goes over has to wait for the answer as long as that takes.
+#[test]
+fn over_long_links() {
+    for (latency, wan) in [(300_000, false), (600_000, true)] {
+        for seed in 0..6 {
+            let config = if wan { Config::WAN } else { Config::LAN };
+            let mut fleet = Fleet::new(seed, 6, Size::Server, config);
+            (fleet.network.latency, fleet.network.jitter) = (latency, latency / 10);
+            (0..6).for_each(|i| fleet.boot(i, &[i / 3 * 3], false, &mut quiet()));
+            fleet.run(120 * SECOND, &mut quiet());
+            let other = fleet.address(1);
+            fleet.with(4, &mut quiet(), |node, now| node.join(now, other, false));
+            assert!(is_one(&mut fleet, 60 * SECOND), "seed {seed}, {latency} us");
+        }
+    }
+}
+
+/// Two fleets, of which one member of one has a seed in the other one, which it could not reach for long.
+fn by_a_seed(seed: u64, each: usize, size: Size) -> Fleet {
+    let mut fleet = Fleet::new(seed, 2 * each, size, Config::LAN);
+    (each..2 * each).for_each(|i| fleet.network.side[i] = 1);
+    for i in 0..2 * each {
+        let seeds = if i == 1 { vec![0, each + 1] } else { vec![i / each * each] };
+        fleet.boot(i, &seeds, false, &mut quiet());
+        fleet.run(SECOND, &mut quiet());
+    }
+    fleet.run(120 * SECOND, &mut quiet());
+    fleet.network.heal();
+    fleet
+}
+
+/// Their tables are full, so that they compare them with nobody's.
+#[test]
+fn of_boards_that_hold_a_part_of_their_fleet() {
+    for seed in 0..8 {
+        assert!(is_one(&mut by_a_seed(seed, 10, Size::Tiny), 300 * SECOND), "seed {seed}");
+    }
+}
+
+/// The questions that strangers provoke keep no seed from being tried, and nobody from being asked.
+#[test]
+fn while_strangers_make_one_ask_and_ask() {
+    for seed in 0..4 {
+        let mut fleet = by_a_seed(seed, 3, Size::Server);
+        for n in 0..1_200 {
+            for stranger in 0..12 {
+                let forged = body(kind::FLEET).int(1).int(1).int(3_600).end();
+                let padding = body(kind::PADDING).raw(&[0; 100]).end();
+                fleet.inject(1_000 + 12 * n + stranger, 1, datagram(&[forged, padding]));
+            }
+            fleet.run(SECOND / 4, &mut quiet());
+        }
+        assert!(is_one(&mut fleet, SECOND), "seed {seed}");
+    }
 }

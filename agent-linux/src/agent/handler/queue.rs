@@ -113,6 +113,15 @@ struct Queue {
     told: Option<Instant>,
 }
 
+impl Queue {
+    /// One more; how many there are.
+    fn hold(&mut self, size: usize) -> usize {
+        self.events += 1;
+        self.bytes += size;
+        self.events
+    }
+}
+
 impl Handler {
     fn new(spec: Spec) -> Handler {
         Handler { spec, queue: Mutex::default() }
@@ -139,12 +148,16 @@ impl Handler {
             }
             return false;
         }
-        queue.events += 1;
-        queue.bytes += size;
-        if queue.events.is_multiple_of(BEHIND) {
-            log::warn!(target: "agent", "Script '{script}' is behind: {} events wait for it", queue.events);
+        let events = queue.hold(size);
+        if events.is_multiple_of(BEHIND) {
+            log::warn!(target: "agent", "Script '{script}' is behind: {events} events wait for it");
         }
         true
+    }
+
+    /// Takes a place for an event that is there already.
+    fn hold(&self, size: usize) {
+        self.queue().hold(size);
     }
 
     fn give_back(&self, size: usize) {
@@ -193,18 +206,27 @@ impl Handlers {
         handlers
     }
 
-    /// Replaces the handlers from the next event on; what waits runs as it was configured when it was offered.
+    /// Replaces the handlers, also for the events that wait; a script that runs goes on.
     pub fn set_specs(&self, specs: Vec<Spec>) {
         let mut state = self.shared.state();
+        let state = &mut *state;
         let mut known = std::mem::take(&mut state.handlers);
         let handlers = specs.into_iter().map(|spec| {
-            // A handler that stays keeps its count of waiting events, and so its bound.
+            // A handler that stays knows what it has lost, and was told of.
             match known.iter().position(|handler| handler.spec == spec) {
                 Some(at) => known.swap_remove(at),
                 None => Arc::new(Handler::new(spec)),
             }
         });
         state.handlers = handlers.collect();
+        for job in state.lanes.values_mut().flatten() {
+            job.handlers.iter().for_each(|handler| handler.give_back(job.size));
+            state.counters.waiting -= job.handlers.len() as u64;
+            let wanting = state.handlers.iter().filter(|handler| handler.spec.filter.matches(&job.event));
+            job.handlers = wanting.cloned().collect();
+            job.handlers.iter().for_each(|handler| handler.hold(job.size));
+            state.counters.waiting += job.handlers.len() as u64;
+        }
     }
 
     /// Changes what scripts are told about this node, from the next start of a script on.
@@ -284,6 +306,7 @@ impl Shared {
         while state.busy < self.limits.concurrency.max(1) {
             let Some(lane) = state.ready.pop_front() else { return };
             let Some(job) = state.lanes.get_mut(&lane).and_then(VecDeque::pop_front) else { continue };
+            job.handlers.iter().for_each(|handler| handler.give_back(job.size));
             state.busy += 1;
             tokio::spawn(self.clone().work(lane, job));
         }
@@ -291,7 +314,7 @@ impl Shared {
 
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
         for handler in &job.handlers {
-            let Some(environment) = self.begin(handler, &job) else { break };
+            let Some(environment) = self.begin(&job.event) else { break };
             let script = &handler.spec.script;
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
             self.end(outcome);
@@ -308,16 +331,15 @@ impl Shared {
     }
 
     /// Counts a start; `None` if nothing may begin any more.
-    fn begin(&self, handler: &Handler, job: &Job) -> Option<invoke::Environment> {
+    fn begin(&self, event: &Event) -> Option<invoke::Environment> {
         let mut state = self.state();
         if state.closed {
             return None;
         }
-        handler.give_back(job.size);
         state.counters.waiting -= 1;
         state.counters.run += 1;
         state.counters.running += 1;
-        let environment = invoke::environment(&job.event, &state.own);
+        let environment = invoke::environment(event, &state.own);
         drop(state);
         self.changed.notify_waiters();
         Some(environment)
