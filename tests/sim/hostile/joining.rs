@@ -56,11 +56,14 @@ fn pings_of_strangers_do_not_keep_a_node_from_joining() {
     let mut node = Driven::new(small(), Config::LAN);
     node.run(2 * SECOND, &[]);
     for place in 50..70 {
-        node.feed(place, &datagram(&[body(kind::PING).int(1).text("me").text("stranger").raw(&[0]).end()]));
+        let ping = body(kind::PING).int(1).text("me").text("stranger").raw(&[0]).end();
+        // As long as a question.
+        node.feed(place, &datagram(&[ping, body(kind::PADDING).raw(&[0; 100]).end()]));
     }
     let seeds: Vec<_> = (2..10).map(addr).collect();
     node.node.start(node.at(), &seeds);
     node.sent.clear();
+    node.drain();
     node.run(SECOND, &[]);
     let asked = |seed: &std::net::SocketAddr| node.sent.iter().any(|(to, _)| to == seed);
     assert!(seeds.iter().all(asked), "each seed is asked");
