@@ -295,7 +295,7 @@ async fn resolve_all(
         let mut lookups = JoinSet::new();
         for (place, text) in some.iter().cloned().enumerate() {
             let permits = permits.clone();
-            lookups.spawn(async move { (place, resolve(&text, port, &permits).await, text) });
+            lookups.spawn(async move { (place, resolve(&text, port, permits).await, text) });
         }
         let mut looked_up = lookups.join_all().await;
         looked_up.sort_by_key(|(place, ..)| *place);
@@ -309,11 +309,21 @@ async fn resolve_all(
     (found, errors)
 }
 
-async fn resolve(text: &str, port: u16, permits: &Semaphore) -> Result<Vec<SocketAddr>, AddressError> {
+async fn resolve(text: &str, port: u16, permits: Arc<Semaphore>) -> Result<Vec<SocketAddr>, AddressError> {
     let target = JoinTarget::parse(text)?;
-    // The semaphore is never closed; an address needs no thread.
-    let _permit = if target.endpoint.ip().is_some() { None } else { permits.acquire().await.ok() };
-    target.endpoint.resolve_all(port).await
+    if target.endpoint.ip().is_some() {
+        // That needs no thread.
+        return target.endpoint.resolve_all(port).await;
+    }
+    // The semaphore is never closed.
+    let permit = permits.acquire_owned().await.ok();
+    // A look-up goes on in its thread though nobody waits for it any more, and counts until it ends.
+    let look_up = tokio::spawn(async move {
+        let found = target.endpoint.resolve_all(port).await;
+        drop(permit);
+        found
+    });
+    look_up.await.unwrap_or_else(|_| Err(AddressError::NoAnswer(text.to_owned())))
 }
 
 /// Several errors as Serf lists them.
