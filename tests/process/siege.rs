@@ -159,8 +159,8 @@ fn names_are_looked_up_a_few_at_a_time() {
         most = most.max(threads());
         client.is_answered().is_ok_and(|answered| answered)
     });
-    // 16 that look up, and what the runtime has besides.
-    assert!(most <= 24, "{most} threads");
+    // 16 that look up, and those that were given up after 10 s and that the system's resolver keeps longer; not 704.
+    assert!(most <= 64, "{most} threads");
 }
 
 /// A good address is not kept waiting by somebody else's dead ones.
