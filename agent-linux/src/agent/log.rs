@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -216,6 +217,23 @@ pub fn in_one_line(text: &str) -> Cow<'_, str> {
     }
     let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     Cow::Owned(text.chars().map(written).collect())
+}
+
+/// Tells of things that come in storms: of one kind at most so often.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    last: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether it was told of last at least so long ago, or never; then it is told of now.
+    pub fn is_time(&mut self, every: Duration) -> bool {
+        let is_time = self.last.is_none_or(|last| last.elapsed() >= every);
+        if is_time {
+            self.last = Some(Instant::now());
+        }
+        is_time
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::context::Context;
 pub use super::context::Options;
@@ -19,6 +19,7 @@ use super::wire;
 use crate::agent::error::words;
 use crate::agent::handle::Handle;
 use crate::agent::hub::Hub;
+use crate::agent::log::Pace;
 
 /// How long connections may take to send what they still owe when the agent has ended.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -32,14 +33,8 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     let (close, closing) = watch::channel(false);
     let mut sessions = JoinSet::new();
     // Of refusals and failures the log tells once a second: they come in storms.
-    let mut told: Option<Instant> = None;
-    let mut is_time = move || {
-        let is_time = told.is_none_or(|told| told.elapsed() >= Duration::from_secs(1));
-        if is_time {
-            told = Some(Instant::now());
-        }
-        is_time
-    };
+    let mut pace = Pace::default();
+    let mut is_time = move || pace.is_time(Duration::from_secs(1));
     loop {
         tokio::select! {
             () = context.handle.gone() => break,

@@ -229,8 +229,7 @@ impl Node<'_> {
         if join.quiet {
             let summary = self.summary(EventId::LOWEST);
             let _ = packet.push(&Message::Summary(summary));
-        }
-        if !join.quiet {
+        } else {
             packet.pad();
         }
     }

@@ -141,7 +141,7 @@ impl<'n> Driver<'n> {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
                 Ok((len, from)) => {
                     if let Err(reject) = self.node.handle(now, Input::Datagram { from, bytes: &rx[..len] }) {
-                        self.warnings.refused(now, reject, from);
+                        self.warnings.refused(reject, from);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -215,7 +215,7 @@ impl<'n> Driver<'n> {
                 Output::Event(CoreEvent::Left) => self.left(),
                 Output::Sleep(until) => {
                     self.tell_members();
-                    self.warnings.counted(now, &self.node);
+                    self.warnings.counted(&self.node);
                     return until;
                 }
             }

@@ -1,14 +1,17 @@
 //! What the log tells of what is refused and lost: of each kind at most so often, whatever comes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use serf_nostd::{Instant, Node, Reject, Stats};
+use serf_nostd::{Node, Reject, Stats};
 
-/// Of refused datagrams, of each kind: once in so many seconds.
-const REFUSED_EVERY: u64 = 1;
+use crate::agent::log::Pace;
 
-/// Of what is counted and means that something is missing here: once in so many seconds.
-const COUNTED_EVERY: u64 = 60;
+/// How often of refused datagrams, of each kind.
+const REFUSED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often of what is counted and means that something is missing here.
+const COUNTED_EVERY: Duration = Duration::from_secs(60);
 
 /// What is counted, and what it means.
 type Meaning = (fn(&Stats) -> u64, &'static str);
@@ -30,18 +33,18 @@ const COUNTED: [Meaning; 5] = [
 
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    refused: [Option<Instant>; 7],
+    refused: [Pace; 7],
     counted: [Counted; COUNTED.len()],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     told: u64,
-    at: Option<Instant>,
+    pace: Pace,
 }
 
 impl Warnings {
-    pub(super) fn refused(&mut self, now: Instant, reject: Reject, from: SocketAddr) {
+    pub(super) fn refused(&mut self, reject: Reject, from: SocketAddr) {
         let (kind, text) = match reject {
             Reject::TooLong => (0, "it is too long"),
             Reject::NotNative => (1, "it is not Serf's"),
@@ -54,27 +57,19 @@ impl Warnings {
             Reject::OtherCluster => (5, "it belongs to a cluster of another name"),
             Reject::Malformed => (6, "it is malformed"),
         };
-        if is_time(&mut self.refused[kind], now, REFUSED_EVERY) {
+        if self.refused[kind].is_time(REFUSED_EVERY) {
             log::warn!(target: "memberlist", "Refused a datagram from {from}: {text}");
         }
     }
 
     /// Tells of what the node has counted since it was told of last.
-    pub(super) fn counted(&mut self, now: Instant, node: &Node<'_>) {
+    pub(super) fn counted(&mut self, node: &Node<'_>) {
         for ((count, text), counted) in COUNTED.iter().zip(&mut self.counted) {
             let count = count(node.stats());
-            if count > counted.told && is_time(&mut counted.at, now, COUNTED_EVERY) {
+            if count > counted.told && counted.pace.is_time(COUNTED_EVERY) {
                 log::warn!(target: "serf", "{text} ({} more)", count - counted.told);
                 counted.told = count;
             }
         }
     }
-}
-
-fn is_time(last: &mut Option<Instant>, now: Instant, seconds: u64) -> bool {
-    let is_time = last.is_none_or(|last| now.since(last).as_secs() >= seconds);
-    if is_time {
-        *last = Some(now);
-    }
-    is_time
 }

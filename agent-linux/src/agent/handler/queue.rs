@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::invoke::{self, Identity, Outcome};
 use super::spec::Spec;
 use crate::agent::hub::size_of;
+use crate::agent::log::Pace;
 use crate::agent::model::Event;
 
 /// How much may wait and run.
@@ -108,9 +109,9 @@ struct Handler {
 struct Queue {
     events: usize,
     bytes: usize,
-    /// Lost since the log told of it last, and when that was.
+    /// Lost since the log told of it last.
     lost: u64,
-    told: Option<Instant>,
+    pace: Pace,
 }
 
 impl Queue {
@@ -137,14 +138,13 @@ impl Handler {
         let script = &self.spec.script;
         if queue.events >= limits.waiting || queue.events > 0 && queue.bytes + size > limits.bytes {
             queue.lost += 1;
-            if queue.told.is_none_or(|told| told.elapsed() >= COMPLAINT) {
+            if queue.pace.is_time(COMPLAINT) {
                 log::warn!(
                     target: "agent",
                     "Script '{script}' is too far behind: {} events wait for it, {} were lost for it",
                     queue.events,
                     std::mem::take(&mut queue.lost)
                 );
-                queue.told = Some(Instant::now());
             }
             return false;
         }
