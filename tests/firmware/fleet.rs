@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::board::Board;
-use crate::harness::{wait_complete, wait_until};
+use crate::harness::wait_complete;
 use crate::lab::Lab;
 use crate::server::Server;
 
@@ -86,11 +86,21 @@ impl Fleet {
         let mut expected: Vec<_> = payloads.iter().map(AsRef::as_ref).collect();
         expected.sort_unstable();
         let what = |name| format!("{name} to hear all of {event}");
+        let missing = |heard: Vec<String>| {
+            let missing = expected.iter().filter(|payload| !heard.iter().any(|heard| heard == *payload));
+            missing.map(|payload| format!("{payload:?}")).collect::<Vec<_>>()
+        };
         for server in &self.servers {
-            wait_until(&what(server.name()), || server.heard(event).len() >= expected.len());
+            wait_complete(&what(server.name()), || missing(server.heard(event)));
         }
         for board in &self.boards {
-            wait_until(&what(board.name()), || board.heard(event).len() >= expected.len());
+            wait_complete(&what(board.name()), || {
+                let mut missing = missing(board.heard(event));
+                if !missing.is_empty() {
+                    missing.push(last_lines(board));
+                }
+                missing
+            });
         }
         // A second copy would be on its way by now.
         sleep(Duration::from_secs(2));

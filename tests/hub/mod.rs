@@ -99,11 +99,13 @@ impl Hub {
     /// If no loopback port is free.
     pub fn port_dgram(&self) -> io::Result<(Port, String)> {
         let socket = loopback()?;
-        // The emulator's own number: taken and given back, as it has to bind it itself.
-        let remote = loopback()?.local_addr()?;
-        let end = |side, port| format!("{side}.type=inet,{side}.host=127.0.0.1,{side}.port={port}");
-        let netdev =
-            format!("{},{}", end("local", remote.port()), end("remote", socket.local_addr()?.port()));
+        let ours = socket.local_addr()?;
+        // Whoever has a number at 127.0.0.1 has it at this address too: the system gives nobody else this one.
+        let remote = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), ours.port()));
+        let end = |side, end: SocketAddr| {
+            format!("{side}.type=inet,{side}.host={},{side}.port={}", end.ip(), end.port())
+        };
+        let netdev = format!("{},{}", end("local", remote), end("remote", ours));
         Ok((self.add(Link::Datagrams { socket, remote }), netdev))
     }
 

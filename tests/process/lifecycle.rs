@@ -1,6 +1,9 @@
 //! Crash, return, leave: what the others see, what their handlers are told, how the process ends.
 
-use crate::harness::{Agent, Scratch, Setup, fleet, wait_until};
+use std::fs;
+use std::path::Path;
+
+use crate::harness::{Agent, Scratch, Setup, fleet, fleet_of, run, wait_until};
 
 #[test]
 fn a_crashed_agent_fails_returns_and_leaves_as_everyone_is_told() {
@@ -48,6 +51,16 @@ fn sigusr1_tells_the_counters_and_ends_nothing() {
     wait_until("the counters on stderr", || agents[0].printed().contains("\tdatagrams_in = "));
     assert_eq!(agents[1].members()["n1"], "alive");
     assert_eq!(agents[0].members()["n2"], "alive", "it answers as before");
+}
+
+/// The system sends it when a file that the agent writes would grow beyond `ulimit -f`: its log, say.
+#[test]
+fn sigxfsz_ends_nothing() {
+    let agents = fleet(2);
+    agents[0].signal("XFSZ");
+    assert_eq!(agents[0].cli(["event", "after"]).code, 0, "it answers as before");
+    wait_until("the event at the other one", || agents[1].user_events().len() == 1);
+    assert_eq!(agents[1].members()["n1"], "alive");
 }
 
 #[test]
@@ -167,6 +180,27 @@ fn sighup_with_tags_that_are_too_long_says_so_and_changes_the_rest() {
     wait_until("a line of the new level", || {
         agent.printed().contains("[DEBUG] agent: Requesting user event send")
     });
+}
+
+/// Nobody writes to it yet: the agent goes on meanwhile, and takes the configuration when it comes.
+#[test]
+fn sighup_with_a_fifo_as_configuration_stops_nothing() {
+    let scratch = Scratch::new();
+    let file = scratch.write("serf.json", r#"{"tags": {"role": "web"}}"#);
+    let agents = fleet_of(2, |name| match name {
+        "n1" => Setup::new(name).arg(format!("-config-file={}", file.display())),
+        _ => Setup::new(name),
+    });
+    fs::remove_file(&file).expect("it is ours");
+    assert_eq!(run(Path::new("mkfifo"), [&file]).code, 0);
+    agents[0].signal("HUP");
+    agents[1].rpc().event(b"meanwhile", b"", false).expect("it is up");
+    wait_until("the event at n1's handler", || !agents[0].user_events().is_empty());
+    assert_eq!(agents[0].members()["n2"], "alive");
+
+    // Opens when the agent has it open, too.
+    fs::write(&file, r#"{"tags": {"role": "db"}}"#).expect("the agent reads it");
+    wait_until("the new tag", || agents[1].cli(["members"]).stdout.contains("role=db"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Clients that ask for much and hang up, and clients that nobody has let in.
 
-use std::net::UdpSocket;
+use std::io::Read;
+use std::net::{TcpStream, UdpSocket};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sim::wire;
 
@@ -219,4 +220,25 @@ fn a_client_that_asks_no_more_gets_its_answer() {
     client.begin_join(&[agents[1].address().gossip.to_string()]).expect("the agent listens");
     client.ends().expect("its own side is closed");
     wait_until("the answer", || client.is_answered().is_ok_and(|answered| answered));
+}
+
+/// The log says so, and is not itself a way to fill a disk.
+#[test]
+fn refused_clients_are_logged_once_a_second() {
+    let agent = lone("n1");
+    let rpc = agent.address().rpc;
+    // The agent holds 256 at a time.
+    let held: Vec<_> = (0..256).map(|_| TcpStream::connect(rpc).expect("loopback works")).collect();
+    wait_until("the last one to be taken", || agent.printed().matches("Accepted client").count() >= 256);
+    let began = Instant::now();
+    for _ in 0..1_000 {
+        let mut refused = TcpStream::connect(rpc).expect("loopback works");
+        let mut said = Vec::new();
+        refused.read_to_end(&mut said).expect("it says why, and ends");
+        assert!(String::from_utf8_lossy(&said).contains("Too many RPC connections"), "{said:?}");
+    }
+    let lines = agent.printed().matches("Refused client").count() as u64;
+    assert!((1..=2 + began.elapsed().as_secs()).contains(&lines), "{lines} lines for 1,000 refusals");
+    drop(held);
+    wait_until("the agent to answer again", || Rpc::connect(rpc).is_ok());
 }

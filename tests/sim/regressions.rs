@@ -177,6 +177,13 @@ fn a_liar_leaves_nothing_behind() {
     seeds.into_iter().for_each(|seed| holds(&Plan::draw(seed)));
 }
 
+/// A machine that is about to enter another fleet with values of its own fetched that one's first: to it theirs were the
+/// newest, to all others its own.
+#[test]
+fn who_enters_a_fleet_ends_on_the_values_that_it_brings() {
+    holds(&Plan::draw(2_078));
+}
+
 /// A machine stood still while its fleet entered another one, and entered it when nobody lingered in the old one any more. Both
 /// then grew up, and all went back.
 #[test]

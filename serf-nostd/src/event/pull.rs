@@ -47,8 +47,9 @@ impl Announcer {
     }
 }
 
-/// So many members (or all there are) must say that they do not hold a payload before it counts as lost.
-pub(crate) const LOST_AFTER: usize = 8;
+/// So many members (or all there are), and all seeds, must say that they do not hold a payload before it counts as lost: in a
+/// small fleet everybody, in a large one as many as find a holder with 99.7 % if one member in six is one.
+pub(crate) const LOST_AFTER: usize = 32;
 
 /// One event that is being asked for. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]

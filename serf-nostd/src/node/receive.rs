@@ -523,10 +523,12 @@ impl Node<'_> {
     fn event(&mut self, c: &mut Context<'_>, event: &UserEvent) {
         let now = c.now;
         let id = event.id;
-        let pulled = self.pulls.done(id);
-        if pulled && self.pulls.is_empty() {
+        let asked_for = self.pulls.done(id);
+        if asked_for && self.pulls.is_empty() {
             self.pulled_all(now);
         }
+        // Another fleet's counts from when this node has entered it, and its own events have got their times there.
+        let pulled = asked_for && c.source != Source::Elsewhere;
         let sight = match self.seen.judge(id) {
             Sight::Known if !self.config.has(Rule::Dedupe) => Sight::New,
             sight => sight,
@@ -674,10 +676,13 @@ impl Node<'_> {
 
     /// Who has announced an event does not hold its payload, nor do so many others: the next one is asked, or it is lost.
     pub(super) fn ask_another(&mut self, now: Instant, id: EventId, asked: usize) {
-        let live = self.members.table.live();
-        if asked < LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
-            let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
-            let whom = self.members.table.slot(self.members.table.live_at(place)).addr;
+        let (live, seeds) = (self.members.table.live(), self.heal.seeds.len());
+        if asked < seeds + LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
+            // Seeds first: they are more often servers, which hold more.
+            let whom = self.heal.seeds.get(asked).copied().unwrap_or_else(|| {
+                let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
+                self.members.table.slot(self.members.table.live_at(place)).addr
+            });
             return self.pulls.turn_to(id, Announcer::unknowing(whom), now);
         }
         self.pulls.done(id);

@@ -110,3 +110,25 @@ fn ghosts_fill_no_table() {
         Ok(())
     });
 }
+
+/// One who is no kin of theirs has the address of a member that has left, and is tried for it: both fleets stay as they are.
+#[test]
+fn another_one_at_the_address_of_a_member_that_has_left() {
+    let mut fleet = off(1, 5, Size::Server, None);
+    (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(30 * SECOND, &mut quiet());
+    fleet.with(2, &mut quiet(), |node, now| node.leave(now).expect("it can leave"));
+    fleet.run(10 * SECOND, &mut quiet());
+    fleet.crash(2);
+    let home = fleet.address(2);
+    fleet.move_to(2, ([10, 9, 9, 9], home.port()).into());
+    fleet.move_to(3, home);
+    fleet.boot(3, &[], false, &mut quiet());
+    fleet.boot(4, &[3], false, &mut quiet());
+    fleet.run(600 * SECOND, &mut quiet());
+    for (i, members) in [(0, 3), (1, 3), (3, 2), (4, 2)] {
+        let node = fleet.node(i).expect("it is on");
+        let names: Vec<_> = node.members().map(|member| member.name.to_string()).collect();
+        assert_eq!(names.len(), members, "node {i} knows {names:?}");
+    }
+}
