@@ -11,7 +11,7 @@ use crate::agent::queue::{self, Feed, Tap};
 pub const LINES: usize = 512;
 
 /// What the kept lines may take, in bytes; one is always kept.
-const KEPT: usize = 256 << 10;
+const KEPT: usize = 64 << 10;
 
 /// What the lines waiting for one monitor may take, in bytes.
 const BYTES: usize = 4 << 20;
@@ -40,6 +40,10 @@ impl Kept {
         while self.lines.len() == LINES || !self.lines.is_empty() && self.text.len() + line.len() > KEPT {
             let oldest = self.lines.pop_front().map_or(0, |(_, len)| len);
             self.text.drain(..oldest);
+        }
+        if self.text.capacity() > 2 * KEPT.max(self.text.len()) {
+            // It held a line that was longer than all others may be.
+            self.text.shrink_to(KEPT);
         }
         self.lines.push_back((level, line.len()));
         self.text.extend(line.as_bytes());
