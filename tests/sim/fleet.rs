@@ -12,6 +12,7 @@ use crate::memory;
 pub use crate::memory::Size;
 use crate::network::Network;
 use crate::rng::Rng;
+use crate::transcript::Transcript;
 use crate::wire::{addr, machine};
 
 /// What an application saw.
@@ -94,6 +95,8 @@ pub struct Fleet {
     routes: BTreeMap<SocketAddr, usize>,
     /// Every datagram that was handed to the network (who sent it, to whom), while there is a place for it.
     pub recording: Option<Vec<(usize, usize, Vec<u8>)>>,
+    /// What all nodes have put out.
+    pub transcript: Transcript,
     /// Walk all invariants of a node after every so many of its steps; 0: never.
     pub check_every: u64,
     tx: Vec<u8>,
@@ -122,6 +125,7 @@ impl Fleet {
             slips: Rng::new(seed ^ 0x736c_6970),
             routes: BTreeMap::new(),
             recording: None,
+            transcript: Transcript::default(),
             check_every: 0,
             tx: vec![0; serf_nostd::DATAGRAM_MAX],
         }
@@ -321,9 +325,12 @@ impl Fleet {
         let mut tx = std::mem::take(&mut self.tx);
         while let Machine { node: Some(node), boots, .. } = &mut self.machines[i] {
             let boots = *boots;
+            self.transcript.number(i as u64);
             node.take_events(!deaf);
             match node.poll(now, &mut tx) {
                 Output::Datagram { to, bytes } => {
+                    self.transcript.addr(to);
+                    self.transcript.bytes(bytes);
                     let bytes = bytes.to_vec();
                     self.send(i, to, bytes);
                 }
@@ -355,9 +362,11 @@ impl Fleet {
                     if let Seen::Member { at, .. } = &mut seen {
                         *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
                     }
+                    self.transcript.bytes(format!("{seen:?}").as_bytes());
                     watch(i, boots, real, seen);
                 }
                 Output::Sleep(until) => {
+                    self.transcript.number(until.as_micros());
                     let machine = &mut self.machines[i];
                     machine.deadline = until.as_micros();
                     let mut until = machine.clock.when(machine.deadline);

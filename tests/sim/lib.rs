@@ -14,6 +14,7 @@
 //! - [`chaos`]: a mix of faults drawn from the seed, and the run that ends in peace and judgement.
 //! - [`cores`]: seeds, spread over all cores.
 //! - [`shrink`]: a run that goes wrong, made as small as possible.
+//! - [`transcript`]: what all nodes of a run have put out, as one number.
 //! - [`detection`]: crashes under steady loss, and how they are told from it.
 //!
 //! The same seed gives the same run, to the last datagram; a failure names seed and step.
@@ -33,4 +34,5 @@ pub mod network;
 pub mod proof;
 pub mod rng;
 pub mod shrink;
+pub mod transcript;
 pub mod wire;

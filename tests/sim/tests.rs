@@ -1,10 +1,12 @@
 //! Scenarios that anybody would expect to work, one by one.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::ops::{ControlFlow, Range};
 
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
-use sim::chaos::{Failure, Happened, Plan, run};
+use sim::chaos::{Failure, Happened, Plan, Success, run};
 use sim::cores::each_seed;
 use sim::fleet::{Fleet, Seen, Size};
 use sim::judge::Excused;
@@ -99,15 +101,24 @@ struct Sum {
     happened: Happened,
     excused: Excused,
     failed: Vec<Failure>,
+    /// Of each hundred seeds all that their nodes have put out, as one number.
+    transcripts: BTreeMap<u64, u64>,
+}
+
+/// Threads take seeds in any order, so the order does not count.
+fn add(transcripts: &mut BTreeMap<u64, u64>, hundred: u64, transcript: u64) {
+    let sum = transcripts.entry(hundred).or_default();
+    *sum = sum.wrapping_add(transcript);
 }
 
 /// Runs the plans that all these seeds stand for, on all cores.
 fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
     let sums = each_seed(seeds, |seed, sum: &mut Sum| {
         match run(&plan(seed)) {
-            Ok((happened, excused)) => {
+            Ok(Success { happened, excused, transcript }) => {
                 sum.happened.add(&happened);
                 sum.excused.add(&excused);
+                add(&mut sum.transcripts, seed / 100, transcript);
             }
             Err(failure) => sum.failed.push(*failure),
         }
@@ -117,6 +128,7 @@ fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
     for sum in sums {
         total.happened.add(&sum.happened);
         total.excused.add(&sum.excused);
+        sum.transcripts.into_iter().for_each(|(hundred, sum)| add(&mut total.transcripts, hundred, sum));
         total.failed.extend(sum.failed);
     }
     total.failed.sort_by_key(|failure| failure.plan.seed);
@@ -139,7 +151,7 @@ fn usual_faults_break_no_promise() {
 fn mixed_faults_break_no_promise() {
     let only = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
     let range = only.map_or(0..seeds(), |seed: u64| seed..seed + 1);
-    let Sum { happened: mut total, excused, failed } = run_all(range, Plan::draw);
+    let Sum { happened: mut total, excused, failed, transcripts } = run_all(range, Plan::draw);
     for (name, count) in total.each_mut() {
         println!("{name:>24}: {count}");
     }
@@ -164,6 +176,29 @@ fn mixed_faults_break_no_promise() {
             assert_ne!(*count, 0, "no {name} in {} seeds: the run proves too little", seeds());
         }
     }
+    if only.is_none() {
+        compare(&transcripts);
+    }
+}
+
+/// What the nodes have put out must be what `transcripts.txt` says, as far as that goes: a commit that only moves code keeps
+/// it, one that changes it is about that and says why. `TRANSCRIPTS=write` with `SEEDS=1000` writes it anew.
+fn compare(transcripts: &BTreeMap<u64, u64>) {
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sim/transcripts.txt");
+    let whole = transcripts.range(..seeds() / 100);
+    let line =
+        |(hundred, sum): (&u64, &u64)| format!("{:>5}..{:<5} {sum:016x}", 100 * hundred, 100 * (hundred + 1));
+    let now: Vec<String> = whole.map(line).collect();
+    if std::env::var("TRANSCRIPTS").is_ok_and(|what| what == "write") {
+        return fs::write(FILE, now.join("\n") + "\n").expect("it can be written");
+    }
+    let known = fs::read_to_string(FILE).expect("it is in the repository");
+    let changed: Vec<_> = known.lines().zip(&now).filter(|(known, now)| known != now).collect();
+    assert!(
+        changed.is_empty(),
+        "the nodes put out something else than before: (before, now) {changed:#?}; \
+         if that is meant: TRANSCRIPTS=write SEEDS=1000 tests/run sim"
+    );
 }
 
 /// Without pulls what gets lost stays lost: of a plan that shows it little more is left than that.
@@ -186,7 +221,7 @@ fn strengths(plan: &Plan) -> usize {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for plan in [3, 17, 40].map(Plan::usual).into_iter().chain((0..20).map(Plan::draw)) {
-        let told = || format!("{:?}", run(&plan).map_err(|failure| failure.step));
+        let told = || run(&plan).map(|run| run.transcript).map_err(|failure| failure.step);
         assert_eq!(told(), told());
     }
 }

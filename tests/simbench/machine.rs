@@ -64,7 +64,7 @@ pub fn wide_years() -> f64 {
         let began = Instant::now();
         let lasted = (0..SEEDS).filter_map(|seed| {
             let plan = Plan::draw(seed);
-            run(&plan).ok().map(|(happened, _)| plan.nodes as u64 * happened.seconds)
+            run(&plan).ok().map(|run| plan.nodes as u64 * run.happened.seconds)
         });
         (lasted.sum(), began.elapsed().as_secs_f64())
     })

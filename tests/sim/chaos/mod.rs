@@ -41,6 +41,17 @@ const FORGED: &[u8] = b"forged";
 /// The name of the events that are fired in peace.
 const PROBE: &[u8] = b"probe";
 
+/// A run that broke no promise.
+#[derive(Debug)]
+pub struct Success {
+    /// How often what happened.
+    pub happened: Happened,
+    /// What the judge has let pass, and why.
+    pub excused: Excused,
+    /// All that the nodes have put out, as one number.
+    pub transcript: u64,
+}
+
 /// A run that went wrong: enough to see it again.
 #[derive(Debug)]
 pub struct Failure {
@@ -68,10 +79,13 @@ impl Failure {
 ///
 /// # Errors
 /// [`Failure`] if anything that must hold did not, be it by a panic.
-pub fn run(plan: &Plan) -> Result<(Happened, Excused), Box<Failure>> {
+pub fn run(plan: &Plan) -> Result<Success, Box<Failure>> {
     let mut run = Run::new(plan);
     let text = match catch_unwind(AssertUnwindSafe(|| run.go())) {
-        Ok(Ok(excused)) => return Ok((run.happened, excused)),
+        Ok(Ok(excused)) => {
+            let transcript = run.fleet.transcript.sum();
+            return Ok(Success { happened: run.happened, excused, transcript });
+        }
         Ok(Err(text)) => text,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
