@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::harness::{Agent, Scratch, Setup, fleet, fleet_of, run, wait_until};
 
@@ -187,7 +189,7 @@ fn sighup_with_tags_that_are_too_long_says_so_and_changes_the_rest() {
 fn sighup_with_a_fifo_as_configuration_stops_nothing() {
     let scratch = Scratch::new();
     let file = scratch.write("serf.json", r#"{"tags": {"role": "web"}}"#);
-    let agents = fleet_of(2, |name| match name {
+    let mut agents = fleet_of(2, |name| match name {
         "n1" => Setup::new(name).arg(format!("-config-file={}", file.display())),
         _ => Setup::new(name),
     });
@@ -201,6 +203,30 @@ fn sighup_with_a_fifo_as_configuration_stops_nothing() {
     // Opens when the agent has it open, too.
     fs::write(&file, r#"{"tags": {"role": "db"}}"#).expect("the agent reads it");
     wait_until("the new tag", || agents[1].cli(["members"]).stdout.contains("role=db"));
+
+    // Nor does it keep the agent from ending.
+    agents[0].signal("HUP");
+    let end = agents[0].end_by("INT");
+    assert_eq!(end.code, 0, "{}", end.text());
+    agents[1].wait_sees("n1", "left");
+}
+
+/// What they have to say waits in a pipe that is full. The agent has other things to do, and ends when it is told to.
+#[test]
+fn counters_that_nobody_reads_hold_nothing_up() {
+    let scratch = Scratch::new();
+    let pipe = scratch.file("errors");
+    assert_eq!(run(Path::new("mkfifo"), [&pipe]).code, 0);
+    let script = format!("exec 2<>'{}'; exec \"$0\" \"$@\"", pipe.display());
+    let mut agent = Setup::new("n1").through_script(&script).start();
+    agent.wait_sees("n1", "alive");
+    for _ in 0..1_000 {
+        agent.signal("USR1");
+        sleep(Duration::from_millis(2));
+    }
+    let joined = agent.cli(["join", "localhost:1"]);
+    assert!(!joined.text().contains("i/o timeout"), "names are looked up: {}", joined.text());
+    assert_eq!(agent.end_by("INT").code, 0);
 }
 
 #[test]

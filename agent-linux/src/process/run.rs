@@ -71,7 +71,8 @@ async fn live(config: Config) -> Result<u8, String> {
         compression: false,
     }
     .running();
-    Process { config, agent, rpc, logger, signals }.live().await
+    let (reading, read_again, dumping) = (None, false, None);
+    Process { config, agent, rpc, logger, signals, reading, read_again, dumping }.live().await
 }
 
 async fn listen(address: &str) -> Result<TcpListener, String> {
@@ -85,6 +86,11 @@ struct Process {
     rpc: JoinHandle<()>,
     logger: &'static Logger,
     signals: Signals,
+    /// The configuration, as it is being read again, and whether it has to be once more.
+    reading: Option<JoinHandle<Result<Config, String>>>,
+    read_again: bool,
+    /// The counters on their way to stderr.
+    dumping: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -110,10 +116,11 @@ impl Process {
                 }
                 signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
                     Action::Dump => self.dump().await,
-                    Action::Reload => self.reload().await,
+                    Action::Reload => self.reload(),
                     Action::Leave => leave_by = Some(self.leave()),
                     Action::Exit => return Ok(stopped()),
                 },
+                read = outcome(&mut self.reading) => self.apply(read).await,
                 () = until(leave_by) => return Ok(stopped()),
             }
         }
@@ -154,11 +161,17 @@ impl Process {
         }
     }
 
-    /// Prints the counters to stderr, where Go Serf prints its own on SIGUSR1.
-    async fn dump(&self) {
+    /// Prints the counters to stderr, where Go Serf prints its own on SIGUSR1. Not while nobody reads the ones before.
+    async fn dump(&mut self) {
+        if self.dumping.as_ref().is_some_and(|dumping| !dumping.is_finished()) {
+            return;
+        }
         if let Ok(stats) = self.agent.handle.ask(|reply| Request::Stats { reply }).await {
-            // Whoever reads it may be slow.
-            tokio::task::spawn_blocking(move || std::io::stderr().write_all(stats_text(&stats).as_bytes()));
+            let print = move || {
+                // Nobody is there to be told that it failed.
+                let _ = std::io::stderr().write_all(stats_text(&stats).as_bytes());
+            };
+            self.dumping = Some(tokio::task::spawn_blocking(print));
         }
     }
 
@@ -171,13 +184,24 @@ impl Process {
         Instant::now() + LEAVE_LIMIT
     }
 
-    /// Reads the configuration again and applies what can change: log level, handlers, tags, what signals do.
-    async fn reload(&mut self) {
+    /// Begins to read the configuration again. The disk that its files are on may not answer: the agent goes on.
+    fn reload(&mut self) {
         say("Reloading configuration...");
-        // The disk that the files are on may not answer.
+        if self.reading.is_some() {
+            self.read_again = true;
+            return;
+        }
         let config = self.config.clone();
-        let read = tokio::task::spawn_blocking(move || config.reload(|warning| say(warning)));
-        let new = match read.await.unwrap_or_else(|gone| Err(gone.to_string())) {
+        self.reading = Some(tokio::task::spawn_blocking(move || config.reload(|warning| say(warning))));
+    }
+
+    /// Applies of what has been read what can change: log level, handlers, tags, what signals do.
+    async fn apply(&mut self, read: Result<Config, String>) {
+        self.reading = None;
+        if std::mem::take(&mut self.read_again) {
+            return self.reload();
+        }
+        let new = match read {
             Ok(new) => new,
             Err(error) => return say(format_args!("Failed to reload configs: {error}")),
         };
@@ -217,6 +241,14 @@ impl Process {
         log::info!(target: "agent", "requesting serf shutdown");
         log::info!(target: "agent", "shutdown complete");
         code
+    }
+}
+
+/// What a task has come to; never, if there is none.
+async fn outcome<T>(task: &mut Option<JoinHandle<Result<T, String>>>) -> Result<T, String> {
+    match task {
+        Some(task) => task.await.unwrap_or_else(|gone| Err(gone.to_string())),
+        None => pending().await,
     }
 }
 
