@@ -109,6 +109,9 @@ async fn a_bad_expression_is_named() {
     let (code, out, _) = run(&fake, &["members", "-name=("]).await;
     assert_eq!(code, Some(1));
     assert!(out.starts_with("Error retrieving members: Invalid regular expression '(': "), "{out}");
+    let too_long = "Error retrieving members: Regular expression too long, at most 4096 bytes are allowed\n";
+    let long = format!("-name={}", ".".repeat(4097));
+    assert_eq!(run(&fake, &["members", &long]).await, said(1, too_long));
 }
 
 #[tokio::test]

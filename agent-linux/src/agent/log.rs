@@ -12,6 +12,10 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::stdout::Stdout;
 
+/// Of a longer text the log shows the beginning, in bytes: a request can name a thousand things that go wrong. A script's
+/// output fits.
+const LONGEST: usize = 16 << 10;
+
 /// Lines held back while the gate is shut; beyond that the oldest go, counted.
 pub const GATE_LINES: usize = 512;
 
@@ -184,10 +188,17 @@ fn component(target: &str) -> Option<&str> {
 }
 
 fn line(level: Level, component: &str, text: &str) -> String {
-    let mut line = String::with_capacity(40 + text.len());
+    let mut line = String::with_capacity(40 + text.len().min(LONGEST));
     let now = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
+    let whole = |end: &usize| text.is_char_boundary(*end);
+    let shown = &text[..(0..=text.len().min(LONGEST)).rev().find(whole).unwrap_or(0)];
+    // What the core says of members, whose names may hold anything, stays on its line; others' lists have several.
+    let shown = if component == "serf" { in_one_line(shown) } else { printable(shown) };
     // Writing into a String cannot fail.
-    let _ = write!(line, "{now} [{}] {component}: {}", level_name(level), printable(text));
+    let _ = write!(line, "{now} [{}] {component}: {shown}", level_name(level));
+    if text.len() > LONGEST {
+        let _ = write!(line, " ... ({} bytes in all)", text.len());
+    }
     line
 }
 
@@ -362,6 +373,20 @@ mod tests {
             ["[WARN] agent: 2 earlier log lines dropped", "[INFO] agent: c", "[INFO] agent: d"]
         );
         assert_eq!(lines_lost() - lost, 2);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_characters() {
+        let shown = line(Level::Info, "agent", &"é".repeat(LONGEST));
+        let end = format!("{} ... ({} bytes in all)", "é".repeat(LONGEST / 2), 2 * LONGEST);
+        assert!(shown.ends_with(&end), "{shown}");
+    }
+
+    #[test]
+    fn the_name_of_a_member_stays_on_its_line() {
+        let shown = line(Level::Info, "serf", "EventMemberJoin: x\n    2026/11/27 00:00:00 [ERR] agent: no");
+        assert!(!shown.contains('\n'), "{shown}");
+        assert!(shown.contains("x\\n"), "{shown}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Standard output as the agent uses it: whoever reads it too slowly, or not at all, holds nothing up.
 
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -13,6 +16,9 @@ pub struct Stdout;
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(mut terminal) = terminal() {
+            return terminal.write(bytes);
+        }
         let out = io::stdout();
         let mut room = [PollFd::new(&out, PollFlags::OUT)];
         if poll(&mut room, Some(&Timespec::default()))? == 0 {
@@ -24,4 +30,15 @@ impl Write for Stdout {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The terminal that is standard output, if it is one. A terminal says that it has room when it has less than a line takes:
+/// it is opened once more, which can be done without waiting for everybody else.
+fn terminal() -> Option<&'static File> {
+    static TERMINAL: OnceLock<Option<File>> = OnceLock::new();
+    let open = || {
+        let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
+        OpenOptions::new().write(true).custom_flags(flags.cast_signed()).open("/proc/self/fd/1").ok()
+    };
+    TERMINAL.get_or_init(|| io::stdout().is_terminal().then(open).flatten()).as_ref()
 }

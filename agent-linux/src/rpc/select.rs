@@ -18,6 +18,9 @@ pub struct Selection {
 /// Most tags that one selection may look at.
 const MAX_TAGS: usize = 64;
 
+/// Longest expression, in bytes: it is read whole before it is known how much it compiles to.
+const MAX_EXPRESSION: usize = 4096;
+
 /// Most memory for one compiled expression, in bytes; bounds the time for a member as well.
 const MAX_COMPILED: usize = 64 * 1024;
 
@@ -55,6 +58,9 @@ impl Selection {
 }
 
 fn whole(text: &str) -> Result<Regex, String> {
+    if text.len() > MAX_EXPRESSION {
+        return Err(format!("Regular expression too long, at most {MAX_EXPRESSION} bytes are allowed"));
+    }
     let compile = |text: &str| RegexBuilder::new(text).size_limit(MAX_COMPILED).build();
     // Alone first: `a)(b` is only valid within the parentheses that follow.
     compile(text)
