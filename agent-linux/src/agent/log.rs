@@ -206,28 +206,28 @@ fn line(level: Level, component: &str, text: &str) -> String {
 /// and inner line ends stay, as Serf shows them.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(steers) {
+    written_out(text, |c| c.is_control() && c != '\n' && c != '\t')
+}
+
+/// The same for what has to stay in its column and on its line.
+pub fn in_one_line(text: &str) -> Cow<'_, str> {
+    written_out(text, char::is_control)
+}
+
+/// The text, with these characters as Rust writes them.
+fn written_out(text: &str, these: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&these) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if steers(c) {
+        if these(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
     }
     Cow::Owned(shown)
-}
-
-/// The same for what has to stay in its column and on its line.
-pub fn in_one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return Cow::Borrowed(text);
-    }
-    let written = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    Cow::Owned(text.chars().map(written).collect())
 }
 
 /// Tells of things that come in storms: of one kind at most so often.

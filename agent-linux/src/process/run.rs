@@ -244,8 +244,8 @@ impl Process {
     }
 }
 
-/// What a task has come to; never, if there is none.
-async fn outcome<T>(task: &mut Option<JoinHandle<Result<T, String>>>) -> Result<T, String> {
+/// What has been read; never, if nothing is.
+async fn outcome(task: &mut Option<JoinHandle<Result<Config, String>>>) -> Result<Config, String> {
     match task {
         Some(task) => task.await.unwrap_or_else(|gone| Err(gone.to_string())),
         None => pending().await,
