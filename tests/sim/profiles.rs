@@ -23,7 +23,7 @@ fn caught(rule: Rule) -> Caught {
     match rule {
         Rule::Floor => By(&["boards", "drivers"]),
         Rule::OriginBoot => By(&["seeds", "reboots"]),
-        Rule::OriginHold => By(&["partitions", "boots"]),
+        Rule::OriginHold => By(&["partitions", "reboots"]),
         Rule::MemberRounds => By(&["small"]),
         Rule::Refute => By(&["freezes"]),
         Rule::AppQuota => By(&["deaf", "small"]),

@@ -7,8 +7,18 @@
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId};
 
-/// How often a stranger may be asked, and somebody who has answered us at its address.
-const ASKS: (u8, u8) = (2, 8);
+/// How often somebody may be asked, by what is known of it. Forged announcements draw no more than twice their size; honest
+/// ones come from several members.
+pub(crate) mod asks {
+    /// Nobody knows whether it is where it seems to be, and it gets an answer to something else as well.
+    pub const BESIDE: u8 = 1;
+    /// Nobody knows whether it is where it seems to be.
+    pub const STRANGER: u8 = 2;
+    /// It has announced nothing, but may be the only one that has the payload, over links that lose much.
+    pub const UNKNOWING: u8 = 4;
+    /// It has answered us at its address.
+    pub const PROVEN: u8 = 8;
+}
 
 /// A token that nobody has been given: as long as one, so that the answer, which has one, is no longer than the question.
 const NO_TOKEN: u32 = u32::MAX;
@@ -19,26 +29,24 @@ const NO_TOKEN: u32 = u32::MAX;
 pub(crate) struct Announcer {
     pub(crate) addr: Address,
     pub(crate) token: u32,
-    /// How often it may be asked before its next word is waited for.
+    /// How often it may be asked before its next word is waited for: one of [`asks`].
     pub(crate) asks: u8,
 }
 
 impl Announcer {
     const NOBODY: Announcer = Announcer { addr: Address::UNSET, token: 0, asks: 0 };
 
-    /// `proven`: it has answered us at this address. Others are asked twice only, so that forged announcements draw no more
-    /// than twice their size; honest ones come from several members.
-    pub(crate) fn new(addr: Address, token: u32, proven: bool) -> Announcer {
-        Announcer { addr, token, asks: if proven { ASKS.1 } else { ASKS.0 } }
+    fn is_somebody(&self) -> bool {
+        self.asks > 0
     }
 
     pub(crate) fn is_proven(&self) -> bool {
-        self.asks == ASKS.1
+        self.asks == asks::PROVEN
     }
 
     /// Somebody who has announced nothing, and is asked whether it has the event: without a token, for a token.
     pub(crate) fn unknowing(addr: Address) -> Announcer {
-        Announcer { addr, token: NO_TOKEN, asks: ASKS.0 }
+        Announcer { addr, token: NO_TOKEN, asks: asks::UNKNOWING }
     }
 
     /// Whether it is only asked whether it has an event: such a question is answered for one event.
@@ -86,15 +94,6 @@ impl Pull {
         asked: 0,
         real: false,
     };
-
-    /// Turns to the other announcer; false if there is none.
-    fn turn(&mut self) -> bool {
-        let other = core::mem::replace(&mut self.other, Announcer::NOBODY);
-        if other != Announcer::NOBODY {
-            self.from = other;
-        }
-        other != Announcer::NOBODY
-    }
 }
 
 /// How long the next answer may take, after so many without one.
@@ -134,12 +133,16 @@ impl<'a> Pulls<'a> {
         overdue: Duration,
         most: usize,
     ) -> bool {
-        if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
+        if let Some(place) = self.find(id) {
+            let pull = &mut self.cells[place];
             pull.left = pull.left.max(from.asks);
             pull.real |= from.is_proven();
             if pull.from.addr == from.addr {
+                if pull.from.is_unknowing() {
+                    // It has it: asked at once, and before anybody else.
+                    (pull.due, pull.tries) = (now, 0);
+                }
                 // Where this node was known by another address the token was another one.
-                pull.due = if pull.from.is_unknowing() { now } else { pull.due };
                 pull.from = from;
             } else {
                 pull.other = from;
@@ -149,33 +152,42 @@ impl<'a> Pulls<'a> {
             }
             return true;
         }
-        if self.len >= self.cells.len().min(most) {
-            return false;
-        }
-        self.cells[self.len] =
-            Pull { id, from, due: now, left: from.asks, real: from.is_proven(), ..Pull::EMPTY };
-        self.len += 1;
+        let real = from.is_proven();
+        let place = if self.len < self.cells.len().min(most) {
+            self.len += 1;
+            self.len - 1
+        } else {
+            // What may be a stranger's invention gives way.
+            let invented = self.cells[..self.len].iter().position(|pull| !pull.real);
+            let Some(place) = invented.filter(|_| real) else { return false };
+            place
+        };
+        self.cells[place] = Pull { id, from, due: now, left: from.asks, real, ..Pull::EMPTY };
         true
     }
 
     /// The event has come. Returns whether it was asked for.
     pub(crate) fn done(&mut self, id: EventId) -> bool {
-        match self.cells[..self.len].iter().position(|pull| pull.id == id) {
-            Some(i) => {
-                self.remove(i);
-                true
-            }
-            None => false,
+        let place = self.find(id);
+        if let Some(place) = place {
+            self.remove(place);
         }
+        place.is_some()
+    }
+
+    #[inline(never)]
+    fn find(&self, id: EventId) -> Option<usize> {
+        self.cells[..self.len].iter().position(|pull| pull.id == id)
     }
 
     /// The asked member does not hold it any more. If nobody else is known to, tells how many others have been asked. What
     /// only strangers have announced ends with that.
     pub(crate) fn missing(&mut self, id: EventId, from: Address, now: Instant) -> Option<usize> {
-        let place = self.cells[..self.len].iter().position(|pull| pull.id == id && pull.from.addr == from)?;
+        let place = self.find(id).filter(|place| self.cells[*place].from.addr == from)?;
         let pull = &mut self.cells[place];
         pull.missed = pull.missed.saturating_add(1);
-        if pull.turn() {
+        if pull.other.is_somebody() {
+            pull.from = core::mem::replace(&mut pull.other, Announcer::NOBODY);
             (pull.due, pull.left) = (now, pull.from.asks);
             return None;
         }
@@ -196,7 +208,8 @@ impl<'a> Pulls<'a> {
 
     /// Somebody else is asked.
     pub(crate) fn turn_to(&mut self, id: EventId, whom: Announcer, now: Instant) {
-        if let Some(pull) = self.cells[..self.len].iter_mut().find(|pull| pull.id == id) {
+        if let Some(place) = self.find(id) {
+            let pull = &mut self.cells[place];
             (pull.from, pull.due, pull.tries, pull.left) = (whom, now, 0, whom.asks);
             pull.asked = pull.asked.saturating_add(1);
         }
@@ -221,8 +234,9 @@ impl<'a> Pulls<'a> {
             } else if pull.left == 0 && pull.missed == 0 {
                 self.remove(i);
             } else {
-                if pull.tries > 0 {
-                    pull.turn();
+                if pull.tries > 0 && pull.other.is_somebody() {
+                    // Its answer may have been lost: it has its turn again.
+                    core::mem::swap(&mut pull.from, &mut pull.other);
                 }
                 return Some(pull.from);
             }

@@ -47,14 +47,14 @@ pub(crate) mod list {
     pub const OWN: u8 = 1;
     /// Others' events that have not been passed on yet.
     pub const FRESH: u8 = 2;
-    /// Messages about members that the table does not hold.
-    pub const FOREIGN: u8 = 3;
     /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
-    pub const ANNOUNCE: u8 = 4;
+    pub const ANNOUNCE: u8 = 3;
     /// Own events that have been announced and did not come back yet.
     pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
+    /// Messages about members that the table does not hold: before any event is given up, they are.
+    pub const FOREIGN: u8 = OWN_HELD + 1;
     /// Only held, as the last value of its name.
-    pub const VALUES: u8 = OWN_HELD + 1;
+    pub const VALUES: u8 = FOREIGN + 1;
     /// Only held.
     pub const HELD: u8 = VALUES + 1;
     /// Only held, and pinned: apart, so that whoever looks for a slot that may go need not walk past them.
@@ -207,13 +207,33 @@ impl<'a> Store<'a> {
         let (name, payload) = self.arena.piece_mut(s.place, len).split_at_mut(event.name.len());
         name.copy_from_slice(event.name);
         payload.copy_from_slice(event.payload);
-        let slots = &*self.slots;
-        self.index.insert(event.id.hash(), slot, |slot| slots[slot as usize].id.hash());
+        self.index(slot);
         Some(slot)
+    }
+
+    /// From now on a slot is found by its identity.
+    #[inline(never)]
+    fn index(&mut self, slot: u16) {
+        let slots = &*self.slots;
+        self.index.insert(slots[slot as usize].id.hash(), slot, |slot| slots[slot as usize].id.hash());
+    }
+
+    /// The opposite.
+    #[inline(never)]
+    fn unindex(&mut self, slot: u16) {
+        let slots = &*self.slots;
+        self.index.remove(slots[slot as usize].id.hash(), slot, |slot| slots[slot as usize].id.hash());
     }
 
     /// Takes a message about an unknown member in, to be passed on.
     pub(crate) fn put_foreign(&mut self, kind: u8, body: &[u8], dropped: &mut u64) -> bool {
+        let foreign = &self.lists[list::FOREIGN as usize];
+        if foreign.len() > self.slots.len() / 4
+            && let Some(oldest) = foreign.head()
+        {
+            *dropped += 1;
+            self.drop_slot(oldest);
+        }
         let Some(slot) = self.make_room(body.len(), dropped) else { return false };
         self.fill(slot, body.len(), list::FOREIGN);
         self.slots[slot as usize].confirmed_by[0] = kind as u16;
@@ -285,8 +305,7 @@ impl<'a> Store<'a> {
     pub(crate) fn drop_slot(&mut self, slot: u16) {
         let s = self.slots[slot as usize];
         if s.list != list::FOREIGN {
-            let slots = &*self.slots;
-            self.index.remove(s.id.hash(), slot, |slot| slots[slot as usize].id.hash());
+            self.unindex(slot);
         }
         self.arena.free(s.len as usize);
         self.move_to(slot, list::FREE);
@@ -357,12 +376,9 @@ impl<'a> Store<'a> {
 
     /// An own event that has not been sent yet goes by another identity from now on.
     pub(crate) fn rename(&mut self, slot: u16, id: EventId) {
-        let slots = &*self.slots;
-        let before = slots[slot as usize].id;
-        self.index.remove(before.hash(), slot, |slot| slots[slot as usize].id.hash());
+        self.unindex(slot);
         self.slots[slot as usize].id = id;
-        let slots = &*self.slots;
-        self.index.insert(id.hash(), slot, |slot| slots[slot as usize].id.hash());
+        self.index(slot);
     }
 
     /// Own events that nobody has shown to have are sent anew.

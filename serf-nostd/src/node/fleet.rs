@@ -32,6 +32,8 @@ pub(super) struct Left {
     /// What the other fleet had fired by this time, before they met, is not for this node.
     met: u64,
     replay: bool,
+    /// Last values that the other fleet had by then are taken over, but not told.
+    silent: bool,
     pub(super) until: Instant,
 }
 
@@ -57,6 +59,9 @@ impl Node<'_> {
     /// fired just now goes to whom it meets there, or in the fleet that it enters if nobody comes; what it fired before
     /// that was for itself.
     pub(super) fn found_fleet(&mut self, now: Instant) {
+        if self.founding {
+            self.release_past(now);
+        }
         if self.fleet != 0 {
             return;
         }
@@ -67,8 +72,13 @@ impl Node<'_> {
             return;
         }
         let last = self.last_event();
-        self.met_at = self.met_at.max(last);
+        self.met_at = last;
         self.seen.raise_floor(last);
+        self.release_past(now);
+    }
+
+    /// Of what waits for somebody to tell it to, what has waited for long is for nobody any more.
+    fn release_past(&mut self, now: Instant) {
         // In the order in which they were fired.
         while let Some(slot) = self.store.first(list::OWN) {
             if now.since(self.store.since(slot)) <= self.config.join_timeout {
@@ -116,6 +126,8 @@ impl Node<'_> {
         let own = self.left.map_or(self.fleet, |left| left.fleet);
         // Of those who come from one fleet the first to meet the other says when that was.
         let met = former.filter(|former| former.fleet == own).map(|former| former.met);
+        // What is fired here from now on is to be new to them, be they of this fleet: they may have come with a memory.
+        let fits = self.witness(now, Lamport::Event, word, theirs.event_clock.saturating_sub(1));
         if theirs.id == self.fleet {
             if self.founding && theirs.age > 0 {
                 // Somebody has come to stay, to whom what was fired until now is new.
@@ -127,7 +139,7 @@ impl Node<'_> {
             }
             return;
         }
-        if !self.witness(now, Lamport::Event, word, theirs.event_clock.saturating_sub(1)) {
+        if !fits {
             // Their clock is far ahead: met when this one has come up to it.
             return;
         }
@@ -162,12 +174,10 @@ impl Node<'_> {
         let last = self.last_event();
         // A fleet that meets another one so soon has hardly been one: it consists of joiners, but for who lingers elsewhere.
         let settled = self.left.map_or(since, |left| left.since);
-        if !replay && (alone || now.since(settled) <= self.config.join_timeout) {
-            self.met_at = self.met_at.max(last);
-        }
+        let silent = !replay && (alone || now.since(settled) <= self.config.join_timeout);
         (self.fleet, self.fleet_since) = (theirs.id, now.minus(Duration::from_secs(theirs.age as u64)));
         let until = now + self.config.probe_interval.times(GRACE);
-        let left = Left { fleet, since, last, met, replay, until };
+        let left = Left { fleet, since, last, met, replay, silent, until };
         self.left = Some(match self.left {
             Some(Left { fleet, since, until, .. }) => Left { fleet, since, until, ..left },
             None => left,
@@ -191,6 +201,9 @@ impl Node<'_> {
 
     fn leave_former(&mut self) {
         let Some(left) = self.left.take() else { return };
+        if left.silent {
+            self.met_at = left.last;
+        }
         if left.last.ltime > 0 {
             self.seen.forget_history();
             // What was on its way, or had passed this node by, may be below the new floor.

@@ -6,7 +6,7 @@ use super::fleet::Source;
 use super::{Input, Node};
 use crate::clock::{Lamport, Word};
 use crate::detect::probe::Answered;
-use crate::event::pull::{Announcer, LOST_AFTER};
+use crate::event::pull::{Announcer, LOST_AFTER, asks};
 use crate::event::seen::Sight;
 use crate::event::store::{Pin, list};
 use crate::gossip::owed::{Answer, RECORDS};
@@ -18,7 +18,8 @@ use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::Instant;
 use crate::wire::message::{
-    Accusation, Address, EventId, Fleet, Former, History, Message, Page, Summary, UserEvent,
+    Accusation, Address, EventId, Fleet, Former, History, JoinIntent, LeaveIntent, Message, Page, Summary,
+    UserEvent,
 };
 use crate::wire::native;
 use crate::wire::packet::{self, DATAGRAM_MAX, Messages, Reject};
@@ -242,14 +243,19 @@ impl Node<'_> {
                 }
             }
             Message::Alive(alive) => {
-                if self.members.table.find(alive.node).is_none() && self.is_stranger(c) {
-                    self.stats.strangers += 1;
+                let known = self.members.table.find(alive.node);
+                if known.is_none_or(|id| !self.members.table.slot(id).is_live()) && self.is_strange(c) {
                     return;
                 }
                 let own = c.answers && alive.addr == c.from;
                 let effect = self.with_room(now, |members, moment| members.alive(moment, &alive, own));
                 self.follow_about(now, effect, &message);
             }
+            Message::Suspect(Accusation { node, .. })
+            | Message::Dead(Accusation { node, .. })
+            | Message::JoinIntent(JoinIntent { node, .. })
+            | Message::LeaveIntent(LeaveIntent { node, .. })
+                if self.members.table.find(node).is_none() && self.is_strange(c) => {}
             Message::Suspect(accusation) => self.suspect(now, &accusation, &message),
             Message::Dead(accusation) => {
                 let (members, mut moment) = self.moment(now);
@@ -273,7 +279,12 @@ impl Node<'_> {
             Message::UserEvent(event) => self.event(c, &event),
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
-                let announcer = Announcer::new(c.from, token, c.proven);
+                let asks = match c.proven {
+                    true => asks::PROVEN,
+                    false if core::mem::take(&mut c.budget) > 0 => asks::STRANGER,
+                    false => asks::BESIDE,
+                };
+                let announcer = Announcer { addr: c.from, token, asks };
                 for id in ids {
                     if self.is_for_us(id, c.source) {
                         c.question = 0;
@@ -326,7 +337,7 @@ impl Node<'_> {
             }
             Message::ValueIds(token, ids) => {
                 if c.value_page.is_some() {
-                    self.listed_values(now, Announcer::new(c.from, token, true), ids);
+                    self.listed_values(now, Announcer { addr: c.from, token, asks: asks::PROVEN }, ids);
                 }
             }
             Message::Join(join) => {
@@ -421,6 +432,13 @@ impl Node<'_> {
     fn is_stranger(&self, c: &mut Context<'_>) -> bool {
         let asked = c.answers || c.records.is_some() || !self.config.has(Rule::Strangers);
         !asked && !self.company(c).1
+    }
+
+    /// The same of one who tells of somebody who is not a live member here; counted.
+    fn is_strange(&mut self, c: &mut Context<'_>) -> bool {
+        let strange = self.is_stranger(c);
+        self.stats.strangers += strange as u64;
+        strange
     }
 
     fn company(&self, c: &mut Context<'_>) -> (Option<Fleet>, bool) {
@@ -678,12 +696,16 @@ impl Node<'_> {
     pub(super) fn ask_another(&mut self, now: Instant, id: EventId, asked: usize) {
         let (live, seeds) = (self.members.table.live(), self.heal.seeds.len());
         if asked < seeds + LOST_AFTER.min(live) && self.config.has(Rule::Lost) {
-            // Seeds first: they are more often servers, which hold more.
-            let whom = self.heal.seeds.get(asked).copied().unwrap_or_else(|| {
+            // Seeds first: they are more often servers, which hold more. Then once around, in an order that stays.
+            let whom = self.heal.seeds.get(asked).copied().or_else(|| {
                 let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
-                self.members.table.slot(self.members.table.live_at(place)).addr
+                let table = &self.members.table;
+                let others = table.iter().filter(|id| *id != SELF).map(|id| table.slot(id));
+                others.filter(|slot| slot.is_live()).map(|slot| slot.addr).nth(place)
             });
-            return self.pulls.turn_to(id, Announcer::unknowing(whom), now);
+            if let Some(whom) = whom {
+                return self.pulls.turn_to(id, Announcer::unknowing(whom), now);
+            }
         }
         self.pulls.done(id);
         self.stats.pull_miss += 1;

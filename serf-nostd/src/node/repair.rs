@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::clock::{Lamport, Word};
-use crate::event::pull::Announcer;
+use crate::event::pull::{Announcer, asks};
 use crate::event::seen::{self, Sight};
 use crate::event::store::{Pin, list};
 use crate::gossip::heal::{Claim, EventStep, Joining, PATIENCE, Session, Step, ValueStep};
@@ -363,7 +363,7 @@ impl Node<'_> {
             self.heal.events = None;
             return true;
         }
-        let announcer = Announcer::new(from, entries.token, true);
+        let announcer = Announcer { addr: from, token: entries.token, asks: asks::PROVEN };
         let mut next = entries.next.filter(|next| *next > session.step.cursor);
         let mut waits = false;
         for id in entries.ids {

@@ -340,7 +340,7 @@ impl Node<'_> {
 
     /// How long an answer to a pull may take before it is asked for again, at first.
     pub(super) fn pull_overdue(&self) -> Duration {
-        self.config.probe_timeout.scaled(1, 10)
+        self.config.probe_timeout.scaled(1, 10).max(self.detector.round_trip().times(2))
     }
 
     // ---- rounds ----

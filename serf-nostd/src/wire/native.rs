@@ -50,6 +50,11 @@ pub(crate) mod kind {
     pub const FORMER: u8 = 44;
 }
 
+/// Whether a message of this kind may tell of a member whom its receiver does not know.
+pub(crate) fn is_about_member(kind: u8) -> bool {
+    matches!(kind, kind::ALIVE..=kind::LEAVE_INTENT | kind::RECORD)
+}
+
 /// Bytes of kind and length before each body.
 pub(crate) const HEAD: usize = 3;
 

@@ -201,7 +201,7 @@ impl<'b> Packet<'b> {
         self.buf[at] = kind;
         self.buf[at + 1..at + HEAD].copy_from_slice(&(body as u16).to_le_bytes());
         self.len = at + HEAD + body;
-        self.introduces |= matches!(kind, native::kind::ALIVE | native::kind::RECORD);
+        self.introduces |= native::is_about_member(kind);
     }
 
     /// Begins a list message with what stands before its items; `None` if not even that fits.

@@ -1,5 +1,7 @@
 //! What is accepted reaches everybody who can have it, or a counter says where it did not.
 
+use std::ops::Range;
+
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Duration};
 use sim::fleet::{Fleet, Size};
@@ -160,25 +162,32 @@ fn payloads_that_nobody_holds_are_not_asked_for_for_ever() {
 }
 
 /// Five servers among small machines hold the payloads that one has missed, which all other small ones have had and given
-/// up for newer ones: it finds them, whether it has joined through one of the servers or not.
+/// up for newer ones: it finds them, whether it has joined through one of the servers or not, and over long links as well.
 #[test]
 fn payloads_that_few_hold_are_found() {
     for (seed, servers) in (1..=6).flat_map(|seed| [(seed, 0..5), (seed, 20..25)]) {
-        let mut fleet = off(seed, 30, Size::Small, None);
-        servers.clone().for_each(|i| fleet.resize(i, Size::Server));
-        fleet.assemble(&mut quiet());
-        fleet.run(20 * SECOND, &mut quiet());
-        let mut heard = Heard::new(30);
-        fleet.network.side[29] = 1;
-        for n in 0..100 {
-            fire(&mut fleet, 1 + n % 28, &format!("missed-{n}"), &mut heard).expect("room");
-            fleet.run(SECOND / 40, &mut heard.watch());
-        }
-        fleet.network.heal();
-        fleet.run(60 * SECOND, &mut heard.watch());
-        let missed: Vec<_> = (0..100).filter(|n| heard.reached(&format!("missed-{n}")) < 30).collect();
-        assert!(missed.is_empty(), "seed {seed}, servers {servers:?}: {missed:?} have not reached all");
+        few_hold(seed, servers, 500);
     }
+    (1..=6).for_each(|seed| few_hold(seed, 17..18, 150_000));
+}
+
+fn few_hold(seed: u64, servers: Range<usize>, latency: u64) {
+    let mut fleet = off(seed, 30, Size::Small, None);
+    servers.clone().for_each(|i| fleet.resize(i, Size::Server));
+    fleet.assemble(&mut quiet());
+    fleet.run(20 * SECOND, &mut quiet());
+    let mut heard = Heard::new(30);
+    (fleet.network.latency, fleet.network.jitter) = (latency, latency / 10);
+    fleet.run(if latency < 10_000 { 0 } else { 60 * SECOND }, &mut quiet());
+    fleet.network.side[29] = 1;
+    for n in 0..100 {
+        fire(&mut fleet, 1 + n % 28, &format!("missed-{n}"), &mut heard).expect("room");
+        fleet.run(SECOND / 40, &mut heard.watch());
+    }
+    fleet.network.heal();
+    fleet.run(120 * SECOND, &mut heard.watch());
+    let missed: Vec<_> = (0..100).filter(|n| heard.reached(&format!("missed-{n}")) < 30).collect();
+    assert!(missed.is_empty(), "seed {seed}, servers {servers:?}: {missed:?} have not reached all");
 }
 
 /// The beat of a burst follows the links; with short ones it stays as quick as it was.

@@ -6,7 +6,7 @@ use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
 use sim::wire::{body, datagram, kind};
 
-use super::{Heard, SECOND, fire, off, quiet};
+use super::{Heard, SECOND, fire, flow, off, quiet};
 
 /// A fleet of which each node fires in turn, and what each of its nodes must have been handed.
 struct Fair {
@@ -128,7 +128,25 @@ fn of_two_fleets_over_long_links() {
 
 #[test]
 fn of_two_fleets_over_bad_links() {
-    proves(Rule::FleetNews, 10, |seed, without| two_fleets(seed, 5_000, 0.1, without));
+    (0..10).for_each(|seed| assert_eq!(two_fleets(seed, 5_000, 0.1, None), Ok(()), "seed {seed}"));
+}
+
+/// A device that has kept its floor joins servers that have lost their memory: what they fire from then on is new to it.
+#[test]
+fn of_a_device_and_a_fleet_that_has_forgotten_what_time_it_is() {
+    for seed in 0..10 {
+        let mut fleet = over_links(seed, 6, (500, 0.0), None);
+        fleet.resize(5, Size::Small);
+        fleet.assemble(&mut quiet());
+        flow(&mut fleet, 0, 200, "before", &mut Heard::new(6)).expect("room");
+        (0..6).for_each(|i| fleet.crash(i));
+        (0..5).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run((seed % 3 * 40 + 10) * SECOND, &mut quiet());
+        fleet.boot(5, &[seed as usize % 5], true, &mut quiet());
+        let mut fair = Fair::new(fleet);
+        fair.goes_on(10 * SECOND, SECOND / 10, |i| if i < 5 { vec![0, 1, 2, 3, 4] } else { vec![] });
+        assert_eq!(fair.verdict(), Ok(()), "seed {seed}");
+    }
 }
 
 /// One of six, or two that are each other's seeds, are switched off and on again while the others fire.

@@ -297,7 +297,12 @@ fn a_board_that_is_held_for_dead_elsewhere_hears_of_it() {
         fleet.network.side[11] = 1;
         fleet.run(60 * SECOND, &mut quiet());
         let boot = (fleet.machines[11].boot_number() + 5) << 16;
-        (0..11).for_each(|i| fleet.inject(10, i, datagram(&[alive(&Fleet::name(11), 40, 1, boot)])));
+        // By the word of somebody who knows their fleet.
+        let lie = [
+            alive(&Fleet::name(11), 40, 1, boot),
+            in_fleet(fleet.node(0).map_or(0, |node| node.levels().fleet)),
+        ];
+        (0..11).for_each(|i| fleet.inject(10, i, datagram(&lie)));
         fleet.run(60 * SECOND, &mut quiet());
         fleet.network.heal();
         fleet.run(300 * SECOND, &mut quiet());

@@ -3,7 +3,7 @@
 use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
-use sim::wire::{addr, kind, read};
+use sim::wire::{addr, body, kind, padded, read};
 
 use crate::{Heard, SECOND, fire, fleet, flow, off, quiet, set};
 
@@ -169,6 +169,31 @@ fn what_a_lone_node_has_fired_goes_along_into_the_fleet_of_its_newcomer() {
         let reached = heard.reached("alone");
         hold(reached == 8, &format!("it has come to {reached} of 8"))
     });
+}
+
+/// Somebody has asked a lone node for a way in and went away again; what it fires then is for itself, not for whom it meets
+/// an hour later.
+#[test]
+fn what_a_lone_node_has_fired_after_a_join_in_vain_stays_its_own() {
+    for seed in 0..4 {
+        let mut fleet = off(seed, 3, Size::Server, None);
+        let mut heard = Heard::new(3);
+        fleet.boot(0, &[], false, &mut heard.watch());
+        fleet.boot(1, &[0], false, &mut heard.watch());
+        fleet.network.side[1] = 1;
+        fleet.run(SECOND / 1_000, &mut heard.watch());
+        fleet.crash(1);
+        fleet.inject(1, 0, padded(&[body(kind::JOIN).int(1).text("guest").addr(1).int(1).raw(&[1]).end()]));
+        fleet.run(SECOND, &mut heard.watch());
+        for n in 0..20 {
+            fire(&mut fleet, 0, &format!("old-{n}"), &mut heard).expect("room");
+        }
+        fleet.run(3_600 * SECOND, &mut heard.watch());
+        fire(&mut fleet, 0, "new", &mut heard).expect("room");
+        fleet.boot(2, &[0], false, &mut heard.watch());
+        fleet.run(30 * SECOND, &mut heard.watch());
+        assert_eq!((old(&heard, &[2]), heard.count(2, "new")), (0, 1), "seed {seed}");
+    }
 }
 
 /// On links that keep the order, two questions do not answer each other for ever.

@@ -1,11 +1,12 @@
 //! Forged datagrams draw no more than they are long, move no counter of losses, and bring nobody in.
 
+use serf_nostd::Status;
 use serf_nostd::rules::Rule;
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
-use sim::wire::{alive, body, datagram, fleet as in_fleet, kind};
+use sim::wire::{accusation, alive, body, datagram, fleet as in_fleet, intent, kind};
 
-use crate::{SECOND, off, quiet};
+use crate::{Heard, SECOND, fire, off, quiet};
 
 /// What has been sent to a machine since datagrams are recorded.
 fn drawn(fleet: &mut Fleet, to: usize) -> usize {
@@ -130,5 +131,64 @@ fn another_one_at_the_address_of_a_member_that_has_left() {
         let node = fleet.node(i).expect("it is on");
         let names: Vec<_> = node.members().map(|member| member.name.to_string()).collect();
         assert_eq!(names.len(), members, "node {i} knows {names:?}");
+    }
+}
+
+/// One has failed, one has left; a stranger says that both live, in a later life and at the address of somebody who is off.
+#[test]
+fn who_is_gone_does_not_come_back_at_a_strangers_word() {
+    let mut fleet = off(1, 6, Size::Server, None);
+    (0..5).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(30 * SECOND, &mut quiet());
+    fleet.with(4, &mut quiet(), |node, now| node.leave(now).expect("it can leave"));
+    fleet.run(10 * SECOND, &mut quiet());
+    (3..5).for_each(|i| fleet.crash(i));
+    fleet.run(60 * SECOND, &mut quiet());
+    let boot = |i: usize| (fleet.machines[i].boot_number() + 1) << 16;
+    let lie: Vec<_> = (3..5).map(|i| alive(&Fleet::name(i), 5, 1, boot(i))).collect();
+    (0..3).for_each(|i| fleet.inject(5, i, datagram(&lie)));
+    let mut back = 0;
+    for _ in 0..100 {
+        fleet.run(SECOND / 5, &mut quiet());
+        back += (3..5).filter(|i| fleet.status(0, *i) == Some(Status::Alive)).count();
+    }
+    assert_eq!(back, 0, "so often somebody who is gone was shown alive");
+}
+
+/// News about names that nobody has, by a stranger and by one who knows their fleet, while one board is cut off: the others
+/// hold for it what they have been told.
+#[test]
+fn news_about_nobody_drive_no_event_out() {
+    for knows_fleet in [false, true] {
+        let mut fleet = off(1, 7, Size::Small, None);
+        (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        let mut heard = Heard::new(6);
+        fleet.network.side[5] = 1;
+        for n in 0..12 {
+            fire(&mut fleet, 0, &format!("missed-{n}"), &mut heard).expect("room");
+            fleet.run(SECOND / 10, &mut heard.watch());
+        }
+        fleet.run(2 * SECOND, &mut heard.watch());
+        let told =
+            in_fleet(if knows_fleet { fleet.node(0).map_or(0, |node| node.levels().fleet) } else { 7 });
+        for n in 0..40 {
+            let news = |k: usize| {
+                let name = format!("{}-{}", 4 * n + k, "x".repeat(50));
+                match k {
+                    0 => intent(kind::JOIN_INTENT, 5, &name),
+                    1 => intent(kind::LEAVE_INTENT, 5, &name),
+                    2 => accusation(kind::SUSPECT, &name, 1, "somebody"),
+                    _ => accusation(kind::DEAD, &name, 1, "somebody"),
+                }
+            };
+            let news: Vec<_> = (0..4).map(news).chain([told.clone()]).collect();
+            (0..5).for_each(|i| fleet.inject(6, i, datagram(&news)));
+        }
+        fleet.run(5 * SECOND, &mut heard.watch());
+        fleet.network.heal();
+        fleet.run(60 * SECOND, &mut heard.watch());
+        let missed = (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
+        assert_eq!(missed, 0, "of 12 events; the fleet's number is known: {knows_fleet}");
     }
 }

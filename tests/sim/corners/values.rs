@@ -112,3 +112,26 @@ fn a_value_that_is_too_long_for_one_leaves_them_at_rest() {
     fleet.run(3_600 * SECOND, &mut heard.watch());
     assert_eq!(fleet.total(|stats| stats.value_syncs) - before, 0, "comparisons in an hour of rest");
 }
+
+/// Two who have just started join another fleet at any moment around that at which one of them sets a value: the other one is
+/// told.
+#[test]
+fn that_was_set_while_a_young_fleet_enters_another() {
+    for offset in 0..40 {
+        let mut fleet = off(offset, 5, Size::Server, None);
+        (fleet.network.latency, fleet.network.jitter) = (50_000, 5_000);
+        (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(70 * SECOND, &mut quiet());
+        flow(&mut fleet, 0, 20, "ahead", &mut Heard::new(5)).expect("room");
+        (3..5).for_each(|i| fleet.boot(i, &[3], false, &mut quiet()));
+        fleet.run(2 * SECOND, &mut quiet());
+        let mut heard = Heard::new(5);
+        let other = fleet.address(0);
+        fleet.with(4, &mut heard.watch(), |node, now| node.join(now, other, false));
+        fleet.run(offset * SECOND / 100, &mut heard.watch());
+        set(&mut fleet, 3, "deploy", "1", &mut heard).expect("room");
+        fleet.run(30 * SECOND, &mut heard.watch());
+        let told = (heard.last(3, "deploy"), heard.last(4, "deploy"));
+        assert_eq!(told, ("1".into(), "1".into()), "set {} ms after the join", offset * 10);
+    }
+}

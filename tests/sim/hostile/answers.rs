@@ -64,6 +64,18 @@ fn a_strangers_announcement_draws_no_more_than_twice_its_size() {
     assert!(answer <= 2 * request.len(), "{} bytes draw {answer}", request.len());
 }
 
+/// Before or behind something else that wants an answer.
+#[test]
+fn a_strangers_announcement_and_a_request_draw_no_more_than_twice_their_size() {
+    let page = body(kind::PAGE_REQUEST).int(1).int(0).end();
+    let ids = (0..40).fold(body(kind::IDS).int(7), |list, n| list.id(1_000 + n, 9)).end();
+    for request in [[page.clone(), ids.clone()], [ids, page]] {
+        let request = datagram(&request);
+        let answer = drawn(&mut well_stocked(), &request);
+        assert!(answer <= 2 * request.len(), "{} bytes draw {answer}", request.len());
+    }
+}
+
 #[test]
 fn accusations_draw_one_round_of_refutations_per_tick() {
     let mut node = well_stocked();

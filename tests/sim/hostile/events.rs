@@ -177,3 +177,22 @@ fn a_value_that_comes_when_its_name_is_forgotten_is_not_handed_out() {
     let told: Vec<&Told> = node.told.iter().filter(of_a).collect();
     assert_eq!(told, [&Told::User(1, b"a-1".to_vec()), &Told::User(2, b"a-2".to_vec())]);
 }
+
+/// All places for pulls are taken by ids that a stranger has made up; what a member that has answered lists is asked for at
+/// once.
+#[test]
+fn invented_ids_keep_nobody_from_asking_for_real_ones() {
+    let mut node = Driven::met(small(), Config::LAN);
+    node.hears(2, &[alive("peer", 2, 1, 1)]);
+    node.run(4 * SECOND, &[2]);
+    let invented = (0..64).fold(body(kind::IDS).int(7), |list, n| list.id(1_000 + n, 9)).end();
+    node.feed(99, &datagram(&[invented]));
+    let ping = body(kind::PING).int(1).text("me").text("peer").raw(&[0]).end();
+    node.sent.clear();
+    node.feed(2, &datagram(&[ping, body(kind::IDS).int(8).id(5, 7).end()]));
+    let asked = node
+        .sent
+        .iter()
+        .any(|(to, bytes)| *to == addr(2) && read(bytes).iter().any(|(kind, _)| *kind == kind::PULL));
+    assert!(asked, "what a member has announced is not asked for");
+}
