@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use agent_linux::agent::model::Event;
 use agent_linux::rpc::server::Options;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 #[path = "rpc/fake.rs"]
@@ -140,6 +140,22 @@ async fn nobody_there_is_an_error_on_standard_output() {
             format!("Error connecting to Serf agent: dial tcp {unused}: connect: connection refused\n");
         assert_eq!(seen(serf(&unused, args).output().await.unwrap()), said(1, &error));
     }
+}
+
+/// Whoever answers at the agent's address is not to steer the terminal.
+#[tokio::test]
+async fn a_foreign_error_is_written_out() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let foreign = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 256]).await;
+        stream.write_all(b"\x82\xa3Seq\x00\xa5Error\xa6\x1b[31mx").await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let mut command = serf(&address, &["info"]);
+    let (output, ()) = tokio::join!(command.output(), foreign);
+    assert_eq!(seen(output.unwrap()), said(1, "Error connecting to Serf agent: \\u{1b}[31mx\n"));
 }
 
 #[tokio::test]

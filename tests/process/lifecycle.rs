@@ -93,6 +93,27 @@ fn an_agent_that_leaves_alone_runs_its_own_handlers() {
     }
 }
 
+/// Who is asked twice does not wait for scripts; the others have been told that it leaves.
+#[test]
+fn a_second_signal_ends_an_agent_that_waits_for_its_scripts() {
+    let scratch = Scratch::new();
+    let (begun, done) = (scratch.file("begun"), scratch.file("done"));
+    let script = format!("touch {}; sleep 30; touch {}", begun.display(), done.display());
+    let mut agents = fleet_of(2, |name| match name {
+        "n1" => Setup::new(name).arg(format!("-event-handler=user:slow={script}")),
+        _ => Setup::new(name),
+    });
+    agents[1].wait_sees("n1", "alive");
+    assert_eq!(agents[0].cli(["event", "-coalesce=false", "slow"]).code, 0);
+    wait_until("its script to run", || begun.exists());
+    agents[0].signal("INT");
+    wait_until("it to wait", || agents[0].printed().contains("Waiting up to 5 s for "));
+    agents[1].wait_sees("n1", "left");
+    let end = agents[0].end_by("INT");
+    assert_eq!((end.code, done.exists()), (1, false), "{}", end.text());
+    assert!(end.text().contains("Ended with 1 scripts still running"), "{}", end.text());
+}
+
 /// Impatience is no failure: an agent that is killed after it has said that it leaves has left.
 #[test]
 fn an_agent_that_is_killed_while_it_leaves_has_left() {

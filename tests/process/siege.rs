@@ -212,6 +212,37 @@ fn a_stranger_s_long_request_ends_its_connection() {
     });
 }
 
+/// More clients than the agent takes connections say nothing, or guess at the token: who has it gets in all the same.
+#[test]
+fn clients_without_the_token_keep_nobody_out() {
+    let scratch = Scratch::new();
+    let file = scratch.write("serf.json", r#"{"rpc_auth": "secret"}"#);
+    let agent = Setup::new("n1").arg(format!("-config-file={}", file.display())).start();
+    let rpc = agent.address().rpc;
+    let mut owner = wait_for("the agent to listen", || Rpc::connect(rpc).ok());
+    assert_eq!(owner.authenticate("secret"), Ok(()));
+    let held: Vec<_> = (0..CLIENTS).map(|_| TcpStream::connect(rpc).expect("loopback works")).collect();
+    for _ in 0..3 {
+        let mut client = Rpc::connect(rpc).expect("somebody else gives way");
+        assert_eq!(client.authenticate("secret"), Ok(()));
+        let guesses: Vec<_> = (0..CLIENTS).map(|_| Rpc::connect(rpc).expect("it listens")).collect();
+        assert!(client.members().is_ok(), "who has authenticated stays");
+        drop(guesses);
+    }
+    assert!(owner.members().is_ok(), "who has authenticated stays");
+    drop(held);
+}
+
+/// Whoever may speak can make the agent keep so much of a request that never ends, and no more.
+#[test]
+fn an_endless_request_ends_its_connection() {
+    let agent = lone("n1");
+    let mut client = agent.rpc();
+    assert!(client.event(b"e", &[b'x'; 200 << 10], false).is_err_and(|error| error.contains("exceeds")));
+    assert!(client.event(b"e", &[b'x'; 300 << 10], false).is_err_and(|error| !error.contains("exceeds")));
+    assert_eq!(agent.members().len(), 1, "it serves others as before");
+}
+
 /// Whoever closes its own side only, as a script at the end of its input does, still gets its answer.
 #[test]
 fn a_client_that_asks_no_more_gets_its_answer() {
@@ -228,7 +259,7 @@ fn refused_clients_are_logged_once_a_second() {
     let agent = lone("n1");
     let rpc = agent.address().rpc;
     // The agent holds 256 at a time.
-    let held: Vec<_> = (0..256).map(|_| TcpStream::connect(rpc).expect("loopback works")).collect();
+    let held: Vec<_> = (0..256).map(|_| Rpc::connect(rpc).expect("it listens")).collect();
     wait_until("the last one to be taken", || agent.printed().matches("Accepted client").count() >= 256);
     let began = Instant::now();
     for _ in 0..1_000 {

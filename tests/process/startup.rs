@@ -50,6 +50,17 @@ fn too_little_memory_for_so_many_members_is_told_with_the_flag_that_helps() {
 }
 
 #[test]
+fn too_few_file_descriptors_are_told_of() {
+    for allowed in [4, 6, 7, 15] {
+        let script = format!("ulimit -n {allowed} && exec \"$0\" \"$@\"");
+        let said = refused(&Setup::new("n1").through_script(&script));
+        let text = format!("{allowed} file descriptors are allowed (`ulimit -n`), 16 are needed");
+        assert!(said.contains(&text), "{said}");
+    }
+    Setup::new("n1").through_script("ulimit -n 24 && exec \"$0\" \"$@\"").start().wait_sees("n1", "alive");
+}
+
+#[test]
 fn an_unreachable_seed_is_fatal() {
     let nobody = Address::unused().gossip;
     let said = refused(&Setup::new("n1").arg(format!("-join={nobody}")));

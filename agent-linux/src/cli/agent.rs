@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 
-use super::flags;
+use super::{flags, runtime};
 use crate::process::config::{Config, Settings, Source, duration, tag};
 use crate::process::console::say;
 use crate::process::run;
@@ -101,13 +101,8 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(config) => config,
         Err(message) => return refuse(&message),
     };
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            let code = runtime.block_on(run::run(config));
-            // A name that takes long to look up should not hold up the exit.
-            runtime.shutdown_background();
-            ExitCode::from(code)
-        }
+    match runtime::run(run::run(config)) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => refuse(&format!("Failed to start the Serf agent: {error}")),
     }
 }

@@ -3,9 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use tokio::runtime;
-
-use super::ui;
+use super::{runtime, ui};
+use crate::agent::log::printable;
 use crate::rpc::client::{Client, Config};
 
 /// Where the agent is.
@@ -26,24 +25,18 @@ impl RpcFlags {
         let address =
             self.rpc_addr.or_else(|| from_env("SERF_RPC_ADDR")).unwrap_or("127.0.0.1:7373".to_owned());
         let auth = self.rpc_auth.or_else(|| from_env("SERF_RPC_AUTH")).unwrap_or_default();
-        let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return failed("starting", error),
-        };
-        let code = runtime.block_on(async {
+        let code = runtime::run(async {
             match Client::connect(&address, Config { auth, ..Config::default() }).await {
                 Ok(client) => work(client).await,
                 Err(error) => failed("connecting to Serf agent", error),
             }
         });
-        // A name that takes long to look up should not hold up the exit.
-        runtime.shutdown_background();
-        code
+        code.unwrap_or_else(|error| failed("starting", error))
     }
 }
 
-/// Tells what went wrong; the exit code for it.
+/// Tells what went wrong; the exit code for it. Part of the text may come from whoever answers at the agent's address.
 pub(super) fn failed(doing: &str, error: impl Display) -> ExitCode {
-    ui::say(format!("Error {doing}: {error}"));
+    ui::say(printable(&format!("Error {doing}: {error}")).as_bytes());
     ExitCode::FAILURE
 }

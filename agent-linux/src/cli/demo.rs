@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::{flags, ui};
+use super::{flags, runtime, ui};
 use crate::agent::embed::{Agent, Setup};
 use crate::agent::filter::Filter;
 use crate::agent::handle::{Gone, Request};
@@ -46,19 +46,16 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(error.to_string()),
-    };
-    runtime.block_on(async {
+    let shown = runtime::run(async {
         tokio::select! {
-            shown = show(once) => match shown {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(error),
-            },
-            _ = tokio::signal::ctrl_c() => ExitCode::SUCCESS,
+            shown = show(once) => shown,
+            _ = tokio::signal::ctrl_c() => Ok(()),
         }
-    })
+    });
+    match shown.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(error),
+    }
 }
 
 fn failed(error: String) -> ExitCode {

@@ -19,6 +19,7 @@ mod join;
 mod leave;
 mod members;
 mod monitor;
+mod runtime;
 pub(crate) mod ui;
 mod version;
 

@@ -12,11 +12,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::config::Config;
 use super::console::{Banner, say};
 use super::heap;
-use super::signals::{Action, LEAVE_LIMIT, Signal, Signals, decide};
+use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
 use crate::agent::handle::{Gone, Handle, Request};
+use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::model::stats_text;
 use crate::rpc::logs::LogHub;
@@ -214,9 +215,9 @@ impl Process {
         }
     }
 
-    /// The node has ended: lets scripts and RPC clients finish.
+    /// The node has ended: lets scripts and RPC clients finish, unless a further signal says not to.
     async fn ended(&mut self, end: End) -> u8 {
-        let code = match end {
+        let mut code = match end {
             End::Left => 0,
             End::NameTaken(told_by) => {
                 log::error!(
@@ -229,18 +230,53 @@ impl Process {
             }
             End::Abandoned => 1,
         };
-        if let Err(unfinished) = self.agent.handlers.drain(Instant::now() + SCRIPTS_LIMIT).await {
-            log::warn!(
+        let scripts = self.agent.handlers.counters();
+        if scripts.running + scripts.waiting > 0 {
+            log::info!(
                 target: "agent",
-                "Ended with {} scripts still running and {} not started",
-                unfinished.running,
-                unfinished.waiting
+                "Waiting up to {} s for {} scripts, {} of them not started; a further signal ends this",
+                SCRIPTS_LIMIT.as_secs(),
+                scripts.running + scripts.waiting,
+                scripts.waiting
             );
         }
-        let _ = (&mut self.rpc).await;
+        tokio::select! {
+            () = finish(&self.agent.handlers, SCRIPTS_LIMIT) => {
+                tokio::select! {
+                    _ = &mut self.rpc => {}
+                    () = insistence(&mut self.signals, self.config.signals) => code = 1,
+                }
+            }
+            () = insistence(&mut self.signals, self.config.signals) => {
+                finish(&self.agent.handlers, Duration::ZERO).await;
+                code = 1;
+            }
+        }
         log::info!(target: "agent", "requesting serf shutdown");
         log::info!(target: "agent", "shutdown complete");
         code
+    }
+}
+
+/// Lets scripts run to their end, for so long.
+async fn finish(handlers: &Handlers, limit: Duration) {
+    if let Err(unfinished) = handlers.drain(Instant::now() + limit).await {
+        log::warn!(
+            target: "agent",
+            "Ended with {} scripts still running and {} not started",
+            unfinished.running,
+            unfinished.waiting
+        );
+    }
+}
+
+/// Waits for a signal that ends even an agent that is ending.
+async fn insistence(signals: &mut Signals, policy: Policy) {
+    loop {
+        let signal = signals.next().await;
+        if decide(signal, policy, true) == Action::Exit {
+            return say(format_args!("Caught signal: {}", signal.as_str()));
+        }
     }
 }
 

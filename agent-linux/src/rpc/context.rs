@@ -15,13 +15,14 @@ use crate::agent::hub::Hub;
 pub struct Options {
     /// The token that `auth` has to bring; empty: none is needed.
     pub auth: String,
-    /// Connections at one time; one more is told `Too many RPC connections` and closed. 256.
+    /// Connections at one time. 256. For one more, the oldest that has not come past the handshake (and `auth`) is closed; if
+    /// all have, it is told `Too many RPC connections` and closed itself.
     pub connections: usize,
     /// Streams (a monitor included) at one time on one connection; one more is refused. 64.
     pub streams: usize,
     /// Streams at one time on all connections. 1,024.
     pub all_streams: usize,
-    /// The size of one request. 1 MiB.
+    /// The size of one request. 256 KiB.
     pub limits: Limits,
     /// How long a connection may take for the handshake, and for `auth` where a token is needed. 10 s.
     pub handshake: Duration,

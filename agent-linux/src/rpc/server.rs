@@ -1,13 +1,14 @@
 //! The agent's side of the RPC: accepting connections, and letting them finish when the agent ends.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::net::Shutdown;
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::context::Context;
@@ -32,6 +33,8 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     let context = Arc::new(Context { handle, hub, logs, streams, options });
     let (close, closing) = watch::channel(false);
     let mut sessions = JoinSet::new();
+    // Those that have not been admitted yet, the oldest first.
+    let mut strangers: VecDeque<Stranger> = VecDeque::new();
     // Of refusals and failures the log tells once a second: they come in storms.
     let mut pace = Pace::default();
     let mut is_time = move || pace.is_time(Duration::from_secs(1));
@@ -40,17 +43,28 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
             () = context.handle.gone() => break,
             Some(_) = sessions.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) if sessions.len() < context.options.connections => {
-                    log::info!(target: "agent.ipc", "Accepted client: {peer}");
-                    sessions.spawn(session::run(stream, context.clone(), closing.clone()));
-                }
                 Ok((stream, peer)) => {
-                    if is_time() {
-                        let why = refusal::TOO_MANY_CONNECTIONS;
-                        log::warn!(target: "agent.ipc", "Refused client: {peer}: {why}");
+                    strangers.retain(Stranger::is_one);
+                    if sessions.len() >= context.options.connections {
+                        let oldest = strangers.pop_front();
+                        if is_time() {
+                            let refused = oldest.as_ref().map_or(peer, |oldest| oldest.peer);
+                            let why = refusal::TOO_MANY_CONNECTIONS;
+                            log::warn!(target: "agent.ipc", "Refused client: {refused}: {why}");
+                        }
+                        let Some(oldest) = oldest else {
+                            // Whether the client still hears it is its own affair.
+                            let _ = turn_away(stream);
+                            continue;
+                        };
+                        oldest.task.abort();
+                        sessions.join_next().await;
                     }
-                    // Whether the client still hears it is its own affair.
-                    let _ = turn_away(stream);
+                    log::info!(target: "agent.ipc", "Accepted client: {peer}");
+                    let stranger = Arc::new(());
+                    let held = Arc::downgrade(&stranger);
+                    let task = sessions.spawn(session::run(stream, context.clone(), stranger, closing.clone()));
+                    strangers.push_back(Stranger { held, peer, task });
                 }
                 Err(error) => {
                     if is_time() {
@@ -65,6 +79,20 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     drop(listener);
     close.send_replace(true);
     let _ = timeout(FAREWELL, async { while sessions.join_next().await.is_some() {} }).await;
+}
+
+/// A client that has not been admitted yet: it gives way to others.
+struct Stranger {
+    /// Its session holds it for as long.
+    held: Weak<()>,
+    peer: SocketAddr,
+    task: AbortHandle,
+}
+
+impl Stranger {
+    fn is_one(&self) -> bool {
+        self.held.strong_count() > 0
+    }
 }
 
 /// Tells the client why, without ever waiting for it: a fresh socket has room for these few bytes.

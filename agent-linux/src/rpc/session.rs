@@ -42,8 +42,13 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The longest filter that makes sense; each event is held against all of it.
 const MAX_FILTER: usize = 4096;
 
-/// Serves one connection until either side closes it.
-pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch::Receiver<bool>) {
+/// Serves one connection until either side closes it. It lets go of `stranger` when its client has been admitted.
+pub(super) async fn run(
+    stream: TcpStream,
+    context: Arc<Context>,
+    stranger: Arc<()>,
+    closing: watch::Receiver<bool>,
+) {
     // Requests and answers are small and someone waits for them.
     let _ = stream.set_nodelay(true);
     // A client whose machine has vanished must not keep its place for ever.
@@ -53,7 +58,7 @@ pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch
     let (outbox, writer) = Outbox::new(write);
     let mut writer = pin!(writer);
     let mut reader = Reader::new(read, Limits::STRANGER);
-    let mut session = Session::new(context, peer, outbox);
+    let mut session = Session::new(context, peer, stranger, outbox);
     tokio::select! {
         () = &mut writer => return,
         Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
@@ -69,6 +74,8 @@ pub(super) async fn run(stream: TcpStream, context: Arc<Context>, closing: watch
 struct Session {
     context: Arc<Context>,
     peer: String,
+    /// Held until the client has been admitted.
+    stranger: Option<Arc<()>>,
     outbox: Outbox,
     greeted: bool,
     authenticated: bool,
@@ -97,12 +104,13 @@ enum Outcome {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, peer: String, outbox: Outbox) -> Session {
+    fn new(context: Arc<Context>, peer: String, stranger: Arc<()>, outbox: Outbox) -> Session {
         let authenticated = context.options.auth.is_empty();
         let (tasks, streams) = (JoinSet::new(), HashMap::new());
         Session {
             context,
             peer,
+            stranger: Some(stranger),
             outbox,
             greeted: false,
             authenticated,
@@ -121,7 +129,7 @@ impl Session {
     ) -> Result<(), Broken> {
         let deadline = Instant::now() + self.context.options.handshake;
         loop {
-            let admitted = self.greeted && self.authenticated;
+            let admitted = self.is_admitted();
             if admitted {
                 reader.set_limits(self.context.options.limits);
             }
@@ -153,6 +161,10 @@ impl Session {
                 outcome = self.execute(seq, command, &body) => outcome,
                 () = hung_up(reader.get_ref().as_ref()) => return Ok(()),
             };
+            // Before it hears that it is one.
+            if self.is_admitted() {
+                drop(self.stranger.take());
+            }
             match outcome {
                 Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
                 Ok(Outcome::Events(events, share)) => {
@@ -166,6 +178,10 @@ impl Session {
                 Err(error) => self.answer(seq, &error, &command.empty_answer()).await?,
             }
         }
+    }
+
+    fn is_admitted(&self) -> bool {
+        self.greeted && self.authenticated
     }
 
     /// The agent has ended. Whoever told it to leave may close the connection first, for a while: Go Serf's client can take

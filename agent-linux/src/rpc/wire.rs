@@ -27,8 +27,9 @@ pub const MAX_DEPTH: usize = 32;
 impl Limits {
     /// What a server takes from a client that has not authenticated yet: room for its token.
     pub const STRANGER: Limits = Limits { bytes: 4096, values: 64, depth: 8 };
-    /// What a server takes from a client: 1 MiB, 65,536 values.
-    pub const REQUEST: Limits = Limits { bytes: 1 << 20, values: 1 << 16, depth: MAX_DEPTH };
+    /// What a server takes from a client: 256 KiB, 16,384 values. A join of as many addresses as one may name fits, and so
+    /// does an event of any size that the system lets through as an argument.
+    pub const REQUEST: Limits = Limits { bytes: 256 << 10, values: 1 << 14, depth: MAX_DEPTH };
     /// What a client takes from an agent: 64 MiB, 4 million values, enough for the members of any fleet.
     pub const ANSWER: Limits = Limits { bytes: 64 << 20, values: 4 << 20, depth: MAX_DEPTH };
 }

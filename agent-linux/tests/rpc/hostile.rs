@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agent_linux::rpc::message::{ResponseHeader, Stats};
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::wire::Limits;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -79,9 +80,9 @@ async fn a_message_of_the_limit_is_taken_and_a_larger_one_is_not() {
         let length = (size as u32).to_be_bytes();
         [&b"\x81\xa4Name\xdb"[..], &length, &vec![b'x'; size][..]].concat()
     };
-    raw.send("event", 1, &payload((1 << 20) - 11)).await;
+    raw.send("event", 1, &payload(Limits::REQUEST.bytes - 11)).await;
     assert_eq!(raw.header().await, ("".to_owned(), 1));
-    raw.write(&request("event", 2, &payload((1 << 20) - 10))[..64]).await;
+    raw.write(&request("event", 2, &payload(Limits::REQUEST.bytes - 10))[..64]).await;
     assert!(raw.ended().await);
     still_serves(&fake).await;
 }
@@ -166,6 +167,22 @@ async fn one_connection_too_many_is_told_so() {
         if again.header().await == ("".to_owned(), 9) {
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn who_is_only_connected_gives_way() {
+    let fake = Fake::start(Options { connections: 3, ..Options::default() }).await;
+    let (mut first, mut second, mut admitted) =
+        (fake.connect().await, fake.connect().await, fake.greeted().await);
+    let mut more = fake.greeted().await;
+    assert!(first.ended().await, "the oldest one has gone");
+    let mut yet_more = fake.greeted().await;
+    assert!(second.ended().await, "then the next one");
+    assert_eq!(fake.connect().await.header().await, ("Too many RPC connections".to_owned(), 0));
+    for raw in [&mut admitted, &mut more, &mut yet_more] {
+        raw.send("stats", 2, b"").await;
+        assert_eq!(raw.header().await, ("".to_owned(), 2));
     }
 }
 

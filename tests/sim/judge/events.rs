@@ -112,7 +112,9 @@ impl Events {
         for (serial, fired) in self.fired.iter().filter(|(_, fired)| !fired.coalesce) {
             let has = |i: &usize| self.handed[*i].now.contains(serial);
             let origin_lives = presence.lives(fired.origin);
-            let elsewhere = living.iter().any(|i| *i != fired.origin.0 && has(i));
+            // Somebody of its fleet has it: who was in another one, as a friend of its origin's, keeps it for that one.
+            let its = |i: &usize| fired.fleet == 0 || presence.fleet_at(*i, fired.at) == fired.fleet;
+            let elsewhere = living.iter().any(|i| *i != fired.origin.0 && has(i) && its(i));
             let missing = living.iter().filter(|i| !has(i));
             for i in missing {
                 let Some(since) = presence.there_since(*i, fired.at) else { continue };

@@ -53,6 +53,8 @@ impl Views {
 struct End {
     /// When it was ordered to leave.
     ordered: Option<u64>,
+    /// It knew of nobody then whom it could have told.
+    alone: bool,
     /// Its node said that it has left.
     done: bool,
     /// When others were ordered to count it as left.
@@ -79,8 +81,9 @@ impl Members {
         self.ends[i] = End::default();
     }
 
-    pub(super) fn ordered(&mut self, i: usize, now: u64) {
+    pub(super) fn ordered(&mut self, i: usize, now: u64, presence: &Presence) {
         self.ends[i].ordered = Some(now);
+        self.ends[i].alone = presence.lives[i].alone;
     }
 
     pub(super) fn done(&mut self, i: usize) {
@@ -183,7 +186,8 @@ impl Members {
         let told = since.is_some_and(|since| histories.has_left(&life.name, since, &presence.living()));
         // Whoever leaves before it is known leaves nobody's fleet.
         let heard = |at: u64| quiet(at) && presence.was_in(j, at);
-        let left = told || end.done && end.ordered.is_some_and(heard) && quiet(life.until);
+        let heard = end.done && !end.alone && end.ordered.is_some_and(heard) && quiet(life.until);
+        let left = told || heard;
         let dead_when_forced = end.forced.is_some_and(|at| at >= life.until);
         let allowed: &[Option<Status>] = if life.until < self.honest_since {
             excuse(excused, "a member lied");

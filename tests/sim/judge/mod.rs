@@ -158,7 +158,7 @@ impl Judge {
 
     /// A machine has accepted the order to leave.
     pub fn left(&mut self, i: usize, now: u64) {
-        self.members.ordered(i, now);
+        self.members.ordered(i, now, &self.presence);
         self.rest.disturb(now);
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Life {
     /// How much of what its machine tells of that has been read.
     read: usize,
     /// It knows of nobody who lives.
-    alone: bool,
+    pub alone: bool,
     /// When it came to know of somebody again, and in which fleet.
     companies: Vec<(u64, u32)>,
     /// It has asked for what was before it.

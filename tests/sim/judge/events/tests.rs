@@ -126,6 +126,21 @@ fn what_nobody_alive_has_died_with_its_origin() {
     assert!(judge(&events, &presence, 64, (0, 0)).is_err(), "one who lives has it, another not");
 }
 
+/// One who had just come from another fleet, and whose friend there had it too.
+#[test]
+fn what_nobody_alive_of_its_fleet_has_died_with_its_origin() {
+    let (mut presence, mut events) = (together(4), Events::new(4));
+    (0..2).for_each(|i| presence.is_in(i, 2, 2 * SECOND));
+    presence.is_in(0, 1, NOW - 1);
+    fire(&mut events, 1, 0, &presence);
+    presence.end(0, NOW + 1);
+    presence.is_in(1, 1, NOW + 1);
+    assert_eq!(hand(&mut events, 1, 1, ID, &presence), Ok(()));
+    assert_eq!(judge(&events, &presence, 64, (0, 0)).map(|e| e.of("died with its origin")), Ok(2));
+    assert_eq!(hand(&mut events, 2, 1, ID, &presence), Ok(()));
+    assert!(judge(&events, &presence, 64, (0, 0)).is_err(), "one of its fleet has it");
+}
+
 #[test]
 fn who_came_late_is_owed_nothing_and_handed_nothing_old() {
     let (mut presence, mut events) = (together(2), Events::new(2));

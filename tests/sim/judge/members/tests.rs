@@ -120,7 +120,7 @@ fn the_dead_are_shown_failed_by_all() {
 fn who_has_left_is_shown_so() {
     let mut court = Court::new();
     let long = court.presence.spreading;
-    court.members.ordered(2, long);
+    court.members.ordered(2, long, &court.presence);
     court.members.done(2);
     court.off(Some(Status::Left));
     assert!(court.judge().is_ok());
@@ -131,6 +131,19 @@ fn who_has_left_is_shown_so() {
     assert!(court.judge().is_ok());
     court.show(0, Some(Status::Left));
     assert!(court.judge().is_err(), "they differ");
+}
+
+/// It is back from behind a cut, and has not found anybody yet.
+#[test]
+fn who_leaves_when_it_knows_of_nobody_may_count_as_dead() {
+    let mut court = Court::new();
+    court.presence.lives[2].alone = true;
+    court.members.ordered(2, 20, &court.presence);
+    court.members.done(2);
+    court.off(Some(Status::Failed));
+    assert_eq!(court.judge().map(|excused| excused.of("an order that may be lost")), Ok(1));
+    court.tell_left();
+    assert!(court.judge().is_err(), "one has heard it");
 }
 
 #[test]
