@@ -235,12 +235,13 @@ fn pulls_beyond_the_bound_are_refused() {
 #[test]
 fn early_intents_beyond_the_bound_forget_the_oldest() {
     let mut storage = Tiny::new();
-    let mut node = node(storage.memory(), Config::LAN, 1);
-    for (i, name) in ["a", "b", "c"].into_iter().enumerate() {
-        let intent = LeaveIntent { ltime: 5 + i as u64, node: name, prune: false };
-        hand(&mut node, Instant::ZERO, 2, &datagram(9, &intent));
+    let mut node = met(storage.memory(), Config::LAN, 1);
+    let intents = ["a", "b", "c"].into_iter().zip(5..);
+    for intent in intents.map(|(node, ltime)| LeaveIntent { ltime, node, prune: false }) {
+        tells(&mut node, Instant::ZERO, 2, 9, &intent);
+        hand(&mut node, Instant::ZERO, 3, &datagram(9, &LeaveIntent { node: "stranger's", ..intent }));
     }
-    assert_eq!(node.stats().intents_forgotten, 1);
+    assert_eq!((node.stats().intents_forgotten, node.stats().strangers), (1, 3));
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
             Some(_) = sessions.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
+                    while sessions.try_join_next().is_some() {}
                     strangers.retain(Stranger::is_one);
                     if sessions.len() >= context.options.connections {
                         let oldest = strangers.pop_front();

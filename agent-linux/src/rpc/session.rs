@@ -64,6 +64,8 @@ pub(super) async fn run(
         Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
     }
     session.tasks.shutdown().await;
+    // Who has never been admitted gives way while it lingers as well.
+    let _stranger = session.stranger.take();
     drop(session);
     if timeout(LINGER, writer).await.is_ok() && !*closing.borrow() {
         // Closing a socket with unread requests in it resets the connection, and the last answer may be lost with it.

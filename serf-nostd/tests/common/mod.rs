@@ -173,8 +173,13 @@ pub fn lives_as(
         tags: Some(tags),
         versions: Identity::VERSIONS,
     };
+    tells(node, now, i, 5, &alive)
+}
+
+/// Somebody in its fleet tells a node this.
+pub fn tells(node: &mut Node<'_>, now: Instant, i: u8, kind: u8, body: &impl Serialize) -> Drained {
     let fleet = Fleet { id: node.levels().fleet, event_clock: 1, age: 1 };
-    hand(node, now, i, &messages(&[(5, &encoded(&alive)), (25, &encoded(&fleet))]))
+    hand(node, now, i, &messages(&[(kind, &encoded(body)), (25, &encoded(&fleet))]))
 }
 
 /// The answer to the ping in a datagram, if there is one.
