@@ -523,7 +523,7 @@ impl Node<'_> {
 
     /// As [`Node::follow`]; a message about somebody that the table does not hold is passed on as it came.
     pub(super) fn follow_about(&mut self, now: Instant, effect: Effect, message: &Message) {
-        if effect != Effect::Foreign {
+        if !matches!(effect, Effect::Foreign) {
             return self.follow(now, effect);
         }
         let mut body = [0; 768];
