@@ -10,6 +10,7 @@ use super::arena::Arena;
 use crate::slice::{Index, Link, Linked, List, NIL};
 use crate::time::{Duration, Instant};
 use crate::wire::message::{self, EventId};
+use crate::wire::packet::Encoded;
 
 /// A user event as the application gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,10 +159,10 @@ impl<'a> Store<'a> {
         UserEvent { id: s.id, name, payload, coalesce: s.coalesce }
     }
 
-    /// A message about a member that is not held: kind, body.
-    pub(crate) fn foreign(&self, slot: u16) -> (u8, &[u8]) {
+    /// A message about a member that is not held.
+    pub(crate) fn foreign(&self, slot: u16) -> Encoded<'_> {
         let s = &self.slots[slot as usize];
-        (s.confirmed_by[0] as u8, self.arena.piece(s.place, s.len as usize))
+        Encoded { kind: s.confirmed_by[0] as u8, body: self.arena.piece(s.place, s.len as usize) }
     }
 
     pub(crate) fn id(&self, slot: u16) -> EventId {
@@ -226,7 +227,7 @@ impl<'a> Store<'a> {
     }
 
     /// Takes a message about an unknown member in, to be passed on.
-    pub(crate) fn put_foreign(&mut self, kind: u8, body: &[u8], dropped: &mut u64) -> bool {
+    pub(crate) fn put_foreign(&mut self, Encoded { kind, body }: Encoded<'_>, dropped: &mut u64) -> bool {
         let foreign = &self.lists[list::FOREIGN as usize];
         if foreign.len() > self.slots.len() / 4
             && let Some(oldest) = foreign.head()

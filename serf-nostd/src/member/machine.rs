@@ -408,7 +408,8 @@ impl Members<'_> {
             let slot = self.table.slot(id);
             let live = slot.is_live();
             let alive = &record.alive;
-            let earlier = matches!(effect, Effect::Nothing) && alive.boot < slot.boot && alive.addr == slot.addr;
+            let earlier =
+                matches!(effect, Effect::Nothing) && alive.boot < slot.boot && alive.addr == slot.addr;
             if earlier && live && settled_live(record.state) && m.config.has(Rule::OwnWord) {
                 // They or this node do not know in which life it is.
                 return Effect::Conflict(id, Claim::of(alive));

@@ -21,8 +21,7 @@ use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, JoinIntent, LeaveIntent, Message, Page, Summary,
     UserEvent,
 };
-use crate::wire::native;
-use crate::wire::packet::{self, DATAGRAM_MAX, Messages, Reject};
+use crate::wire::packet::{self, DATAGRAM_MAX, Encoded, Messages, Reject};
 
 /// From how many others an own event has to come back; one less where this node sends it to everybody itself.
 const CONFIRMATIONS: usize = 3;
@@ -527,12 +526,12 @@ impl Node<'_> {
             return self.follow(now, effect);
         }
         let mut body = [0; 768];
-        let Some((kind, len)) = native::encode(message, &mut body) else { return };
-        if !self.foreign.is_news(hash::bytes(&body[..len]) ^ kind as u64, now) {
+        let Some(message) = Encoded::new(message, &mut body) else { return };
+        if !self.foreign.is_news(message.hash(), now) {
             return;
         }
         let mut dropped = 0;
-        if self.store.put_foreign(kind, &body[..len], &mut dropped) {
+        if self.store.put_foreign(message, &mut dropped) {
             self.stats.foreign_forwarded += 1;
         }
         self.stats.store_dropped += dropped;

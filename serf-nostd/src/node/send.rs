@@ -14,7 +14,6 @@ use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
-use crate::wire::native::kind;
 use crate::wire::packet::{DATAGRAM_MAX, Packet};
 
 /// How long an own event is held for its return.
@@ -327,7 +326,7 @@ impl Node<'_> {
         }
         let announcer = self.pulls.whom(now)?;
         let mut packet = Packet::new(tx, self.cluster, DATAGRAM_MAX);
-        let ids = packet.open_list(kind::PULL, &announcer.token)?;
+        let ids = packet.pull(announcer.token)?;
         let overdue = self.pull_overdue();
         let mut room = true;
         self.stats.pulls += self.pulls.ask(announcer, now, overdue, |id| {
@@ -537,7 +536,7 @@ impl Node<'_> {
         let first = first.into_iter().find(|slot| self.store.announce_at(*slot) <= due);
         let for_former = first.is_some_and(|slot| self.is_for_former(self.store.id(slot)));
         self.write_tag(packet, for_former);
-        let Some(ids) = packet.open_list(kind::IDS, &token) else { return 0 };
+        let Some(ids) = packet.ids(token) else { return 0 };
         let mut written = 0;
         // From the last stage down, so that what moves on is not met again.
         for which in stages() {

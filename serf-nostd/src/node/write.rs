@@ -12,7 +12,6 @@ use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::*;
-use crate::wire::native::kind;
 use crate::wire::packet::Packet;
 
 /// How many recent ids ride in pings and acks, and how long after the last new one.
@@ -126,8 +125,9 @@ impl Node<'_> {
         let mut at = self.store.first(list::FOREIGN);
         while let Some(slot) = at {
             at = self.store.after(list::FOREIGN, slot);
-            let (kind, body) = self.store.foreign(slot);
-            if packet.push_raw(kind, body) && self.store.foreign_sent(slot) as usize >= limit {
+            if packet.push_encoded(self.store.foreign(slot))
+                && self.store.foreign_sent(slot) as usize >= limit
+            {
                 self.store.drop_slot(slot);
             }
         }
@@ -143,7 +143,7 @@ impl Node<'_> {
         let newest = self.seen.get(self.seen.len() - 1);
         let for_former = self.is_for_former(newest);
         self.write_tag(packet, for_former);
-        let Some(ids) = packet.open_list(kind::IDS, &token) else { return };
+        let Some(ids) = packet.ids(token) else { return };
         for place in (self.seen.len().saturating_sub(RIDERS)..self.seen.len()).rev() {
             let id = self.seen.get(place);
             let Some(slot) = self.store.find(id).filter(|_| self.is_for_former(id) == for_former) else {
@@ -260,7 +260,7 @@ impl Node<'_> {
                 let _ = packet.push(&Message::DigestRequest(DigestRequest { nonce, cursor, buckets }));
             }
             Step::Records { wanted, count, .. } => {
-                if let Some(hashes) = packet.open_list(kind::RECORDS_REQUEST, &nonce) {
+                if let Some(hashes) = packet.records_request(nonce) {
                     for hash in &wanted[..count as usize] {
                         let _ = packet.push_item(&hashes, hash);
                     }
@@ -370,14 +370,14 @@ impl Node<'_> {
                     }
                     self.write_event(packet, slot)
                 }
-                None => write_ids(packet, kind::MISSING, id),
+                None => packet.missing(id),
             },
             Answer::Have { id } => {
                 let token = self.token(owed.to);
-                packet.open_list(kind::IDS, &token).is_some_and(|list| packet.push_item(&list, &id))
+                packet.ids(token).is_some_and(|list| packet.push_item(&list, &id))
             }
-            Answer::Missing { id } => write_ids(packet, kind::MISSING, id),
-            Answer::TooOld { id } => write_ids(packet, kind::TOO_OLD, id),
+            Answer::Missing { id } => packet.missing(id),
+            Answer::TooOld { id } => packet.too_old(id),
             Answer::Join { nonce, joiner, pages } => {
                 let answer = JoinAnswer {
                     nonce,
@@ -425,14 +425,11 @@ impl Node<'_> {
     }
 
     fn write_page(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, now: Instant) -> bool {
-        let page_at = packet.len();
-        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
-            return false;
-        }
+        let Some(page) = packet.page(nonce) else { return false };
         let table = &self.members.table;
         for id in table.hashed_from(cursor).filter(|id| !table.slot(*id).has(flag::FADED)) {
             if !packet.push(&Message::Record(record(table, id, now))) {
-                packet.patch_page_next(page_at, table.slot(id).hash);
+                packet.goes_on(&page, table.slot(id).hash);
                 break;
             }
         }
@@ -440,11 +437,8 @@ impl Node<'_> {
     }
 
     fn write_entries(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, buckets: u32) -> bool {
-        let page_at = packet.len();
-        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
-            return false;
-        }
-        let Some(entries) = packet.open_list(kind::ENTRIES, &()) else { return false };
+        let Some(page) = packet.page(nonce) else { return false };
+        let Some(entries) = packet.entries() else { return false };
         let table = &self.members.table;
         // They are few: they stand on each page.
         for entry in table.unheld() {
@@ -463,7 +457,7 @@ impl Node<'_> {
                 }
                 let entry = Entry { name: slot.hash, version: slot.version() };
                 if !slot.has(flag::FADED) && !packet.push_item(&entries, &entry) {
-                    packet.patch_page_next(page_at, slot.hash);
+                    packet.goes_on(&page, slot.hash);
                     return true;
                 }
             }
@@ -481,17 +475,14 @@ impl Node<'_> {
         ids: &[u16; RECORDS],
         now: Instant,
     ) -> bool {
-        let page_at = packet.len();
-        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
-            return false;
-        }
+        let Some(page) = packet.page(nonce) else { return false };
         let table = &self.members.table;
         let named = ids.iter().filter(|id| **id != NIL).map(|id| table.slot(*id).hash);
         // Members whose names share a hash are all meant.
         for id in named.flat_map(|hash| table.same_hash(hash)).filter(|id| !table.slot(*id).has(flag::FADED))
         {
             if !packet.push(&Message::Record(record(table, id, now))) {
-                packet.patch_page_next(page_at, table.slot(id).hash);
+                packet.goes_on(&page, table.slot(id).hash);
                 break;
             }
         }
@@ -499,15 +490,12 @@ impl Node<'_> {
     }
 
     fn write_value_ids(&mut self, packet: &mut Packet<'_>, nonce: u32, cursor: u32, to: Address) -> bool {
-        let page_at = packet.len();
-        if !packet.push(&Message::Page(Page { nonce, next: 0 })) {
-            return false;
-        }
+        let Some(page) = packet.page(nonce) else { return false };
         let token = self.token(to);
-        let Some(ids) = packet.open_list(kind::VALUE_IDS, &token) else { return false };
+        let Some(ids) = packet.value_ids(token) else { return false };
         for (place, id) in self.windows.values(cursor as usize).filter(|_| self.tells_values()) {
             if !packet.push_item(&ids, &id) {
-                packet.patch_page_next(page_at, place as u32);
+                packet.goes_on(&page, place as u32);
                 break;
             }
         }
@@ -526,7 +514,7 @@ impl Node<'_> {
         let mut next = None;
         for _ in 0..4 {
             packet.truncate(head);
-            let Some(ids) = packet.open_list(kind::EVENT_ENTRIES, &(nonce, token, next)) else {
+            let Some(ids) = packet.event_entries(nonce, token, next) else {
                 return false;
             };
             let mut end = None;
@@ -559,10 +547,6 @@ impl Node<'_> {
         self.stats.payloads_sent += written as u64;
         written
     }
-}
-
-fn write_ids(packet: &mut Packet<'_>, kind: u8, id: EventId) -> bool {
-    packet.open_list(kind, &()).is_some_and(|list| packet.push_item(&list, &id))
 }
 
 /// Whether several answers of this kind go to one address in one datagram.

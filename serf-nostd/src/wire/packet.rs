@@ -10,10 +10,12 @@
 //! follows its own place, eight bytes at a time, the last zero to seven of them filled up with zeros: with each,
 //! `h ^= word; h = (h ^ h >> 32) * 0xff51afd7ed558ccd` in 64 bits. The upper half of what comes out is written.
 
+use core::marker::PhantomData;
+
 use serde::Serialize;
 
-use super::message::Message;
-use super::native::{self, HEAD};
+use super::message::{Entry, EventId, Message, Page};
+use super::native::{self, HEAD, kind};
 use crate::hash;
 
 /// Longest native datagram, in bytes: fits one Ethernet frame with room for tunnels.
@@ -125,8 +127,30 @@ pub(crate) struct Packet<'b> {
     introduces: bool,
 }
 
-/// A list message being written: where its head stands.
-pub(crate) struct OpenList(usize);
+/// A list message being written, of items of one type: where its head stands.
+pub(crate) struct List<T>(usize, PhantomData<T>);
+
+/// The head of a page whose end is not known yet: where it stands.
+pub(crate) struct PageHead(usize);
+
+/// A message as it stands in a datagram, to be passed on by who does not hold what it is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Encoded<'b> {
+    pub(crate) kind: u8,
+    pub(crate) body: &'b [u8],
+}
+
+impl<'b> Encoded<'b> {
+    /// Encodes a message; `None` if the buffer is too small for it.
+    pub(crate) fn new(message: &Message<'_>, buf: &'b mut [u8]) -> Option<Encoded<'b>> {
+        let (kind, len) = native::encode(message, buf)?;
+        Some(Encoded { kind, body: &buf[..len] })
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        hash::bytes(self.body) ^ self.kind as u64
+    }
+}
 
 impl<'b> Packet<'b> {
     /// Begins a datagram of at most `limit` bytes (and never more than [`DATAGRAM_MAX`] or the buffer).
@@ -187,7 +211,7 @@ impl<'b> Packet<'b> {
 
     /// Adds a message that is already encoded.
     #[must_use]
-    pub(crate) fn push_raw(&mut self, kind: u8, body: &[u8]) -> bool {
+    pub(crate) fn push_encoded(&mut self, Encoded { kind, body }: Encoded<'_>) -> bool {
         if self.room() < HEAD + body.len() {
             return false;
         }
@@ -204,20 +228,70 @@ impl<'b> Packet<'b> {
         self.introduces |= native::is_about_member(kind);
     }
 
-    /// Begins a list message with what stands before its items; `None` if not even that fits.
-    pub(crate) fn open_list<T: Serialize>(&mut self, kind: u8, head: &T) -> Option<OpenList> {
+    // ---- lists: begun, then item by item; `None` if not even the head fits ----
+
+    /// Events that this node has, and the token that entitles to ask for them.
+    pub(crate) fn ids(&mut self, token: u32) -> Option<List<EventId>> {
+        self.open_list(kind::IDS, &token)
+    }
+
+    /// Events that are asked for, with the token of whom they are asked of.
+    pub(crate) fn pull(&mut self, token: u32) -> Option<List<EventId>> {
+        self.open_list(kind::PULL, &token)
+    }
+
+    /// The last values of a page, and the token that entitles to ask for them.
+    pub(crate) fn value_ids(&mut self, token: u32) -> Option<List<EventId>> {
+        self.open_list(kind::VALUE_IDS, &token)
+    }
+
+    /// The events of a page, which ends where the next one begins.
+    pub(crate) fn event_entries(
+        &mut self,
+        nonce: u32,
+        token: u32,
+        next: Option<EventId>,
+    ) -> Option<List<EventId>> {
+        self.open_list(kind::EVENT_ENTRIES, &(nonce, token, next))
+    }
+
+    /// The members of a page, by their hashes.
+    pub(crate) fn entries(&mut self) -> Option<List<Entry>> {
+        self.open_list(kind::ENTRIES, &())
+    }
+
+    /// Hashes of the names whose records are asked for.
+    pub(crate) fn records_request(&mut self, nonce: u32) -> Option<List<u32>> {
+        self.open_list(kind::RECORDS_REQUEST, &nonce)
+    }
+
+    /// An event whose payload is not held any more. False if it does not fit.
+    pub(crate) fn missing(&mut self, id: EventId) -> bool {
+        self.list_of_one(kind::MISSING, id)
+    }
+
+    /// An event that is below the floor. False if it does not fit.
+    pub(crate) fn too_old(&mut self, id: EventId) -> bool {
+        self.list_of_one(kind::TOO_OLD, id)
+    }
+
+    fn list_of_one(&mut self, kind: u8, id: EventId) -> bool {
+        self.open_list(kind, &()).is_some_and(|list| self.push_item(&list, &id))
+    }
+
+    fn open_list<T>(&mut self, kind: u8, head: &impl Serialize) -> Option<List<T>> {
         let at = self.len;
         if at + HEAD > self.limit {
             return None;
         }
         let body = postcard::to_slice(head, &mut self.buf[at + HEAD..self.limit]).ok()?.len();
         self.finish(at, kind, body);
-        Some(OpenList(at))
+        Some(List(at, PhantomData))
     }
 
     /// Adds an item to the list begun last; false if it does not fit.
     #[must_use]
-    pub(crate) fn push_item<T: Serialize>(&mut self, list: &OpenList, item: &T) -> bool {
+    pub(crate) fn push_item<T: Serialize>(&mut self, list: &List<T>, item: &T) -> bool {
         let Ok(written) = postcard::to_slice(item, &mut self.buf[self.len..self.limit]) else {
             return false;
         };
@@ -227,10 +301,15 @@ impl<'b> Packet<'b> {
         true
     }
 
-    /// Rewrites bytes of the last message with the given ending: for a [`super::message::Page`] whose `next` is only
-    /// known when the records are in.
-    pub(crate) fn patch_page_next(&mut self, page_at: usize, next: u32) {
-        let at = page_at + HEAD + 4;
+    /// Begins a page, so far the last one; `None` if it does not fit.
+    pub(crate) fn page(&mut self, nonce: u32) -> Option<PageHead> {
+        let at = self.len;
+        self.push(&Message::Page(Page { nonce, next: 0 })).then_some(PageHead(at))
+    }
+
+    /// Says where the next page begins, now that this one is full.
+    pub(crate) fn goes_on(&mut self, page: &PageHead, next: u32) {
+        let at = page.0 + HEAD + size_of::<u32>();
         self.buf[at..at + 4].copy_from_slice(&next.to_le_bytes());
     }
 
@@ -266,7 +345,6 @@ impl<'b> Packet<'b> {
 #[cfg(test)]
 mod tests {
     use super::super::message::*;
-    use super::super::native::kind;
     use super::*;
 
     const ALIVE: Alive<'static> = Alive {
@@ -382,18 +460,17 @@ mod tests {
             each(name, &buf[..len]);
         }
         let mut packet = Packet::new(&mut buf, Some(0x1234_5678), 120);
-        for kind in [kind::IDS, kind::PULL, kind::TOO_OLD, kind::EVENT_ENTRIES] {
-            let list = match kind {
-                kind::TOO_OLD => packet.open_list(kind, &()),
-                kind::EVENT_ENTRIES => packet.open_list(kind, &(6u32, 99u32, Some(ID))),
-                _ => packet.open_list(kind, &99u32),
-            };
-            assert!(packet.push_item(&list.expect("room"), &ID));
-        }
-        let list = packet.open_list(kind::ENTRIES, &()).expect("room");
+        let list = packet.ids(99).expect("room");
+        assert!(packet.push_item(&list, &ID));
+        let list = packet.pull(99).expect("room");
+        assert!(packet.push_item(&list, &ID));
+        assert!(packet.too_old(ID));
+        let list = packet.event_entries(6, 99, Some(ID)).expect("room");
+        assert!(packet.push_item(&list, &ID));
+        let list = packet.entries().expect("room");
         assert!(packet.push_item(&list, &Entry { name: 1, version: 2 }));
-        let list = packet.open_list(kind::RECORDS_REQUEST, &6u32).expect("room");
-        assert!(packet.push_item(&list, &0xffff_ffffu32));
+        let list = packet.records_request(6).expect("room");
+        assert!(packet.push_item(&list, &0xffff_ffff));
         packet.pad();
         let len = packet.close();
         assert_eq!(len, 120);
