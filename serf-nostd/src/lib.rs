@@ -13,11 +13,12 @@
 //! again. After every call that may change something, drain until [`Output::Sleep`].
 //!
 //! ```
-//! use serf_nostd::{Config, Event, Identity, Input, Instant, Node, Output, Storage};
+//! use serf_nostd::{Config, Event, Identity, Input, Instant, Node, Output, storage};
 //!
 //! // A node's memory is a value; on a device it can be a `static`.
-//! let mut here = Storage::<8, 64, 16>::new();
-//! let mut there = Storage::<8, 64, 16>::new();
+//! type Storage = storage! { members: 8, seen: 64 };
+//! let mut here = Storage::new();
+//! let mut there = Storage::new();
 //! let addresses = ["10.0.0.1:7946".parse().unwrap(), "10.0.0.2:7946".parse().unwrap()];
 //! let identity = |name, addr| Identity { name, addr, boot: 1, instance: 0, tags: &[], versions: Identity::VERSIONS };
 //! let mut nodes = [

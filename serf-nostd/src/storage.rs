@@ -10,6 +10,7 @@ use crate::event::store::StoreSlot;
 use crate::gossip::owed::Owed;
 use crate::member::intents::EarlyIntent;
 use crate::member::record::{Case, Slot};
+use crate::wire::message::{NAME_MAX, TAGS_MAX};
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
 ///
@@ -94,24 +95,107 @@ impl Memory<'_> {
     }
 }
 
-/// A device's memory for a node, in one value that can live in a `static`.
+/// How much a [`Storage`] has places for. [`storage!`](crate::storage!) names what differs from [`Capacities::DEVICE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Members held, this node included: 2 to 65,534.
+    pub members: usize,
+    /// Events that are told from new ones (M), at least 2: bursts up to M are safe, M / 4 new events per second for ever.
+    pub seen: usize,
+    /// Events held and passed on: 4 to 65,534. 256 bytes in all at least.
+    pub slots: usize,
+    /// Names that are coalesced at once, at least 1.
+    pub coalesced: usize,
+    /// Answers owed, probes on others' behalf, events asked for, intents about unknown members, accusers: so many of each, at
+    /// least 1.
+    pub in_flight: usize,
+    /// Longest name of a member that is held, in bytes: 1 to 128.
+    pub name_bytes: usize,
+    /// Longest encoded tags of a member that are held: up to 512 bytes.
+    pub tag_bytes: usize,
+    /// What a slot's event takes on average, name and payload together, in bytes; one may take more, if others take less.
+    pub slot_bytes: usize,
+}
+
+impl Capacities {
+    /// A device's: 32 members, 256 events seen, 16 of them held; 16 KiB in all.
+    pub const DEVICE: Capacities = Capacities {
+        members: 32,
+        seen: 256,
+        slots: 16,
+        coalesced: 8,
+        in_flight: 8,
+        name_bytes: 32,
+        tag_bytes: 64,
+        slot_bytes: 224,
+    };
+
+    /// The same, if they keep their rules.
+    ///
+    /// # Panics
+    /// With the rule that one of them breaks; where [`storage!`](crate::storage!) stands that is an error of the compiler.
+    pub const fn checked(self) -> Capacities {
+        assert!(self.members >= 2 && self.members < u16::MAX as usize, "members: 2 to 65,534");
+        assert!(self.seen >= 2, "seen: at least 2");
+        assert!(self.slots >= 4 && self.slots < u16::MAX as usize, "slots: 4 to 65,534");
+        assert!(self.coalesced >= 1 && self.coalesced < u16::MAX as usize, "coalesced: 1 to 65,534");
+        assert!(self.in_flight >= 1, "in_flight: at least 1");
+        assert!(self.name_bytes >= 1 && self.name_bytes <= NAME_MAX, "name_bytes: 1 to 128");
+        assert!(self.tag_bytes <= TAGS_MAX, "tag_bytes: up to 512");
+        assert!(self.slots * self.slot_bytes >= 256, "slots * slot_bytes: at least 256");
+        self
+    }
+}
+
+/// The type of a [`Storage`] with places for so much; what is not named is as in
+/// [`Capacities::DEVICE`](crate::storage::Capacities::DEVICE).
 ///
-/// - `MEMBERS`: members held, this node included.
-/// - `SEEN`: events that are told from new ones (M): bursts up to M are safe, M / 4 new events per second for ever.
-/// - `SLOTS`: events held and passed on, with `ARENA` bytes each on average.
-/// - `COALESCED`: names that are coalesced at once.
-/// - `SMALL`: answers owed, probes for others, pulls, early intents, accusers: this many each.
-/// - `NAME`, `TAGS`: longest name and encoded tags of a member that is held in full.
+/// ```
+/// type Memory = serf_nostd::storage! { members: 8, seen: 64, tag_bytes: 32 };
+/// static MEMORY: std::sync::Mutex<Memory> = std::sync::Mutex::new(Memory::new());
+/// const _: () = assert!(Memory::SIZE < 12 * 1024);
+/// ```
+///
+/// A number that breaks its rule is an error, which names the rule:
+///
+/// ```compile_fail
+/// type Memory = serf_nostd::storage! { slots: 2 };
+/// const MEMORY: Memory = Memory::new();
+/// ```
+#[macro_export]
+macro_rules! storage {
+    (@of $of:ident $(, $name:ident: $places:expr)*) => {{
+        #[allow(unused_mut)]
+        let mut capacities = $crate::storage::Capacities::DEVICE;
+        $(capacities.$name = $places;)*
+        capacities.checked().$of
+    }};
+    ($($name:ident: $places:expr),* $(,)?) => {
+        $crate::Storage<
+            { $crate::storage!(@of members $(, $name: $places)*) },
+            { $crate::storage!(@of seen $(, $name: $places)*) },
+            { $crate::storage!(@of slots $(, $name: $places)*) },
+            { $crate::storage!(@of coalesced $(, $name: $places)*) },
+            { $crate::storage!(@of in_flight $(, $name: $places)*) },
+            { $crate::storage!(@of name_bytes $(, $name: $places)*) },
+            { $crate::storage!(@of tag_bytes $(, $name: $places)*) },
+            { $crate::storage!(@of slot_bytes $(, $name: $places)*) },
+        >
+    };
+}
+
+/// A device's memory for a node, in one value that can live in a `static`. Its parameters are [`Capacities`], in their order:
+/// [`storage!`](crate::storage!) writes them.
 #[derive(Debug)]
 pub struct Storage<
-    const MEMBERS: usize = 32,
-    const SEEN: usize = 256,
-    const SLOTS: usize = 16,
-    const COALESCED: usize = 8,
-    const SMALL: usize = 8,
-    const NAME: usize = 32,
-    const TAGS: usize = 64,
-    const ARENA: usize = 224,
+    const MEMBERS: usize = { Capacities::DEVICE.members },
+    const SEEN: usize = { Capacities::DEVICE.seen },
+    const SLOTS: usize = { Capacities::DEVICE.slots },
+    const COALESCED: usize = { Capacities::DEVICE.coalesced },
+    const IN_FLIGHT: usize = { Capacities::DEVICE.in_flight },
+    const NAME: usize = { Capacities::DEVICE.name_bytes },
+    const TAGS: usize = { Capacities::DEVICE.tag_bytes },
+    const SLOT: usize = { Capacities::DEVICE.slot_bytes },
 > {
     members: [Slot; MEMBERS],
     cases: [Case; MEMBERS],
@@ -124,15 +208,15 @@ pub struct Storage<
     seen: [SeenEvent; SEEN],
     slots: [StoreSlot; SLOTS],
     slot_index: [[u16; 3]; SLOTS],
-    arena: [[u8; ARENA]; SLOTS],
+    arena: [[u8; SLOT]; SLOTS],
     waiting: [u16; SLOTS],
     windows: [Window; COALESCED],
     window_index: [[u16; 3]; COALESCED],
-    intents: [EarlyIntent; SMALL],
-    owed: [Owed; SMALL],
-    relays: [Relay; SMALL],
-    pulls: [Pull; SMALL],
-    confirmers: [Confirmer; SMALL],
+    intents: [EarlyIntent; IN_FLIGHT],
+    owed: [Owed; IN_FLIGHT],
+    relays: [Relay; IN_FLIGHT],
+    pulls: [Pull; IN_FLIGHT],
+    confirmers: [Confirmer; IN_FLIGHT],
 }
 
 impl<
@@ -140,21 +224,29 @@ impl<
     const SEEN: usize,
     const SLOTS: usize,
     const COALESCED: usize,
-    const SMALL: usize,
+    const IN_FLIGHT: usize,
     const NAME: usize,
     const TAGS: usize,
-    const ARENA: usize,
-> Storage<MEMBERS, SEEN, SLOTS, COALESCED, SMALL, NAME, TAGS, ARENA>
+    const SLOT: usize,
+> Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, NAME, TAGS, SLOT>
 {
+    /// What it takes, in bytes.
+    pub const SIZE: usize = size_of::<Self>();
+
     /// Empty storage: zeros, so that a `static` costs no flash (.bss).
     pub const fn new() -> Self {
         const {
-            assert!(MEMBERS >= 2 && MEMBERS < u16::MAX as usize, "MEMBERS: 2 to 65,534");
-            assert!(SLOTS >= 4 && SLOTS < u16::MAX as usize, "SLOTS: 4 to 65,534");
-            assert!(SEEN >= 2, "SEEN: at least 2");
-            assert!(COALESCED >= 1 && SMALL >= 1, "COALESCED, SMALL: at least 1");
-            assert!(NAME >= 1 && NAME <= 128 && TAGS <= 512, "NAME: 1 to 128, TAGS: to 512");
-            assert!(SLOTS * ARENA >= 256, "SLOTS * ARENA: at least 256");
+            Capacities {
+                members: MEMBERS,
+                seen: SEEN,
+                slots: SLOTS,
+                coalesced: COALESCED,
+                in_flight: IN_FLIGHT,
+                name_bytes: NAME,
+                tag_bytes: TAGS,
+                slot_bytes: SLOT,
+            }
+            .checked();
         }
         Storage {
             members: [Slot::EMPTY; MEMBERS],
@@ -168,15 +260,15 @@ impl<
             seen: [SeenEvent::EMPTY; SEEN],
             slots: [StoreSlot::EMPTY; SLOTS],
             slot_index: [[0; 3]; SLOTS],
-            arena: [[0; ARENA]; SLOTS],
+            arena: [[0; SLOT]; SLOTS],
             waiting: [0; SLOTS],
             windows: [Window::EMPTY; COALESCED],
             window_index: [[0; 3]; COALESCED],
-            intents: [EarlyIntent::EMPTY; SMALL],
-            owed: [Owed::EMPTY; SMALL],
-            relays: [Relay::EMPTY; SMALL],
-            pulls: [Pull::EMPTY; SMALL],
-            confirmers: [Confirmer::EMPTY; SMALL],
+            intents: [EarlyIntent::EMPTY; IN_FLIGHT],
+            owed: [Owed::EMPTY; IN_FLIGHT],
+            relays: [Relay::EMPTY; IN_FLIGHT],
+            pulls: [Pull::EMPTY; IN_FLIGHT],
+            confirmers: [Confirmer::EMPTY; IN_FLIGHT],
         }
     }
 
@@ -212,11 +304,11 @@ impl<
     const SEEN: usize,
     const SLOTS: usize,
     const COALESCED: usize,
-    const SMALL: usize,
+    const IN_FLIGHT: usize,
     const NAME: usize,
     const TAGS: usize,
-    const ARENA: usize,
-> Default for Storage<MEMBERS, SEEN, SLOTS, COALESCED, SMALL, NAME, TAGS, ARENA>
+    const SLOT: usize,
+> Default for Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, NAME, TAGS, SLOT>
 {
     fn default() -> Self {
         Self::new()

@@ -5,13 +5,24 @@ mod common;
 use common::*;
 use serf_nostd::wire::message::{Accusation, Address, IndirectPing, LeaveIntent, Ping};
 use serf_nostd::{
-    Config, Duration, EventError, Identity, Instant, JoinError, Node, SetupError, Status, Storage,
+    Config, Duration, EventError, Identity, Instant, JoinError, Node, SetupError, Status, Storage, storage,
 };
 
-/// Members 4, seen 4, slots 8 (of 64 bytes each), coalesced names 2, everything else 2; names of 4 and tags of 8 bytes.
-type Tiny = Storage<4, 4, 8, 2, 2, 4, 8, 64>;
+/// Little of everything, but for what is named.
+macro_rules! little {
+    ($($name:ident: $places:expr),*) => {
+        storage! {
+            members: 4, seen: 4, slots: 8, coalesced: 2, in_flight: 2,
+            name_bytes: 4, tag_bytes: 8, slot_bytes: 64 $(, $name: $places)*
+        }
+    };
+}
+type Tiny = little!();
 /// Enough of everything.
-type Ample = Storage<32, 256, 64, 16, 32, 16, 32, 128>;
+type Ample = storage! {
+    members: 32, slots: 64, coalesced: 16, in_flight: 32,
+    name_bytes: 16, tag_bytes: 32, slot_bytes: 128
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,7 +102,7 @@ fn a_flood_beyond_the_acceptance_rate_is_shed_and_counted() {
 
 #[test]
 fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told() {
-    let (mut storage, now) = (Storage::<4, 64, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
+    let (mut storage, now) = (<little!(seen: 64)>::new(), Instant::ZERO);
     let mut node = met(storage.memory(), Config::LAN, 1);
     lives(&mut node, now, 2, 1, &[]);
     for _ in 0..2 {
@@ -168,7 +179,7 @@ fn a_deaf_application_leaves_new_events_unrecorded_and_gets_them_later() {
 
 #[test]
 fn more_names_than_places_are_delivered_early_not_lost() {
-    let (mut storage, now) = (Storage::<4, 16, 8, 2, 2, 4, 8, 64>::new(), Instant::ZERO);
+    let (mut storage, now) = (<little!(seen: 16)>::new(), Instant::ZERO);
     let mut node = node(storage.memory(), Config::LAN, 1);
     for name in [b"a", b"b", b"c"] {
         node.user_event(now, name, name, true).unwrap();
@@ -246,7 +257,7 @@ fn early_intents_beyond_the_bound_forget_the_oldest() {
 
 #[test]
 fn accusers_beyond_the_bound_are_not_noted() {
-    let mut storage = Storage::<16, 4, 8, 2, 2, 4, 8, 64>::new();
+    let mut storage = <little!(members: 16)>::new();
     let mut node = met(storage.memory(), Config::LAN, 1);
     for i in 2..=9 {
         lives(&mut node, Instant::ZERO, i, 1, &[]);
@@ -328,7 +339,7 @@ fn memory_and_identities_that_break_a_rule_are_named() {
 #[test]
 fn a_device_s_storage_fits_into_16_kib() {
     // No pointers: the same size on every target.
-    const { assert!(size_of::<Storage<32>>() <= 16 * 1024) }
+    const { assert!(<Storage>::SIZE <= 16 * 1024) }
 }
 
 #[test]

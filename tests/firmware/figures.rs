@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use image::Image;
-use serf_nostd::Storage;
+use serf_nostd::storage;
 use table::Goal;
 
 const KIB: f64 = 1024.0;
@@ -45,9 +45,9 @@ fn main() {
     let core = Image::read(&image::build("probe", "probe"));
     row("flash, the whole image (KiB)", image.flash as f64 / KIB, Some(100.0));
     row("flash, the core alone (KiB)", core.flash as f64 / KIB, None);
-    row("`Storage` for 8 members (KiB)", size_of::<Storage<8>>() as f64 / KIB, None);
-    row("`Storage` for 32 members (KiB)", size_of::<Storage<32>>() as f64 / KIB, Some(18.0));
-    row("`Storage` for 64 members (KiB)", size_of::<Storage<64>>() as f64 / KIB, None);
+    row("`Storage` for 8 members (KiB)", <storage! { members: 8 }>::SIZE as f64 / KIB, None);
+    row("`Storage` for 32 members (KiB)", <storage! { members: 32 }>::SIZE as f64 / KIB, Some(18.0));
+    row("`Storage` for 64 members (KiB)", <storage! { members: 64 }>::SIZE as f64 / KIB, None);
 
     let stack = few_boards();
     row("variables, `Storage` for 32 among them (KiB)", image.ram as f64 / KIB, None);

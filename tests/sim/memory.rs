@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use serf_nostd::{Memory, Storage};
+use serf_nostd::{Memory, storage};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::fleet::Fleet;
@@ -39,9 +39,13 @@ impl Size {
     }
 }
 
-type Tiny = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
-type Small = Storage<64, 256, 32, 8, 16, 16, 32, 96>;
-type Server = Storage<64, 4096, 1024, 64, 256, 16, 32, 96>;
+type Tiny = storage! { members: 8, seen: 64, coalesced: 4, name_bytes: 16, tag_bytes: 32, slot_bytes: 64 };
+type Small =
+    storage! { members: 64, slots: 32, in_flight: 16, name_bytes: 16, tag_bytes: 32, slot_bytes: 96 };
+type Server = storage! {
+    members: 64, seen: 4096, slots: 1024, coalesced: 64, in_flight: 256,
+    name_bytes: 16, tag_bytes: 32, slot_bytes: 96
+};
 
 thread_local! {
     /// Memory of nodes that have ended, to be used again: a run of many seeds takes no more than its largest fleet.

@@ -22,7 +22,7 @@ use serf_nostd::driver::embassy::{self, Buffers, Command};
 use serf_nostd::{Config, DATAGRAM_MAX, Event, Identity, Node};
 use static_cell::ConstStaticCell;
 
-pub use serf_nostd::Storage;
+pub use serf_nostd::{Storage, storage};
 
 use memory::Memory;
 

@@ -11,7 +11,7 @@ use serf_nostd::{Config, DATAGRAM_MAX, Identity, Input, Instant, Node, Output, S
 
 /// The entry: every call that the core offers, with values that the compiler can't foresee.
 #[unsafe(no_mangle)]
-extern "C" fn _start(storage: &'static mut Storage<32>, datagram: &mut [u8; DATAGRAM_MAX], len: usize) -> ! {
+extern "C" fn _start(storage: &'static mut Storage, datagram: &mut [u8; DATAGRAM_MAX], len: usize) -> ! {
     let now = || Instant::from_micros(black_box(0));
     let addr: SocketAddr = black_box(SocketAddr::from(([10, 0, 0, 1], 7946)));
     let identity = Identity {

@@ -2,7 +2,7 @@ use core::net::SocketAddr;
 
 use heapless::Deque;
 use serf_nostd::{
-    Config, DATAGRAM_MAX, Duration, Event, Identity, Input, Instant, Memory, Node, Output, Storage,
+    Config, DATAGRAM_MAX, Duration, Event, Identity, Input, Instant, Memory, Node, Output, storage,
 };
 
 const NODES: usize = 3;
@@ -25,9 +25,13 @@ struct Flight {
 /// Places for the nodes themselves: large values, for which a board's stack has no room.
 pub type Nodes<'s> = [Option<Node<'s>>; NODES];
 
+type Storage = storage! {
+    members: 4, seen: 64, coalesced: 4, name_bytes: 16, tag_bytes: 16, slot_bytes: 128
+};
+
 /// Memory for three nodes and the network between them, about 30 KiB.
 pub struct Fleet {
-    storages: [Storage<4, 64, 16, 4, 8, 16, 16, 128>; NODES],
+    storages: [Storage; NODES],
     network: Network,
     tx: [u8; DATAGRAM_MAX],
 }

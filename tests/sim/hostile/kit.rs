@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serf_nostd::{
     Config, DATAGRAM_MAX, Event, Identity, Input, Instant, MemberChange, Memory, Node, Output, Status,
-    Storage,
+    storage,
 };
 pub use sim::wire::*;
 
@@ -12,12 +12,21 @@ pub const SECOND: u64 = 1_000_000;
 
 // ---- one node, driven by hand ----
 
-type Tiniest = Storage<2, 2, 4, 1, 1, 8, 4, 64>;
-type Tiny = Storage<3, 4, 4, 2, 2, 8, 8, 64>;
-type Small = Storage<8, 64, 16, 4, 8, 16, 32, 64>;
+type Tiniest = storage! {
+    members: 2, seen: 2, slots: 4, coalesced: 1, in_flight: 1,
+    name_bytes: 8, tag_bytes: 4, slot_bytes: 64
+};
+type Tiny = storage! {
+    members: 3, seen: 4, slots: 4, coalesced: 2, in_flight: 2,
+    name_bytes: 8, tag_bytes: 8, slot_bytes: 64
+};
+type Small = storage! { members: 8, seen: 64, coalesced: 4, name_bytes: 16, tag_bytes: 32, slot_bytes: 64 };
 /// A device's, for 8 coalesced names.
-type Board = Storage<8, 64, 16, 8, 8, 16, 32, 224>;
-type Server = Storage<16, 1024, 256, 16, 256, 128, 512, 512>;
+type Board = storage! { members: 8, seen: 64, name_bytes: 16, tag_bytes: 32 };
+type Server = storage! {
+    members: 16, seen: 1024, slots: 256, coalesced: 16, in_flight: 256,
+    name_bytes: 128, tag_bytes: 512, slot_bytes: 512
+};
 
 pub fn tiniest() -> Memory<'static> {
     Box::leak(Box::new(Tiniest::new())).memory()

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use app::Storage;
+use app::storage;
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
 use static_cell::ConstStaticCell;
@@ -14,6 +14,7 @@ fn main() -> ! {
 
 #[embassy_executor::task]
 async fn application(spawner: Spawner) {
-    static STORAGE: ConstStaticCell<Storage<8>> = ConstStaticCell::new(Storage::new());
+    type Storage = storage! { members: 8 };
+    static STORAGE: ConstStaticCell<Storage> = ConstStaticCell::new(Storage::new());
     app::run(qemu_mps2::start(spawner), STORAGE.take().memory()).await
 }
