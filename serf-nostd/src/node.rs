@@ -11,6 +11,8 @@ mod send;
 mod suspect;
 mod write;
 
+use core::error::Error;
+use core::fmt;
 use core::net::SocketAddr;
 
 use crate::clock::{Clocks, LTIME_LIMIT, Lamport, Word};
@@ -103,6 +105,7 @@ pub enum Output<'o> {
 /// News for the application.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Event<'o> {
     /// A user event: at most once per event and boot.
     User(UserEvent<'o>),
@@ -124,6 +127,7 @@ pub enum Event<'o> {
 /// Why a node can't be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum SetupError {
     /// This field of [`Memory`] has a length that breaks its rule.
     Memory(&'static str),
@@ -141,9 +145,30 @@ pub enum SetupError {
     Floor,
 }
 
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::Memory(field) => {
+                write!(f, "the memory for {field} has a length that breaks its rule")
+            }
+            SetupError::Name => {
+                f.write_str("the name is empty, longer than 128 bytes, or than the storage's")
+            }
+            SetupError::Tags => f.write_str("the tags are longer than 512 bytes, or than the storage's"),
+            SetupError::Boot => f.write_str("the boot number is not below 2^46"),
+            SetupError::EventSize => f.write_str("the limit for events is above 1,350 bytes"),
+            SetupError::Timing => f.write_str("an interval or timeout is zero"),
+            SetupError::Floor => f.write_str("the event floor is not below 2^61"),
+        }
+    }
+}
+
+impl Error for SetupError {}
+
 /// How much of what is bounded is in use: for `serf info`, and for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Levels {
     /// Members held, this node included.
     pub members: usize,

@@ -5,6 +5,7 @@ macro_rules! stats {
         /// What a node has counted since its start. All counts; none is ever reset.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+        #[non_exhaustive]
         pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
 
         impl Stats {

@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use serf_nostd::wire::message::{Accusation, Address, IndirectPing, LeaveIntent, Ping};
 use serf_nostd::{
-    Config, Duration, EventError, Identity, Instant, JoinError, Node, SetupError, Status, Storage, storage,
+    Config, Duration, EventError, Identity, Instant, JoinError, Node, Reject, SetupError, Status, Storage,
+    storage,
 };
 
 /// Little of everything, but for what is named.
@@ -359,4 +360,16 @@ fn a_beat_of_zero_and_a_floor_that_was_never_written_are_refused() {
     }
     assert_eq!(refused(Config { event_floor: u64::MAX, ..Config::LAN }), Some(SetupError::Floor));
     assert_eq!(refused(Config { event_floor: 1 << 60, ..Config::LAN }), None);
+}
+
+/// What is wrong is told in words that fit behind another program's.
+#[test]
+fn errors_have_texts() {
+    let errors: [(&dyn std::error::Error, &str); 4] = [
+        (&EventError::TooLong(512), "name and payload are longer than 512 bytes"),
+        (&JoinError::Busy, "too many joins are running: try again when one has been told of"),
+        (&SetupError::Memory("seen"), "the memory for seen has a length that breaks its rule"),
+        (&Reject::Damaged, "it was damaged on the way"),
+    ];
+    errors.iter().for_each(|(error, text)| assert_eq!(error.to_string(), *text));
 }

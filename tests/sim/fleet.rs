@@ -358,6 +358,7 @@ impl Fleet {
                         Event::NameTaken(_) => Seen::NameTaken,
                         Event::NameConflict(_) => Seen::NameConflict,
                         Event::Left => Seen::Left,
+                        unknown => panic!("the judge does not know {unknown:?}"),
                     };
                     if let Seen::Member { at, .. } = &mut seen {
                         *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);

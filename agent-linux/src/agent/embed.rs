@@ -164,12 +164,11 @@ impl Task {
 
 fn refusal(error: SetupError) -> String {
     match error {
-        SetupError::Memory(what) => format!("the memory for {what} has a length that the core does not take"),
         SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
         SetupError::Boot => "the system's clock is beyond the year 4199: set it".to_owned(),
-        SetupError::Timing => "probe, gossip, reconnect and join times must be above zero".to_owned(),
-        SetupError::Floor => "the event floor must be below 2^61".to_owned(),
         SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
         SetupError::Tags => tags::too_long(),
+        // What the agent itself gets wrong.
+        other => other.to_string(),
     }
 }

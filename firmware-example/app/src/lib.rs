@@ -108,7 +108,8 @@ where
             restart();
         }
         Event::NameConflict(_) => defmt::error!("another node has this name"),
-        Event::Left => {}
+        // This firmware does not leave.
+        _ => {}
     });
     let buttons = async {
         loop {

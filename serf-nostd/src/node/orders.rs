@@ -1,5 +1,7 @@
 //! What the application can order: events, joining, leaving, tags.
 
+use core::error::Error;
+use core::fmt;
 use core::net::SocketAddr;
 
 use super::{Joined, Leave, Node};
@@ -15,6 +17,7 @@ use crate::wire::packet::DATAGRAM_MAX;
 /// Why an event was not accepted. Nothing of it was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum EventError {
     /// Name and payload together are longer than this many bytes.
     TooLong(u16),
@@ -34,6 +37,7 @@ pub enum EventError {
 /// Why a join was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum JoinError {
     /// Too many joins are running (8): try again when one has been told of.
     Busy,
@@ -52,10 +56,56 @@ pub enum LeaveError {
 /// Why tags were not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum TagsError {
     /// Longer than 512 bytes, or than this storage holds.
     TooLong,
 }
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventError::TooLong(limit) => write!(f, "name and payload are longer than {limit} bytes"),
+            EventError::TooLongEncoded(limit) => write!(f, "encoded it is longer than {limit} bytes"),
+            EventError::Full => f.write_str("too many events are on their way: try again later"),
+            EventError::Starting => f.write_str("the first join has not been answered yet: try again later"),
+            EventError::ClockExhausted => {
+                f.write_str("the event clock has come to its end: only a new fleet helps")
+            }
+            EventError::Left => f.write_str("the node is leaving or has left"),
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinError::Busy => "too many joins are running: try again when one has been told of",
+            JoinError::Left => "the node is leaving or has left",
+        })
+    }
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LeaveError::AlreadyLeaving => "the node is leaving already, or has left",
+        })
+    }
+}
+
+impl fmt::Display for TagsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TagsError::TooLong => "the tags are longer than 512 bytes, or than the storage's",
+        })
+    }
+}
+
+impl Error for EventError {}
+impl Error for JoinError {}
+impl Error for LeaveError {}
+impl Error for TagsError {}
 
 /// How long the word that a member is pruned may take to reach everybody.
 const PRUNE_SPREADS: Duration = Duration::from_secs(5);

@@ -10,6 +10,8 @@
 //! follows its own place, eight bytes at a time, the last zero to seven of them filled up with zeros: with each,
 //! `h ^= word; h = (h ^ h >> 32) * 0xff51afd7ed558ccd` in 64 bits. The upper half of what comes out is written.
 
+use core::error::Error;
+use core::fmt;
 use core::marker::PhantomData;
 
 use serde::Serialize;
@@ -32,6 +34,7 @@ const CHECKED: usize = 6;
 /// Why a datagram was refused. Nothing of it was taken, or (for [`Reject::Malformed`]) nothing from the broken message on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Reject {
     /// Longer than a native datagram may be.
     TooLong,
@@ -48,6 +51,24 @@ pub enum Reject {
     /// Cut off, or a message that does not hold what its kind promises.
     Malformed,
 }
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reject::TooLong => "it is too long",
+            Reject::NotNative => "it is not Serf's",
+            Reject::GoWire => {
+                "the peer speaks Go Serf's protocol, which this node does not; both need the same program"
+            }
+            Reject::Version => "it is of a version of the protocol that this node does not speak",
+            Reject::Damaged => "it was damaged on the way",
+            Reject::OtherCluster => "it belongs to a cluster of another name",
+            Reject::Malformed => "it is malformed",
+        })
+    }
+}
+
+impl Error for Reject {}
 
 /// Takes the outer layers off. Returns the messages' bytes.
 pub(crate) fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {

@@ -134,6 +134,7 @@ impl Driven {
                     Event::NameTaken(_) => Told::NameTaken,
                     Event::NameConflict(_) => Told::NameConflict,
                     Event::Left => Told::Left,
+                    unknown => panic!("no test knows {unknown:?}"),
                 }),
                 Output::Sleep(until) => {
                     assert!(until > now || now == Instant::FAR, "a deadline in the past is a spin");

@@ -269,9 +269,12 @@ impl Driver<'_> {
                 match self.node.join(now, addr, joining.replay) {
                     Ok(()) => attempts.push(Attempt { addr, replay: joining.replay, until }),
                     Err(JoinError::Busy) => idle = running.len() + 1,
-                    Err(JoinError::Left) => {
+                    Err(error) => {
                         joining.open.clear();
-                        joining.errors.push("Serf can't Join after Leave or Shutdown".to_owned());
+                        joining.errors.push(match error {
+                            JoinError::Left => "Serf can't Join after Leave or Shutdown".to_owned(),
+                            other => other.to_string(),
+                        });
                     }
                 }
             }

@@ -213,6 +213,7 @@ impl<'n> Driver<'n> {
                     log::warn!(target: "serf", "{text}");
                 }
                 Output::Event(CoreEvent::Left) => self.left(),
+                Output::Event(unknown) => log::debug!(target: "serf", "No use for {unknown:?}"),
                 Output::Sleep(until) => {
                     self.tell_members();
                     self.warnings.counted(&self.node);

@@ -113,7 +113,10 @@ impl Driver<'_> {
 
     fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), String> {
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
-        set.map_err(|TagsError::TooLong| tags::too_long())?;
+        set.map_err(|error| match error {
+            TagsError::TooLong => tags::too_long(),
+            other => other.to_string(),
+        })?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())
     }
@@ -133,5 +136,6 @@ fn refusal(error: EventError) -> String {
             "the event clock is exhausted by forged times; only a new cluster helps".to_owned()
         }
         EventError::Left => "Serf can't send events after Leave or Shutdown".to_owned(),
+        other => other.to_string(),
     }
 }

@@ -33,7 +33,8 @@ const COUNTED: [Meaning; 5] = [
 
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
-    refused: [Pace; 7],
+    /// Each kind that there has been.
+    refused: Vec<(Reject, Pace)>,
     counted: [Counted; COUNTED.len()],
 }
 
@@ -45,20 +46,13 @@ struct Counted {
 
 impl Warnings {
     pub(super) fn refused(&mut self, reject: Reject, from: SocketAddr) {
-        let (kind, text) = match reject {
-            Reject::TooLong => (0, "it is too long"),
-            Reject::NotNative => (1, "it is not Serf's"),
-            Reject::GoWire => (
-                2,
-                "the peer speaks Go Serf's protocol, which this agent does not; both need the same program",
-            ),
-            Reject::Version => (3, "it is of a version of the protocol that this agent does not speak"),
-            Reject::Damaged => (4, "it was damaged on the way"),
-            Reject::OtherCluster => (5, "it belongs to a cluster of another name"),
-            Reject::Malformed => (6, "it is malformed"),
-        };
-        if self.refused[kind].is_time(REFUSED_EVERY) {
-            log::warn!(target: "memberlist", "Refused a datagram from {from}: {text}");
+        let known = self.refused.iter().position(|(known, _)| *known == reject);
+        let place = known.unwrap_or_else(|| {
+            self.refused.push((reject, Pace::default()));
+            self.refused.len() - 1
+        });
+        if self.refused[place].1.is_time(REFUSED_EVERY) {
+            log::warn!(target: "memberlist", "Refused a datagram from {from}: {reject}");
         }
     }
 
