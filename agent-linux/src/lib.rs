@@ -2,9 +2,9 @@
 //!
 //! Each uses only those above it:
 //!
-//! - [`agent`]: the run loop around the gossip core, handlers, logs, and who listens to events. [`agent::embed`] starts one in
-//!   any program.
-//! - [`rpc`]: Serf's MessagePack RPC, both sides; [`rpc::client`] is public API.
+//! - [`agent`]: the run loop around the gossip core, handlers, logs, and who listens to events. An [`Agent`] runs in
+//!   any program: `examples/embedded.rs`.
+//! - [`rpc`]: Serf's MessagePack RPC, both sides; [`rpc::client`] is public API: `examples/rpc.rs`.
 //! - [`process`]: `serf agent`: settings, terminal and signals around an agent.
 //! - [`cli`]: one file per command.
 // One call of the allocator's, in `process::heap`.
@@ -14,3 +14,10 @@ pub mod agent;
 pub mod cli;
 pub mod process;
 pub mod rpc;
+
+// An agent in any program.
+pub use agent::embed::{Agent, Setup};
+pub use agent::error::{Refusal, StartError};
+pub use agent::filter::Filter;
+pub use agent::handle::Handle;
+pub use agent::model::{Event, Member};

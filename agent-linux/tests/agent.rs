@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use agent_linux::agent::driver::End;
 use agent_linux::agent::embed::{Agent, Setup};
+use agent_linux::agent::error::Refusal;
 use agent_linux::agent::filter::Filter;
-use agent_linux::agent::handle::{Gone, Request};
 use agent_linux::agent::handler::Spec;
 use agent_linux::agent::hub::Stream;
 use agent_linux::agent::model::{Event, Member, Status};
@@ -31,13 +31,12 @@ async fn started(setup: Setup) -> Agent {
     Agent::start(setup).await.unwrap()
 }
 
-async fn join(agent: &Agent, addresses: &[SocketAddr]) -> (usize, Option<String>) {
-    let addresses = addresses.iter().map(SocketAddr::to_string).collect();
-    agent.handle.ask(|reply| Request::Join { addresses, replay: false, reply }).await.unwrap()
+async fn join(agent: &Agent, addresses: &[SocketAddr]) -> Result<usize, Refusal> {
+    agent.handle.join(addresses.iter().map(SocketAddr::to_string).collect(), false).await
 }
 
 async fn members(agent: &Agent) -> Vec<Member> {
-    agent.handle.ask(|reply| Request::Members { reply }).await.unwrap()
+    agent.handle.members().await.unwrap()
 }
 
 /// Waits until `agent` sees the member as asked for.
@@ -50,15 +49,14 @@ async fn sees(agent: &Agent, name: &str, holds: impl Fn(&Member) -> bool) {
     timeout(DEADLINE, seen).await.unwrap_or_else(|_| panic!("{name} is not seen as expected"));
 }
 
-async fn fire(agent: &Agent, name: &[u8], payload: &[u8]) -> Result<(), String> {
-    let (name, payload) = (name.to_vec(), payload.to_vec());
-    agent.handle.ask(|reply| Request::Event { name, payload, coalesce: false, reply }).await.unwrap()
+async fn fire(agent: &Agent, name: &[u8], payload: &[u8]) -> Result<(), Refusal> {
+    agent.handle.event(name, payload, false).await
 }
 
 /// Two agents that see each other.
 async fn pair() -> (Agent, Agent) {
     let (first, second) = (started(setup("first")).await, started(setup("second")).await);
-    assert_eq!(join(&second, &[first.bound]).await, (1, None));
+    assert_eq!(join(&second, &[first.bound]).await, Ok(1));
     sees(&first, "second", |member| member.status == Status::Alive).await;
     sees(&second, "first", |member| member.status == Status::Alive).await;
     (first, second)
@@ -107,7 +105,7 @@ async fn a_node_that_is_about_to_join_stamps_its_events_after_the_clusters() {
         join(&third, &[first.bound]).await
     };
     let (fired, joined) = tokio::join!(early, late);
-    assert_eq!((fired, joined), (Ok(()), (1, None)));
+    assert_eq!((fired, joined), (Ok(()), Ok(1)));
     let (ltime, payload) = next(&tap).await;
     assert_eq!(payload, b"mine", "events from before the join were not asked for");
     assert!(ltime > 50, "{ltime}");
@@ -121,7 +119,7 @@ async fn a_seed_that_does_not_answer_is_told_and_the_node_starts_alone() {
     let tap = user_events(&agent);
     let (fired, joined) = tokio::join!(fire(&agent, b"e", b"x"), join(&agent, &dead));
     let error = format!("1 error occurred:\n\t* Failed to join {}: no answer\n\n", dead[0]);
-    assert_eq!(joined, (0, Some(error)));
+    assert_eq!(joined.map_err(|refusal| refusal.to_string()), Err(error));
     assert_eq!(fired, Ok(()));
     assert_eq!(next(&tap).await, (1, b"x".to_vec()));
 }
@@ -133,13 +131,10 @@ async fn one_answer_is_enough_for_a_join_and_more_addresses_than_the_core_tries_
     let mut addresses: Vec<_> = dead.iter().map(|socket| socket.local_addr().unwrap()).collect();
     addresses.push(seed.bound);
     let agent = started(setup("joiner")).await;
-    assert_eq!(join(&agent, &addresses).await, (1, None));
+    assert_eq!(join(&agent, &addresses).await, Ok(1));
 
     let addresses = vec!["/no-name".to_owned(), "a:b:c".to_owned()];
-    let (joined, error) =
-        agent.handle.ask(|reply| Request::Join { addresses, replay: false, reply }).await.unwrap();
-    let error = error.unwrap();
-    assert_eq!(joined, 0);
+    let error = agent.handle.join(addresses, false).await.unwrap_err().to_string();
     assert!(
         error.starts_with("2 errors occurred:\n\t* Failed to resolve /no-name: empty node name"),
         "{error}"
@@ -150,11 +145,9 @@ async fn one_answer_is_enough_for_a_join_and_more_addresses_than_the_core_tries_
 #[tokio::test]
 async fn leaving_is_answered_when_it_is_done_and_ends_the_agent() {
     let (first, second) = pair().await;
-    let leave = || second.handle.ask(|reply| Request::Leave { reply });
-    let (left, again) = tokio::join!(leave(), leave());
-    assert_eq!(left, Ok(Ok(())));
-    assert_eq!(again, Ok(Err("Leave already in progress".to_owned())));
-    assert_eq!(leave().await, Err(Gone));
+    let (left, again) = tokio::join!(second.handle.leave(), second.handle.leave());
+    assert_eq!((left, again), (Ok(()), Err(Refusal::Leaving)));
+    assert_eq!(second.handle.leave().await, Err(Refusal::Gone));
     assert_eq!(second.end.await.unwrap(), End::Left);
     sees(&first, "second", |member| member.status == Status::Left).await;
 }
@@ -167,7 +160,8 @@ async fn events_beyond_the_limits_are_refused_in_serfs_words() {
         (510, Err("encoded user event exceeds configured limit of 512 bytes after encoding")),
         (480, Ok(())),
     ] {
-        assert_eq!(fire(&agent, b"ab", &vec![b'x'; len]).await, answer.map_err(str::to_owned), "{len}");
+        let fired = fire(&agent, b"ab", &vec![b'x'; len]).await;
+        assert_eq!(fired.map_err(|refusal| refusal.to_string()), answer.map_err(str::to_owned), "{len}");
     }
 }
 
@@ -175,25 +169,22 @@ async fn events_beyond_the_limits_are_refused_in_serfs_words() {
 async fn an_event_that_finds_no_room_for_five_seconds_is_refused() {
     let slow = |name| Setup { core: serf_nostd::Config::WAN, ..setup(name) };
     let (first, second) = (started(slow("first")).await, started(slow("second")).await);
-    assert_eq!(join(&second, &[first.bound]).await, (1, None));
+    assert_eq!(join(&second, &[first.bound]).await, Ok(1));
     sees(&first, "second", |member| member.status == Status::Alive).await;
     // Nobody shows any more to have an event, so each own one keeps its slot.
     second.end.abort();
     let fired: Vec<_> = (0..1030_u32)
         .map(|number| {
             let handle = first.handle.clone();
-            tokio::spawn(async move {
-                let (name, payload) = (b"burst".to_vec(), number.to_be_bytes().to_vec());
-                handle.ask(|reply| Request::Event { name, payload, coalesce: false, reply }).await
-            })
+            tokio::spawn(async move { handle.event(*b"burst", number.to_be_bytes(), false).await })
         })
         .collect();
     let mut refused = 0;
     for answer in fired {
-        match answer.await.unwrap().unwrap() {
+        match answer.await.unwrap() {
             Ok(()) => {}
-            Err(error) => {
-                assert_eq!(error, "event queue full");
+            Err(refusal) => {
+                assert_eq!(refusal.to_string(), "event queue full");
                 refused += 1;
             }
         }
@@ -219,7 +210,7 @@ async fn a_handler_that_is_stuck_delays_its_own_events_and_nothing_else() {
         assert_eq!(next(&events).await.1, number.to_string().as_bytes());
     }
     assert_eq!(members(&agent).await.len(), 1, "it answers meanwhile");
-    let stats = agent.handle.ask(|reply| Request::Stats { reply }).await.unwrap();
+    let stats = agent.handle.stats().await.unwrap();
     assert_eq!((&*stats["handlers"]["waiting"], &*stats["levels"]["events_waiting"]), ("2999", "0"));
 
     std::fs::write(&gate, "").unwrap();
@@ -237,9 +228,7 @@ async fn a_handler_that_is_stuck_delays_its_own_events_and_nothing_else() {
 async fn who_brings_a_name_that_is_taken_is_the_one_to_end() {
     let (first, second) = pair().await;
     let intruder = started(Setup { seeded: true, ..setup("second") }).await;
-    let addresses = vec![first.bound.to_string()];
-    let joined = intruder.handle.ask(|reply| Request::Join { addresses, replay: false, reply }).await;
-    assert_eq!(joined, Err(Gone));
+    assert_eq!(join(&intruder, &[first.bound]).await, Err(Refusal::Gone));
     assert_eq!(intruder.end.await.unwrap(), End::NameTaken(first.bound));
     sees(&first, "second", |member| member.port == second.bound.port()).await;
 }
@@ -248,29 +237,26 @@ async fn who_brings_a_name_that_is_taken_is_the_one_to_end() {
 async fn tags_and_a_forced_leave_reach_the_others() {
     let (first, second) = pair().await;
     let tags = BTreeMap::from([("role".to_owned(), "web".to_owned())]);
-    let set = second.handle.ask(|reply| Request::SetTags { tags: tags.clone(), reply }).await;
-    assert_eq!(set, Ok(Ok(())));
+    assert_eq!(second.handle.set_tags(tags.clone()).await, Ok(()));
     sees(&first, "second", |member| member.tags == tags).await;
 
     let long = BTreeMap::from([("key".to_owned(), "x".repeat(600))]);
-    let set = second.handle.ask(|reply| Request::SetTags { tags: long, reply }).await.unwrap();
-    assert_eq!(set, Err("Encoded length of tags exceeds limit of 512 bytes".to_owned()));
+    let refused = second.handle.set_tags(long).await.unwrap_err();
+    assert_eq!(refused.to_string(), "Encoded length of tags exceeds limit of 512 bytes");
 
     second.end.abort();
     sees(&first, "second", |member| member.status == Status::Failed).await;
-    let node = "second".to_owned();
-    let forced = first.handle.ask(|reply| Request::ForceLeave { node, prune: false, reply }).await;
-    assert_eq!(forced, Ok(Ok(())));
+    assert_eq!(first.handle.force_leave("second".to_owned(), false).await, Ok(()));
     sees(&first, "second", |member| member.status == Status::Left).await;
 }
 
 #[tokio::test]
 async fn an_agent_that_cannot_start_says_why() {
-    let long = Agent::start(setup(&"n".repeat(129))).await.err();
-    assert_eq!(long.as_deref(), Some("Error creating Serf: Node name must have 1 to 128 bytes"));
+    let long = Agent::start(setup(&"n".repeat(129))).await.err().unwrap().to_string();
+    assert_eq!(long, "Error creating Serf: Node name must have 1 to 128 bytes");
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
     let first = started(Setup { bind: taken, ..setup("first") }).await;
-    let error = Agent::start(Setup { bind: first.bound, ..setup("second") }).await.err().unwrap();
+    let error = Agent::start(Setup { bind: first.bound, ..setup("second") }).await.err().unwrap().to_string();
     assert!(error.ends_with("bind: address already in use"), "{error}");
 }
 
@@ -278,7 +264,7 @@ async fn an_agent_that_cannot_start_says_why() {
 async fn joining_two_clusters_makes_one() {
     let (first, second) = (started(setup("first")).await, started(setup("second")).await);
     let third = started(Setup { seeded: true, ..setup("third") }).await;
-    assert_eq!(join(&third, &[first.bound, second.bound]).await, (2, None));
+    assert_eq!(join(&third, &[first.bound, second.bound]).await, Ok(2));
     for agent in [&first, &second, &third] {
         for name in ["first", "second", "third"] {
             sees(agent, name, |member| member.status == Status::Alive).await;

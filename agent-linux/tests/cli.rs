@@ -74,7 +74,7 @@ async fn commands_print_what_serf_prints() {
         (&["event", "--", "-x", "-y"], 0, "Event '-x' dispatched! Coalescing enabled: true\n"),
         (&["event", "full"], 1, "Error sending event: event queue full\n"),
         (&["join", "-replay", "a", "b"], 0, "Successfully joined cluster by contacting 2 nodes.\n"),
-        (&["join", "nobody"], 1, "Error joining the cluster: nobody there\n"),
+        (&["join", "nobody"], 1, "Error joining the cluster: 1 error occurred:\n\t* nobody there\n\n\n"),
         (&["force-leave", "-prune", "web2"], 0, ""),
         (&["info"], 0, "agent:\n\tname = fake\ntags:\n"),
         (

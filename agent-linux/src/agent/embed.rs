@@ -6,12 +6,13 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use serf_nostd::{Identity, Node, SetupError};
+use serf_nostd::{Identity, Node};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::address::{advertised_ip, bind_error};
+use super::address::advertised_ip;
 use super::driver::{Clock, Driver, End, Parts};
+use super::error::StartError;
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
@@ -83,19 +84,14 @@ impl Agent {
     /// Starts an agent; must be called within a tokio runtime with time and I/O.
     ///
     /// # Errors
-    /// The text that Serf prints behind `Failed to start the Serf agent: `.
-    pub async fn start(setup: Setup) -> Result<Agent, String> {
-        let socket = Socket::bind(setup.bind).map_err(|error| {
-            let (bind, error) = (setup.bind, bind_error(&error));
-            format!("Error creating Serf: Failed to create memberlist: listen udp {bind}: {error}")
-        })?;
+    /// [`StartError`]; its text is what Serf prints behind `Failed to start the Serf agent: `.
+    pub async fn start(setup: Setup) -> Result<Agent, StartError> {
+        let socket = Socket::bind(setup.bind).map_err(|error| StartError::Bind(setup.bind, error))?;
         let bound = socket.bound();
         let advertised = match setup.advertise {
             Some(advertise) => advertise,
             None => {
-                let ip = advertised_ip(bound.ip()).map_err(|error| {
-                    format!("Error creating Serf: Failed to get final advertise address: {error}")
-                })?;
+                let ip = advertised_ip(bound.ip()).map_err(StartError::Advertise)?;
                 SocketAddr::new(ip, bound.port())
             }
         };
@@ -108,8 +104,8 @@ impl Agent {
         let end = tokio::spawn(task.run(ready));
         match started.await {
             Ok(Ok(())) => Ok(Agent { handle, hub, handlers, bound, advertised, end }),
-            Ok(Err(error)) => Err(format!("Error creating Serf: {error}")),
-            Err(_) => Err("Error creating Serf: it ended at once".to_owned()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Ended),
         }
     }
 }
@@ -125,12 +121,11 @@ struct Task {
 }
 
 impl Task {
-    async fn run(self, ready: oneshot::Sender<Result<(), String>>) -> End {
+    async fn run(self, ready: oneshot::Sender<Result<(), StartError>>) -> End {
         let Task { setup, socket, advertised, requests, hub, handlers } = self;
         let members = setup.max_members;
         let Ok(mut memory) = ServerMemory::new(members) else {
-            let error = format!("not enough memory for {members} members; ask for fewer with -max-members");
-            let _ = ready.send(Err(error));
+            let _ = ready.send(Err(StartError::Memory(members)));
             return End::Abandoned;
         };
         let boot = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -151,7 +146,7 @@ impl Task {
         let node = match Node::new(memory.lend(), setup.core, identity, seed, clock.now()) {
             Ok(node) => node,
             Err(error) => {
-                let _ = ready.send(Err(refusal(error)));
+                let _ = ready.send(Err(StartError::Node(error)));
                 return End::Abandoned;
             }
         };
@@ -159,16 +154,5 @@ impl Task {
         let _ = ready.send(Ok(()));
         let parts = Parts { node, clock, socket, requests, hub, handlers, seeded: setup.seeded };
         Driver::new(parts).run().await
-    }
-}
-
-fn refusal(error: SetupError) -> String {
-    match error {
-        SetupError::EventSize => "user event size limit exceeds limit of 1350 bytes".to_owned(),
-        SetupError::Boot => "the system's clock is beyond the year 4199: set it".to_owned(),
-        SetupError::Name => "Node name must have 1 to 128 bytes".to_owned(),
-        SetupError::Tags => tags::too_long(),
-        // What the agent itself gets wrong.
-        other => other.to_string(),
     }
 }

@@ -1,6 +1,135 @@
-//! What the system says is wrong, in the words that Serf's users know.
+//! What an agent refuses, and what the system says is wrong: in the words that Serf's users know.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+
+use serf_nostd::{EventError, SetupError, TagsError};
+
+use super::address::{AddressError, bind_error};
+use super::tags;
+
+/// Why an agent does not do what it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It has ended.
+    Gone,
+    /// The event was not fired.
+    Event(EventError),
+    /// Nobody has answered the join: what is wrong with each address.
+    NotJoined(Vec<String>),
+    /// So many addresses are too many for one join: 1,024 are allowed.
+    TooManyAddresses(usize),
+    /// All joins under way have too many addresses together: 8,192 are allowed. Later there will be room.
+    TooManyJoins,
+    /// It is leaving already, or has left.
+    Leaving,
+    /// The tags were not set.
+    Tags(TagsError),
+}
+
+/// The most addresses of one join.
+pub(super) const MOST_ADDRESSES: usize = 1_024;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Gone => f.write_str("The agent has shut down"),
+            Refusal::Event(error) => event(error, f),
+            Refusal::NotJoined(errors) => together(errors, f),
+            Refusal::TooManyAddresses(count) => {
+                write!(f, "too many addresses to join: {count}, at most {MOST_ADDRESSES}")
+            }
+            Refusal::TooManyJoins => f.write_str("too many joins are under way; try again later"),
+            Refusal::Leaving => f.write_str("Leave already in progress"),
+            Refusal::Tags(TagsError::TooLong) => f.write_str(&tags::too_long()),
+            Refusal::Tags(other) => write!(f, "{other}"),
+        }
+    }
+}
+
+fn event(error: &EventError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        EventError::TooLong(limit) => {
+            write!(f, "user event exceeds configured limit of {limit} bytes before encoding")
+        }
+        EventError::TooLongEncoded(limit) => {
+            write!(f, "encoded user event exceeds configured limit of {limit} bytes after encoding")
+        }
+        EventError::Full => f.write_str("event queue full"),
+        EventError::Starting => f.write_str("still joining the cluster"),
+        EventError::ClockExhausted => {
+            f.write_str("the event clock is exhausted by forged times; only a new cluster helps")
+        }
+        EventError::Left => f.write_str("Serf can't send events after Leave or Shutdown"),
+        other => write!(f, "{other}"),
+    }
+}
+
+/// Several errors as Serf lists them.
+fn together(errors: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match errors.len() {
+        1 => writeln!(f, "1 error occurred:")?,
+        many => writeln!(f, "{many} errors occurred:")?,
+    }
+    errors.iter().try_for_each(|error| writeln!(f, "\t* {error}"))?;
+    writeln!(f)
+}
+
+impl std::error::Error for Refusal {}
+
+/// Why an agent can't be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address to listen at.
+    Bind(SocketAddr, io::Error),
+    /// There is no address to tell the others.
+    Advertise(AddressError),
+    /// Not enough memory for so many members.
+    Memory(usize),
+    /// The core refuses what it was given.
+    Node(SetupError),
+    /// Its task was ended at once.
+    Ended,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Error creating Serf: ")?;
+        match self {
+            StartError::Bind(addr, error) => {
+                write!(f, "Failed to create memberlist: listen udp {addr}: {}", bind_error(error))
+            }
+            StartError::Advertise(error) => write!(f, "Failed to get final advertise address: {error}"),
+            StartError::Memory(members) => {
+                write!(f, "not enough memory for {members} members; ask for fewer with -max-members")
+            }
+            StartError::Node(SetupError::EventSize) => {
+                f.write_str("user event size limit exceeds limit of 1350 bytes")
+            }
+            StartError::Node(SetupError::Boot) => {
+                f.write_str("the system's clock is beyond the year 4199: set it")
+            }
+            StartError::Node(SetupError::Name) => f.write_str("Node name must have 1 to 128 bytes"),
+            StartError::Node(SetupError::Tags) => f.write_str(&tags::too_long()),
+            // What the agent itself gets wrong.
+            StartError::Node(other) => write!(f, "{other}"),
+            StartError::Ended => f.write_str("it ended at once"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Bind(_, error) => Some(error),
+            StartError::Node(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 /// The system's text in Go's manner: `connection refused`, not `Connection refused (os error 111)`.
 pub fn words(error: &io::Error) -> String {

@@ -1,5 +1,8 @@
 //! Which events somebody wants: the filter grammar shared by event handlers and RPC streams.
 
+use std::error::Error;
+use std::fmt;
+
 use std::borrow::Cow;
 
 use super::model::{Event, MemberEventKind};
@@ -16,6 +19,14 @@ pub struct Filter {
 /// The text is no filter; this one of the list is at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidFilter(pub String);
+
+impl fmt::Display for InvalidFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no filter for events: {:?}", self.0)
+    }
+}
+
+impl Error for InvalidFilter {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Term {

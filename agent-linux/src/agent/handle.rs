@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::error::Refusal;
 use super::model::{Member, Stats};
 
-/// A question or order to the run loop. Every one is answered on its `reply`; errors are the texts that Serf prints.
+/// A question or order to the run loop, answered on its `reply`. [`Handle`] has a method for each.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Request {
     /// Fire a user event; answered once it holds a slot of its own, or with `event queue full` after 5 s.
     Event {
@@ -18,7 +20,7 @@ pub enum Request {
         /// Whether receivers may coalesce it.
         coalesce: bool,
         /// Answer.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// All members, this node included, unsorted.
     Members {
@@ -31,13 +33,13 @@ pub enum Request {
         addresses: Vec<String>,
         /// Whether events from before the join are wanted.
         replay: bool,
-        /// How many answered, and the error text if none did.
-        reply: oneshot::Sender<(usize, Option<String>)>,
+        /// How many answered.
+        reply: oneshot::Sender<Result<usize, Refusal>>,
     },
     /// Leave the cluster in good order; answered when done. The agent then exits.
     Leave {
         /// Answer.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Declare a failed member as left.
     ForceLeave {
@@ -46,14 +48,14 @@ pub enum Request {
         /// Whether to erase it.
         prune: bool,
         /// Answer.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Replace this node's tags.
     SetTags {
         /// All of them.
         tags: BTreeMap<String, String>,
         /// Answer.
-        reply: oneshot::Sender<Result<(), String>>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
     },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
@@ -68,10 +70,6 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
 }
 
-/// The agent has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
 impl Handle {
     /// A handle, and the end at which the run loop takes the requests.
     pub fn new(capacity: usize) -> (Handle, mpsc::Receiver<Request>) {
@@ -79,14 +77,77 @@ impl Handle {
         (Handle { requests }, taken)
     }
 
-    /// Sends the request that `make` builds around its reply, and waits for the answer.
+    /// Fires a user event: name and payload may be any bytes. Done once the agent has taken it in, which is up to 5 s later
+    /// if its fleet is busy. `coalesce`: of several events of one name that come in short succession each member may hand out
+    /// the last one only.
     ///
     /// # Errors
-    /// [`Gone`] if the agent has ended.
-    pub async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Gone> {
+    /// [`Refusal::Event`], [`Refusal::Gone`].
+    pub async fn event(
+        &self,
+        name: impl Into<Vec<u8>>,
+        payload: impl Into<Vec<u8>>,
+        coalesce: bool,
+    ) -> Result<(), Refusal> {
+        let (name, payload) = (name.into(), payload.into());
+        self.ask(|reply| Request::Event { name, payload, coalesce, reply }).await?
+    }
+
+    /// All members, this node included, unsorted.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn members(&self) -> Result<Vec<Member>, Refusal> {
+        self.ask(|reply| Request::Members { reply }).await
+    }
+
+    /// Joins through members at these addresses (`[name/]host[:port]`; 7946 is the usual port), of which one is enough; tells
+    /// how many have answered. `replay`: events from before the join are wanted, too. Given up when this is dropped.
+    ///
+    /// # Errors
+    /// [`Refusal::NotJoined`] if nobody has answered, [`Refusal::TooManyAddresses`], [`Refusal::TooManyJoins`],
+    /// [`Refusal::Gone`].
+    pub async fn join(&self, addresses: Vec<String>, replay: bool) -> Result<usize, Refusal> {
+        self.ask(|reply| Request::Join { addresses, replay, reply }).await?
+    }
+
+    /// Leaves the cluster in good order; done when the others have been told. Then the agent ends.
+    ///
+    /// # Errors
+    /// [`Refusal::Leaving`], [`Refusal::Gone`].
+    pub async fn leave(&self) -> Result<(), Refusal> {
+        self.ask(|reply| Request::Leave { reply }).await?
+    }
+
+    /// Counts a failed member as left; `prune`: and forgets it. A member that nobody knows is no error.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn force_leave(&self, node: String, prune: bool) -> Result<(), Refusal> {
+        self.ask(|reply| Request::ForceLeave { node, prune, reply }).await?
+    }
+
+    /// Replaces this node's tags: 512 bytes together, encoded.
+    ///
+    /// # Errors
+    /// [`Refusal::Tags`], [`Refusal::Gone`].
+    pub async fn set_tags(&self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {
+        self.ask(|reply| Request::SetTags { tags, reply }).await?
+    }
+
+    /// The sections of `serf info`.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn stats(&self) -> Result<Stats, Refusal> {
+        self.ask(|reply| Request::Stats { reply }).await
+    }
+
+    /// Sends the request that `make` builds around its reply, and waits for the answer.
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send(make(reply)).await.map_err(|_| Gone)?;
-        answer.await.map_err(|_| Gone)
+        self.requests.send(make(reply)).await.map_err(|_| Refusal::Gone)?;
+        answer.await.map_err(|_| Refusal::Gone)
     }
 
     /// Waits until the agent has ended: the run loop has dropped its end.

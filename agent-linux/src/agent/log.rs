@@ -193,7 +193,10 @@ fn line(level: Level, component: &str, text: &str) -> String {
     let whole = |end: &usize| text.is_char_boundary(*end);
     let shown = &text[..(0..=text.len().min(LONGEST)).rev().find(whole).unwrap_or(0)];
     // What the core says of members, whose names may hold anything, stays on its line; others' lists have several.
-    let shown = if component == "serf" { in_one_line(shown) } else { printable(shown) };
+    let shown = match component {
+        "serf" => in_one_line(shown),
+        _ => printable(shown.strip_suffix('\n').unwrap_or(shown)),
+    };
     // Writing into a String cannot fail.
     let _ = write!(line, "{now} [{}] {component}: {shown}", level_name(level));
     if text.len() > LONGEST {
@@ -203,9 +206,8 @@ fn line(level: Level, component: &str, text: &str) -> String {
 }
 
 /// Names, payloads and script output come from anyone: what would steer a terminal is written out instead. Tabs
-/// and inner line ends stay, as Serf shows them.
+/// and line ends stay, as Serf shows them.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    let text = text.strip_suffix('\n').unwrap_or(text);
     written_out(text, |c| c.is_control() && c != '\n' && c != '\t')
 }
 

@@ -1,6 +1,7 @@
 //! `serf demo`.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -13,8 +14,8 @@ use tokio::time::{sleep, timeout};
 
 use super::{flags, runtime, ui};
 use crate::agent::embed::{Agent, Setup};
+use crate::agent::error::Refusal;
 use crate::agent::filter::Filter;
-use crate::agent::handle::{Gone, Request};
 use crate::agent::model::{Event, Status};
 use crate::rpc::client::{Client, Config};
 use crate::rpc::logs::LogHub;
@@ -52,21 +53,21 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
     });
-    match shown.unwrap_or_else(|error| Err(error.to_string())) {
+    match shown.unwrap_or_else(|error| Err(error.into())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(error),
+        Err(error) => {
+            ui::say(format!("The demo has failed: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn failed(error: String) -> ExitCode {
-    ui::say(format!("The demo has failed: {error}"));
-    ExitCode::FAILURE
-}
+type Failure = Box<dyn Error>;
 
-async fn show(once: bool) -> Result<(), String> {
+async fn show(once: bool) -> Result<(), Failure> {
     let mut cluster = match timeout(LIMIT, async { Cluster::start().await?.fire().await }).await {
         Ok(cluster) => cluster?,
-        Err(_) => return Err(format!("not every agent had every event within {} s", LIMIT.as_secs())),
+        Err(_) => return Err(format!("not every agent had every event within {} s", LIMIT.as_secs()).into()),
     };
     ui::say(format!("\n{} events, {AGENTS} agents: each handler ran once for each event.", PAYLOADS.len()));
     if once {
@@ -102,7 +103,7 @@ struct Cluster {
 
 impl Cluster {
     /// Starts the agents and waits until each sees all.
-    async fn start() -> Result<Cluster, String> {
+    async fn start() -> Result<Cluster, Failure> {
         ui::say(format!("Starting {AGENTS} agents on this machine:\n"));
         let begin = Instant::now();
         let (delivered, deliveries) = mpsc::unbounded_channel();
@@ -118,16 +119,16 @@ impl Cluster {
             ui::say(format!("    {}  gossips at {}", name(number), agent.bound));
             tokio::spawn(listen(number, &agent, delivered.clone()));
             if let Some(seed) = seed {
-                join(&agent, seed).await?;
+                agent.handle.join(vec![seed.to_string()], false).await?;
             }
             agents.push(agent);
         }
-        let listener = rpc_listener().await.map_err(|error| error.to_string())?;
-        let rpc = listener.local_addr().map_err(|error| error.to_string())?;
+        let listener = rpc_listener().await?;
+        let rpc = listener.local_addr()?;
         let (handle, hub) = (agents[0].handle.clone(), agents[0].hub.clone());
         tokio::spawn(server::serve(listener, handle, hub, LogHub::new(), Options::default()));
         for agent in &agents {
-            while alive(agent).await.map_err(gone)? < AGENTS {
+            while alive(agent).await? < AGENTS {
                 sleep(Duration::from_millis(5)).await;
             }
         }
@@ -137,17 +138,15 @@ impl Cluster {
     }
 
     /// Fires the first events, as `serf event` does, and waits until they have arrived everywhere.
-    async fn fire(mut self) -> Result<Cluster, String> {
-        let client = Client::connect(&self.rpc.to_string(), Config::default()).await;
-        let client = client.map_err(|error| error.to_string())?;
+    async fn fire(mut self) -> Result<Cluster, Failure> {
+        let client = Client::connect(&self.rpc.to_string(), Config::default()).await?;
         for payload in PAYLOADS {
             ui::say(format!("$ serf event -coalesce=false deploy '{payload}'"));
             self.fired = Some(Instant::now());
-            let sent = client.event(b"deploy", payload.as_bytes(), false).await;
-            sent.map_err(|error| error.to_string())?;
+            client.event(b"deploy", payload.as_bytes(), false).await?;
             for _ in 0..self.agents.len() {
                 if !self.show_delivery().await {
-                    return Err("the agents have ended".to_owned());
+                    return Err("the agents have ended".into());
                 }
             }
         }
@@ -173,10 +172,6 @@ fn name(agent: usize) -> String {
     format!("node-{}", agent + 1)
 }
 
-fn gone(Gone: Gone) -> String {
-    "an agent has ended".to_owned()
-}
-
 /// Passes on what this agent would run its handlers for.
 fn listen(agent: usize, of: &Agent, to: mpsc::UnboundedSender<Delivery>) -> impl Future<Output = ()> + use<> {
     // The filter is in the grammar, so it is never the other case.
@@ -192,15 +187,8 @@ fn listen(agent: usize, of: &Agent, to: mpsc::UnboundedSender<Delivery>) -> impl
     }
 }
 
-async fn join(agent: &Agent, seed: SocketAddr) -> Result<(), String> {
-    let addresses = vec![seed.to_string()];
-    let joined = agent.handle.ask(|reply| Request::Join { addresses, replay: false, reply }).await;
-    let (_, error) = joined.map_err(gone)?;
-    error.map_or(Ok(()), Err)
-}
-
-async fn alive(agent: &Agent) -> Result<usize, Gone> {
-    let members = agent.handle.ask(|reply| Request::Members { reply }).await?;
+async fn alive(agent: &Agent) -> Result<usize, Refusal> {
+    let members = agent.handle.members().await?;
     Ok(members.iter().filter(|member| member.status == Status::Alive).count())
 }
 

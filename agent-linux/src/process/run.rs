@@ -16,7 +16,8 @@ use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
-use crate::agent::handle::{Gone, Handle, Request};
+use crate::agent::error::Refusal;
+use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::model::stats_text;
@@ -51,7 +52,7 @@ async fn live(config: Config) -> Result<u8, String> {
     log::info!(target: "agent", "Serf agent starting");
     let bind = setup.bind.to_string();
     let advertise = setup.advertise.map(|address| address.to_string());
-    let agent = Agent::start(setup).await.map_err(failed)?;
+    let agent = Agent::start(setup).await.map_err(|error| failed(error.to_string()))?;
 
     Banner::starting_rpc();
     let listener = listen(&config.rpc_addr)
@@ -167,7 +168,7 @@ impl Process {
         if self.dumping.as_ref().is_some_and(|dumping| !dumping.is_finished()) {
             return;
         }
-        if let Ok(stats) = self.agent.handle.ask(|reply| Request::Stats { reply }).await {
+        if let Ok(stats) = self.agent.handle.stats().await {
             let print = move || {
                 // Nobody is there to be told that it failed.
                 let _ = std::io::stderr().write_all(stats_text(&stats).as_bytes());
@@ -181,7 +182,7 @@ impl Process {
         say("Gracefully shutting down agent...");
         let handle = self.agent.handle.clone();
         // An error says that somebody else has asked already.
-        tokio::spawn(async move { handle.ask(|reply| Request::Leave { reply }).await.map(drop) });
+        tokio::spawn(async move { handle.leave().await });
         Instant::now() + LEAVE_LIMIT
     }
 
@@ -210,7 +211,7 @@ impl Process {
         self.agent.handlers.set_specs(new.event_handlers);
         self.config.signals = new.signals;
         let tags = new.tags;
-        if let Ok(Err(error)) = self.agent.handle.ask(|reply| Request::SetTags { tags, reply }).await {
+        if let Err(error @ Refusal::Tags(_)) = self.agent.handle.set_tags(tags).await {
             say(format_args!("Failed to update tags: {error}"));
         }
     }
@@ -305,12 +306,10 @@ async fn until(deadline: Option<Instant>) {
 
 /// Joins; how many answered, or what went wrong if none did.
 async fn join(handle: &Handle, addresses: &[String], replay: bool) -> Result<usize, String> {
-    let addresses = addresses.to_vec();
-    match handle.ask(|reply| Request::Join { addresses, replay, reply }).await {
-        Ok((_, Some(error))) => Err(error),
-        Ok((nodes, None)) => Ok(nodes),
-        Err(Gone) => Err("Serf can't Join after Leave or Shutdown".to_owned()),
-    }
+    handle.join(addresses.to_vec(), replay).await.map_err(|error| match error {
+        Refusal::Gone => "Serf can't Join after Leave or Shutdown".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 /// Every attempt that the settings allow has failed.

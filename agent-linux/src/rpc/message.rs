@@ -41,8 +41,6 @@ pub mod refusal {
     pub const TOO_MANY_CONNECTIONS: &str = "Too many RPC connections";
     /// The connection has as many streams as it may.
     pub const TOO_MANY_STREAMS: &str = "Too many streams";
-    /// The agent has ended.
-    pub const GONE: &str = "The agent has shut down";
 }
 
 /// Starts every request.

@@ -20,9 +20,8 @@ use super::outbox::{Broken, Outbox};
 use super::select::Selection;
 use super::wire::{self, Limits, Reader};
 use super::{command::Command, logs};
-use crate::agent::error::words;
+use crate::agent::error::{Refusal, words};
 use crate::agent::filter::Filter;
-use crate::agent::handle::{Gone, Request};
 use crate::agent::hub;
 use crate::agent::model::Event;
 use crate::agent::queue::Tap;
@@ -205,7 +204,7 @@ impl Session {
 
     async fn execute(&mut self, seq: u64, command: Command, body: &[u8]) -> Result<Outcome, String> {
         let handle = &self.context.handle;
-        let gone = |Gone| refusal::GONE.to_owned();
+        let refused = |refusal: Refusal| refusal.to_string();
         let mut answer = Vec::new();
         match command {
             Command::Handshake => self.greet(parse(body)?)?,
@@ -220,22 +219,17 @@ impl Session {
             }
             Command::Event => {
                 let UserEvent { name, payload, coalesce } = parse(body)?;
-                handle
-                    .ask(|reply| Request::Event { name, payload, coalesce, reply })
-                    .await
-                    .map_err(gone)??;
+                handle.event(name, payload, coalesce).await.map_err(refused)?;
             }
             Command::Join => {
                 let Join { existing: addresses, replay } = parse(body)?;
-                let (num, error) =
-                    handle.ask(|reply| Request::Join { addresses, replay, reply }).await.map_err(gone)?;
-                error.map_or(Ok(()), Err)?;
+                let num = handle.join(addresses, replay).await.map_err(refused)?;
                 wire::encode(&mut answer, &Joined { num: i32::try_from(num).unwrap_or(i32::MAX) });
             }
             Command::Members | Command::MembersFiltered => {
                 // `members` has no body, and so no condition.
                 let selection = Selection::new(&parse(body)?)?;
-                let members = handle.ask(|reply| Request::Members { reply }).await.map_err(gone)?;
+                let members = handle.members().await.map_err(refused)?;
                 let mut selected = Vec::new();
                 for some in members.chunks(64) {
                     selected.extend(
@@ -248,15 +242,15 @@ impl Session {
             }
             Command::Leave => {
                 log::info!(target: "agent.ipc", "Graceful leave triggered");
-                handle.ask(|reply| Request::Leave { reply }).await.map_err(gone)??;
+                handle.leave().await.map_err(refused)?;
                 self.left = true;
             }
             Command::ForceLeave => {
                 let ForceLeave { node, prune } = parse(body)?;
-                handle.ask(|reply| Request::ForceLeave { node, prune, reply }).await.map_err(gone)??;
+                handle.force_leave(node, prune).await.map_err(refused)?;
             }
             Command::Stats => {
-                let stats = handle.ask(|reply| Request::Stats { reply }).await.map_err(gone)?;
+                let stats = handle.stats().await.map_err(refused)?;
                 wire::encode(&mut answer, &stats);
             }
             Command::Stream => {

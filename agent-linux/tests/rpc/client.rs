@@ -53,7 +53,7 @@ async fn every_command_works() {
     assert_eq!(client.join(vec!["a".to_owned()], true).await, Ok(1));
     assert_eq!(
         client.join(vec!["nobody".to_owned()], true).await,
-        Err(Error::Refused("nobody there".to_owned()))
+        Err(Error::Refused("1 error occurred:\n\t* nobody there\n\n".to_owned()))
     );
     client.force_leave("x", true).await.unwrap();
     assert_eq!(client.stats().await.unwrap()["agent"]["name"], "fake");

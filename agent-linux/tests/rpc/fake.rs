@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent_linux::agent::error::Refusal;
 use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
 use agent_linux::agent::model::{Member, Status};
@@ -14,6 +15,7 @@ use agent_linux::rpc::server::{Options, serve};
 use agent_linux::rpc::wire::{self, Limits, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serf_nostd::EventError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -73,13 +75,15 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 for reply in held.drain(..) {
                     let _ = reply.send(Ok(()));
                 }
-                let _ = reply.send(if name == b"full" { Err("event queue full".to_owned()) } else { Ok(()) });
+                let full = Refusal::Event(EventError::Full);
+                let _ = reply.send(if name == b"full" { Err(full) } else { Ok(()) });
             }
             Request::Members { reply } => drop(reply.send(members())),
             Request::Join { addresses, replay, reply } => {
                 note(format!("join {addresses:?} {replay}"));
                 let ok = addresses.iter().filter(|address| *address != "nobody").count();
-                let _ = reply.send((ok, (ok == 0).then(|| "nobody there".to_owned())));
+                let nobody = Refusal::NotJoined(vec!["nobody there".to_owned()]);
+                let _ = reply.send(if ok == 0 { Err(nobody) } else { Ok(ok) });
             }
             Request::ForceLeave { node, prune, reply } => {
                 note(format!("force-leave {node} {prune}"));
@@ -99,6 +103,7 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 let _ = reply.send(Ok(()));
                 return;
             }
+            unknown => panic!("{unknown:?}"),
         }
     }
 }

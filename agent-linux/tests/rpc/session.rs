@@ -184,7 +184,7 @@ async fn errors_of_the_agent_come_through_and_a_failed_join_has_its_body() {
     raw.send("event", 1, &event("full")).await;
     assert_eq!(raw.header().await, ("event queue full".to_owned(), 1));
     raw.send("join", 2, b"\x81\xa8Existing\x91\xa6nobody").await;
-    assert_eq!(raw.header().await, ("nobody there".to_owned(), 2));
+    assert_eq!(raw.header().await, ("1 error occurred:\n\t* nobody there\n\n".to_owned(), 2));
     assert_eq!(raw.value::<Joined>().await.num, 0);
 }
 

@@ -4,7 +4,6 @@
 //! waiting by dead ones before it, or by somebody else's. A join ends with whoever has asked for it.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +16,7 @@ use tokio::time::Instant as Wall;
 
 use super::Driver;
 use crate::agent::address::{AddressError, JoinTarget};
+use crate::agent::error::{MOST_ADDRESSES, Refusal};
 
 /// How many addresses the core tries at once.
 const SLOTS: usize = 8;
@@ -33,9 +33,6 @@ const TURNS_MORE: u8 = 2;
 /// From then on a join gives an address up after one turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The most addresses that one join may name.
-const MOST: usize = 1024;
-
 /// The most addresses that all joins together may name.
 const MOST_OF_ALL: usize = 8192;
 
@@ -43,7 +40,7 @@ const MOST_OF_ALL: usize = 8192;
 const LOOKUPS: usize = 16;
 
 /// How many answered, and the error text if none did.
-pub(super) type Reply = oneshot::Sender<(usize, Option<String>)>;
+pub(super) type Reply = oneshot::Sender<Result<usize, Refusal>>;
 
 /// So many addresses of all that may be named at once.
 struct Share {
@@ -149,13 +146,12 @@ impl Joins {
     /// Looks the addresses up, beside the loop.
     pub(super) fn look_up(&self, addresses: Vec<String>, port: u16, replay: bool, mut reply: Reply) {
         // Here and below: whoever asked may have gone.
-        if addresses.len() > MOST {
-            let error = format!("too many addresses to join: {}, at most {MOST}", addresses.len());
-            let _ = reply.send((0, Some(error)));
+        if addresses.len() > MOST_ADDRESSES {
+            let _ = reply.send(Err(Refusal::TooManyAddresses(addresses.len())));
             return;
         }
         let Some(share) = Share::take(&self.named, addresses.len()) else {
-            let _ = reply.send((0, Some("too many joins are under way; try again later".to_owned())));
+            let _ = reply.send(Err(Refusal::TooManyJoins));
             return;
         };
         log::info!(target: "agent", "joining: [{}] replay: {replay}", addresses.join(" "));
@@ -217,12 +213,15 @@ impl Driver<'_> {
         self.begin_turns();
         let complete = |joins: &Joins| joins.running.iter().position(|joining| joining.open.is_empty());
         while let Some(joining) = complete(&self.joins).and_then(|place| self.joins.running.remove(place)) {
-            let error = told_together(&joining.errors);
-            match &error {
-                Some(error) => log::warn!(target: "agent", "error joining: {error}"),
-                None => log::info!(target: "agent", "joined: {} nodes", joining.joined),
+            let Joining { joined, errors, reply, .. } = joining;
+            let failed = !errors.is_empty();
+            let errors = Refusal::NotJoined(errors);
+            if failed {
+                log::warn!(target: "agent", "error joining: {errors}");
+            } else {
+                log::info!(target: "agent", "joined: {joined} nodes");
             }
-            let _ = joining.reply.send((joining.joined, error.filter(|_| joining.joined == 0)));
+            let _ = reply.send(if failed && joined == 0 { Err(errors) } else { Ok(joined) });
         }
     }
 
@@ -327,19 +326,4 @@ async fn resolve(text: &str, port: u16, permits: Arc<Semaphore>) -> Result<Vec<S
         found
     });
     look_up.await.unwrap_or_else(|_| Err(AddressError::NoAnswer(text.to_owned())))
-}
-
-/// Several errors as Serf lists them.
-fn told_together(errors: &[String]) -> Option<String> {
-    let mut text = match errors.len() {
-        0 => return None,
-        1 => "1 error occurred:\n".to_owned(),
-        many => format!("{many} errors occurred:\n"),
-    };
-    for error in errors {
-        // Writing into a String cannot fail.
-        let _ = writeln!(text, "\t* {error}");
-    }
-    text.push('\n');
-    Some(text)
 }

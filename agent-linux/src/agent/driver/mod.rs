@@ -25,6 +25,7 @@ use tokio::time::{Instant as Wall, sleep_until};
 use self::joins::Joins;
 use self::orders::PendingEvent;
 use self::warnings::Warnings;
+use super::error::Refusal;
 use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
@@ -85,7 +86,7 @@ pub(super) struct Driver<'n> {
     failed: HashSet<String>,
     pending: VecDeque<PendingEvent>,
     joins: Joins,
-    leaving: Vec<oneshot::Sender<Result<(), String>>>,
+    leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
     end: Option<End>,
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serf_nostd::{EventError, LeaveError, TagsError};
+use serf_nostd::{EventError, LeaveError};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
 use super::{Driver, End, news};
+use crate::agent::error::Refusal;
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
 use crate::agent::tags;
@@ -23,7 +24,7 @@ pub(super) struct PendingEvent {
     name: Vec<u8>,
     payload: Vec<u8>,
     coalesce: bool,
-    reply: oneshot::Sender<Result<(), String>>,
+    reply: oneshot::Sender<Result<(), Refusal>>,
     pub(super) deadline: Wall,
 }
 
@@ -58,7 +59,7 @@ impl Driver<'_> {
                 match self.node.leave(self.clock.now()) {
                     Ok(()) => self.leaving.push(reply),
                     Err(LeaveError::AlreadyLeaving) => {
-                        let _ = reply.send(Err("Leave already in progress".to_owned()));
+                        let _ = reply.send(Err(Refusal::Leaving));
                     }
                 }
             }
@@ -92,7 +93,7 @@ impl Driver<'_> {
             let answer = match outcome {
                 Ok(_) => Ok(()),
                 Err(EventError::Full | EventError::Starting) if Wall::now() < event.deadline => break,
-                Err(error) => Err(refusal(error)),
+                Err(error) => Err(Refusal::Event(error)),
             };
             accepted |= answer.is_ok();
             if let Some(event) = self.pending.pop_front() {
@@ -111,31 +112,10 @@ impl Driver<'_> {
         self.end = Some(End::Left);
     }
 
-    fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), String> {
+    fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
-        set.map_err(|error| match error {
-            TagsError::TooLong => tags::too_long(),
-            other => other.to_string(),
-        })?;
+        set.map_err(Refusal::Tags)?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())
-    }
-}
-
-fn refusal(error: EventError) -> String {
-    match error {
-        EventError::TooLong(limit) => {
-            format!("user event exceeds configured limit of {limit} bytes before encoding")
-        }
-        EventError::TooLongEncoded(limit) => {
-            format!("encoded user event exceeds configured limit of {limit} bytes after encoding")
-        }
-        EventError::Full => "event queue full".to_owned(),
-        EventError::Starting => "still joining the cluster".to_owned(),
-        EventError::ClockExhausted => {
-            "the event clock is exhausted by forged times; only a new cluster helps".to_owned()
-        }
-        EventError::Left => "Serf can't send events after Leave or Shutdown".to_owned(),
-        other => other.to_string(),
     }
 }
