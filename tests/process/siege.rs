@@ -233,6 +233,47 @@ fn clients_without_the_token_keep_nobody_out() {
     drop(held);
 }
 
+/// As many clients as there are places for shake hands and ask for nothing, or take no answer, one of them having closed its own
+/// side: after a while others get in.
+#[test]
+fn clients_that_want_nothing_give_way() {
+    let agent = lone("n1");
+    let rpc = agent.address().rpc;
+    let mut held: Vec<_> = (0..256).map(|_| Rpc::connect(rpc).expect("it listens")).collect();
+    for client in &mut held[..100] {
+        // More answers than a connection that nobody reads takes.
+        for _ in 0..2_000 {
+            if client.begin_members().is_err() {
+                break;
+            }
+        }
+        client.ends().expect("its own side is closed");
+    }
+    for _ in 0..20 {
+        wait_until("a place", || agent.cli(["event", "-coalesce=false", "e"]).code == 0);
+    }
+    let left = agent.cli(["leave"]);
+    assert_eq!((left.code, left.text()), (0, "Graceful leave complete\n".to_owned()));
+}
+
+/// A name that nobody can have is refused, and nothing malformed is sent.
+#[test]
+fn an_impossible_name_is_not_forced_to_leave() {
+    let agents = fleet(2);
+    for name in ["", &"x".repeat(129)] {
+        let refused = agents[0].cli(["force-leave", name]);
+        assert_eq!(
+            (refused.code, refused.text().contains("1 to 128 bytes")),
+            (1, true),
+            "{}",
+            refused.text()
+        );
+    }
+    assert_eq!(agents[0].cli(["event", "-coalesce=false", "after"]).code, 0);
+    wait_until("the event at the other one", || agents[1].user_events().len() == 1);
+    assert_eq!(agents[1].info("counters", "refused"), 0);
+}
+
 /// Whoever may speak can make the agent keep so much of a request that never ends, and no more.
 #[test]
 fn an_endless_request_ends_its_connection() {

@@ -1,8 +1,8 @@
 //! Agents that cannot start say why, and exit with 1.
 
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::harness::{Address, Process, Scratch, Setup, run};
+use crate::harness::{Address, Process, Scratch, Setup, run, wait_until};
 
 /// Starts an agent that must fail, and tells what it said.
 fn refused(setup: &Setup) -> String {
@@ -51,13 +51,33 @@ fn too_little_memory_for_so_many_members_is_told_with_the_flag_that_helps() {
 
 #[test]
 fn too_few_file_descriptors_are_told_of() {
-    for allowed in [4, 6, 7, 15] {
+    for allowed in [4, 6, 7, 23] {
         let script = format!("ulimit -n {allowed} && exec \"$0\" \"$@\"");
         let said = refused(&Setup::new("n1").through_script(&script));
-        let text = format!("{allowed} file descriptors are allowed (`ulimit -n`), 16 are needed");
+        let text = format!("{allowed} file descriptors are allowed (`ulimit -n`), 24 are needed");
         assert!(said.contains(&text), "{said}");
     }
-    Setup::new("n1").through_script("ulimit -n 24 && exec \"$0\" \"$@\"").start().wait_sees("n1", "alive");
+}
+
+/// Few are allowed, and clients that say nothing would take them all: others are served, and scripts run.
+#[test]
+fn few_file_descriptors_are_shared() {
+    let agent = Setup::new("n1").through_script("ulimit -n 24 && exec \"$0\" \"$@\"").start();
+    agent.wait_sees("n1", "alive");
+    let rpc = agent.address().rpc;
+    let _held: Vec<_> = (0..40).map(|_| TcpStream::connect(rpc).expect("loopback works")).collect();
+    assert_eq!(agent.cli(["event", "-coalesce=false", "one"]).code, 0);
+    wait_until("its handler to run", || agent.user_events().len() == 1);
+}
+
+#[test]
+fn a_file_without_an_end_and_tags_that_no_script_can_have_are_refused() {
+    let said = refused(&Setup::new("n1").arg("-config-file=/dev/zero"));
+    assert!(said.contains("it is longer than 1048576 bytes"), "{said}");
+    let scratch = Scratch::new();
+    let file = scratch.write("serf.json", r#"{"tags": {"a": "b\u0000"}}"#);
+    let said = refused(&Setup::new("n1").arg(format!("-config-file={}", file.display())));
+    assert!(said.contains("Invalid tag: \"a\" has a NUL byte"), "{said}");
 }
 
 #[test]

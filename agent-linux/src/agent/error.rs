@@ -25,6 +25,8 @@ pub enum Refusal {
     TooManyJoins,
     /// It is leaving already, or has left.
     Leaving,
+    /// No member can have this name: it is empty, or longer than 128 bytes.
+    Name,
     /// The tags were not set.
     Tags(TagsError),
 }
@@ -42,6 +44,7 @@ impl fmt::Display for Refusal {
                 write!(f, "too many addresses to join: {count}, at most {MOST_ADDRESSES}")
             }
             Refusal::TooManyJoins => f.write_str("too many joins are under way; try again later"),
+            Refusal::Name => f.write_str("Node name must have 1 to 128 bytes"),
             Refusal::Leaving => f.write_str("Leave already in progress"),
             Refusal::Tags(TagsError::TooLong) => f.write_str(&tags::too_long()),
             Refusal::Tags(other) => write!(f, "{other}"),

@@ -122,7 +122,7 @@ impl Handle {
     /// Counts a failed member as left; `prune`: and forgets it. A member that nobody knows is no error.
     ///
     /// # Errors
-    /// [`Refusal::Gone`].
+    /// [`Refusal::Name`], [`Refusal::Gone`].
     pub async fn force_leave(&self, node: String, prune: bool) -> Result<(), Refusal> {
         self.ask(|reply| Request::ForceLeave { node, prune, reply }).await?
     }

@@ -5,8 +5,8 @@ use std::io;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::Builder;
 
-/// So many file descriptors are needed to begin with.
-const DESCRIPTORS: u64 = 16;
+/// So many file descriptors an agent needs that serves a few clients and runs a script.
+const DESCRIPTORS: u64 = 24;
 
 /// Runs this to its end, on one thread.
 ///

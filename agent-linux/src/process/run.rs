@@ -5,6 +5,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,6 +27,9 @@ use crate::rpc::server;
 
 /// How long scripts may take to finish once the node has left.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
+
+/// File descriptors that RPC clients leave to gossip, logs and scripts.
+const RESERVED: u64 = 20;
 
 /// Runs an agent until it leaves, fails or is told to end; the exit code.
 ///
@@ -58,7 +62,10 @@ async fn live(config: Config) -> Result<u8, String> {
     let listener = listen(&config.rpc_addr)
         .await
         .map_err(|error| format!("Error starting RPC listener: listen tcp {}: {error}", config.rpc_addr))?;
-    let options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
+    let mut options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
+    if let Some(allowed) = getrlimit(Resource::Nofile).current {
+        options.connections = options.connections.min(allowed.saturating_sub(RESERVED) as usize).max(1);
+    }
     let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
     let rpc = tokio::spawn(rpc);
     tokio::spawn(heap::tend());

@@ -15,8 +15,9 @@ use crate::agent::hub::Hub;
 pub struct Options {
     /// The token that `auth` has to bring; empty: none is needed.
     pub auth: String,
-    /// Connections at one time. 256. For one more, the oldest that has not come past the handshake (and `auth`) is closed; if
-    /// all have, it is told `Too many RPC connections` and closed itself.
+    /// Connections at one time. 256. For one more, the oldest is closed that has not come past the handshake (and `auth`); if all
+    /// have, the one for which nothing has been done for the longest time, 10 s at least. If there is none it is told `Too many
+    /// RPC connections`, and closed itself.
     pub connections: usize,
     /// Streams (a monitor included) at one time on one connection; one more is refused. 64.
     pub streams: usize,

@@ -16,4 +16,5 @@ mod outbox;
 mod select;
 pub mod server;
 mod session;
+mod standing;
 pub mod wire;

@@ -1,9 +1,8 @@
 //! The agent's side of the RPC: accepting connections, and letting them finish when the agent ends.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +15,7 @@ pub use super::context::Options;
 use super::logs::LogHub;
 use super::message::{ResponseHeader, refusal};
 use super::session;
+use super::standing::Standing;
 use super::wire;
 use crate::agent::error::words;
 use crate::agent::handle::Handle;
@@ -33,8 +33,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     let context = Arc::new(Context { handle, hub, logs, streams, options });
     let (close, closing) = watch::channel(false);
     let mut sessions = JoinSet::new();
-    // Those that have not been admitted yet, the oldest first.
-    let mut strangers: VecDeque<Stranger> = VecDeque::new();
+    let mut clients: Vec<Client> = Vec::new();
     // Of refusals and failures the log tells once a second: they come in storms.
     let mut pace = Pace::default();
     let mut is_time = move || pace.is_time(Duration::from_secs(1));
@@ -45,33 +44,34 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     while sessions.try_join_next().is_some() {}
-                    strangers.retain(Stranger::is_one);
+                    clients.retain(|client| !client.task.is_finished());
                     if sessions.len() >= context.options.connections {
-                        let oldest = strangers.pop_front();
+                        let gives_way = Client::first_to_go(&mut clients);
                         if is_time() {
-                            let refused = oldest.as_ref().map_or(peer, |oldest| oldest.peer);
+                            let refused = gives_way.as_ref().map_or(peer, |client| client.peer);
                             let why = refusal::TOO_MANY_CONNECTIONS;
                             log::warn!(target: "agent.ipc", "Refused client: {refused}: {why}");
                         }
-                        let Some(oldest) = oldest else {
+                        let Some(gives_way) = gives_way else {
                             // Whether the client still hears it is its own affair.
                             let _ = turn_away(stream);
                             continue;
                         };
-                        oldest.task.abort();
+                        gives_way.task.abort();
                         sessions.join_next().await;
                     }
-                    log::info!(target: "agent.ipc", "Accepted client: {peer}");
-                    let stranger = Arc::new(());
-                    let held = Arc::downgrade(&stranger);
-                    let task = sessions.spawn(session::run(stream, context.clone(), stranger, closing.clone()));
-                    strangers.push_back(Stranger { held, peer, task });
+                    let standing = Standing::new();
+                    let session = session::run(stream, context.clone(), standing.clone(), closing.clone());
+                    clients.push(Client { standing, peer, task: sessions.spawn(session) });
                 }
                 Err(error) => {
                     if is_time() {
                         log::error!(target: "agent.ipc", "Failed to accept client: {}", words(&error));
                     }
                     // Out of file descriptors, most likely: trying again at once would only burn time.
+                    if let Some(gives_way) = Client::first_to_go(&mut clients) {
+                        gives_way.task.abort();
+                    }
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -82,17 +82,23 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     let _ = timeout(FAREWELL, async { while sessions.join_next().await.is_some() {} }).await;
 }
 
-/// A client that has not been admitted yet: it gives way to others.
-struct Stranger {
-    /// Its session holds it for as long.
-    held: Weak<()>,
+/// A connection, as far as it may have to give way to another one.
+struct Client {
+    standing: Standing,
     peer: SocketAddr,
     task: AbortHandle,
 }
 
-impl Stranger {
-    fn is_one(&self) -> bool {
-        self.held.strong_count() > 0
+impl Client {
+    /// Who gives way: the oldest that has not come past its handshake (and `auth`), else the one for whom nothing has been done
+    /// for the longest time, if that is long.
+    fn first_to_go(clients: &mut Vec<Client>) -> Option<Client> {
+        let (place, _) = clients
+            .iter()
+            .enumerate()
+            .filter_map(|(place, client)| Some((place, client.standing.gives_way()?)))
+            .min_by_key(|(_, since)| *since)?;
+        Some(clients.remove(place))
     }
 }
 

@@ -18,6 +18,7 @@ use super::context::Context;
 use super::message::*;
 use super::outbox::{Broken, Outbox};
 use super::select::Selection;
+use super::standing::{Standing, State};
 use super::wire::{self, Limits, Reader};
 use super::{command::Command, logs};
 use crate::agent::error::{Refusal, words};
@@ -41,11 +42,11 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// The longest filter that makes sense; each event is held against all of it.
 const MAX_FILTER: usize = 4096;
 
-/// Serves one connection until either side closes it. It lets go of `stranger` when its client has been admitted.
+/// Serves one connection until either side closes it.
 pub(super) async fn run(
     stream: TcpStream,
     context: Arc<Context>,
-    stranger: Arc<()>,
+    standing: Standing,
     closing: watch::Receiver<bool>,
 ) {
     // Requests and answers are small and someone waits for them.
@@ -57,14 +58,12 @@ pub(super) async fn run(
     let (outbox, writer) = Outbox::new(write);
     let mut writer = pin!(writer);
     let mut reader = Reader::new(read, Limits::STRANGER);
-    let mut session = Session::new(context, peer, stranger, outbox);
+    let mut session = Session::new(context, peer, standing, outbox);
     tokio::select! {
         () = &mut writer => return,
         Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
     }
     session.tasks.shutdown().await;
-    // Who has never been admitted gives way while it lingers as well.
-    let _stranger = session.stranger.take();
     drop(session);
     if timeout(LINGER, writer).await.is_ok() && !*closing.borrow() {
         // Closing a socket with unread requests in it resets the connection, and the last answer may be lost with it.
@@ -75,8 +74,7 @@ pub(super) async fn run(
 struct Session {
     context: Arc<Context>,
     peer: String,
-    /// Held until the client has been admitted.
-    stranger: Option<Arc<()>>,
+    standing: Standing,
     outbox: Outbox,
     greeted: bool,
     authenticated: bool,
@@ -105,13 +103,13 @@ enum Outcome {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, peer: String, stranger: Arc<()>, outbox: Outbox) -> Session {
+    fn new(context: Arc<Context>, peer: String, standing: Standing, outbox: Outbox) -> Session {
         let authenticated = context.options.auth.is_empty();
         let (tasks, streams) = (JoinSet::new(), HashMap::new());
         Session {
             context,
             peer,
-            stranger: Some(stranger),
+            standing,
             outbox,
             greeted: false,
             authenticated,
@@ -130,6 +128,7 @@ impl Session {
     ) -> Result<(), Broken> {
         let deadline = Instant::now() + self.context.options.handshake;
         loop {
+            self.rest();
             let admitted = self.is_admitted();
             if admitted {
                 reader.set_limits(self.context.options.limits);
@@ -157,15 +156,16 @@ impl Session {
                 self.answer(seq, refusal::AUTH_REQUIRED, &[]).await?;
                 continue;
             }
+            if self.is_admitted() {
+                self.standing.set(State::Served);
+            }
             // What nobody waits for any more is given up.
             let outcome = tokio::select! {
                 outcome = self.execute(seq, command, &body) => outcome,
                 () = hung_up(reader.get_ref().as_ref()) => return Ok(()),
             };
-            // Before it hears that it is one.
-            if self.is_admitted() {
-                drop(self.stranger.take());
-            }
+            // Before it hears that it is admitted.
+            self.rest();
             match outcome {
                 Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
                 Ok(Outcome::Events(events, share)) => {
@@ -183,6 +183,13 @@ impl Session {
 
     fn is_admitted(&self) -> bool {
         self.greeted && self.authenticated
+    }
+
+    /// Nothing is to be done for the client, but for its streams.
+    fn rest(&self) {
+        if self.is_admitted() {
+            self.standing.set(if self.streams.is_empty() { State::Idle } else { State::Served });
+        }
     }
 
     /// The agent has ended. Whoever told it to leave may close the connection first, for a while: Go Serf's client can take
@@ -291,6 +298,8 @@ impl Session {
             return Err(refusal::DUPLICATE_HANDSHAKE);
         }
         self.greeted = true;
+        // Not before: who only connects is no client, and may come in thousands.
+        log::info!(target: "agent.ipc", "Accepted client: {}", self.peer);
         Ok(())
     }
 

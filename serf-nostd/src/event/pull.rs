@@ -51,7 +51,7 @@ impl Announcer {
 
     /// Whether it is only asked whether it has an event: such a question is answered for one event.
     pub(crate) fn is_unknowing(&self) -> bool {
-        self.token == NO_TOKEN
+        self.asks == asks::UNKNOWING
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) mod list {
     pub const ANNOUNCE: u8 = 3;
     /// Own events that have been announced and did not come back yet.
     pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
-    /// Messages about members that the table does not hold: before any event is given up, they are.
+    /// Messages about members that the table does not hold: a quarter at most, given up before any event that is still told.
     pub const FOREIGN: u8 = OWN_HELD + 1;
     /// Only held, as the last value of its name.
     pub const VALUES: u8 = FOREIGN + 1;
@@ -228,10 +228,18 @@ impl<'a> Store<'a> {
 
     /// Takes a message about an unknown member in, to be passed on.
     pub(crate) fn put_foreign(&mut self, Encoded { kind, body }: Encoded<'_>, dropped: &mut u64) -> bool {
-        let foreign = &self.lists[list::FOREIGN as usize];
-        if foreign.len() > self.slots.len() / 4
-            && let Some(oldest) = foreign.head()
+        // They take a quarter at most.
+        let mut bytes = Arena::cost(body.len());
+        let mut at = self.first(list::FOREIGN);
+        while let Some(slot) = at {
+            bytes += Arena::cost(self.slots[slot as usize].len as usize);
+            at = self.after(list::FOREIGN, slot);
+        }
+        while bytes > self.arena.capacity() / 4
+            || self.lists[list::FOREIGN as usize].len() >= self.slots.len() / 4
         {
+            let Some(oldest) = self.first(list::FOREIGN) else { return false };
+            bytes -= Arena::cost(self.slots[oldest as usize].len as usize);
             *dropped += 1;
             self.drop_slot(oldest);
         }
@@ -452,8 +460,14 @@ impl<'a> Store<'a> {
 
     /// The first copies have gone out: from now on the id is announced.
     pub(crate) fn sent(&mut self, slot: u16, now: Instant) {
-        self.slots[slot as usize].at = now;
+        let s = &mut self.slots[slot as usize];
+        (s.at, s.sends) = (now, 1);
         self.move_to(slot, list::ANNOUNCE);
+    }
+
+    /// Whether somebody may have an event, under the identity that it goes by.
+    pub(crate) fn was_sent(&self, slot: u16) -> bool {
+        self.slots[slot as usize].sends > 0
     }
 
     pub(crate) fn since(&self, slot: u16) -> Instant {

@@ -202,6 +202,8 @@ pub(crate) struct Heal {
     /// What others have seen below this node's floor and it has not, or the other way round, has been counted: hashes of the
     /// events, XORed for each of them.
     pub gaps: heapless::Vec<u32, GAPS>,
+    /// How many events there had been, modulo 256, when one more than fit in there was counted last.
+    pub gaps_at: u8,
     /// Hashes of last values that others know and nobody holds, XORed: there is no point in comparing them again.
     pub lost_values: u32,
     /// The failed member that was tried last, and under which number.
@@ -226,6 +228,7 @@ impl Heal {
             event_pace: Pace::new(),
             value_pace: Pace::new(),
             gaps: heapless::Vec::new(),
+            gaps_at: 0,
             lost_values: 0,
             tried: None,
             reconnect: now + reconnect,

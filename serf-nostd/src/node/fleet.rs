@@ -59,9 +59,6 @@ impl Node<'_> {
     /// fired just now goes to whom it meets there, or in the fleet that it enters if nobody comes; what it fired before
     /// that was for itself.
     pub(super) fn found_fleet(&mut self, now: Instant) {
-        if self.founding {
-            self.release_past(now);
-        }
         if self.fleet != 0 {
             return;
         }
@@ -74,7 +71,6 @@ impl Node<'_> {
         let last = self.last_event();
         self.met_at = last;
         self.seen.raise_floor(last);
-        self.release_past(now);
     }
 
     /// Of what waits for somebody to tell it to, what has waited for long is for nobody any more.
@@ -132,6 +128,7 @@ impl Node<'_> {
             if self.founding && theirs.age > 0 {
                 // Somebody has come to stay, to whom what was fired until now is new.
                 self.founding = false;
+                self.release_past(now);
                 self.restamp(now);
             }
             if let (Some(left), Some(met)) = (&mut self.left, met) {
@@ -160,7 +157,14 @@ impl Node<'_> {
     pub(super) fn yields_to(&self, now: Instant, theirs: &Fleet) -> bool {
         let grown = now.since(self.fleet_since) >= GROWN;
         let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
-        let older = if grown == theirs_grown { theirs.id < self.fleet } else { theirs_grown };
+        // Who is starting, or alone, has a fleet that nobody could enter.
+        let older = if (theirs.age > 0) == (self.starting.is_some() || self.founding) {
+            theirs.age > 0
+        } else if grown == theirs_grown {
+            theirs.id < self.fleet
+        } else {
+            theirs_grown
+        };
         self.fleet == 0 || theirs.id != self.fleet && older
     }
 
@@ -190,6 +194,11 @@ impl Node<'_> {
         }
         self.heal.value_pace.changed(now);
         self.fleet_news = self.transmissions() as u8;
+    }
+
+    /// Which last values are to be told is only clear when the grace is over: until then none are fetched.
+    pub(super) fn enters_silently(&self) -> bool {
+        self.left.is_some_and(|left| left.silent)
     }
 
     /// The grace ends if it is over.
@@ -230,7 +239,9 @@ impl Node<'_> {
         while let Some(slot) = at {
             at = self.store.after(list::OWN, slot);
             let event = self.store.event(slot);
-            if event.coalesce && now.since(self.store.since(slot)) > self.config.join_timeout {
+            let waited = event.coalesce && now.since(self.store.since(slot)) > self.config.join_timeout;
+            // Under two identities somebody would be handed it twice.
+            if waited || self.store.was_sent(slot) {
                 continue;
             }
             let (name, before) = (event.coalesce.then(|| hash::bytes(event.name)), event.id);

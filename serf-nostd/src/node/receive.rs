@@ -41,10 +41,10 @@ struct Context<'d> {
     budget: usize,
     /// How long a question of this node's own may be, beside that answer.
     question: usize,
-    /// Whether what came proves that its sender is who it says: an answer to our question.
-    proven: bool,
-    /// Whether it is the answer of somebody who was asked at this very address, whom nobody else can have read.
+    /// Whether it is the answer to a question of this node's, which nobody else can have read.
     answers: bool,
+    /// Whether it is a ping from where a member has answered, or seems to be: comparisons have a pace of their own.
+    verified: bool,
     summary: Option<Summary>,
     /// The records that follow were asked for: by a join (`true`) or a comparison.
     records: Option<bool>,
@@ -62,6 +62,8 @@ struct Context<'d> {
     values: Option<u32>,
     /// What its sender has seen below a floor.
     history: Option<History>,
+    /// It has brought a list of events.
+    announced: bool,
     /// It has brought a ping: one is answered.
     pinged: bool,
     /// It has answered a join, or claims so.
@@ -112,8 +114,8 @@ impl Node<'_> {
             from: from.into(),
             budget: bytes.len(),
             question: bytes.len(),
-            proven: false,
             answers: false,
+            verified: false,
             summary: None,
             records: None,
             page: None,
@@ -123,6 +125,7 @@ impl Node<'_> {
             source: Source::Untold,
             values: None,
             history: None,
+            announced: false,
             pinged: false,
             join_answered: false,
             relayed: false,
@@ -148,7 +151,8 @@ impl Node<'_> {
             self.value_page_done(now, &page);
         }
         // A comparison sends to where this came from: not at a stranger's word.
-        if context.proven {
+        let known = context.answers || context.verified;
+        if known {
             if let Some(summary) = context.summary {
                 self.compare(now, context.from, &summary);
             }
@@ -158,7 +162,7 @@ impl Node<'_> {
         }
         // Of another fleet it says nothing about this one.
         let ours = context.fleet.is_none_or(|fleet| fleet.id == self.compares_in());
-        if let Some(history) = context.history.filter(|_| context.proven && ours) {
+        if let Some(history) = context.history.filter(|_| known && ours) {
             self.compare_history(now, context.records == Some(true), &history);
         }
         Ok(())
@@ -197,7 +201,7 @@ impl Node<'_> {
                 let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated };
                 // Whether it has answered us at this address.
                 if source.is_some_and(|id| self.members.table.slot(id).has(flag::VERIFIED)) {
-                    c.proven = true;
+                    c.verified = true;
                     self.owe(c.from, usize::MAX, what);
                     if outdated {
                         // Or it knows of a life of this node's that this node does not.
@@ -278,8 +282,13 @@ impl Node<'_> {
             Message::UserEvent(event) => self.event(c, &event),
             Message::Ids(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
-                let asks = match c.proven {
+                let asks = match c.answers {
                     true => asks::PROVEN,
+                    // One list: of several each would draw a datagram.
+                    false if core::mem::replace(&mut c.announced, true) => {
+                        self.stats.pulls_refused += 1;
+                        return;
+                    }
                     false if core::mem::take(&mut c.budget) > 0 => asks::STRANGER,
                     false => asks::BESIDE,
                 };
@@ -294,14 +303,21 @@ impl Node<'_> {
             Message::Pull(token, ids) => {
                 let entitled = token == self.token(c.from);
                 for id in ids {
-                    match (self.store.find(id).filter(|_| self.takes_events()), entitled) {
+                    let held = self.store.find(id).is_some() && self.takes_events();
+                    let what = match (held, entitled) {
                         // Who has not seen it yet can't say that it is gone.
-                        (None, _) if self.seen.judge(id) == Sight::New && self.config.has(Rule::Lost) => {}
-                        (Some(_), true) => self.owe(c.from, usize::MAX, Answer::Event { id }),
-                        (None, true) => self.owe(c.from, usize::MAX, Answer::Missing { id }),
+                        (false, _) if self.seen.judge(id) == Sight::New && self.config.has(Rule::Lost) => {
+                            continue;
+                        }
+                        (false, _) => Answer::Missing { id },
+                        (true, true) => Answer::Event { id },
                         // Whoever has no token gets one, if it is here where it says.
-                        (Some(_), false) => self.owe_stranger(c, Answer::Have { id }),
-                        (None, false) => self.owe_stranger(c, Answer::Missing { id }),
+                        (true, false) => Answer::Have { id },
+                    };
+                    if entitled {
+                        self.owe(c.from, usize::MAX, what);
+                    } else {
+                        self.owe_stranger(c, what);
                     }
                 }
             }
@@ -356,7 +372,7 @@ impl Node<'_> {
                     return;
                 }
                 if let Some(asked) = self.join_answer(now, c.from, &answer, c.fleet) {
-                    (c.proven, c.answers) = (true, true);
+                    c.answers = true;
                     c.records = asked.then_some(true);
                 }
             }
@@ -416,7 +432,7 @@ impl Node<'_> {
                 self.owe_stranger(c, what);
             }
             Message::EventEntries(entries) => {
-                c.proven |= self.event_entries(now, c.from, &entries, c.fleet);
+                c.answers |= self.event_entries(now, c.from, &entries, c.fleet);
             }
             Message::Padding => {}
             // Queries are not answered by this version; they have their place in the model.
@@ -493,7 +509,7 @@ impl Node<'_> {
     /// A member has answered; if it did so from its own address, what else it sends now is its own word.
     fn proves(&mut self, c: &mut Context<'_>, id: u16) {
         if self.members.table.slot(id).addr == c.from {
-            (c.proven, c.answers, c.acked) = (true, true, Some(id));
+            (c.answers, c.acked) = (true, Some(id));
             self.members.table.slot_mut(id).set(flag::VERIFIED, true);
         }
     }
@@ -654,8 +670,12 @@ impl Node<'_> {
         let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
             return false;
         };
-        let needed = CONFIRMATIONS - self.origin_reaches_all() as usize;
-        let needed = needed.min(self.members.table.live());
+        let live = self.members.table.live();
+        if live == 0 {
+            // Nobody has been told it.
+            return false;
+        }
+        let needed = (CONFIRMATIONS - self.origin_reaches_all() as usize).min(live);
         let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
         if enough {
             self.store.release_own(slot);

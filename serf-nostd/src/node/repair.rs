@@ -329,6 +329,11 @@ impl Node<'_> {
         if difference == 0 || !lacks || self.heal.gaps.contains(&difference) {
             return;
         }
+        // Of more than are remembered one more is counted for each event that comes: none at rest.
+        let events = self.stats.events_new as u8;
+        if self.heal.gaps.is_full() && core::mem::replace(&mut self.heal.gaps_at, events) == events {
+            return;
+        }
         self.stats.event_gaps += more.clamp(1, self.seen.capacity() as i32) as u64;
         debug!("{} or more events at or below the floor are not the same here and there", more);
         if self.heal.gaps.is_full() {
@@ -406,6 +411,7 @@ impl Node<'_> {
         let Some(ours) = self.value_digest() else { return };
         if ours != theirs
             && self.takes_events()
+            && !self.enters_silently()
             && self.config.coalesce_quantum > Duration::ZERO
             && self.config.has(Rule::ValueHealing)
             && self.heal.values.is_none()

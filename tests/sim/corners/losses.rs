@@ -270,3 +270,24 @@ fn a_fleet_that_yields_loses_nothing_of_its_own() {
         hold(missed == [0; 4], &format!("missed: {missed:?}"))
     });
 }
+
+/// Each of eleven was cut off while as many events were fired as a device remembers: each has a history of its own. In an hour of
+/// rest nothing more is counted.
+#[test]
+fn gaps_are_not_counted_again_at_rest() {
+    let mut fleet = off(1, 12, Size::Small, None);
+    (0..12).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(30 * SECOND, &mut quiet());
+    let mut heard = Heard::new(12);
+    for i in 1..12 {
+        fleet.network.side[i] = 1;
+        fleet.run(40 * SECOND, &mut quiet());
+        flow(&mut fleet, 0, 300, &format!("{i}"), &mut heard).expect("room");
+        fleet.network.heal();
+        fleet.run(120 * SECOND, &mut quiet());
+    }
+    fleet.run(3_600 * SECOND, &mut quiet());
+    let before = fleet.total(|stats| stats.event_gaps);
+    fleet.run(3_600 * SECOND, &mut quiet());
+    assert_eq!(fleet.total(|stats| stats.event_gaps) - before, 0, "in an hour of rest, after {before}");
+}

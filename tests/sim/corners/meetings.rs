@@ -191,3 +191,21 @@ fn of_a_fleet_and_those_that_a_stranger_invents() {
         assert_eq!(fair.verdict(), Ok(()), "seed {seed}");
     }
 }
+
+/// One of two fleets has fired a million events: all the same what is fired once all know all comes to all. (Beyond 2^20 their
+/// clocks come together over some time only, as README says.)
+#[test]
+fn of_two_fleets_whose_clocks_are_a_million_apart() {
+    for (joiner, to) in [(2, 5), (5, 2)] {
+        let mut fleet = over_links(1, 6, (500, 0.0), None);
+        (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        let seed = fleet.address(3);
+        (3..6).for_each(|i| fleet.boot_at(i, &[seed][..(i > 3) as usize], 1_000_000, &mut quiet()));
+        fleet.run(90 * SECOND, &mut quiet());
+        let mut fair = Fair::new(fleet);
+        let other = fair.fleet.address(to);
+        fair.fleet.with(joiner, &mut quiet(), |node, now| node.join(now, other, false));
+        fair.goes_on(20 * SECOND, SECOND / 5, |_| Vec::new());
+        assert_eq!(fair.verdict(), Ok(()), "{joiner} joins {to}");
+    }
+}

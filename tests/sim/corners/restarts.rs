@@ -232,3 +232,67 @@ fn a_late_answer_to_a_pull_is_no_news() {
     fleet.run(60 * SECOND, &mut heard.watch());
     assert_eq!(heard.reached("old"), 0, "it is from before their joins");
 }
+
+/// What two joiners have been told of a value that their fleet had set before, while these two meet each other and it.
+fn told_of_the_past(seed: u64, latency: u64, join: impl Fn(&mut Fleet, &mut Heard)) -> (usize, usize) {
+    let mut fleet = off(seed, 5, Size::Server, None);
+    fleet.network.latency = latency;
+    (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(70 * SECOND, &mut quiet());
+    let mut heard = Heard::new(5);
+    set(&mut fleet, 0, "deploy", "old", &mut heard).expect("room");
+    fleet.run(20 * SECOND, &mut heard.watch());
+    join(&mut fleet, &mut heard);
+    fleet.run(60 * SECOND, &mut heard.watch());
+    (heard.count(3, "old"), heard.count(4, "old"))
+}
+
+#[test]
+fn by_a_young_fleet_that_enters_another() {
+    for seed in 0..10 {
+        let told = told_of_the_past(seed, 500, |fleet, heard| {
+            (3..5).for_each(|i| fleet.boot(i, &[3], false, &mut heard.watch()));
+            fleet.run(2 * SECOND, &mut heard.watch());
+            let other = fleet.address(0);
+            fleet.with(4, &mut heard.watch(), |node, now| node.join(now, other, false));
+        });
+        assert_eq!(told, (0, 0), "seed {seed}");
+    }
+}
+
+#[test]
+fn by_two_who_start_together() {
+    for seed in 0..20 {
+        let told = told_of_the_past(seed, 20_000, |fleet, heard| {
+            fleet.boot(3, &[4], false, &mut heard.watch());
+            fleet.boot(4, &[3, 0], false, &mut heard.watch());
+        });
+        assert_eq!(told, (0, 0), "seed {seed}");
+    }
+}
+
+/// A stranger asks one that is starting for a way in, while it comes into a young fleet: that stays where it is, and the starting
+/// one is told nothing old and everything new.
+#[test]
+fn by_one_that_a_stranger_asks_while_it_starts() {
+    for seed in 0..20 {
+        let mut fleet = off(seed, 6, Size::Server, None);
+        (fleet.network.latency, fleet.network.jitter) = (50_000, 5_000);
+        (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        let mut heard = Heard::new(6);
+        set(&mut fleet, 1, "deploy", "old", &mut heard).expect("room");
+        fleet.run(3 * SECOND, &mut heard.watch());
+        fleet.boot(3, &[0], false, &mut heard.watch());
+        fleet.inject(5, 3, padded(&[body(kind::JOIN).int(1).text("guest").addr(5).int(1).raw(&[1]).end()]));
+        for n in 0..200 {
+            fire(&mut fleet, n % 3, &format!("n-{n}"), &mut heard).expect("room");
+            fleet.run(SECOND / 20, &mut heard.watch());
+        }
+        fleet.run(60 * SECOND, &mut heard.watch());
+        let missed =
+            |i: usize, from: usize| (from..200).filter(|n| heard.count(i, &format!("n-{n}")) != 1).count();
+        let missed = ((0..3).map(|i| missed(i, 0)).sum::<usize>(), missed(3, 100));
+        assert_eq!((heard.count(3, "old"), missed), (0, (0, 0)), "seed {seed}");
+    }
+}

@@ -1,12 +1,12 @@
 //! Forged datagrams draw no more than they are long, move no counter of losses, and bring nobody in.
 
-use serf_nostd::Status;
 use serf_nostd::rules::Rule;
+use serf_nostd::{Identity, Status};
 use sim::fleet::{Fleet, Size};
 use sim::proof::{hold, proves};
-use sim::wire::{accusation, alive, body, datagram, fleet as in_fleet, intent, kind};
+use sim::wire::{accusation, alive, body, datagram, fleet as in_fleet, intent, kind, padded, read, take};
 
-use crate::{Heard, SECOND, fire, off, quiet};
+use crate::{Heard, SECOND, fire, off, quiet, set};
 
 /// What has been sent to a machine since datagrams are recorded.
 fn drawn(fleet: &mut Fleet, to: usize) -> usize {
@@ -191,4 +191,103 @@ fn news_about_nobody_drive_no_event_out() {
         let missed = (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
         assert_eq!(missed, 0, "of 12 events; the fleet's number is known: {knows_fleet}");
     }
+}
+
+/// A node whose seeds are off has fired, and hears from a stranger; when its seeds are back they have what it has fired.
+fn keeps_its_events(strange: impl Fn(&mut Fleet)) {
+    let mut fleet = off(1, 5, Size::Server, None);
+    let mut heard = Heard::new(5);
+    fleet.boot(0, &[1], false, &mut heard.watch());
+    fleet.run(20 * SECOND, &mut heard.watch());
+    for n in 0..5 {
+        fire(&mut fleet, 0, &format!("kept-{n}"), &mut heard).expect("room");
+    }
+    fleet.run(20 * SECOND, &mut heard.watch());
+    strange(&mut fleet);
+    fleet.run(20 * SECOND, &mut heard.watch());
+    (1..4).for_each(|i| fleet.boot(i, &[1], false, &mut heard.watch()));
+    fleet.run(120 * SECOND, &mut heard.watch());
+    assert_eq!((0..5).filter(|n| heard.reached(&format!("kept-{n}")) == 4).count(), 5);
+}
+
+#[test]
+fn a_question_costs_a_lone_node_no_event() {
+    keeps_its_events(|_| {});
+    keeps_its_events(|fleet| {
+        let join = body(kind::JOIN).int(1).text("guest").addr(4).int(1).raw(&[1]).end();
+        fleet.inject(4, 0, datagram(&[join]));
+    });
+}
+
+/// It has asked for their ids, as everybody may, and says that it has them.
+#[test]
+fn nobody_confirms_a_lone_node_s_events() {
+    keeps_its_events(|fleet| {
+        fleet.recording = Some(Vec::new());
+        let request = body(kind::EVENT_DIGEST_REQUEST).int(7).id(0, 0).bytes(&[7; 64]).id(0, 0).end();
+        fleet.inject(4, 0, padded(&[request]));
+        fleet.run(SECOND, &mut quiet());
+        let sent = fleet.recording.take().expect("it is recorded");
+        let answers = sent.iter().filter(|(_, to, _)| *to == 4).flat_map(|(_, _, bytes)| read(bytes));
+        let entries =
+            answers.into_iter().find(|(found, _)| *found == kind::EVENT_ENTRIES).expect("it answers").1;
+        let mut rest = &entries[..];
+        let (_nonce, _token) = (take(&mut rest), take(&mut rest));
+        assert_eq!(rest[0], 0, "they stand on one page");
+        let ids = body(kind::IDS).int(1).raw(&rest[1..]).end();
+        fleet.inject(4, 0, datagram(&[ids]));
+    });
+}
+
+/// Long news about names that nobody has, by one who knows the fleet: they take a quarter of a board's bytes at most.
+#[test]
+fn long_news_about_nobody_drive_no_event_out() {
+    let mut fleet = off(1, 7, Size::Small, None);
+    (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(20 * SECOND, &mut quiet());
+    let mut heard = Heard::new(6);
+    fleet.network.side[5] = 1;
+    for n in 0..12 {
+        fire(&mut fleet, 0, &format!("missed-{n}"), &mut heard).expect("room");
+        fleet.run(SECOND / 10, &mut heard.watch());
+    }
+    fleet.run(2 * SECOND, &mut heard.watch());
+    let told = in_fleet(fleet.node(0).map_or(0, |node| node.levels().fleet));
+    for n in 0..10 {
+        let long = body(kind::ALIVE).text(&format!("{n}-{}", "x".repeat(100))).addr(900).int(1).int(1);
+        let long = long.raw(&[1]).bytes(&[b't'; 500]).raw(&Identity::VERSIONS).end();
+        (0..5).for_each(|i| fleet.inject(6, i, datagram(&[long.clone(), told.clone()])));
+        fleet.run(SECOND / 100, &mut heard.watch());
+    }
+    fleet.run(5 * SECOND, &mut heard.watch());
+    fleet.network.heal();
+    fleet.run(60 * SECOND, &mut heard.watch());
+    let missed = (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
+    assert_eq!(missed, 0, "of 12 events");
+}
+
+/// Invented ids behind a ping in a member's name are asked for as a stranger's: twice at most.
+#[test]
+fn ids_in_a_members_name_draw_no_more_than_a_stranger_s() {
+    let drawn_by = |what: &[Vec<u8>]| {
+        let mut fleet = off(3, 8, Size::Server, None);
+        (0..8).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(60 * SECOND, &mut quiet());
+        set(&mut fleet, 0, "deploy", "x", &mut Heard::new(8)).expect("room");
+        fleet.run(600 * SECOND, &mut quiet());
+        fleet.recording = Some(Vec::new());
+        if !what.is_empty() {
+            fleet.inject(2, 1, datagram(what));
+        }
+        fleet.run(60 * SECOND, &mut quiet());
+        let sent = fleet.recording.take().unwrap_or_default();
+        let to_it = sent.iter().filter(|(from, to, _)| (*from, *to) == (1, 2));
+        to_it.map(|(_, _, bytes)| bytes.len()).sum::<usize>()
+    };
+    let usual = drawn_by(&[]);
+    let ping = body(kind::PING).int(1).text(&Fleet::name(1)).text(&Fleet::name(2)).raw(&[0]).end();
+    let invented = (0..60).fold(body(kind::IDS).int(7), |list, n| list.id(2 + n, 9)).end();
+    let forged = ping.len() + invented.len();
+    let drawn = drawn_by(&[ping, invented]);
+    assert!(drawn <= usual + 2 * forged + 100, "{forged} bytes of ids draw {drawn}, where {usual} are usual");
 }

@@ -140,3 +140,23 @@ fn forged_histories_count_nothing() {
     node.feed(99, &datagram(&vec![history; 85]));
     assert_eq!(node.node.stats().event_gaps, 0);
 }
+
+/// Under the token of who is only asked whether it has an event, and under many: still one datagram for one.
+#[test]
+fn announcements_under_odd_tokens_draw_no_more_than_twice_their_size() {
+    let ids = (0..16).fold(body(kind::IDS).int(u32::MAX as u64), |list, n| list.id(5 + n, 9)).end();
+    let many = (0..16).map(|token| body(kind::IDS).int(token).id(5 + token, 9).end()).collect();
+    for lists in [vec![ids], many] {
+        let mut node = Driven::met(server(), Config::LAN);
+        node.hears(2, &[alive("peer", 2, 1, 1)]);
+        node.run(4 * SECOND, &[2]);
+        node.sent.clear();
+        let request = datagram(&lists);
+        node.feed(77, &request);
+        node.run(20 * SECOND, &[]);
+        // With the heads of the network.
+        let to_it = node.sent.iter().filter(|(to, _)| *to == addr(77));
+        let drawn: usize = to_it.map(|(_, bytes)| bytes.len() + 28).sum();
+        assert!(drawn <= 2 * (request.len() + 28), "{} bytes draw {drawn}", request.len());
+    }
+}

@@ -187,9 +187,11 @@ fn invented_ids_keep_nobody_from_asking_for_real_ones() {
     node.run(4 * SECOND, &[2]);
     let invented = (0..64).fold(body(kind::IDS).int(7), |list, n| list.id(1_000 + n, 9)).end();
     node.feed(99, &datagram(&[invented]));
-    let ping = body(kind::PING).int(1).text("me").text("peer").raw(&[0]).end();
     node.sent.clear();
-    node.feed(2, &datagram(&[ping, body(kind::IDS).int(8).id(5, 7).end()]));
+    node.run(2 * SECOND, &[]);
+    let probe = node.said(kind::PING).expect("it probes its only member");
+    node.sent.clear();
+    node.feed(2, &datagram(&[ack(number(&probe)), body(kind::IDS).int(8).id(5, 7).end()]));
     let asked = node
         .sent
         .iter()

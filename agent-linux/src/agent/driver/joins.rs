@@ -36,8 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most addresses that all joins together may name.
 const MOST_OF_ALL: usize = 8192;
 
-/// How many names are looked up at once: each takes a thread.
-const LOOKUPS: usize = 16;
+/// How many names are looked up at once, each of which takes a thread: so many of joins of few addresses, and as many of others,
+/// so that nobody waits for a long list that nobody answers.
+const LOOKUPS: usize = 8;
+
+/// The most addresses of a join that is quick to look up.
+const FEW: usize = 4;
 
 /// How many answered, and the error text if none did.
 pub(super) type Reply = oneshot::Sender<Result<usize, Refusal>>;
@@ -115,7 +119,8 @@ impl Joining {
 pub(super) struct Joins {
     running: VecDeque<Joining>,
     attempts: Vec<Attempt>,
-    lookups: Arc<Semaphore>,
+    /// For joins of few addresses, and for others.
+    lookups: [Arc<Semaphore>; 2],
     /// How many addresses have been named.
     named: Arc<AtomicUsize>,
     /// Where what was looked up comes in.
@@ -127,7 +132,7 @@ impl Joins {
         Joins {
             running: VecDeque::new(),
             attempts: Vec::new(),
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            lookups: [Arc::new(Semaphore::new(LOOKUPS)), Arc::new(Semaphore::new(LOOKUPS))],
             named: Arc::default(),
             resolved: mpsc::unbounded_channel(),
         }
@@ -156,7 +161,7 @@ impl Joins {
         };
         log::info!(target: "agent", "joining: [{}] replay: {replay}", addresses.join(" "));
         let resolved = self.resolved.0.clone();
-        let permits = self.lookups.clone();
+        let permits = self.lookups[usize::from(addresses.len() > FEW)].clone();
         tokio::spawn(async move {
             let (addresses, errors) = tokio::select! {
                 found = resolve_all(addresses, port, permits) => found,
@@ -326,4 +331,30 @@ async fn resolve(text: &str, port: u16, permits: Arc<Semaphore>) -> Result<Vec<S
         found
     });
     look_up.await.unwrap_or_else(|_| Err(AddressError::NoAnswer(text.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// However many names of a long list are being looked up, that of a short one is found.
+    #[tokio::test]
+    async fn a_short_join_is_looked_up_beside_long_ones() {
+        let mut joins = Joins::new();
+        let held = joins.lookups[1].clone().acquire_many_owned(LOOKUPS as u32).await.unwrap();
+        let ask = |joins: &Joins, names: usize| {
+            let (reply, answer) = oneshot::channel();
+            joins.look_up(vec!["localhost".to_owned(); names], 7946, false, reply);
+            answer
+        };
+        let (_long, _short) = (ask(&joins, FEW + 1), ask(&joins, FEW));
+        let limit = Duration::from_secs(60);
+        let first = timeout(limit, joins.looked_up()).await.expect("it waits for nobody").unwrap();
+        assert_eq!(first.share.addresses, FEW);
+        drop(held);
+        let second = timeout(limit, joins.looked_up()).await.expect("there is room now").unwrap();
+        assert_eq!(second.share.addresses, FEW + 1);
+    }
 }

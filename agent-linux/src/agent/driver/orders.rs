@@ -66,10 +66,11 @@ impl Driver<'_> {
             Request::ForceLeave { node, prune, reply } => {
                 let how = if prune { " (prune)" } else { "" };
                 log::info!(target: "agent", "Force leaving node{how}: {node}");
-                if node.len() <= NAME_LIMIT {
+                let possible = (1..=NAME_LIMIT).contains(&node.len());
+                if possible {
                     self.node.force_leave(self.clock.now(), &node, prune);
                 }
-                let _ = reply.send(Ok(()));
+                let _ = reply.send(if possible { Ok(()) } else { Err(Refusal::Name) });
             }
             Request::SetTags { tags, reply } => {
                 let _ = reply.send(self.set_tags(tags));

@@ -1,6 +1,8 @@
 //! One JSON file into [`Settings`], with the complaints that Serf makes.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -9,6 +11,9 @@ use super::Settings;
 use super::duration;
 use crate::agent::error::words;
 
+/// The longest file of settings, in bytes: some devices have no end.
+const LONGEST: u64 = 1 << 20;
+
 /// Reads `path`.
 ///
 /// # Errors
@@ -16,8 +21,12 @@ use crate::agent::error::words;
 /// (all of them in one message, sorted).
 pub fn read(path: &Path) -> Result<Settings, String> {
     let shown = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| format!("Error reading '{shown}': open {shown}: {}", words(&error)))?;
+    let failed = |error| format!("Error reading '{shown}': open {shown}: {}", words(&error));
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(format!("Error reading '{shown}': it is longer than {LONGEST} bytes"));
+    }
     decode(&bytes).map_err(|error| format!("Error decoding '{shown}': {error}"))
 }
 

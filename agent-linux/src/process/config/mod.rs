@@ -251,6 +251,12 @@ impl Config {
             warn("Warning: 'RetryInterval' is too low. Setting to 1s");
             retry_interval = MIN_RETRY_INTERVAL;
         }
+        // They stand in the environment of scripts.
+        if let Some((key, _)) =
+            settings.tags.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'))
+        {
+            return Err(format!("Invalid tag: {key:?} has a NUL byte, which no environment can hold"));
+        }
         Ok(Config {
             event_handlers,
             retry_interval,
