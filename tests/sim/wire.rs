@@ -270,3 +270,22 @@ pub fn take(body: &mut &[u8]) -> u64 {
 pub fn number(mut body: &[u8]) -> u64 {
     take(&mut body)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// Lines of a name and its bytes.
+    fn examples(text: &'static str) -> BTreeMap<&'static str, &'static str> {
+        let hex = |text: &str| text.starts_with("53") && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.lines().filter_map(|line| line.split_once(' ')).filter(|(_, bytes)| hex(bytes)).collect()
+    }
+
+    /// What `docs/protocol.md` shows is what is on the wire: each message that the core can write.
+    #[test]
+    fn the_examples_of_the_protocol_are_those_of_the_core() {
+        let shown = examples(include_str!("../../docs/protocol.md"));
+        let written = examples(include_str!("../../serf-nostd/tests/wire/native-v2.txt"));
+        assert_eq!(shown, written);
+    }
+}
