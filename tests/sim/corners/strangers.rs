@@ -155,42 +155,57 @@ fn who_is_gone_does_not_come_back_at_a_strangers_word() {
     assert_eq!(back, 0, "so often somebody who is gone was shown alive");
 }
 
-/// News about names that nobody has, by a stranger and by one who knows their fleet, while one board is cut off: the others
-/// hold for it what they have been told.
+/// One of six boards is cut off for twelve events; these datagrams come to the others, who hold for it what they have been told:
+/// how many it has missed in the end. The datagrams are made with the number of their fleet.
+fn missed_after(news: impl Fn(u32) -> Vec<Vec<u8>>) -> usize {
+    let mut fleet = off(1, 7, Size::Small, None);
+    (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+    fleet.run(20 * SECOND, &mut quiet());
+    let mut heard = Heard::new(6);
+    fleet.network.side[5] = 1;
+    for n in 0..12 {
+        fire(&mut fleet, 0, &format!("missed-{n}"), &mut heard).expect("room");
+        fleet.run(SECOND / 10, &mut heard.watch());
+    }
+    fleet.run(2 * SECOND, &mut heard.watch());
+    for bytes in news(fleet.node(0).map_or(0, |node| node.levels().fleet)) {
+        (0..5).for_each(|i| fleet.inject(6, i, bytes.clone()));
+    }
+    fleet.run(5 * SECOND, &mut heard.watch());
+    fleet.network.heal();
+    fleet.run(60 * SECOND, &mut heard.watch());
+    (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count()
+}
+
+/// By a stranger, and by one who knows their fleet.
 #[test]
 fn news_about_nobody_drive_no_event_out() {
-    for knows_fleet in [false, true] {
-        let mut fleet = off(1, 7, Size::Small, None);
-        (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
-        fleet.run(20 * SECOND, &mut quiet());
-        let mut heard = Heard::new(6);
-        fleet.network.side[5] = 1;
-        for n in 0..12 {
-            fire(&mut fleet, 0, &format!("missed-{n}"), &mut heard).expect("room");
-            fleet.run(SECOND / 10, &mut heard.watch());
+    let news = |k: usize| {
+        let name = format!("{k}-{}", "x".repeat(50));
+        match k % 4 {
+            0 => intent(kind::JOIN_INTENT, 5, &name),
+            1 => intent(kind::LEAVE_INTENT, 5, &name),
+            2 => accusation(kind::SUSPECT, &name, 1, "somebody"),
+            _ => accusation(kind::DEAD, &name, 1, "somebody"),
         }
-        fleet.run(2 * SECOND, &mut heard.watch());
-        let told =
-            in_fleet(if knows_fleet { fleet.node(0).map_or(0, |node| node.levels().fleet) } else { 7 });
-        for n in 0..40 {
-            let news = |k: usize| {
-                let name = format!("{}-{}", 4 * n + k, "x".repeat(50));
-                match k {
-                    0 => intent(kind::JOIN_INTENT, 5, &name),
-                    1 => intent(kind::LEAVE_INTENT, 5, &name),
-                    2 => accusation(kind::SUSPECT, &name, 1, "somebody"),
-                    _ => accusation(kind::DEAD, &name, 1, "somebody"),
-                }
-            };
-            let news: Vec<_> = (0..4).map(news).chain([told.clone()]).collect();
-            (0..5).for_each(|i| fleet.inject(6, i, datagram(&news)));
-        }
-        fleet.run(5 * SECOND, &mut heard.watch());
-        fleet.network.heal();
-        fleet.run(60 * SECOND, &mut heard.watch());
-        let missed = (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
-        assert_eq!(missed, 0, "of 12 events; the fleet's number is known: {knows_fleet}");
-    }
+    };
+    let told = |fleet: u32| {
+        let four = |n: usize| (4 * n..4 * n + 4).map(news).chain([in_fleet(fleet)]).collect::<Vec<_>>();
+        (0..40).map(|n| datagram(&four(n))).collect()
+    };
+    assert_eq!(missed_after(|_| told(7)), 0, "of 12 events, by a stranger");
+    assert_eq!(missed_after(told), 0, "of 12 events, by one who knows the fleet");
+}
+
+/// They take a quarter of a board's bytes at most.
+#[test]
+fn long_news_about_nobody_drive_no_event_out() {
+    let long = |n: usize| {
+        let long = body(kind::ALIVE).text(&format!("{n}-{}", "x".repeat(100))).addr(900).int(1).int(1);
+        long.raw(&[1]).bytes(&[b't'; 500]).raw(&Identity::VERSIONS).end()
+    };
+    let missed = missed_after(|fleet| (0..10).map(|n| datagram(&[long(n), in_fleet(fleet)])).collect());
+    assert_eq!(missed, 0, "of 12 events");
 }
 
 /// A node whose seeds are off has fired, and hears from a stranger; when its seeds are back they have what it has fired.
@@ -237,33 +252,6 @@ fn nobody_confirms_a_lone_node_s_events() {
         let ids = body(kind::IDS).int(1).raw(&rest[1..]).end();
         fleet.inject(4, 0, datagram(&[ids]));
     });
-}
-
-/// Long news about names that nobody has, by one who knows the fleet: they take a quarter of a board's bytes at most.
-#[test]
-fn long_news_about_nobody_drive_no_event_out() {
-    let mut fleet = off(1, 7, Size::Small, None);
-    (0..6).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
-    fleet.run(20 * SECOND, &mut quiet());
-    let mut heard = Heard::new(6);
-    fleet.network.side[5] = 1;
-    for n in 0..12 {
-        fire(&mut fleet, 0, &format!("missed-{n}"), &mut heard).expect("room");
-        fleet.run(SECOND / 10, &mut heard.watch());
-    }
-    fleet.run(2 * SECOND, &mut heard.watch());
-    let told = in_fleet(fleet.node(0).map_or(0, |node| node.levels().fleet));
-    for n in 0..10 {
-        let long = body(kind::ALIVE).text(&format!("{n}-{}", "x".repeat(100))).addr(900).int(1).int(1);
-        let long = long.raw(&[1]).bytes(&[b't'; 500]).raw(&Identity::VERSIONS).end();
-        (0..5).for_each(|i| fleet.inject(6, i, datagram(&[long.clone(), told.clone()])));
-        fleet.run(SECOND / 100, &mut heard.watch());
-    }
-    fleet.run(5 * SECOND, &mut heard.watch());
-    fleet.network.heal();
-    fleet.run(60 * SECOND, &mut heard.watch());
-    let missed = (0..12).filter(|n| heard.count(5, &format!("missed-{n}")) == 0).count();
-    assert_eq!(missed, 0, "of 12 events");
 }
 
 /// Invented ids behind a ping in a member's name are asked for as a stranger's: twice at most.
