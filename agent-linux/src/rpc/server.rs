@@ -40,7 +40,8 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
     loop {
         tokio::select! {
             () = context.handle.gone() => break,
-            Some(_) = sessions.join_next() => {}
+            // Until nobody can abort it any more an ended task keeps its memory.
+            Some(_) = sessions.join_next() => clients.retain(|client| !client.task.is_finished()),
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     while sessions.try_join_next().is_some() {}
