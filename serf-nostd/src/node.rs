@@ -2,6 +2,7 @@
 //! one room to the others; it knows no rule of its own.
 
 mod dispute;
+mod events;
 mod fleet;
 mod join;
 mod orders;
