@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         socket.set_read_timeout(Some(Duration::from_micros(pause)))?;
         match socket.recv_from(&mut rx) {
             Ok((len, from)) => {
-                if let Err(reject) = node.handle(now(), Input::Datagram { from, bytes: &rx[..len] }) {
+                if let Err(reject) = node.handle(now(), Input::Datagram { from, bytes: &mut rx[..len] }) {
                     eprintln!("refused a datagram from {from}: {reject}");
                 }
             }

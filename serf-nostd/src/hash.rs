@@ -36,3 +36,12 @@ pub(crate) fn words(start: u64, bytes: &[u8]) -> u32 {
     last[..rest.len()].copy_from_slice(rest);
     (step(hash, last) >> 32) as u32
 }
+
+/// Digests as they are compared: little-endian, one behind the other.
+pub(crate) fn digest_bytes<const N: usize, const B: usize>(digests: &[u32; N]) -> [u8; B] {
+    let mut bytes = [0; B];
+    for (to, digest) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(digests) {
+        *to = digest.to_le_bytes();
+    }
+    bytes
+}

@@ -36,8 +36,8 @@
 //!     let mut next = Instant::FAR;
 //!     for (i, node) in nodes.iter_mut().enumerate() {
 //!         // 1. What has arrived goes in; a refused datagram is counted, and may be logged.
-//!         for (_, _, bytes) in in_flight.extract_if(.., |(to, ..)| *to == i) {
-//!             let _ = node.handle(now, Input::Datagram { from: addresses[1 - i], bytes: &bytes });
+//!         for (_, _, mut bytes) in in_flight.extract_if(.., |(to, ..)| *to == i) {
+//!             let _ = node.handle(now, Input::Datagram { from: addresses[1 - i], bytes: &mut bytes });
 //!         }
 //!         // 2. What you want done goes in.
 //!         if i == 0 && node.live() == 2 && !fired {
@@ -85,27 +85,31 @@
 //! - a clock that jumped, or a node that is heard again, goes through all suspects, and all who are gone, once;
 //! - names whose 32-bit hashes are equal are told apart one by one: who makes such names (unsealed wire) makes look-ups of
 //!   just those linear;
-//! - [`Node::levels`] counts all who are gone.
+//! - [`Node::gauges`] counts all who are gone.
 //!
-//! # Rooms
-//! `member` (table, state machine), `detect` (probes, suspicion), `event` (seen, store, coalescing, pulls), `gossip`
-//! (queue, rounds, repair) and `wire` (messages, bytes, layers) know nothing of each other; [`Node`] is the only one
-//! that calls them all.
+//! # Engines
+//! `membership` (who is in the fleet), `failure` (who still answers), `events` (what was fired) and `sync` (what others know
+//! otherwise) own their state and rules; each uses only those before it. `gossip` sends what they have to say, `wire` alone
+//! knows bytes, and [`Node`] is the door, which carries what one engine wants of another. `docs/architecture.md` in the
+//! repository shows the house, and the walks of a datagram, an event and a failing member through it.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 #[macro_use]
 mod fmt;
 
+mod backoff;
 mod clock;
 mod config;
-mod detect;
+mod context;
 pub mod driver;
-mod event;
+mod events;
+mod failure;
 mod gossip;
 mod hash;
-mod member;
+mod membership;
 mod node;
+mod outgoing;
 mod random;
 #[cfg(not(feature = "sabotage"))]
 mod rules;
@@ -114,16 +118,15 @@ pub mod rules;
 mod slice;
 mod stats;
 pub mod storage;
+mod sync;
 mod time;
 pub mod wire;
 
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
-pub use event::UserEvent;
-pub use member::{Member, MemberChange, Status};
-pub use node::{
-    Event, EventError, Identity, Input, JoinError, LeaveError, Levels, Node, Output, SetupError, TagsError,
-};
+pub use events::{EventError, UserEvent};
+pub use membership::{Member, MemberChange, Status};
+pub use node::{Event, Gauges, Identity, Input, JoinError, LeaveError, Node, Output, SetupError, TagsError};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};

@@ -106,7 +106,7 @@ rules! {
     /// A node that hears nobody keeps its verdicts to itself.
     Isolation,
     /// Who has not answered a probe is probed again before anybody is told.
-    Doubt,
+    PreSuspicion,
     /// A joiner continues above what the fleet knows of it.
     JoinAbove,
     /// Others move a clock by so much a second, however often they send.

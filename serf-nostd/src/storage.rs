@@ -1,15 +1,15 @@
 //! Every byte the core uses for what can fill up: one value with compile-time capacities, or slices that a server
 //! allocates as it likes.
 
-use crate::detect::probe::Relay;
-use crate::detect::suspicion::Confirmer;
-use crate::event::coalesce::Window;
-use crate::event::pull::Pull;
-use crate::event::seen::SeenEvent;
-use crate::event::store::StoreSlot;
-use crate::gossip::owed::Owed;
-use crate::member::intents::EarlyIntent;
-use crate::member::record::{Case, Slot};
+use crate::events::coalesce::Window;
+use crate::events::pull::Pull;
+use crate::events::seen::SeenEvent;
+use crate::events::store::StoreSlot;
+use crate::failure::probe::Relay;
+use crate::failure::suspicion::Confirmer;
+use crate::membership::intents::EarlyIntent;
+use crate::membership::record::{Cold, Hot};
+use crate::outgoing::Outgoing;
 use crate::wire::message::{NAME_MAX, TAGS_MAX};
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
@@ -18,9 +18,9 @@ use crate::wire::message::{NAME_MAX, TAGS_MAX};
 #[derive(Debug)]
 pub struct Memory<'a> {
     /// One place per member, this node included: 2 to 65,534.
-    pub members: &'a mut [Slot],
+    pub members: &'a mut [Hot],
     /// One per member: touched only for those that do not simply live.
-    pub cases: &'a mut [Case],
+    pub cold: &'a mut [Cold],
     /// Names, the same number of bytes for each member.
     pub names: &'a mut [u8],
     /// Encoded tags, the same number of bytes for each member.
@@ -49,8 +49,8 @@ pub struct Memory<'a> {
     pub window_index: &'a mut [u16],
     /// Intents for members that are not known yet.
     pub intents: &'a mut [EarlyIntent],
-    /// Answers owed.
-    pub owed: &'a mut [Owed],
+    /// Answers outgoing.
+    pub outgoing: &'a mut [Outgoing],
     /// Probes on others' behalf.
     pub relays: &'a mut [Relay],
     /// Events being asked for.
@@ -68,7 +68,7 @@ impl Memory<'_> {
         let (members, slots) = (self.members.len(), self.slots.len());
         let rules = [
             ("members", (2..u16::MAX as usize).contains(&members)),
-            ("cases", self.cases.len() == members),
+            ("cold", self.cold.len() == members),
             ("names", self.names.len() >= members && self.names.len().is_multiple_of(members.max(1))),
             ("tags", self.tags.len().is_multiple_of(members.max(1))),
             ("member_index", self.member_index.len() == 3 * members),
@@ -83,7 +83,7 @@ impl Memory<'_> {
             ("windows", (1..u16::MAX as usize).contains(&self.windows.len())),
             ("window_index", self.window_index.len() == 3 * self.windows.len()),
             ("intents", !self.intents.is_empty()),
-            ("owed", !self.owed.is_empty()),
+            ("outgoing", !self.outgoing.is_empty()),
             ("relays", !self.relays.is_empty()),
             ("pulls", !self.pulls.is_empty()),
             ("confirmers", !self.confirmers.is_empty()),
@@ -106,7 +106,7 @@ pub struct Capacities {
     pub slots: usize,
     /// Names that are coalesced at once, at least 1.
     pub coalesced: usize,
-    /// Answers owed, probes on others' behalf, events asked for, intents about unknown members, accusers: so many of each, at
+    /// Answers outgoing, probes on others' behalf, events asked for, intents about unknown members, accusers: so many of each, at
     /// least 1.
     pub in_flight: usize,
     /// Longest name of a member that is held, in bytes: 1 to 128.
@@ -197,8 +197,8 @@ pub struct Storage<
     const TAGS: usize = { Capacities::DEVICE.tag_bytes },
     const SLOT: usize = { Capacities::DEVICE.slot_bytes },
 > {
-    members: [Slot; MEMBERS],
-    cases: [Case; MEMBERS],
+    members: [Hot; MEMBERS],
+    cold: [Cold; MEMBERS],
     names: [[u8; NAME]; MEMBERS],
     tags: [[u8; TAGS]; MEMBERS],
     member_index: [[u16; 3]; MEMBERS],
@@ -213,7 +213,7 @@ pub struct Storage<
     windows: [Window; COALESCED],
     window_index: [[u16; 3]; COALESCED],
     intents: [EarlyIntent; IN_FLIGHT],
-    owed: [Owed; IN_FLIGHT],
+    outgoing: [Outgoing; IN_FLIGHT],
     relays: [Relay; IN_FLIGHT],
     pulls: [Pull; IN_FLIGHT],
     confirmers: [Confirmer; IN_FLIGHT],
@@ -249,8 +249,8 @@ impl<
             .checked();
         }
         Storage {
-            members: [Slot::EMPTY; MEMBERS],
-            cases: [Case::EMPTY; MEMBERS],
+            members: [Hot::EMPTY; MEMBERS],
+            cold: [Cold::EMPTY; MEMBERS],
             names: [[0; NAME]; MEMBERS],
             tags: [[0; TAGS]; MEMBERS],
             member_index: [[0; 3]; MEMBERS],
@@ -265,7 +265,7 @@ impl<
             windows: [Window::EMPTY; COALESCED],
             window_index: [[0; 3]; COALESCED],
             intents: [EarlyIntent::EMPTY; IN_FLIGHT],
-            owed: [Owed::EMPTY; IN_FLIGHT],
+            outgoing: [Outgoing::EMPTY; IN_FLIGHT],
             relays: [Relay::EMPTY; IN_FLIGHT],
             pulls: [Pull::EMPTY; IN_FLIGHT],
             confirmers: [Confirmer::EMPTY; IN_FLIGHT],
@@ -276,7 +276,7 @@ impl<
     pub fn memory(&mut self) -> Memory<'_> {
         Memory {
             members: &mut self.members,
-            cases: &mut self.cases,
+            cold: &mut self.cold,
             names: self.names.as_flattened_mut(),
             tags: self.tags.as_flattened_mut(),
             member_index: self.member_index.as_flattened_mut(),
@@ -291,7 +291,7 @@ impl<
             windows: &mut self.windows,
             window_index: self.window_index.as_flattened_mut(),
             intents: &mut self.intents,
-            owed: &mut self.owed,
+            outgoing: &mut self.outgoing,
             relays: &mut self.relays,
             pulls: &mut self.pulls,
             confirmers: &mut self.confirmers,
@@ -317,13 +317,13 @@ impl<
 
 /// What the slices of [`Memory`] are made of: opaque values with an `EMPTY` constant each, which is all zeros.
 pub mod cells {
-    pub use crate::detect::probe::Relay;
-    pub use crate::detect::suspicion::Confirmer;
-    pub use crate::event::coalesce::Window;
-    pub use crate::event::pull::Pull;
-    pub use crate::event::seen::SeenEvent;
-    pub use crate::event::store::StoreSlot;
-    pub use crate::gossip::owed::Owed;
-    pub use crate::member::intents::EarlyIntent;
-    pub use crate::member::record::{Case, Slot};
+    pub use crate::events::coalesce::Window;
+    pub use crate::events::pull::Pull;
+    pub use crate::events::seen::SeenEvent;
+    pub use crate::events::store::StoreSlot;
+    pub use crate::failure::probe::Relay;
+    pub use crate::failure::suspicion::Confirmer;
+    pub use crate::membership::intents::EarlyIntent;
+    pub use crate::membership::record::{Cold, Hot};
+    pub use crate::outgoing::Outgoing;
 }

@@ -34,7 +34,7 @@ fn a_full_table_holds_no_newcomer_until_somebody_has_gone() {
     for i in 2..=5 {
         lives(&mut node, now, i, 1, &[]);
     }
-    assert_eq!((node.levels().members, node.stats().members_unheld), (4, 1));
+    assert_eq!((node.gauges().members, node.stats().members_unheld), (4, 1));
     assert!(node.member("n5").is_none());
     assert_eq!(node.stats().foreign_forwarded, 1, "but the news of it is passed on");
     drain(&mut node, now + SECOND);
@@ -56,7 +56,7 @@ fn a_name_too_long_for_its_slot_is_not_held_but_passed_on() {
     lives(&mut node, Instant::ZERO, 2, 1, &[]);
     lives(&mut node, Instant::ZERO, 200, 1, &[]);
     lives_as("much-too-long", &mut node, Instant::ZERO, 9, 1, &[]);
-    assert_eq!((node.levels().members, node.stats().names_unheld), (3, 1));
+    assert_eq!((node.gauges().members, node.stats().names_unheld), (3, 1));
     assert_eq!(node.stats().foreign_forwarded, 1);
 }
 
@@ -80,7 +80,7 @@ fn a_full_set_of_seen_events_makes_its_lowest_the_floor() {
         let drained = hand(&mut node, now, 2, &event(ltime * 10, 7, b"x"));
         assert_eq!(drained.events.len(), 1);
     }
-    assert_eq!((node.levels().seen, node.levels().event_floor), (4, 20));
+    assert_eq!((node.gauges().seen, node.gauges().event_floor), (4, 20));
     let late = hand(&mut node, now + SECOND, 2, &event(15, 7, b"late"));
     assert!(late.events.is_empty());
     assert_eq!(node.stats().too_old, 1);
@@ -111,7 +111,7 @@ fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told()
         drain(&mut node, now);
     }
     assert_eq!(node.user_event(now, b"e", b"", false), Err(EventError::Full));
-    assert_eq!((node.levels().own, node.stats().events_full), (2, 1));
+    assert_eq!((node.gauges().own, node.stats().events_full), (2, 1));
     // The other one answers, and never shows that it has them: after half a minute they are let go, and counted.
     let later = now + Duration::from_secs(33);
     for tenth in 9..=330 {
@@ -122,7 +122,7 @@ fn own_events_on_their_way_fill_a_quarter_of_the_slots_then_the_caller_is_told()
             }
         }
     }
-    assert_eq!((node.levels().own, node.stats().own_unconfirmed), (0, 2));
+    assert_eq!((node.gauges().own, node.stats().own_unconfirmed), (0, 2));
     assert!(node.user_event(later, b"e", b"", false).is_ok());
 }
 
@@ -164,15 +164,15 @@ fn a_deaf_application_leaves_new_events_unrecorded_and_gets_them_later() {
     let mut other = node(storage.memory(), Config::LAN, 2);
     deaf.join(now, address(2), false).unwrap();
     run(&mut [&mut deaf, &mut other], &mut now, SECOND, nothing);
-    deaf.take_events(false);
+    deaf.set_app_ready(false);
     for i in 0..4u8 {
         other.user_event(now, b"e", &[i], false).unwrap();
         let heard = run(&mut [&mut deaf, &mut other], &mut now, SECOND, nothing);
         assert!(heard[0].is_empty());
     }
-    assert_eq!(deaf.levels().waiting, 2, "a quarter of the slots");
+    assert_eq!(deaf.gauges().waiting, 2, "a quarter of the slots");
     assert!(deaf.stats().app_full > 0);
-    deaf.take_events(true);
+    deaf.set_app_ready(true);
     let mut heard = run(&mut [&mut deaf, &mut other], &mut now, Duration::from_secs(90), nothing);
     heard[0].sort();
     assert_eq!(heard[0], [[0], [1], [2], [3]], "nothing was lost by waiting");
@@ -201,7 +201,7 @@ fn a_full_store_drops_what_was_sent_most() {
         hand(&mut node, now, 2, &event(ltime, 7, b"x"));
     }
     assert!(node.stats().store_dropped >= 4);
-    assert!(node.levels().slots <= 8);
+    assert!(node.gauges().slots <= 8);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn answers_owed_beyond_the_bound_are_refused() {
     lives(&mut node, Instant::ZERO, 3, 1, &[]);
     for seq in 0..3 {
         let ping = Ping { seq, node: "n1", source: "n2", source_addr: None };
-        let input = serf_nostd::Input::Datagram { from: address(2), bytes: &datagram(1, &ping) };
+        let input = serf_nostd::Input::Datagram { from: address(2), bytes: &mut datagram(1, &ping) };
         node.handle(Instant::ZERO, input).unwrap();
     }
     let acks = drain(&mut node, Instant::ZERO).sent.into_iter().filter(|(_, bytes)| bytes[HEAD] == 3);

@@ -101,8 +101,8 @@ fn fetch(node: &mut Node, now: Instant, seed: usize, pages: &[Vec<u8>]) -> Vec<(
             }
         }
         match answer {
-            Some(bytes) => {
-                node.handle(now, Input::Datagram { from: seed, bytes: &bytes }).expect("well formed")
+            Some(mut bytes) => {
+                node.handle(now, Input::Datagram { from: seed, bytes: &mut bytes }).expect("well formed")
             }
             None => others.push((machine(to), bytes)),
         }

@@ -230,7 +230,7 @@ impl Fleet {
     pub fn crash(&mut self, i: usize) {
         let machine = &mut self.machines[i];
         if let Some(node) = machine.node.take() {
-            machine.floor = node.levels().event_time - 1;
+            machine.floor = node.gauges().event_time - 1;
             memory::put_back(machine.size, node.release());
         }
         machine.wake = u64::MAX;
@@ -326,7 +326,7 @@ impl Fleet {
         while let Machine { node: Some(node), boots, .. } = &mut self.machines[i] {
             let boots = *boots;
             self.transcript.number(i as u64);
-            node.take_events(!deaf);
+            node.set_app_ready(!deaf);
             match node.poll(now, &mut tx) {
                 Output::Datagram { to, bytes } => {
                     self.transcript.addr(to);
@@ -406,8 +406,8 @@ impl Fleet {
                 What::Wake(i) => {
                     let thawed = self.machines[i].frozen_until == self.now;
                     if thawed && self.machines[i].service == 0 {
-                        for (from, bytes) in std::mem::take(&mut self.machines[i].inbox) {
-                            self.receive(i, from, &bytes, watch);
+                        for (from, mut bytes) in std::mem::take(&mut self.machines[i].inbox) {
+                            self.receive(i, from, &mut bytes, watch);
                         }
                     } else if thawed {
                         self.serve(i);
@@ -421,21 +421,21 @@ impl Fleet {
                 What::Served(i) => {
                     if self.machines[i].served == self.now {
                         self.machines[i].served = u64::MAX;
-                        if let Some((from, bytes)) = self.machines[i].inbox.pop_front() {
-                            self.receive(i, from, &bytes, watch);
+                        if let Some((from, mut bytes)) = self.machines[i].inbox.pop_front() {
+                            self.receive(i, from, &mut bytes, watch);
                             self.settle(i, watch);
                         }
                         self.serve(i);
                     }
                 }
-                What::Packet { to, from, bytes } => {
+                What::Packet { to, from, mut bytes } => {
                     let frozen = self.is_frozen(to);
                     let machine = &mut self.machines[to];
                     if machine.node.is_none() {
                         continue;
                     }
                     if !frozen && machine.service == 0 {
-                        self.receive(to, from, &bytes, watch);
+                        self.receive(to, from, &mut bytes, watch);
                         self.settle(to, watch);
                     } else if machine.inbox.len() < machine.places {
                         machine.inbox.push_back((from, bytes));
@@ -485,14 +485,14 @@ impl Fleet {
         }
     }
 
-    fn receive(&mut self, to: usize, from: SocketAddr, bytes: &[u8], watch: &mut Watcher) {
+    fn receive(&mut self, to: usize, from: SocketAddr, bytes: &mut [u8], watch: &mut Watcher) {
         let now = self.local(to);
         let machine = &mut self.machines[to];
         if let Some(node) = &mut machine.node {
             let alone = node.live() == 1;
             // What is refused is counted by the node; only attackers' datagrams are.
             let _ = node.handle(now, Input::Datagram { from, bytes });
-            let levels = node.levels();
+            let levels = node.gauges();
             if levels.fleet != machine.fleets.last().map_or(0, |(_, fleet)| *fleet) {
                 machine.fleets.push((self.now, levels.fleet));
             }

@@ -108,7 +108,7 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
     let probe_order = take(members);
     Memory {
         members: zeroed(members),
-        cases: zeroed(members),
+        cold: zeroed(members),
         names: member_names,
         tags: member_tags,
         probe_order,
@@ -123,7 +123,7 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         windows: zeroed(names),
         window_index,
         intents: zeroed(small),
-        owed: zeroed(small),
+        outgoing: zeroed(small),
         relays: zeroed(small),
         pulls: zeroed(small),
         confirmers: zeroed(small),

@@ -51,7 +51,7 @@ fn of_ten_minutes() {
 fn of_25_hours_past_reaping() {
     let mut fleet = cut(3);
     fleet.run(25 * 3600 * SECOND, &mut |_, _, _, _| {});
-    assert_eq!(fleet.node(0).map(|node| node.levels().members), Some(5), "the others have been forgotten");
+    assert_eq!(fleet.node(0).map(|node| node.gauges().members), Some(5), "the others have been forgotten");
     heals(fleet, 60 * SECOND, true);
 }
 

@@ -49,7 +49,7 @@ fn caught(rule: Rule) -> Caught {
         | Rule::PullRoom
         | Rule::Freeze
         | Rule::Isolation
-        | Rule::Doubt
+        | Rule::PreSuspicion
         | Rule::ClockPace
         | Rule::Grace
         | Rule::FleetNews

@@ -104,7 +104,7 @@ fn clamp() {
             fire(&mut fleet, 2, payload, &mut watch);
             fleet.run(5 * SECOND, &mut watch);
         }
-        let clock = fleet.node(0).map_or(0, |node| node.levels().event_time);
+        let clock = fleet.node(0).map_or(0, |node| node.gauges().event_time);
         hold(heard == 18, &format!("{heard} of 18 deliveries after a forged time"))?;
         hold(clock < 4 * LTIME_JUMP, "one forged packet moved the clock by more than a jump")
     });
@@ -238,7 +238,7 @@ fn isolation() {
 /// Where a quarter of all datagrams gets lost, no unlucky probe becomes a rumour; crashes are noticed all the same.
 #[test]
 fn doubt() {
-    proves(Rule::Doubt, 5, |seed, without| {
+    proves(Rule::PreSuspicion, 5, |seed, without| {
         let config = Config::LAN;
         let seen = Trial { seed, nodes: 50, loss: 0.25, seconds: 120, crashes: 1, config, without }.run();
         hold(seen.suspicions < 2.0, &format!("{:.1} false suspicions per node and minute", seen.suspicions))?;

@@ -33,7 +33,7 @@ fn an_acquainted_fleet_has_nothing_to_tell() {
     assert!(fleet.agreed());
     assert_eq!(fleet.total(|stats| stats.member_syncs), 100, "each fetched the table, and none compares it");
     assert_eq!(fleet.total(|stats| stats.suspicions), 0);
-    assert!((0..100).all(|i| fleet.node(i).is_some_and(|node| node.levels().gossip == 0)));
+    assert!((0..100).all(|i| fleet.node(i).is_some_and(|node| node.gauges().gossip == 0)));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_crash_makes_nobody_doubt_its_own_health() {
     for _ in 0..100 {
         fleet.run(100_000, &mut |_, _, _, _| {});
         worst =
-            (0..10).filter_map(|i| fleet.node(i)).map(|node| node.levels().awareness).fold(worst, u8::max);
+            (0..10).filter_map(|i| fleet.node(i)).map(|node| node.gauges().awareness).fold(worst, u8::max);
     }
     assert!((0..10).filter(|i| *i != 4).all(|i| fleet.status(i, 4) == Some(Status::Failed)));
     assert_eq!(worst, 0, "helpers that answer in time show that it is the crashed node's fault");

@@ -35,10 +35,10 @@ pub mod kind {
     pub const LEAVE_INTENT: u8 = 9;
     pub const USER_EVENT: u8 = 10;
     pub const SUMMARY: u8 = 20;
-    pub const IDS: u8 = 21;
-    pub const PULL: u8 = 22;
+    pub const I_HAVE: u8 = 21;
+    pub const I_WANT: u8 = 22;
     pub const TOO_OLD: u8 = 23;
-    pub const MISSING: u8 = 24;
+    pub const DONT_HAVE: u8 = 24;
     pub const FLEET: u8 = 25;
     pub const HISTORY: u8 = 26;
     pub const VALUES: u8 = 27;
@@ -71,10 +71,10 @@ pub mod kind {
         LEAVE_INTENT,
         USER_EVENT,
         SUMMARY,
-        IDS,
-        PULL,
+        I_HAVE,
+        I_WANT,
         TOO_OLD,
-        MISSING,
+        DONT_HAVE,
         FLEET,
         HISTORY,
         VALUES,

@@ -37,7 +37,7 @@ const ATTACKS: [(&str, bool, Datagram); 13] = [
 ];
 
 fn now(fleet: &Fleet) -> u64 {
-    fleet.node(1).map_or(1, |node| node.levels().event_time)
+    fleet.node(1).map_or(1, |node| node.gauges().event_time)
 }
 
 fn each(message: impl FnMut(usize) -> Vec<u8>) -> Vec<u8> {
@@ -158,7 +158,7 @@ fn attack(name: &str, spoofed: bool, datagram: Datagram) -> [String; 7] {
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
     let shown = |i: usize| {
         let node = fleet.node(i).expect("on");
-        node.live() == NODES && node.levels().members == NODES
+        node.live() == NODES && node.gauges().members == NODES
     };
     let per = |sum: u64| sum as f64 / SPAN as f64;
     let node = |sum: u64| number((sum as f64 / NODES as f64).round());

@@ -94,7 +94,7 @@ fn from(i: u64, members: u64) -> u32 {
 
 /// Hands one datagram in. Callgrind finds it by its name.
 #[inline(never)]
-fn handle(node: &mut Node, now: Instant, from: SocketAddr, bytes: &[u8]) {
+fn handle(node: &mut Node, now: Instant, from: SocketAddr, bytes: &mut [u8]) {
     let _ = std::hint::black_box(node.handle(now, Input::Datagram { from, bytes }));
 }
 
@@ -142,8 +142,8 @@ pub fn run(name: &str, members: u64) {
             }
             if packet == Some(Packet::Floor) && i < quiet {
                 for k in 0..10 {
-                    let event = datagram(&[event(10 * i + k + 1, 7, b"deploy", b"1", false)]);
-                    let _ = node.handle(now, Input::Datagram { from: addr(1), bytes: &event });
+                    let mut event = datagram(&[event(10 * i + k + 1, 7, b"deploy", b"1", false)]);
+                    let _ = node.handle(now, Input::Datagram { from: addr(1), bytes: &mut event });
                 }
             }
             counted += (packet.is_none() && i >= quiet) as u64;
@@ -152,13 +152,13 @@ pub fn run(name: &str, members: u64) {
                 let idle = packet.is_none() && i >= quiet;
                 let mut probed = if idle { Vec::new() } else { drain(node, now, &mut tx, false).0 };
                 let mut counts = idle;
-                for (kind, from, bytes) in arriving.drain(..) {
+                for (kind, from, mut bytes) in arriving.drain(..) {
                     if idle || packet == Some(kind) && i >= quiet {
                         counted += packet.is_some() as u64;
                         counts = true;
-                        handle(node, now, from, &bytes);
+                        handle(node, now, from, &mut bytes);
                     } else {
-                        let _ = node.handle(now, Input::Datagram { from, bytes: &bytes });
+                        let _ = node.handle(now, Input::Datagram { from, bytes: &mut bytes });
                     }
                 }
                 let (more, until) = drain(node, now, &mut tx, counts);

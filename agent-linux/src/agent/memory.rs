@@ -4,7 +4,7 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Case, Confirmer, EarlyIntent, Owed, Pull, Relay, SeenEvent, Slot, StoreSlot, Window,
+    Cold, Confirmer, EarlyIntent, Hot, Outgoing, Pull, Relay, SeenEvent, StoreSlot, Window,
 };
 
 /// Members held where nothing else is said.
@@ -29,8 +29,8 @@ const SMALL: usize = 256;
 /// What [`Memory`] borrows, on the heap. It comes zeroed from the system, which hands out its pages only as they are
 /// used: room for many members costs nothing while there are few.
 pub struct ServerMemory {
-    members: Box<[Slot]>,
-    cases: Box<[Case]>,
+    members: Box<[Hot]>,
+    cold: Box<[Cold]>,
     /// All that is counted in numbers of members, slots and windows, in one piece: the allocator hands pages out
     /// untouched only in large pieces.
     numbers: Box<[u16]>,
@@ -47,7 +47,7 @@ struct Fixed {
     arena: [u8; ARENA],
     windows: [Window; NAMES],
     intents: [EarlyIntent; NAMES],
-    owed: [Owed; SMALL],
+    outgoing: [Outgoing; SMALL],
     relays: [Relay; SMALL],
     pulls: [Pull; SMALL],
     confirmers: [Confirmer; SMALL],
@@ -69,7 +69,7 @@ impl ServerMemory {
     pub fn new(max_members: usize) -> Result<ServerMemory, OutOfMemory> {
         Ok(ServerMemory {
             members: zeroed(max_members)?,
-            cases: zeroed(max_members)?,
+            cold: zeroed(max_members)?,
             numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES)?,
             names: zeroed(NAME * max_members)?,
             tags: zeroed(TAGS * max_members)?,
@@ -85,7 +85,7 @@ impl ServerMemory {
         let fixed = &mut *self.fixed;
         Memory {
             members: &mut self.members,
-            cases: &mut self.cases,
+            cold: &mut self.cold,
             names: &mut self.names,
             tags: &mut self.tags,
             member_index: take(3 * max_members),
@@ -100,7 +100,7 @@ impl ServerMemory {
             windows: &mut fixed.windows,
             window_index: take(3 * NAMES),
             intents: &mut fixed.intents,
-            owed: &mut fixed.owed,
+            outgoing: &mut fixed.outgoing,
             relays: &mut fixed.relays,
             pulls: &mut fixed.pulls,
             confirmers: &mut fixed.confirmers,

@@ -144,7 +144,7 @@ fn report(node: &Node<'_>) {
     for member in node.members() {
         defmt::info!("member {=str}: {}", member.name, member.status);
     }
-    defmt::info!("levels: {}", node.levels());
+    defmt::info!("levels: {}", node.gauges());
     defmt::info!("counted: {}", node.stats());
 }
 

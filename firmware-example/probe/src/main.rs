@@ -29,7 +29,7 @@ extern "C" fn _start(storage: &'static mut Storage, datagram: &mut [u8; DATAGRAM
     node.start(now(), black_box(&[addr]));
     let _ = black_box(node.join(now(), addr, black_box(false)));
     loop {
-        let _ = black_box(node.handle(now(), Input::Datagram { from: addr, bytes: &datagram[..len] }));
+        let _ = black_box(node.handle(now(), Input::Datagram { from: addr, bytes: &mut datagram[..len] }));
         let _ = black_box(node.user_event(now(), black_box(b"name"), black_box(b"payload"), black_box(true)));
         let _ = black_box(node.set_tags(now(), black_box(&[])));
         node.force_leave(now(), black_box("other"), black_box(true));
@@ -37,7 +37,7 @@ extern "C" fn _start(storage: &'static mut Storage, datagram: &mut [u8; DATAGRAM
         for member in node.members() {
             black_box(member.name);
         }
-        black_box((node.stats(), node.levels()));
+        black_box((node.stats(), node.gauges()));
         loop {
             match node.poll(now(), datagram) {
                 Output::Datagram { to, bytes } => _ = black_box((to, bytes)),

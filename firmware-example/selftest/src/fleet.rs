@@ -26,7 +26,7 @@ struct Flight {
 pub type Nodes<'s> = [Option<Node<'s>>; NODES];
 
 type Storage = storage! {
-    members: 4, seen: 64, coalesced: 4, name_bytes: 16, tag_bytes: 16, slot_bytes: 128
+    members: 4, seen: 56, coalesced: 4, name_bytes: 16, tag_bytes: 16, slot_bytes: 128
 };
 
 /// Memory for three nodes and the network between them, about 30 KiB.
@@ -190,9 +190,9 @@ impl World<'_, '_> {
         let end = *now + span;
         while *now < end {
             let mut next = end;
-            while let Some(flight) = self.network.flying.pop_front_if(|flight| flight.at <= *now) {
+            while let Some(mut flight) = self.network.flying.pop_front_if(|flight| flight.at <= *now) {
                 if let Some(node) = &mut self.nodes[flight.to] {
-                    let bytes = &flight.bytes[..flight.len];
+                    let bytes = &mut flight.bytes[..flight.len];
                     let _ = node.handle(*now, Input::Datagram { from: address(flight.from), bytes });
                 }
             }

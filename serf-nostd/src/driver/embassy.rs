@@ -106,7 +106,7 @@ pub async fn run<
                 Drained::Left => return,
                 Drained::Wedged => {
                     // What has arrived meanwhile would go with the socket.
-                    take_arrived(node, &mut socket, RX_SLOTS).await;
+                    take_arrived(node, &mut socket, datagram, RX_SLOTS).await;
                     break;
                 }
             };
@@ -117,10 +117,10 @@ pub async fn run<
                     None => commands.receive().await,
                 }
             };
-            // Read where it is: one that is too long for a buffer of ours is the node's to refuse and count.
-            let receiving = socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes));
+            let receiving =
+                socket.recv_from_with(|bytes, from| take_in(node, datagram, from.endpoint, bytes));
             match select3(receiving, Timer::after_micros(micros), news).await {
-                Either3::First(()) => take_arrived(node, &mut socket, BURST - 1).await,
+                Either3::First(()) => take_arrived(node, &mut socket, datagram, BURST - 1).await,
                 Either3::Second(()) => {}
                 Either3::Third(command) => waiting = Some(command),
             }
@@ -184,18 +184,26 @@ async fn drain(
 }
 
 /// Hands over what has arrived: so many datagrams, at most.
-async fn take_arrived(node: &mut Node<'_>, socket: &mut UdpSocket<'_>, most: usize) {
+async fn take_arrived(
+    node: &mut Node<'_>,
+    socket: &mut UdpSocket<'_>,
+    datagram: &mut [u8; DATAGRAM_MAX],
+    most: usize,
+) {
     for _ in 0..most {
         if !socket.may_recv() {
             break;
         }
-        socket.recv_from_with(|bytes, from| take_in(node, from.endpoint, bytes)).await;
+        socket.recv_from_with(|bytes, from| take_in(node, datagram, from.endpoint, bytes)).await;
     }
 }
 
-fn take_in(node: &mut Node<'_>, from: IpEndpoint, bytes: &[u8]) {
-    // What is refused is counted in the node's statistics.
-    let _ = node.handle(now(), Input::Datagram { from: address(from), bytes });
+/// Copies a datagram out of the socket, as the node opens it in place. One that is too long is cut off: the node refuses and
+/// counts it like any that is damaged.
+fn take_in(node: &mut Node<'_>, datagram: &mut [u8; DATAGRAM_MAX], from: IpEndpoint, bytes: &[u8]) {
+    let len = bytes.len().min(DATAGRAM_MAX);
+    datagram[..len].copy_from_slice(&bytes[..len]);
+    let _ = node.handle(now(), Input::Datagram { from: address(from), bytes: &mut datagram[..len] });
 }
 
 fn endpoint(to: SocketAddr) -> Option<IpEndpoint> {

@@ -485,7 +485,7 @@ pub struct EventDigestRequest<'a> {
 pub struct EventEntries<'a> {
     /// From the request.
     pub nonce: u32,
-    /// As in [`Message::Ids`].
+    /// As in [`Message::IHave`].
     pub token: u32,
     /// Where the next page begins; [`None`]: there is none.
     pub next: Option<EventId>,
@@ -527,13 +527,13 @@ pub enum Message<'a> {
     QueryResponse(QueryResponse<'a>),
     Summary(Summary),
     /// "I have these events": a token that entitles to ask for them, ids.
-    Ids(u32, Items<'a, EventId>),
+    IHave(u32, Items<'a, EventId>),
     /// "Send me these events": the teller's token, which shows that the asker gets what is sent to its address; ids.
-    Pull(u32, Items<'a, EventId>),
+    IWant(u32, Items<'a, EventId>),
     /// "These are below my floor."
     TooOld(Items<'a, EventId>),
     /// "I do not hold these any more."
-    Missing(Items<'a, EventId>),
+    DontHave(Items<'a, EventId>),
     Fleet(Fleet),
     Former(Former),
     History(History),

@@ -24,10 +24,10 @@ pub(crate) mod kind {
     pub const QUERY: u8 = 11;
     pub const QUERY_RESPONSE: u8 = 12;
     pub const SUMMARY: u8 = 20;
-    pub const IDS: u8 = 21;
-    pub const PULL: u8 = 22;
+    pub const I_HAVE: u8 = 21;
+    pub const I_WANT: u8 = 22;
     pub const TOO_OLD: u8 = 23;
-    pub const MISSING: u8 = 24;
+    pub const DONT_HAVE: u8 = 24;
     pub const FLEET: u8 = 25;
     pub const HISTORY: u8 = 26;
     pub const VALUES: u8 = 27;
@@ -139,16 +139,16 @@ pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::QUERY => Message::Query(whole(body)?),
         kind::QUERY_RESPONSE => Message::QueryResponse(whole(body)?),
         kind::SUMMARY => Message::Summary(whole(body)?),
-        kind::IDS => {
+        kind::I_HAVE => {
             let (token, rest) = head(body)?;
-            Message::Ids(token, items(rest)?)
+            Message::IHave(token, items(rest)?)
         }
-        kind::PULL => {
+        kind::I_WANT => {
             let (token, rest) = head(body)?;
-            Message::Pull(token, items(rest)?)
+            Message::IWant(token, items(rest)?)
         }
         kind::TOO_OLD => Message::TooOld(items(body)?),
-        kind::MISSING => Message::Missing(items(body)?),
+        kind::DONT_HAVE => Message::DontHave(items(body)?),
         kind::FLEET => Message::Fleet(whole(body)?),
         kind::FORMER => Message::Former(whole(body)?),
         kind::HISTORY => Message::History(whole(body)?),
@@ -228,11 +228,11 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Known(known) => put(kind::KNOWN, known, buf),
         Message::Values(digest) => put(kind::VALUES, digest, buf),
         Message::ValuesRequest(m) => put(kind::VALUES_REQUEST, m, buf),
-        Message::Ids(..)
+        Message::IHave(..)
         | Message::ValueIds(..)
-        | Message::Pull(..)
+        | Message::IWant(..)
         | Message::TooOld(_)
-        | Message::Missing(_)
+        | Message::DontHave(_)
         | Message::Entries(_)
         | Message::RecordsRequest(..)
         | Message::EventEntries(_)

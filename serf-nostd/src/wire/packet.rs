@@ -70,8 +70,35 @@ impl fmt::Display for Reject {
 
 impl Error for Reject {}
 
-/// Takes the outer layers off. Returns the messages' bytes.
-pub(crate) fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {
+/// Most bytes of a datagram that are no messages.
+pub(crate) const OVERHEAD: usize = CHECKED + 4;
+
+/// The wire that a node speaks: what stands around the messages of its datagrams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire {
+    /// A hash of the cluster's name, if it has one.
+    cluster: Option<u32>,
+}
+
+impl Wire {
+    /// `cluster`: the name that all nodes of a fleet are given, or none.
+    pub(crate) fn new(cluster: Option<&str>) -> Wire {
+        Wire { cluster: cluster.map(|name| hash::bytes(name.as_bytes()) as u32) }
+    }
+
+    /// Takes the outer layers off, in place: what is left of the datagram are its messages.
+    pub(crate) fn open<'d>(&self, datagram: &'d mut [u8]) -> Result<Messages<'d>, Reject> {
+        open(datagram, self.cluster)
+    }
+
+    /// Begins a datagram of at most `limit` bytes in all (and never more than [`DATAGRAM_MAX`] or the buffer);
+    /// [`Packet::finish`] ends it.
+    pub(crate) fn packet<'b>(&self, buf: &'b mut [u8], limit: usize) -> Packet<'b> {
+        Packet::new(buf, self.cluster, limit)
+    }
+}
+
+fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {
     if datagram.len() > DATAGRAM_MAX {
         return Err(Reject::TooLong);
     }
@@ -162,6 +189,9 @@ pub(crate) struct Encoded<'b> {
 }
 
 impl<'b> Encoded<'b> {
+    /// Room for a message about a member: with its name and tags, and some more.
+    pub(crate) const LONGEST: usize = 768;
+
     /// Encodes a message; `None` if the buffer is too small for it.
     pub(crate) fn new(message: &Message<'_>, buf: &'b mut [u8]) -> Option<Encoded<'b>> {
         let (kind, len) = native::encode(message, buf)?;
@@ -174,8 +204,7 @@ impl<'b> Encoded<'b> {
 }
 
 impl<'b> Packet<'b> {
-    /// Begins a datagram of at most `limit` bytes (and never more than [`DATAGRAM_MAX`] or the buffer).
-    pub(crate) fn new(buf: &'b mut [u8], cluster: Option<u32>, limit: usize) -> Packet<'b> {
+    fn new(buf: &'b mut [u8], cluster: Option<u32>, limit: usize) -> Packet<'b> {
         let limit = limit.min(DATAGRAM_MAX).min(buf.len());
         let mut packet = Packet { buf, len: 0, limit, empty: 0, introduces: false };
         let version = if cluster.is_some() { VERSION | FLAG_CLUSTER } else { VERSION };
@@ -226,7 +255,7 @@ impl<'b> Packet<'b> {
         let Some((kind, body)) = native::encode(message, &mut self.buf[start..self.limit]) else {
             return false;
         };
-        self.finish(self.len, kind, body);
+        self.end_message(self.len, kind, body);
         true
     }
 
@@ -238,11 +267,11 @@ impl<'b> Packet<'b> {
         }
         let start = self.len + HEAD;
         self.buf[start..start + body.len()].copy_from_slice(body);
-        self.finish(self.len, kind, body.len());
+        self.end_message(self.len, kind, body.len());
         true
     }
 
-    fn finish(&mut self, at: usize, kind: u8, body: usize) {
+    fn end_message(&mut self, at: usize, kind: u8, body: usize) {
         self.buf[at] = kind;
         self.buf[at + 1..at + HEAD].copy_from_slice(&(body as u16).to_le_bytes());
         self.len = at + HEAD + body;
@@ -252,13 +281,13 @@ impl<'b> Packet<'b> {
     // ---- lists: begun, then item by item; `None` if not even the head fits ----
 
     /// Events that this node has, and the token that entitles to ask for them.
-    pub(crate) fn ids(&mut self, token: u32) -> Option<List<EventId>> {
-        self.open_list(kind::IDS, &token)
+    pub(crate) fn i_have(&mut self, token: u32) -> Option<List<EventId>> {
+        self.open_list(kind::I_HAVE, &token)
     }
 
     /// Events that are asked for, with the token of whom they are asked of.
-    pub(crate) fn pull(&mut self, token: u32) -> Option<List<EventId>> {
-        self.open_list(kind::PULL, &token)
+    pub(crate) fn i_want(&mut self, token: u32) -> Option<List<EventId>> {
+        self.open_list(kind::I_WANT, &token)
     }
 
     /// The last values of a page, and the token that entitles to ask for them.
@@ -287,8 +316,8 @@ impl<'b> Packet<'b> {
     }
 
     /// An event whose payload is not held any more. False if it does not fit.
-    pub(crate) fn missing(&mut self, id: EventId) -> bool {
-        self.list_of_one(kind::MISSING, id)
+    pub(crate) fn dont_have(&mut self, id: EventId) -> bool {
+        self.list_of_one(kind::DONT_HAVE, id)
     }
 
     /// An event that is below the floor. False if it does not fit.
@@ -306,7 +335,7 @@ impl<'b> Packet<'b> {
             return None;
         }
         let body = postcard::to_slice(head, &mut self.buf[at + HEAD..self.limit]).ok()?.len();
-        self.finish(at, kind, body);
+        self.end_message(at, kind, body);
         Some(List(at, PhantomData))
     }
 
@@ -318,7 +347,7 @@ impl<'b> Packet<'b> {
         };
         let body = self.len - list.0 - HEAD + written.len();
         let kind = self.buf[list.0];
-        self.finish(list.0, kind, body);
+        self.end_message(list.0, kind, body);
         true
     }
 
@@ -340,7 +369,7 @@ impl<'b> Packet<'b> {
     }
 
     /// Ends the datagram with its checksum; how long it is.
-    pub(crate) fn close(self) -> usize {
+    pub(crate) fn finish(self) -> usize {
         let check = checksum(&self.buf[..self.len]);
         self.buf[CHECKSUM..CHECKED].copy_from_slice(&check.to_le_bytes());
         self.len
@@ -352,7 +381,7 @@ impl<'b> Packet<'b> {
             let body = self.room() - HEAD;
             let start = self.len + HEAD;
             self.buf[start..start + body].fill(0);
-            self.finish(self.len, native::kind::PADDING, body);
+            self.end_message(self.len, native::kind::PADDING, body);
         }
     }
 
@@ -474,16 +503,16 @@ mod tests {
         for (name, message) in &messages {
             let mut packet = Packet::new(&mut buf, None, DATAGRAM_MAX);
             assert!(packet.push(message));
-            let len = packet.close();
+            let len = packet.finish();
             let mut decoded = open(&buf[..len], None).expect("our own");
             assert_eq!(decoded.next(), Some(Ok(*message)), "{name} comes back as it was");
             assert_eq!(decoded.next(), None);
             each(name, &buf[..len]);
         }
         let mut packet = Packet::new(&mut buf, Some(0x1234_5678), 120);
-        let list = packet.ids(99).expect("room");
+        let list = packet.i_have(99).expect("room");
         assert!(packet.push_item(&list, &ID));
-        let list = packet.pull(99).expect("room");
+        let list = packet.i_want(99).expect("room");
         assert!(packet.push_item(&list, &ID));
         assert!(packet.too_old(ID));
         let list = packet.event_entries(6, 99, Some(ID)).expect("room");
@@ -493,7 +522,7 @@ mod tests {
         let list = packet.records_request(6).expect("room");
         assert!(packet.push_item(&list, &0xffff_ffff));
         packet.pad();
-        let len = packet.close();
+        let len = packet.finish();
         assert_eq!(len, 120);
         assert!(open(&buf[..len], None).is_err_and(|reject| reject == Reject::OtherCluster));
         let count = open(&buf[..len], Some(0x1234_5678)).expect("our own").filter(Result::is_ok).count();

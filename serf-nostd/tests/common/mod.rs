@@ -88,8 +88,8 @@ pub fn run(
         let mut next = end;
         for (i, node) in nodes.iter_mut().enumerate() {
             let here = node.this().addr;
-            for (from, _, bytes) in flying.extract_if(.., |(_, to, _)| *to == here) {
-                let _ = node.handle(*now, Input::Datagram { from, bytes: &bytes });
+            for (from, _, mut bytes) in flying.extract_if(.., |(_, to, _)| *to == here) {
+                let _ = node.handle(*now, Input::Datagram { from, bytes: &mut bytes });
             }
             let drained = drain(node, *now);
             heard[i].extend(drained.events);
@@ -147,7 +147,7 @@ pub fn messages(messages: &[(u8, &[u8])]) -> Vec<u8> {
 
 /// Hands a datagram from `n<i>` to a node and returns what it does.
 pub fn hand(node: &mut Node<'_>, now: Instant, i: u8, bytes: &[u8]) -> Drained {
-    let _ = node.handle(now, Input::Datagram { from: address(i), bytes });
+    let _ = node.handle(now, Input::Datagram { from: address(i), bytes: &mut bytes.to_vec() });
     drain(node, now)
 }
 
@@ -178,7 +178,7 @@ pub fn lives_as(
 
 /// Somebody in its fleet tells a node this.
 pub fn tells(node: &mut Node<'_>, now: Instant, i: u8, kind: u8, body: &impl Serialize) -> Drained {
-    let fleet = Fleet { id: node.levels().fleet, event_clock: 1, age: 1 };
+    let fleet = Fleet { id: node.gauges().fleet, event_clock: 1, age: 1 };
     hand(node, now, i, &messages(&[(kind, &encoded(body)), (25, &encoded(&fleet))]))
 }
 

@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
             0 => fleet.inject(from, to, bytes.to_vec()),
             1 => fleet.inject(from, to, checked([&HEAD[..], bytes].concat())),
             2 => {
-                let number = fleet.node(to).map_or(0, |node| node.levels().fleet);
+                let number = fleet.node(to).map_or(0, |node| node.gauges().fleet);
                 fleet.inject(from, to, datagram(&[bytes.to_vec(), in_fleet(number)]));
             }
             _ => {

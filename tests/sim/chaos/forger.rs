@@ -68,7 +68,7 @@ impl Run<'_> {
             return;
         }
         let Some(node) = self.fleet.node(to) else { return };
-        let levels = node.levels();
+        let levels = node.gauges();
         let name = self.fleet.machines[about].name().to_string();
         let known = node.member(&name).map_or(1, |member| member.incarnation);
         let incarnation = known.saturating_add(self.luck.below(4) as u32);

@@ -65,7 +65,7 @@ impl Run<'_> {
         self.happened.forced_alive += !dead as u64;
         self.happened.pruned += prune as u64;
         self.lives[other].stays_off = dead && other != 0 && self.luck.chance(0.5);
-        let clock = |i: usize| self.fleet.node(i).map_or(0, |node| node.levels().member_time);
+        let clock = |i: usize| self.fleet.node(i).map_or(0, |node| node.gauges().member_time);
         let late = (0..self.plan.nodes).any(|other| clock(other) > clock(i));
         self.ears.judge.forced_out(&name, self.fleet.now(), prune.then_some(i), late);
         self.note(format!("machine {i} forces {name} out, prune: {prune}"));

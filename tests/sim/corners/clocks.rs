@@ -64,7 +64,7 @@ fn each_fires(fleet: &mut Fleet, machines: usize) -> Result<Vec<usize>, String> 
 }
 
 fn event_time(fleet: &Fleet, i: usize) -> u64 {
-    fleet.node(i).map_or(0, |node| node.levels().event_time)
+    fleet.node(i).map_or(0, |node| node.gauges().event_time)
 }
 
 /// One datagram a second for a minute, full of times each of which is just within reach of the one before.
@@ -137,10 +137,10 @@ fn a_lone_node_can_be_used_whatever_strangers_say() {
     let mut heard = Heard::new(5);
     fire(&mut fleet, 0, "alone", &mut heard).expect("its own handlers go on working");
     assert_eq!(heard.count(0, "alone"), 1);
-    assert!(fleet.node(0).is_some_and(|node: &Node| node.levels().fleet == 0));
+    assert!(fleet.node(0).is_some_and(|node: &Node| node.gauges().fleet == 0));
     fleet.inject(4, 0, datagram(&[in_fleet(7)]));
     fleet.run(SECOND, &mut quiet());
-    assert!(fleet.node(0).is_some_and(|node| node.levels().fleet == 0), "nobody asked for that");
+    assert!(fleet.node(0).is_some_and(|node| node.gauges().fleet == 0), "nobody asked for that");
 }
 
 /// A stranger answers in a seed's place, once, before the seed does.

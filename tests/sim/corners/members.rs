@@ -121,7 +121,7 @@ fn a_name_that_is_too_long_does_not_end_healing() {
         (0..6).for_each(|i| fleet.boot(i, if i == 0 { &[] } else { &[0] }, false, &mut quiet()));
         fleet.run(20 * SECOND, &mut quiet());
         let long = "a-name-that-no-board-has-a-place-for";
-        let told = [alive(long, 9, 1, 1), in_fleet(fleet.node(0).map_or(0, |node| node.levels().fleet))];
+        let told = [alive(long, 9, 1, 1), in_fleet(fleet.node(0).map_or(0, |node| node.gauges().fleet))];
         (0..6).for_each(|i| fleet.inject(1, i, datagram(&told)));
         fleet.run(60 * SECOND, &mut quiet());
         fleet.network.side[4] = 1;
@@ -300,7 +300,7 @@ fn a_board_that_is_held_for_dead_elsewhere_hears_of_it() {
         // By the word of somebody who knows their fleet.
         let lie = [
             alive(&Fleet::name(11), 40, 1, boot),
-            in_fleet(fleet.node(0).map_or(0, |node| node.levels().fleet)),
+            in_fleet(fleet.node(0).map_or(0, |node| node.gauges().fleet)),
         ];
         (0..11).for_each(|i| fleet.inject(10, i, datagram(&lie)));
         fleet.run(60 * SECOND, &mut quiet());
@@ -324,7 +324,7 @@ fn a_boot_out_of_reach_of_one_who_is_gone_is_given_up() {
         // Somebody in a fleet of two says so.
         let lie = [
             alive(&Fleet::name(5), 5, 1, 1 << 60),
-            in_fleet(fleet.node(4).map_or(0, |node| node.levels().fleet)),
+            in_fleet(fleet.node(4).map_or(0, |node| node.gauges().fleet)),
         ];
         fleet.inject(5, 4, datagram(&lie));
         fleet.run(60 * SECOND, &mut quiet());

@@ -121,7 +121,7 @@ fn what_was_stamped_anew_is_not_looked_for_under_its_old_time() {
 fn is_one(fleet: &mut Fleet, time: u64) -> bool {
     fleet.run(time, &mut quiet());
     let fleets: BTreeSet<u32> =
-        (0..fleet.machines.len()).filter_map(|i| fleet.node(i).map(|node| node.levels().fleet)).collect();
+        (0..fleet.machines.len()).filter_map(|i| fleet.node(i).map(|node| node.gauges().fleet)).collect();
     fleets.len() == 1
 }
 

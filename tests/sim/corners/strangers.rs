@@ -90,7 +90,7 @@ fn ghosts_fill_no_table() {
         let mut fleet = off(seed, 7, Size::Server, without);
         (0..5).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
         fleet.run(90 * SECOND, &mut quiet());
-        let before = fleet.node(0).map(|node| node.levels().fleet);
+        let before = fleet.node(0).map(|node| node.gauges().fleet);
         for n in 0..2_000 {
             let ghost = |g: u64| alive(&format!("ghost-{}", 20 * n + g), 900, 1, 1);
             let mut ghosts: Vec<_> = (0..20).map(ghost).collect();
@@ -106,7 +106,7 @@ fn ghosts_fill_no_table() {
             let names: Vec<_> = node.members().map(|member| member.name.to_string()).collect();
             hold(names.len() == 6 && node.live() == 6, &format!("{} members at node {i}", names.len()))?;
             hold(i == 5 || node.stats().strangers > 0, "refused newcomers are counted")?;
-            hold(Some(node.levels().fleet) == before, "it is in another fleet")?;
+            hold(Some(node.gauges().fleet) == before, "it is in another fleet")?;
         }
         Ok(())
     });
@@ -168,7 +168,7 @@ fn missed_after(news: impl Fn(u32) -> Vec<Vec<u8>>) -> usize {
         fleet.run(SECOND / 10, &mut heard.watch());
     }
     fleet.run(2 * SECOND, &mut heard.watch());
-    for bytes in news(fleet.node(0).map_or(0, |node| node.levels().fleet)) {
+    for bytes in news(fleet.node(0).map_or(0, |node| node.gauges().fleet)) {
         (0..5).for_each(|i| fleet.inject(6, i, bytes.clone()));
     }
     fleet.run(5 * SECOND, &mut heard.watch());
@@ -249,7 +249,7 @@ fn nobody_confirms_a_lone_node_s_events() {
         let mut rest = &entries[..];
         let (_nonce, _token) = (take(&mut rest), take(&mut rest));
         assert_eq!(rest[0], 0, "they stand on one page");
-        let ids = body(kind::IDS).int(1).raw(&rest[1..]).end();
+        let ids = body(kind::I_HAVE).int(1).raw(&rest[1..]).end();
         fleet.inject(4, 0, datagram(&[ids]));
     });
 }
@@ -274,7 +274,7 @@ fn ids_in_a_members_name_draw_no_more_than_a_stranger_s() {
     };
     let usual = drawn_by(&[]);
     let ping = body(kind::PING).int(1).text(&Fleet::name(1)).text(&Fleet::name(2)).raw(&[0]).end();
-    let invented = (0..60).fold(body(kind::IDS).int(7), |list, n| list.id(2 + n, 9)).end();
+    let invented = (0..60).fold(body(kind::I_HAVE).int(7), |list, n| list.id(2 + n, 9)).end();
     let forged = ping.len() + invented.len();
     let drawn = drawn_by(&[ping, invented]);
     assert!(drawn <= usual + 2 * forged + 100, "{forged} bytes of ids draw {drawn}, where {usual} are usual");

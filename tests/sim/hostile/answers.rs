@@ -44,7 +44,7 @@ fn many_pings_in_one_datagram_draw_no_more_than_they_are() {
 
 #[test]
 fn a_pull_of_many_events_draws_no_more_than_it_is() {
-    let pull = (1..60).fold(body(kind::PULL).int(1), |list, ltime| list.id(ltime, 7)).end();
+    let pull = (1..60).fold(body(kind::I_WANT).int(1), |list, ltime| list.id(ltime, 7)).end();
     let request = datagram(&[pull]);
     let answer = drawn(&mut well_stocked(), &request);
     assert!(answer <= request.len(), "{} bytes draw {answer}", request.len());
@@ -59,7 +59,7 @@ fn a_strangers_summary_draws_no_more_than_it_is() {
 
 #[test]
 fn a_strangers_announcement_draws_no_more_than_twice_its_size() {
-    let request = datagram(&[body(kind::IDS).int(7).id(1_000, 9).end()]);
+    let request = datagram(&[body(kind::I_HAVE).int(7).id(1_000, 9).end()]);
     let answer = drawn(&mut well_stocked(), &request);
     assert!(answer <= 2 * request.len(), "{} bytes draw {answer}", request.len());
 }
@@ -68,7 +68,7 @@ fn a_strangers_announcement_draws_no_more_than_twice_its_size() {
 #[test]
 fn a_strangers_announcement_and_a_request_draw_no_more_than_twice_their_size() {
     let page = body(kind::PAGE_REQUEST).int(1).int(0).end();
-    let ids = (0..40).fold(body(kind::IDS).int(7), |list, n| list.id(1_000 + n, 9)).end();
+    let ids = (0..40).fold(body(kind::I_HAVE).int(7), |list, n| list.id(1_000 + n, 9)).end();
     for request in [[page.clone(), ids.clone()], [ids, page]] {
         let request = datagram(&request);
         let answer = drawn(&mut well_stocked(), &request);
@@ -144,8 +144,8 @@ fn forged_histories_count_nothing() {
 /// Under the token of who is only asked whether it has an event, and under many: still one datagram for one.
 #[test]
 fn announcements_under_odd_tokens_draw_no_more_than_twice_their_size() {
-    let ids = (0..16).fold(body(kind::IDS).int(u32::MAX as u64), |list, n| list.id(5 + n, 9)).end();
-    let many = (0..16).map(|token| body(kind::IDS).int(token).id(5 + token, 9).end()).collect();
+    let ids = (0..16).fold(body(kind::I_HAVE).int(u32::MAX as u64), |list, n| list.id(5 + n, 9)).end();
+    let many = (0..16).map(|token| body(kind::I_HAVE).int(token).id(5 + token, 9).end()).collect();
     for lists in [vec![ids], many] {
         let mut node = Driven::met(server(), Config::LAN);
         node.hears(2, &[alive("peer", 2, 1, 1)]);

@@ -54,7 +54,7 @@ fn captured() -> Vec<Vec<u8>> {
     all.push(datagram(&[body(kind::KNOWN).raw(&[1, 2, 3, 4]).end()]));
     all.push(datagram(&[body(kind::NAME_TAKEN).int(7).end()]));
     all.push(datagram(&[body(kind::TOO_OLD).id(7, 1).end()]));
-    all.push(datagram(&[body(kind::MISSING).id(7, 1).end()]));
+    all.push(datagram(&[body(kind::DONT_HAVE).id(7, 1).end()]));
     all.push(padded(&[body(kind::RECORDS_REQUEST).int(7).int(8).int(9).end()]));
     all.push(padded(&[body(kind::PAGE_REQUEST).int(7).int(8).end()]));
     let kinds: BTreeSet<u8> = all.iter().flat_map(|bytes| read(bytes)).map(|(kind, _)| kind).collect();
@@ -109,7 +109,8 @@ fn wrong_heads_and_lengths_are_refused_and_counted() {
     let mut refuse = |bytes: &[u8]| {
         let before =
             node.node.stats().refused + node.node.stats().refused_wire + node.node.stats().refused_cluster;
-        let result = node.node.handle(node.at(), Input::Datagram { from: addr(9), bytes });
+        let result =
+            node.node.handle(node.at(), Input::Datagram { from: addr(9), bytes: &mut bytes.to_vec() });
         let stats = node.node.stats();
         assert!(result.is_err());
         assert_eq!(stats.refused + stats.refused_wire + stats.refused_cluster, before + 1);
@@ -181,9 +182,9 @@ fn anything(rng: &mut Rng) -> Vec<u8> {
             let body = body(kind::SUMMARY).int(edge(rng)).int(edge(rng)).int(edge(rng));
             body.raw(&[1]).int(rng.below(3)).int(rng.below(3)).id(edge(rng), rng.below(3)).end()
         }
-        11 => ids(body(kind::IDS).int(edge(rng)), rng),
-        12 => ids(body([kind::TOO_OLD, kind::MISSING][rng.below(2) as usize]), rng),
-        13 => (0..rng.below(5)).fold(body(kind::PULL).int(1), |list, _| list.id(edge(rng), 1)).end(),
+        11 => ids(body(kind::I_HAVE).int(edge(rng)), rng),
+        12 => ids(body([kind::TOO_OLD, kind::DONT_HAVE][rng.below(2) as usize]), rng),
+        13 => (0..rng.below(5)).fold(body(kind::I_WANT).int(1), |list, _| list.id(edge(rng), 1)).end(),
         14 => {
             let body = body(kind::JOIN).int(edge32(rng) as u64).text(name).addr(place);
             body.int(edge(rng)).raw(&[rng.below(2) as u8]).end()
@@ -265,7 +266,7 @@ fn no_sequence_of_orders_and_messages_breaks_an_invariant() {
                 3 => drop(node.node.join(at, addr(1 + rng.below(6) as u32), rng.chance(0.5))),
                 4 if rng.chance(0.1) => node.node.start(at, &[addr(2)]),
                 5 if rng.chance(0.01) => drop(node.node.leave(at)),
-                6 => node.node.take_events(rng.chance(0.5)),
+                6 => node.node.set_app_ready(rng.chance(0.5)),
                 7 if rng.chance(0.1) => node.now += rng.below(100 * SECOND),
                 8 if rng.chance(0.1) => node.now -= rng.below(SECOND),
                 9 => node.now = node.wake.clamp(node.now, node.now + 5 * SECOND),
@@ -283,7 +284,7 @@ fn no_sequence_of_orders_and_messages_breaks_an_invariant() {
                     let from = 1 + rng.below(7) as u32;
                     let _ = node
                         .node
-                        .handle(at, Input::Datagram { from: addr(from), bytes: &datagram(&messages) });
+                        .handle(at, Input::Datagram { from: addr(from), bytes: &mut datagram(&messages) });
                 }
             }
             if rng.chance(0.8) {

@@ -15,7 +15,7 @@ fn pages_of_event_ids_leave_none_out() {
         node.feed(2, &datagram(&[event(1_000 + ltime, 7, b"e", b"", false)]));
         node.now += 10_000;
     }
-    assert_eq!(node.node.levels().seen, 600);
+    assert_eq!(node.node.gauges().seen, 600);
     let mut listed = BTreeSet::new();
     let mut cursor = (0, 0);
     for nonce in 0..100 {
@@ -85,8 +85,8 @@ fn an_event_too_long_for_this_node_is_not_asked_for_for_ever() {
         node.now += 20_000;
     }
     node.sent.clear();
-    node.feed(2, &datagram(&[body(kind::IDS).int(0).id(5, 7).end()]));
-    assert_eq!(node.said(kind::PULL), None, "it is known, and known to be too long");
+    node.feed(2, &datagram(&[body(kind::I_HAVE).int(0).id(5, 7).end()]));
+    assert_eq!(node.said(kind::I_WANT), None, "it is known, and known to be too long");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_member_that_was_never_probed_can_pull() {
     let untagged: Vec<Vec<u8>> = untagged.map(|(kind, bytes)| body(kind).raw(&bytes).end()).collect();
     lacking.feed(1, &datagram(&untagged));
     let (_, pull) = lacking.sent.pop().expect("it asks");
-    assert_eq!(read(&pull)[0].0, kind::PULL);
+    assert_eq!(read(&pull)[0].0, kind::I_WANT);
     node.sent.clear();
     node.feed(2, &pull);
     assert!(
@@ -133,7 +133,7 @@ fn events_that_are_too_long_move_the_floor_no_faster_than_others() {
     for ltime in 1_000..2_000 {
         node.feed(2, &datagram(&[event(ltime, 7, b"e", &[0; 100], false)]));
     }
-    let (too_long, floor) = (node.node.stats().events_too_long, node.node.levels().event_floor);
+    let (too_long, floor) = (node.node.stats().events_too_long, node.node.gauges().event_floor);
     assert_eq!((too_long, floor), (64, 0), "a burst of M");
 }
 
@@ -165,7 +165,7 @@ fn a_value_that_comes_when_its_name_is_forgotten_is_not_handed_out() {
                         let page = body(kind::PAGE).raw(&nonce).raw(&[0; 4]).end();
                         vec![[page, body(kind::VALUE_IDS).int(77).id(1, 7).id(200, 8).end()].concat()]
                     }
-                    kind::PULL => vec![event(200, 8, b"b", b"b-1", true), event(1, 7, b"a", b"a-1", true)],
+                    kind::I_WANT => vec![event(200, 8, b"b", b"b-1", true), event(1, 7, b"a", b"a-1", true)],
                     _ => continue,
                 };
                 answers.into_iter().for_each(|answer| node.feed(2, &datagram(&[answer])));
@@ -185,16 +185,16 @@ fn invented_ids_keep_nobody_from_asking_for_real_ones() {
     let mut node = Driven::met(small(), Config::LAN);
     node.hears(2, &[alive("peer", 2, 1, 1)]);
     node.run(4 * SECOND, &[2]);
-    let invented = (0..64).fold(body(kind::IDS).int(7), |list, n| list.id(1_000 + n, 9)).end();
+    let invented = (0..64).fold(body(kind::I_HAVE).int(7), |list, n| list.id(1_000 + n, 9)).end();
     node.feed(99, &datagram(&[invented]));
     node.sent.clear();
     node.run(2 * SECOND, &[]);
     let probe = node.said(kind::PING).expect("it probes its only member");
     node.sent.clear();
-    node.feed(2, &datagram(&[ack(number(&probe)), body(kind::IDS).int(8).id(5, 7).end()]));
+    node.feed(2, &datagram(&[ack(number(&probe)), body(kind::I_HAVE).int(8).id(5, 7).end()]));
     let asked = node
         .sent
         .iter()
-        .any(|(to, bytes)| *to == addr(2) && read(bytes).iter().any(|(kind, _)| *kind == kind::PULL));
+        .any(|(to, bytes)| *to == addr(2) && read(bytes).iter().any(|(kind, _)| *kind == kind::I_WANT));
     assert!(asked, "what a member has announced is not asked for");
 }

@@ -148,16 +148,17 @@ impl Driven {
     }
 
     pub fn feed(&mut self, from: u32, datagram: &[u8]) {
-        let _ = self.node.handle(self.at(), Input::Datagram { from: addr(from), bytes: datagram });
+        let _ =
+            self.node.handle(self.at(), Input::Datagram { from: addr(from), bytes: &mut datagram.to_vec() });
         self.drain();
     }
 
     /// Somebody in its fleet tells it of members; if it is in none yet, it founds one.
     pub fn hears(&mut self, from: u32, messages: &[Vec<u8>]) {
-        if self.node.levels().fleet == 0 {
+        if self.node.gauges().fleet == 0 {
             self.is_asked_in();
         }
-        let told = fleet(self.node.levels().fleet);
+        let told = fleet(self.node.gauges().fleet);
         self.feed(from, &datagram(&[messages, &[told]].concat()));
     }
 

@@ -144,7 +144,8 @@ fn an_accusation_at_the_greatest_incarnation_does_not_evict_for_good() {
         let incarnation = (step << 20).min(u32::MAX as u64) as u32;
         let forged = datagram(&[accusation(kind::SUSPECT, "victim", incarnation, "x")]);
         for node in [&mut victim, &mut witness] {
-            let _ = node.node.handle(node.at(), Input::Datagram { from: addr(99), bytes: &forged });
+            let _ =
+                node.node.handle(node.at(), Input::Datagram { from: addr(99), bytes: &mut forged.clone() });
         }
     }
     witness.feed(99, &datagram(&[accusation(kind::DEAD, "victim", u32::MAX, "x")]));
@@ -172,8 +173,10 @@ fn tags_can_still_be_changed_at_the_greatest_incarnation() {
     for step in 1..=4_096u64 {
         let incarnation = (step << 20).min(u32::MAX as u64) as u32;
         let forged = datagram(&[accusation(kind::SUSPECT, "victim", incarnation, "x")]);
-        let _ = victim.node.handle(victim.at(), Input::Datagram { from: addr(99), bytes: &forged });
-        let _ = witness.node.handle(witness.at(), Input::Datagram { from: addr(99), bytes: &forged });
+        let _ =
+            victim.node.handle(victim.at(), Input::Datagram { from: addr(99), bytes: &mut forged.clone() });
+        let _ =
+            witness.node.handle(witness.at(), Input::Datagram { from: addr(99), bytes: &mut forged.clone() });
     }
     converse(&mut victim, &mut witness, 60 * SECOND);
     victim.node.set_tags(victim.at(), &[0xff, 0x80]).expect("short tags");
@@ -210,9 +213,9 @@ fn a_record_cannot_poison_the_time_of_a_members_intents() {
 fn a_record_cannot_poison_the_own_clock() {
     let mut node = Driven::new(small(), Config::LAN);
     node.hears(2, &[alive("a", 2, 1, 1)]);
-    let before = node.node.levels().member_time;
+    let before = node.node.gauges().member_time;
     told_by_a_stranger(&mut node, &[record("me", 1, 1, 1, 0, LTIME_LIMIT - 2)]);
-    let moved = node.node.levels().member_time - before;
+    let moved = node.node.gauges().member_time - before;
     assert!(moved <= 4 * serf_nostd::LTIME_JUMP, "one datagram moved the clock by {moved}");
 }
 
@@ -352,7 +355,7 @@ fn a_newcomer_waits_while_the_application_takes_nothing() {
     node.hears(3, &[alive("b", 3, 1, 1)]);
     node.run(10 * SECOND, &[2, 3]);
     node.told.clear();
-    node.node.take_events(false);
+    node.node.set_app_ready(false);
     node.feed(2, &datagram(&[accusation(kind::DEAD, "b", 1, "a")]));
     node.hears(2, &[alive("c", 4, 1, 1)]);
     node.run(10 * SECOND, &[2]);

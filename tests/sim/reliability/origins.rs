@@ -88,7 +88,7 @@ fn a_node_that_meets_its_fleet_late_brings_its_events_along() {
         settled(&mut fleet)?;
         let reached: Vec<usize> = own.iter().map(|serial| fleet.judge.reached(20, *serial)).collect();
         hold(reached == [20, 20, 20], &format!("{reached:?} of 20 have its events"))?;
-        let held = fleet.fleet.node(7).map(|node| node.levels().own);
+        let held = fleet.fleet.node(7).map(|node| node.gauges().own);
         hold(held == Some(0), "they are still held for their return")
     });
 }

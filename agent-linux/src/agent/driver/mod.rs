@@ -141,7 +141,9 @@ impl<'n> Driver<'n> {
         for _ in 0..BATCH {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
                 Ok((len, from)) => {
-                    if let Err(reject) = self.node.handle(now, Input::Datagram { from, bytes: &rx[..len] }) {
+                    if let Err(reject) =
+                        self.node.handle(now, Input::Datagram { from, bytes: &mut rx[..len] })
+                    {
                         self.warnings.refused(reject, from);
                     }
                 }

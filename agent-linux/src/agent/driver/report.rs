@@ -10,27 +10,27 @@ type Section = BTreeMap<String, String>;
 impl Driver<'_> {
     /// Serf's sections with Serf's keys, and behind them everything that is counted or bounded here.
     pub(super) fn report(&self) -> BTreeMap<String, Section> {
-        let (levels, counters) = (self.node.levels(), self.handlers.counters());
+        let (gauges, counters) = (self.node.gauges(), self.handlers.counters());
         let serf = section([
             ("encrypted", false.to_string()),
-            ("event_queue", levels.own.to_string()),
-            ("event_time", levels.event_time.to_string()),
-            ("failed", levels.failed.to_string()),
-            ("health_score", levels.awareness.to_string()),
-            ("intent_queue", levels.gossip.to_string()),
-            ("left", levels.left.to_string()),
-            ("member_time", levels.member_time.to_string()),
-            ("members", levels.members.to_string()),
+            ("event_queue", gauges.own.to_string()),
+            ("event_time", gauges.event_time.to_string()),
+            ("failed", gauges.failed.to_string()),
+            ("health_score", gauges.awareness.to_string()),
+            ("intent_queue", gauges.gossip.to_string()),
+            ("left", gauges.left.to_string()),
+            ("member_time", gauges.member_time.to_string()),
+            ("members", gauges.members.to_string()),
             ("query_queue", 0.to_string()),
-            ("query_time", levels.query_time.to_string()),
+            ("query_time", gauges.query_time.to_string()),
         ]);
         let levels = section([
-            ("coalescing", levels.coalescing.to_string()),
-            ("event_floor", levels.event_floor.to_string()),
-            ("events_seen", levels.seen.to_string()),
-            ("events_waiting", levels.waiting.to_string()),
+            ("coalescing", gauges.coalescing.to_string()),
+            ("event_floor", gauges.event_floor.to_string()),
+            ("events_seen", gauges.seen.to_string()),
+            ("events_waiting", gauges.waiting.to_string()),
             ("requests_waiting", self.pending.len().to_string()),
-            ("slots", levels.slots.to_string()),
+            ("slots", gauges.slots.to_string()),
         ]);
         let handlers = section([
             ("failed", counters.failed.to_string()),

@@ -1,0 +1,87 @@
+//! What every engine works with: the moment, the settings, chance, counters, clocks, and what is to be sent to somebody.
+
+use crate::clock::{Clocks, Lamport, Word};
+use crate::config::Config;
+use crate::hash;
+use crate::outgoing::{Answer, Outgoing};
+use crate::random::Random;
+use crate::rules::{Rule, Settings};
+use crate::slice::Ring;
+use crate::stats::Stats;
+use crate::time::{Duration, Instant};
+use crate::wire::message::Address;
+use crate::wire::packet::Wire;
+
+pub(crate) struct Cx<'a> {
+    /// When the door was last called: whatever follows from that call happens at this instant.
+    pub(crate) now: Instant,
+    pub(crate) config: Settings,
+    pub(crate) random: Random,
+    pub(crate) stats: Stats,
+    pub(crate) clocks: Clocks,
+    pub(crate) wire: Wire,
+    /// Who fires this node's events, in their identities: a hash of its name and boot.
+    pub(crate) origin: u64,
+    /// What is to be sent to one node each, at once: mostly answers.
+    pub(crate) outgoing: Ring<'a, Outgoing>,
+}
+
+impl<'a> Cx<'a> {
+    pub(crate) fn new(config: Settings, outgoing: &'a mut [Outgoing], seed: u64, now: Instant) -> Self {
+        let mut clocks = Clocks::new(now);
+        clocks.event.adopt(config.event_floor.saturating_add(1));
+        Cx {
+            now,
+            wire: Wire::new(config.cluster),
+            config,
+            random: Random::new(seed),
+            stats: Stats::default(),
+            clocks,
+            origin: 0,
+            outgoing: Ring::new(outgoing),
+        }
+    }
+
+    /// Moves a clock past a received time; false if that is out of reach, and what carried it refused.
+    pub(crate) fn witness(&mut self, which: Lamport, word: Word, seen: u64) -> bool {
+        let paced = self.config.has(Rule::ClockPace);
+        let fits = self.clocks.witness(which, self.now, word, seen, paced).is_ok();
+        self.stats.clock_refused += !fits as u64;
+        fits
+    }
+
+    /// Moves the clocks of intents, events and queries past a peer's, as far as they may go.
+    pub(crate) fn witness_all(&mut self, word: Word, theirs: [u64; 3]) {
+        let own = self.clocks.all();
+        for (which, clock) in [Lamport::Member, Lamport::Event, Lamport::Query].into_iter().enumerate() {
+            // A clock tells the time of its next message: what was seen is one less.
+            if theirs[which] > own[which] {
+                self.witness(clock, word, theirs[which] - 1);
+            }
+        }
+    }
+
+    /// Notes what is to be sent to an address, in a datagram of at most `limit` bytes. The newest is refused when there is no
+    /// room: whoever asked asks again.
+    pub(crate) fn enqueue(&mut self, to: Address, limit: usize, what: Answer) {
+        if !self.outgoing.push_back(Outgoing { to, limit: limit.min(u16::MAX as usize) as u16, what }) {
+            self.stats.answers_refused += 1;
+        }
+    }
+
+    /// From now on own events are those of this life.
+    pub(crate) fn begin_life(&mut self, name: &str, boot: u64) {
+        let boot = if self.config.has(Rule::OriginBoot) { boot } else { 0 };
+        self.origin = hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot));
+    }
+
+    /// How long member events may wait for others, in all and after the last one.
+    pub(crate) fn member_window(&self) -> (Duration, Duration) {
+        let Config { coalesce_members, coalesce_quantum, coalesce_quiescent, .. } = *self.config;
+        if coalesce_members {
+            (coalesce_quantum, coalesce_quiescent)
+        } else {
+            (Duration::ZERO, Duration::ZERO)
+        }
+    }
+}

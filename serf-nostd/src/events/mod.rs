@@ -1,0 +1,651 @@
+//! User events: an event's life, from whoever fires it to every application.
+//!
+//! 1. It is fired here ([`Events::fire`]), or comes from another node ([`Events::receive`]): seen for the first time, it is
+//!    recorded ([`seen`]), held ([`store`]), and handed to the application, or to its name's window ([`coalesce`]).
+//! 2. Eager push: the payload goes to some members at once ([`push`]), each of whom does the same (Plumtree, section 3.3).
+//! 3. Lazy push: its id is announced to a few more, in growing intervals ([`push`]).
+//! 4. Who lacks it asks for it ([`Events::announced`], [`pull`]); what nobody holds any more is lost ([`Events::ask_another`]).
+//! 5. Own events are held until they have come back from others ([`Events::confirm_own`]).
+//! 6. When room is needed the most-sent payload goes; ids are remembered longer, and below the lowest of those nothing is
+//!    taken any more: the floor.
+//!
+//! Which fleet's events those are is told in [`fleet`].
+
+pub(crate) mod arena;
+pub(crate) mod coalesce;
+pub(crate) mod fleet;
+pub(crate) mod pull;
+pub(crate) mod push;
+pub(crate) mod rate;
+pub(crate) mod relay;
+pub(crate) mod seen;
+pub(crate) mod store;
+
+use core::error::Error;
+use core::fmt;
+
+use crate::backoff::Backoff;
+use crate::clock::{LTIME_LIMIT, Lamport, Word};
+use crate::context::Cx;
+use crate::failure::Links;
+use crate::hash;
+use crate::membership::Membership;
+use crate::membership::table::SELF;
+use crate::outgoing::Answer;
+use crate::random::Random;
+use crate::rules::{Rule, Settings};
+use crate::slice::Ring;
+
+use crate::time::{Duration, Instant};
+use crate::wire::go;
+use crate::wire::message::UserEvent as Told;
+use crate::wire::message::{Address, EventId, Message};
+use crate::wire::packet::Encoded;
+
+use coalesce::Coalescer;
+use fleet::{FleetState, Source};
+use pull::{LOST_AFTER, Provider, Pulls};
+use rate::Rate;
+use relay::RelayFilter;
+use seen::{Freshness, Seen};
+pub use store::UserEvent;
+use store::{Pin, Store, list};
+
+/// From how many others an own event has to come back; one less where this node sends it to everybody itself.
+const CONFIRMATIONS: usize = 3;
+/// How long an own event is held for its return.
+const OWN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why an event was not accepted. Nothing of it was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum EventError {
+    /// Name and payload together are longer than this many bytes.
+    TooLong(u16),
+    /// Encoded (as Go Serf encodes it) it is longer than this many bytes.
+    TooLongEncoded(u16),
+    /// As many own events as may be are still on their way, or the fleet can take no more for now: try again each time
+    /// that [`crate::Node::poll`] asks to be called.
+    Full,
+    /// The first join has not been answered yet: try again.
+    Starting,
+    /// The event clock has come to its end: forged times have used up 2^62. Only a new fleet helps.
+    ClockExhausted,
+    /// The node is leaving or has left.
+    Left,
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventError::TooLong(limit) => write!(f, "name and payload are longer than {limit} bytes"),
+            EventError::TooLongEncoded(limit) => write!(f, "encoded it is longer than {limit} bytes"),
+            EventError::Full => f.write_str("too many events are on their way: try again later"),
+            EventError::Starting => f.write_str("the first join has not been answered yet: try again later"),
+            EventError::ClockExhausted => {
+                f.write_str("the event clock has come to its end: only a new fleet helps")
+            }
+            EventError::Left => f.write_str("the node is leaving or has left"),
+        }
+    }
+}
+
+impl Error for EventError {}
+
+/// Where an event has come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct From {
+    pub(crate) addr: Address,
+    /// Of which fleet it is.
+    pub(crate) source: Source,
+    /// Whether it came in answer to a question.
+    pub(crate) word: Word,
+}
+
+pub(crate) struct Events<'a> {
+    pub(crate) seen: Seen<'a>,
+    pub(crate) store: Store<'a>,
+    pub(crate) coalescer: Coalescer<'a>,
+    /// What is to be handed to the application: slots of the store.
+    waiting: Ring<'a, u16>,
+    pub(crate) pulls: Pulls<'a>,
+    rate: Rate,
+    relayed: RelayFilter,
+    /// Which fleet's events this node takes in.
+    pub(crate) fleet: FleetState,
+    /// When seen events last changed, and when they may be compared with others'; likewise last values.
+    pub(crate) backoff: Backoff,
+    pub(crate) value_backoff: Backoff,
+    /// Hashes of last values that others know and nobody holds, XORed: there is no point in comparing them again.
+    pub(crate) lost_values: u32,
+    /// Nobody answers, or nobody is there: own events wait, and are sent again afterwards.
+    pub(crate) cut_off: bool,
+    /// The last event that was asked for has come, or has been given up.
+    pub(crate) all_pulled: bool,
+    /// Makes tokens that nobody can guess.
+    secret: u64,
+}
+
+/// The slices that events work on.
+pub(crate) struct Parts<'a> {
+    pub(crate) seen: &'a mut [seen::SeenEvent],
+    pub(crate) slots: &'a mut [store::StoreSlot],
+    pub(crate) slot_index: &'a mut [u16],
+    pub(crate) arena: &'a mut [u8],
+    pub(crate) waiting: &'a mut [u16],
+    pub(crate) windows: &'a mut [coalesce::Window],
+    pub(crate) window_index: &'a mut [u16],
+    pub(crate) pulls: &'a mut [pull::Pull],
+}
+
+impl<'a> Events<'a> {
+    pub(crate) fn new(parts: Parts<'a>, cx: &Cx<'_>, seed: u64) -> Self {
+        let floor = match cx.config.event_floor {
+            0 => EventId::LOWEST,
+            ltime => EventId { ltime, origin: u64::MAX },
+        };
+        let capacity = parts.seen.len();
+        Events {
+            seen: Seen::new(parts.seen, floor, cx.config.has(Rule::Floor)),
+            store: Store::new(parts.slots, parts.slot_index, parts.arena),
+            coalescer: Coalescer::new(parts.windows, parts.window_index),
+            waiting: Ring::new(parts.waiting),
+            pulls: Pulls::new(parts.pulls),
+            rate: Rate::new(capacity, cx.now),
+            relayed: RelayFilter::new(cx.now),
+            fleet: FleetState::new(cx.now, floor),
+            backoff: Backoff::new(),
+            value_backoff: Backoff::new(),
+            lost_values: 0,
+            cut_off: true,
+            all_pulled: false,
+            secret: Random::new(!seed).next(),
+        }
+    }
+
+    pub(crate) fn release(self) -> Parts<'a> {
+        let (slots, slot_index, arena) = self.store.release();
+        let (windows, window_index) = self.coalescer.release();
+        Parts {
+            seen: self.seen.release(),
+            slots,
+            slot_index,
+            arena,
+            waiting: self.waiting.release(),
+            windows,
+            window_index,
+            pulls: self.pulls.release(),
+        }
+    }
+
+    // ---- 1. fired, or received ----
+
+    /// Fires an event; see [`crate::Node::user_event`].
+    pub(crate) fn fire(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        cut_off: bool,
+        (name, payload): (&[u8], &[u8]),
+        coalesce: bool,
+    ) -> Result<u64, EventError> {
+        if self.fleet.is_starting() {
+            return Err(EventError::Starting);
+        }
+        let len = name.len() + payload.len();
+        if cx.clocks.event.is_exhausted() {
+            return Err(EventError::ClockExhausted);
+        }
+        let limit = self.limit(&cx.config);
+        if len > limit as usize {
+            return Err(EventError::TooLong(limit));
+        }
+        if go::user_event_len(cx.clocks.event.now(), name, payload) > limit as usize {
+            return Err(EventError::TooLongEncoded(limit));
+        }
+        let quarters = if cut_off { 3 } else { 1 };
+        let room = !self.store.quota_full(Pin::Application, len)
+            && (!self.store.quarters_full(Pin::Own, quarters, len) || self.expire_own(cx, links));
+        let beat = if cx.config.has(Rule::RoundTrip) { links.round_trip } else { Duration::ZERO };
+        // Last, as it counts what it lets pass.
+        if !room || (cx.config.has(Rule::SourceRate) && !self.rate.fire(cx.now, links.live + 1, beat)) {
+            cx.stats.events_full += 1;
+            return Err(EventError::Full);
+        }
+        let id = EventId { ltime: cx.clocks.event.now(), origin: cx.origin };
+        let Some(slot) = self.keep(cx, &Told { id, coalesce, name, payload }, list::OWN) else {
+            cx.stats.events_full += 1;
+            return Err(EventError::Full);
+        };
+        cx.clocks.event.stamp();
+        cx.stats.events_fired += 1;
+        self.store.pin(slot, Pin::Own);
+        self.record(cx, id);
+        self.hand_over(cx, slot);
+        if !cx.config.has(Rule::OriginHold) {
+            self.store.release_own(slot);
+        }
+        Ok(id.ltime)
+    }
+
+    /// Longest event, name and payload together, that this node takes: by its settings, and by its memory.
+    fn limit(&self, config: &Settings) -> u16 {
+        config.event_size_limit.min(self.store.longest().min(u16::MAX as usize) as u16)
+    }
+
+    /// With nobody there to hear, the oldest own event makes room for a new one.
+    fn expire_own(&mut self, cx: &mut Cx<'_>, links: Links) -> bool {
+        if links.live > 0 {
+            return false;
+        }
+        let oldest = self.store.first(list::OWN_HELD).or_else(|| self.store.first(list::OWN));
+        let Some(slot) = oldest.filter(|slot| cx.now > self.store.since(*slot)) else { return false };
+        self.store.release_own(slot);
+        cx.stats.own_expired += 1;
+        true
+    }
+
+    /// An event has come. Returns what its sender is to be answered.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        event: &Told<'_>,
+        from: From,
+    ) -> Option<Answer> {
+        let id = event.id;
+        let asked_for = self.pulls.done(id);
+        self.all_pulled |= asked_for && self.pulls.is_empty();
+        // Another fleet's counts from when this node has entered it, and its own events have got their times there.
+        let pulled = asked_for && from.source != Source::Elsewhere;
+        match self.seen.classify(id) {
+            Freshness::Known if !cx.config.has(Rule::Dedupe) => {}
+            Freshness::Known => {
+                cx.stats.events_duplicate += 1;
+                self.confirm_own(links, &cx.config, id, from.addr);
+                return None;
+            }
+            Freshness::Below => {
+                self.confirm_own(links, &cx.config, id, from.addr);
+                if pulled && event.coalesce {
+                    self.late_value(cx, event);
+                    return None;
+                }
+                cx.stats.too_old += 1;
+                return Some(Answer::TooOld { id });
+            }
+            Freshness::New => {}
+        }
+        if !self.takes_events(&cx.config) || !(pulled || self.fleet.takes(id, from.source)) {
+            // What counts as new is only known when a fleet has been met; healing offers it again.
+            return None;
+        }
+        if !cx.witness(Lamport::Event, from.word, id.ltime) {
+            if cx.config.has(Rule::Clamp) || id.ltime >= LTIME_LIMIT {
+                return None;
+            }
+            cx.clocks.event.adopt(id.ltime + 1);
+        }
+        let len = event.name.len() + event.payload.len();
+        let too_long = len > self.limit(&cx.config) as usize;
+        let held = self.store.find(id);
+        if !too_long && cx.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
+            cx.stats.app_full += 1;
+            if held.is_none() && !pulled {
+                self.keep(cx, event, list::FRESH);
+            }
+            return None;
+        }
+        if !self.rate.take(cx.now, pulled) {
+            cx.stats.shed += 1;
+            return None;
+        }
+        if too_long {
+            // Seen all the same, or it would be offered for ever.
+            cx.stats.events_too_long += 1;
+            self.record(cx, id);
+            return None;
+        }
+        // What was asked for has been announced around: only its id is passed on.
+        let into = if pulled { list::ANNOUNCE } else { list::FRESH };
+        let Some(slot) = held.or_else(|| self.keep(cx, event, into)) else {
+            cx.stats.app_full += 1;
+            return None;
+        };
+        self.record(cx, id);
+        self.hand_over(cx, slot);
+        None
+    }
+
+    /// The last value of a name, fetched although it is at or below the floor.
+    fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>) {
+        let len = event.name.len() + event.payload.len();
+        if len > self.limit(&cx.config) as usize {
+            cx.stats.events_too_long += 1;
+            self.lost_values ^= event.id.hash();
+            return;
+        }
+        if !self.coalescer.remembers(hash::bytes(event.name)) {
+            // It may be an older one than what was handed out of a name that was forgotten meanwhile.
+            cx.stats.too_old += 1;
+            return;
+        }
+        if self.store.quota_full(Pin::Application, len) {
+            cx.stats.app_full += 1;
+            return;
+        }
+        match self.store.find(event.id).or_else(|| self.keep(cx, event, list::HELD)) {
+            Some(slot) => self.hand_over(cx, slot),
+            None => cx.stats.app_full += 1,
+        }
+    }
+
+    fn keep(&mut self, cx: &mut Cx<'_>, event: &Told<'_>, into: u8) -> Option<u16> {
+        let mut dropped = 0;
+        let slot = self.store.put(event, cx.now, into, &mut dropped);
+        cx.stats.store_dropped += dropped;
+        slot
+    }
+
+    /// Marks an event as seen.
+    fn record(&mut self, cx: &mut Cx<'_>, id: EventId) {
+        self.seen.insert(id);
+        self.backoff.changed(cx.now);
+        cx.stats.events_new += 1;
+    }
+
+    /// An event takes its place among those handed to the application, or in its window.
+    fn hand_over(&mut self, cx: &mut Cx<'_>, slot: u16) {
+        let event = self.store.event(slot);
+        if !event.coalesce || cx.config.coalesce_quantum == Duration::ZERO {
+            return self.deliver(slot);
+        }
+        let (name, id) = (hash::bytes(event.name), event.id);
+        let len = event.name.len() + event.payload.len();
+        while self.store.quota_full(Pin::Coalescer, len) {
+            let Some(held) = self.coalescer.oldest() else { break };
+            cx.stats.coalesce_early += 1;
+            self.store.unpin(held, Pin::Coalescer);
+            if cx.config.has(Rule::CoalesceEarly) {
+                self.deliver(held);
+            }
+        }
+        // What was fired before this node met its fleet is the last value of its name then, but not told.
+        let before = id <= self.fleet.met_at && id.origin != cx.origin;
+        let silent = before && self.coalescer.is_silent(name);
+        let placed = self.coalescer.offer(name, id, slot, silent, cx.now, &cx.config, &mut cx.stats);
+        if let Some(early) = placed.deliver {
+            self.store.unpin(early, Pin::Coalescer);
+            self.deliver(early);
+        }
+        if let Some(old) = placed.superseded {
+            self.store.unpin(old, Pin::Coalescer);
+        }
+        if let Some(value) = placed.replaced {
+            self.store.keep_value(value, false);
+        }
+        if placed.newest {
+            self.store.keep_value(id, true);
+            self.value_backoff.changed(cx.now);
+        }
+        if placed.held {
+            self.store.pin(slot, Pin::Coalescer);
+        }
+    }
+
+    fn deliver(&mut self, slot: u16) {
+        // As many places as there are slots, and each slot waits once.
+        if self.waiting.push_back(slot) {
+            self.store.pin(slot, Pin::Application);
+        }
+    }
+
+    /// The next event for the application: its slot, which holds it until the next call.
+    pub(crate) fn next_for_app(&mut self, cx: &mut Cx<'_>) -> Option<u16> {
+        let slot = self.waiting.pop_front()?;
+        self.store.unpin(slot, Pin::Application);
+        cx.stats.events_delivered += 1;
+        Some(slot)
+    }
+
+    /// Own events that others have not shown to have.
+    pub(crate) fn own(&self) -> usize {
+        self.store.pinned(Pin::Own)
+    }
+
+    /// Events that wait for the application.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    // ---- 4. announced, asked for, lost ----
+
+    /// What entitles somebody at this address to payloads: only who gets our datagrams there knows it.
+    pub(crate) fn token(&self, to: Address) -> u32 {
+        (hash::mix(hash::mix(to.hash() as u64 ^ self.secret) ^ self.secret.rotate_left(32)) >> 32) as u32
+    }
+
+    /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
+    pub(crate) fn announced(&mut self, cx: &mut Cx<'_>, links: Links, from: Provider, id: EventId) -> bool {
+        match self.seen.classify(id) {
+            Freshness::Known => {
+                self.confirm_own(links, &cx.config, id, from.addr);
+            }
+            Freshness::Below => {
+                self.confirm_own(links, &cx.config, id, from.addr);
+                if id > self.seen.floor() && from.is_proven() {
+                    // As many as this node remembers have overtaken it.
+                    self.seen.raise_floor(id);
+                    cx.stats.event_gaps += 1;
+                }
+            }
+            Freshness::New if !self.takes_events(&cx.config) || !cx.config.has(Rule::Pull) => {}
+            Freshness::New => {
+                if let Some(slot) = self.store.find(id) {
+                    // Held but left unrecorded while the application had no room.
+                    let event = self.store.event(slot);
+                    let len = event.name.len() + event.payload.len();
+                    if !self.store.quota_full(Pin::Application, len) && self.rate.take(cx.now, true) {
+                        self.record(cx, id);
+                        self.hand_over(cx, slot);
+                    }
+                } else {
+                    // More would come in vain, and be asked for again.
+                    let can_take = self.store.room(Pin::Application).min(self.rate.left(cx.now));
+                    let most = if cx.config.has(Rule::PullRoom) { can_take } else { usize::MAX };
+                    return self.want(cx, links, from, id, most);
+                }
+            }
+        }
+        true
+    }
+
+    /// An event is to be asked for, if no more than `most` are. False if that could not be noted.
+    pub(crate) fn want(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        from: Provider,
+        id: EventId,
+        most: usize,
+    ) -> bool {
+        let noted = self.pulls.want(id, from, cx.now, overdue(&cx.config, links), most);
+        cx.stats.pulls_refused += !noted as u64;
+        noted
+    }
+
+    /// Somebody asks for an event: what it is answered. `entitled`: with the token for its address.
+    pub(crate) fn wanted(&self, config: &Settings, id: EventId, entitled: bool) -> Option<Answer> {
+        match (self.store.find(id).is_some() && self.takes_events(config), entitled) {
+            // Who has not seen it yet can't say that it is gone.
+            (false, _) if self.seen.classify(id) == Freshness::New && config.has(Rule::Lost) => None,
+            (false, _) => Some(Answer::DontHave { id }),
+            (true, true) => Some(Answer::Event { id }),
+            // Whoever has no token gets one, if it is here where it says.
+            (true, false) => Some(Answer::IHave { id }),
+        }
+    }
+
+    /// Somebody who was asked for an event does not hold it any more.
+    pub(crate) fn missing_at(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &Membership<'_>,
+        seeds: &[Address],
+        id: EventId,
+        from: Address,
+    ) {
+        if let Some(asked) = self.pulls.missing(id, from, cx.now) {
+            self.ask_another(cx, members, seeds, id, asked);
+        }
+    }
+
+    /// Who has announced an event does not hold its payload, nor do so many others: the next one is asked, or it is lost.
+    fn ask_another(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &Membership<'_>,
+        seeds: &[Address],
+        id: EventId,
+        asked: usize,
+    ) {
+        let table = &members.table;
+        let live = table.live();
+        if asked < seeds.len() + LOST_AFTER.min(live) && cx.config.has(Rule::Lost) {
+            // Seeds first: they are more often servers, which hold more. Then once around, in an order that stays.
+            let whom = seeds.get(asked).copied().or_else(|| {
+                let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
+                let others = table.iter().filter(|id| *id != SELF).map(|id| table.hot(id));
+                others.filter(|hot| hot.is_live()).map(|hot| hot.addr).nth(place)
+            });
+            if let Some(whom) = whom {
+                return self.pulls.turn_to(id, Provider::unknowing(whom), cx.now);
+            }
+        }
+        self.pulls.done(id);
+        cx.stats.pull_miss += 1;
+        // As slowly as events are taken in, and none from the future.
+        let counts = self.seen.classify(id) == Freshness::New && id.ltime < cx.clocks.event.now();
+        if counts && cx.config.has(Rule::Lost) && self.rate.take(cx.now, true) {
+            self.record(cx, id);
+        } else if self.seen.classify(id) == Freshness::Below {
+            // It was to be the last value of some name.
+            self.lost_values ^= id.hash();
+        }
+        self.all_pulled |= self.pulls.is_empty();
+    }
+
+    // ---- 5. back from others ----
+
+    /// An own event came back from somebody. True if with this it has come back from enough of them.
+    pub(crate) fn confirm_own(
+        &mut self,
+        links: Links,
+        config: &Settings,
+        id: EventId,
+        from: Address,
+    ) -> bool {
+        let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
+            return false;
+        };
+        if links.live == 0 {
+            // Nobody has been told it.
+            return false;
+        }
+        let needed = (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live);
+        let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
+        if enough {
+            self.store.release_own(slot);
+        }
+        enough
+    }
+
+    /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
+    /// has those; and what is not above its floor, it has or will never take.
+    pub(crate) fn confirm_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        floor: EventId,
+        same: bool,
+        peer: Address,
+    ) {
+        for which in list::ANNOUNCE..=list::OWN_HELD {
+            let mut at = self.store.first(which).filter(|_| self.store.pinned(Pin::Own) > 0);
+            while let Some(slot) = at {
+                at = self.store.after(which, slot);
+                let id = self.store.id(slot);
+                let passed = id <= floor;
+                if (same || passed) && self.confirm_own(links, &cx.config, id, peer) {
+                    cx.stats.own_unconfirmed += passed as u64;
+                }
+            }
+        }
+    }
+
+    // ---- messages about members that are not held ----
+
+    /// Passes a message about somebody unknown on as it came, once.
+    pub(crate) fn relay(&mut self, cx: &mut Cx<'_>, message: &Message<'_>) {
+        let mut body = [0; Encoded::LONGEST];
+        let Some(message) = Encoded::new(message, &mut body) else { return };
+        if !self.relayed.is_news(message.hash(), cx.now) {
+            return;
+        }
+        let mut dropped = 0;
+        cx.stats.foreign_forwarded += self.store.put_foreign(message, &mut dropped) as u64;
+        cx.stats.store_dropped += dropped;
+    }
+
+    // ---- time ----
+
+    /// When something ends by itself, or is to be sent.
+    pub(crate) fn deadline(&self, cx: &Cx<'_>, links: Links) -> Instant {
+        let own = self.store.first(list::OWN_HELD).filter(|_| !self.cut_off);
+        let own = own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE);
+        let announced = if links.live > 0 { self.announce_at() } else { Instant::FAR };
+        let first = self.coalescer.deadline(&cx.config).min(self.pulls.deadline());
+        first.min(self.rate.deadline(cx.now)).min(own).min(announced)
+    }
+
+    /// What ends by itself: windows, and the patience for own events. While nobody answers those wait (`cut_off`); then they
+    /// are sent again.
+    pub(crate) fn expire(&mut self, cx: &mut Cx<'_>, cut_off: bool) {
+        let again = cx.config.has(Rule::SendAgain);
+        if core::mem::replace(&mut self.cut_off, cut_off) && !cut_off && again {
+            self.store.send_again();
+        }
+        while let Some(slot) = self.store.first(list::OWN_HELD) {
+            if self.store.since(slot) + OWN_PATIENCE > cx.now || (cut_off && again) {
+                break;
+            }
+            self.store.release_own(slot);
+            cx.stats.own_unconfirmed += 1;
+        }
+        while let Some(slot) = self.coalescer.due(cx.now, &cx.config) {
+            self.store.unpin(slot, Pin::Coalescer);
+            self.deliver(slot);
+        }
+    }
+
+    #[cfg(any(test, feature = "sabotage"))]
+    pub(crate) fn check(&mut self) {
+        self.seen.check();
+        self.store.check();
+        assert!(self.coalescer.held() <= self.store.pinned(Pin::Coalescer));
+        assert!(self.waiting.len() == self.store.pinned(Pin::Application));
+        // A quarter by the quota, and what the coalescer's quarter has become since.
+        assert!(self.waiting.len() <= 1 + self.store.capacity() / 2, "too much waits for the application");
+    }
+}
+
+/// How long an answer to a pull may take before it is asked for again, at first.
+fn overdue(config: &Settings, links: Links) -> Duration {
+    config.probe_timeout.scaled(1, 10).max(links.round_trip.times(2))
+}
+
+/// Whether an origin like this node sends an event to everybody itself.
+pub(crate) fn reaches_all(config: &Settings, links: Links) -> bool {
+    links.live <= config.origin_fanout as usize
+}

@@ -1,0 +1,414 @@
+//! Who still answers: SWIM's probing with Lifeguard's additions, from a probe that nobody answered to the verdict, what this
+//! node says against its own, and when its own senses are not to be trusted.
+//!
+//! A failing member, in the order of these functions: its probe goes unanswered ([`Failure::unanswered`]), it is probed again
+//! before anybody is told ([`probe`]), it is suspect ([`Failure::silent`]), others confirm that
+//! ([`Failure::confirm_suspicion`]), and when nobody contradicts in time it has failed ([`Failure::declare_failed`]).
+
+pub(crate) mod dispute;
+pub(crate) mod probe;
+pub(crate) mod suspicion;
+
+use crate::context::Cx;
+use crate::gossip::Targets;
+use crate::hash;
+use crate::membership::Membership;
+use crate::membership::record::{State, flag, update};
+use crate::membership::table::SELF;
+use crate::membership::transitions::Next;
+use crate::outgoing::Answer;
+use crate::rules::Rule;
+use crate::slice::NIL;
+use crate::time::{Duration, Instant};
+use crate::wire::packet::DATAGRAM_MAX;
+
+use dispute::Disputes;
+use probe::{Detector, Due, Relay};
+use suspicion::{Confirmer, Confirmers};
+
+/// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
+const REFUTE_STEP: u32 = 1 << 10;
+
+/// So many members without an answer, one after the other, are no longer their own fault.
+const ASKED: usize = 30;
+
+/// Own probe loss, in 1/64, above which links are lossy: 10 %.
+const LOSSY: u32 = 6;
+
+/// How a fleet is to be reached, as its events need to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    /// Live members but this one.
+    pub(crate) live: usize,
+    /// How long they take to answer.
+    pub(crate) round_trip: Duration,
+    /// Whether packets get lost.
+    pub(crate) lossy: bool,
+}
+
+pub(crate) struct Failure<'a> {
+    pub(crate) detector: Detector<'a>,
+    confirmers: Confirmers<'a>,
+    pub(crate) disputes: Disputes,
+    /// When somebody was last heard.
+    last_heard: Instant,
+    /// When somebody last answered a question of this node's.
+    last_answer: Instant,
+}
+
+impl<'a> Failure<'a> {
+    pub(crate) fn new(relays: &'a mut [Relay], confirmers: &'a mut [Confirmer], now: Instant) -> Self {
+        Failure {
+            detector: Detector::new(relays, now),
+            confirmers: Confirmers::new(confirmers),
+            disputes: Disputes::new(),
+            last_heard: now,
+            last_answer: now,
+        }
+    }
+
+    pub(crate) fn release(self) -> (&'a mut [Relay], &'a mut [Confirmer]) {
+        (self.detector.release(), self.confirmers.release())
+    }
+
+    pub(crate) fn links(&self, members: &Membership<'_>) -> Links {
+        let (live, round_trip) = (members.table.live(), self.detector.round_trip());
+        Links { live, round_trip, lossy: self.detector.loss() > LOSSY }
+    }
+
+    // ---- what is due ----
+
+    pub(crate) fn deadline(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Instant {
+        let suspect = members.table.suspects.first();
+        let suspect = suspect.map_or(Instant::FAR, |id| members.table.cold(id).deadline);
+        self.detector.deadline(&cx.config, members.table.live() > 0).min(suspect)
+    }
+
+    /// Suspicions that have run out.
+    pub(crate) fn expire(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) {
+        while let Some(id) = members.table.suspects.first() {
+            if members.table.cold(id).deadline > cx.now {
+                break;
+            }
+            self.declare_failed(cx, members, id);
+        }
+    }
+
+    /// The next member to be probed, and under which number; what else is due is begun.
+    pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
+        let anybody = members.table.live() > 0;
+        while let Some(due) = self.detector.due(cx.now, &cx.config, anybody) {
+            match due {
+                Due::Next => {
+                    let Some(target) = members.table.next_probe(&mut cx.random) else {
+                        self.detector.skip(cx.now, &cx.config);
+                        continue;
+                    };
+                    let seq = cx.random.next() as u32;
+                    self.detector.begin(cx.now, &cx.config, target, seq);
+                    return Some((target, seq));
+                }
+                Due::AskOthers { target: NIL, .. } | Due::Unanswered { target: NIL, .. } => {}
+                Due::AskOthers { target, seq } => self.ask_others(cx, members, target, seq),
+                Due::Unanswered { target, seq } => self.unanswered(cx, members, target, seq),
+                Due::Again { target, seq } => {
+                    self.ask_others(cx, members, target, seq);
+                    return Some((target, seq));
+                }
+                Due::Silent { target, since } => self.silent(cx, members, target, since),
+                Due::Nack { to, seq } => cx.enqueue(to, DATAGRAM_MAX, Answer::Nack { seq }),
+            }
+        }
+        None
+    }
+
+    /// Asks a few others to probe a target that has not answered (SWIM, section 3.1).
+    fn ask_others(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, target: u16, seq: u32) {
+        let live = members.table.live();
+        let helpers = cx.config.indirect_checks;
+        let mut targets = Targets::draw(&mut cx.random, live, helpers as usize + 1);
+        let mut asked = 0;
+        while let Some(place) = targets.next(live) {
+            let helper = members.table.live_at(place);
+            if helper != target && asked < helpers {
+                asked += 1;
+                self.detector.asked_helper(seq);
+                let to = members.table.hot(helper).addr;
+                cx.enqueue(to, usize::MAX, Answer::IndirectPing { seq, target });
+            }
+        }
+    }
+
+    // ---- from a probe without an answer to the verdict ----
+
+    /// A target has not answered its probe: it is probed again before anybody is told, unless others accuse it already.
+    fn unanswered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, target: u16, seq: u32) {
+        cx.stats.probes_failed += 1;
+        if members.table.hot(target).state() == State::Alive {
+            let span = suspicion::before_suspicion(&cx.config, members.table.live() + 1);
+            if self.detector.pre_suspect(cx.now, &cx.config, (target, seq), span) {
+                cx.stats.doubts += 1;
+                return;
+            }
+            cx.stats.doubts_refused += 1;
+        }
+        self.silent(cx, members, target, cx.now);
+    }
+
+    /// A target has answered nobody since then: from now on it is suspect, here and for those who hear it.
+    fn silent(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, target: u16, since: Instant) {
+        match members.silent(target) {
+            Next::Becomes(_) => {
+                let name = members.table.name(target);
+                info!("memberlist", "Suspect {} has failed, no acks received", name);
+                self.start_suspicion(cx, members, target, since);
+            }
+            Next::Confirmed => self.confirm_too(cx, members, target),
+            Next::Stays | Next::Ends => {}
+        }
+    }
+
+    /// A suspicion runs, as it has since then; others are told, unless it may be this node's own fault.
+    fn start_suspicion(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, since: Instant) {
+        let n = members.table.live() + 1;
+        let k = suspicion::expected(&cx.config, n);
+        let deadline = since + suspicion::timeout(&cx.config, n, 0, k);
+        self.confirmers.forget(id);
+        if let Some(accuser) = members.table.cold(id).accuser() {
+            let accuser = members.table.hot(accuser).hash;
+            let noted = self.confirmers.note(id, accuser);
+            cx.stats.confirmers_refused += (noted == Some(false)) as u64;
+        }
+        members.table.cold_mut(id).since = since;
+        members.table.schedule(id, deadline);
+        cx.stats.suspicions += 1;
+        if !self.blames_itself(cx, members, since) {
+            members.queue_update(id, update::STATE);
+        }
+    }
+
+    /// Another one has made a member suspect. If it was in doubt here, its time has been running since then.
+    pub(crate) fn suspected(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        let doubted = self.detector.end_pre_suspicion(id);
+        self.start_suspicion(cx, members, id, doubted.unwrap_or(cx.now));
+        if doubted.is_some() {
+            self.confirm_too(cx, members, id);
+        }
+    }
+
+    /// Another table holds a live member for failed: a suspicion begins, if none runs, and the suspect is told at once.
+    pub(crate) fn contested(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, begins: bool) {
+        if begins {
+            self.start_suspicion(cx, members, id, cx.now);
+        }
+        let seq = cx.random.next() as u32;
+        cx.enqueue(members.table.hot(id).addr, usize::MAX, Answer::Ping { seq, target: id });
+    }
+
+    /// A suspect is accused once more, by a member of this name.
+    pub(crate) fn confirmed(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, by: &str) {
+        let accuser = members.table.find(by);
+        self.confirm_suspicion(cx, members, id, accuser, hash::name(by));
+    }
+
+    /// This node confirms a suspicion.
+    fn confirm_too(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        if !self.blames_itself(cx, members, members.table.cold(id).since) {
+            let own = members.table.hot(SELF).hash;
+            self.confirm_suspicion(cx, members, id, Some(SELF), own);
+        }
+    }
+
+    /// Another accuser of a suspect (by its name's hash, and its place if it is held): the more there are, the sooner it has
+    /// failed (Lifeguard, section IV-B).
+    fn confirm_suspicion(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        id: u16,
+        accuser: Option<u16>,
+        accuser_name: u32,
+    ) {
+        let n = members.table.live() + 1;
+        let k = suspicion::expected(&cx.config, n);
+        if members.table.cold(id).confirmations >= k {
+            return;
+        }
+        match self.confirmers.note(id, accuser_name) {
+            None => return,
+            Some(noted) => cx.stats.confirmers_refused += !noted as u64,
+        }
+        let cold = members.table.cold_mut(id);
+        let before = suspicion::timeout(&cx.config, n, cold.confirmations, k);
+        cold.confirmations += 1;
+        cold.set_accuser(accuser);
+        let after = suspicion::timeout(&cx.config, n, cold.confirmations, k);
+        let began = cold.deadline.minus(before);
+        cold.deadline = (began + after).max(cx.now);
+        members.table.suspects.moved(members.table.cold, id);
+        members.queue_update(id, update::STATE);
+    }
+
+    /// Nobody has contradicted: the verdict. Of one that may be this node's own fault nobody is told.
+    fn declare_failed(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        info!(
+            "memberlist",
+            "Marking {} as failed, suspect timeout reached ({} peer confirmations)",
+            members.table.name(id),
+            members.table.cold(id).confirmations
+        );
+        let local = self.blames_itself(cx, members, members.table.cold(id).since);
+        if members.timed_out(cx, id, local) {
+            members.backoff.changed(cx.now);
+            members.queue_update(id, update::STATE);
+            members.prune(cx, id);
+        }
+        self.confirmers.forget(id);
+    }
+
+    /// What accusers have said of a member counts no more.
+    pub(crate) fn clear_confirmers(&mut self, id: u16) {
+        self.confirmers.forget(id);
+    }
+
+    /// A member is forgotten altogether.
+    pub(crate) fn forget(&mut self, id: u16) {
+        self.confirmers.forget(id);
+        self.detector.forget(id);
+        self.disputes.forget(id);
+    }
+
+    // ---- what is said against this node ----
+
+    /// Contradicts what was said against this node, above it (SWIM, section 4.2).
+    pub(crate) fn refute(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        incarnation: u32,
+        boot: u64,
+    ) {
+        if !cx.config.has(Rule::Refute) {
+            return;
+        }
+        let own = members.table.hot(SELF).incarnation;
+        let far = incarnation > own.saturating_add(REFUTE_STEP) || own == u32::MAX;
+        cx.stats.refuted += 1;
+        self.detector.worsen(&cx.config, 1);
+        if boot > members.boot || far {
+            // An earlier life had a clock that ran ahead of ours; or somebody pushes our incarnation to where others
+            // would not follow. A new life starts below all of that.
+            members.live_after(cx, boot.max(members.boot));
+        } else {
+            members.live_as(cx, members.boot, own.max(incarnation) + 1);
+        }
+    }
+
+    // ---- whether this node's own link is at fault ----
+
+    /// Somebody is heard.
+    pub(crate) fn heard(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) {
+        self.connected(cx, members, |failure, now| failure.last_heard = now);
+    }
+
+    /// Somebody has answered this node: it is heard, too.
+    pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) {
+        self.connected(cx, members, |failure, now| failure.last_answer = now);
+    }
+
+    /// Notes a sign of life from others, with which an isolation may end.
+    fn connected(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        note: impl FnOnce(&mut Self, Instant),
+    ) {
+        let isolated = self.isolated_since(cx, members);
+        note(self, cx.now);
+        if let Some(since) = isolated
+            && self.isolated_since(cx, members).is_none()
+        {
+            self.end_isolation(cx, members, since);
+        }
+    }
+
+    /// Since when nobody has been heard, or nobody has answered, if that is so long ago (or so many were asked meanwhile) that
+    /// this node's own link is the likelier culprit.
+    fn isolated_since(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Option<Instant> {
+        if !cx.config.has(Rule::Isolation) {
+            return None;
+        }
+        let heard = cx.config.probe_interval.times(2) + cx.config.probe_timeout;
+        // A round of probes: if anybody is there, one of them is answered.
+        let asked = members.table.live().min(ASKED) as u32 * (self.detector.awareness() as u32 + 1);
+        let answered = heard + cx.config.probe_interval.times(asked);
+        let silent = (cx.now.since(self.last_heard) > heard).then_some(self.last_heard);
+        let unanswered = (cx.now.since(self.last_answer) > answered).then_some(self.last_answer);
+        silent.into_iter().chain(unanswered).min()
+    }
+
+    /// Whether what a node has held against another one since then may be the fault of its own link: others have not been
+    /// heard after that.
+    fn blames_itself(&self, cx: &Cx<'_>, members: &Membership<'_>, since: Instant) -> bool {
+        self.isolated_since(cx, members).is_some_and(|isolated| since >= isolated)
+    }
+
+    /// Whether nobody is there, or nobody answers.
+    pub(crate) fn is_cut_off(&self, cx: &Cx<'_>, members: &Membership<'_>) -> bool {
+        members.table.live() == 0 || self.isolated_since(cx, members).is_some()
+    }
+
+    /// Somebody answers again. What this node has come to hold against others since then speaks against its own link: its
+    /// verdicts and its own suspicions fall, and who is in doubt is probed once more.
+    fn end_isolation(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, since: Instant) {
+        let own_link = cx.config.has(Rule::OwnLink);
+        if own_link {
+            self.detector.ask_again();
+        }
+        // Whoever leaves a heap moves others to its place or to places before it: that place is looked at again.
+        let own = |members: &Membership<'_>, id: u16| {
+            let (hot, cold) = (members.table.hot(id), members.table.cold(id));
+            let alone = cold.confirmations == 0 && cold.since >= since;
+            match hot.state() {
+                State::Suspect => own_link && alone && cold.accuser() == Some(SELF),
+                _ => hot.has(flag::LOCAL_ONLY),
+            }
+        };
+        for suspects in [true, false] {
+            let heap = |members: &Membership<'_>, i: usize| {
+                let table = &members.table;
+                if suspects { &table.suspects } else { &table.gone }.ids().get(i).copied()
+            };
+            let mut i = if suspects { members.table.suspects.len() } else { members.table.gone.len() };
+            while i > 0 {
+                i -= 1;
+                while let Some(id) = heap(members, i).filter(|id| own(members, *id)) {
+                    self.member_answered(cx, members, id);
+                }
+            }
+        }
+    }
+
+    /// A member has answered in person.
+    pub(crate) fn member_answered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        if members.answered(cx, id) {
+            self.confirmers.forget(id);
+            members.updates.drop(members.table.cold, id);
+        }
+    }
+
+    /// The clock has jumped by `gap`, which proves that this node was frozen, not the others.
+    pub(crate) fn thaw(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, gap: Duration) {
+        cx.stats.freezes += 1;
+        self.detector.restart(cx.now, gap);
+        self.disputes.restart(cx.now);
+        // All by the same span: the order of the heap stays.
+        let more = if cx.config.has(Rule::Thaw) { 0 } else { cx.config.suspicion_mult as u32 };
+        let span = gap + cx.config.probe_interval.times(more);
+        for place in 0..members.table.suspects.len() {
+            let id = members.table.suspects.ids()[place];
+            members.table.cold_mut(id).deadline += span;
+        }
+        (self.last_heard, self.last_answer) = (cx.now, cx.now);
+    }
+}

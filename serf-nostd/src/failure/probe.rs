@@ -1,0 +1,327 @@
+//! One probe at a time, round-robin, with indirect help; pre_suspicions about who did not answer; and the help given to others.
+
+use crate::config::Config;
+use crate::rules::{Rule, Settings};
+use crate::slice::NIL;
+use crate::time::{Duration, Instant};
+use crate::wire::message::Address;
+
+/// Probing somebody for somebody else. Opaque outside the core.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+pub struct Relay {
+    seq: u32,
+    asker_seq: u32,
+    asker: Address,
+    nack: bool,
+    deadline: Instant,
+}
+
+impl Relay {
+    /// A free place.
+    pub const EMPTY: Relay =
+        Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::PAST };
+}
+
+/// The running probe.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    target: u16,
+    seq: u32,
+    began: Instant,
+    timeout: Instant,
+    end: Instant,
+    asked: bool,
+    nacks_expected: u8,
+    nacks: u8,
+}
+
+/// Members that can be in doubt at once.
+const PRE_SUSPICIONS: usize = 8;
+
+/// Somebody has not answered a probe, and nobody has been told.
+///
+/// Datagrams get lost. Told at once, each unlucky probe becomes a rumour that the whole fleet carries, and a contradiction
+/// after it: at 25 % loss more of them than gossip can. So the first half of the shortest suspicion is the prober's own: the
+/// member is probed again after each probe timeout, directly and with help at once. Any answer ends the doubt; another's
+/// accusation, or the end of the last round, makes it a suspicion, which has been running since the doubt began.
+#[derive(Clone, Copy, Debug)]
+struct PreSuspicion {
+    since: Instant,
+    /// That of the probe: its late answer counts as well.
+    seq: u32,
+    target: u16,
+    done: u8,
+    rounds: u8,
+}
+
+impl PreSuspicion {
+    fn due(&self, config: &Config) -> Instant {
+        self.since + config.probe_timeout.times(self.done as u32)
+    }
+}
+
+/// What the detector wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The time for the next probe has come.
+    Next,
+    /// Ask others to probe this target, under this sequence number.
+    AskOthers { target: u16, seq: u32 },
+    /// Probe this doubtful target once more, and ask others to, under the sequence number of its probe.
+    Again { target: u16, seq: u32 },
+    /// This target has not answered its probe, directly or through others.
+    Unanswered { target: u16, seq: u32 },
+    /// Nor has it in all its further rounds since then.
+    Silent { target: u16, since: Instant },
+    /// Tell an asker that the target did not answer in time.
+    Nack { to: Address, seq: u32 },
+}
+
+/// Whose answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The probed member, to us (perhaps through others).
+    Target(u16),
+    /// Somebody that we probed for an asker.
+    Relayed { to: Address, seq: u32 },
+    /// Nobody that is waited for.
+    Nobody,
+}
+
+pub(crate) struct Detector<'a> {
+    running: Option<Probe>,
+    next: Instant,
+    pre_suspicions: heapless::Vec<PreSuspicion, PRE_SUSPICIONS>,
+    relays: &'a mut [Relay],
+    relaying: usize,
+    /// Lifeguard's awareness: how much this node pre_suspicions its own health. 0 is well.
+    awareness: u8,
+    /// Outcomes of the last 64 probes' direct phase, one bit each, 1 for a loss.
+    losses: u64,
+    /// How long members took to answer of late: the longest time, which fades by an eighth with each answer.
+    round_trip: Duration,
+}
+
+impl<'a> Detector<'a> {
+    pub(crate) fn new(relays: &'a mut [Relay], now: Instant) -> Self {
+        Detector {
+            running: None,
+            next: now,
+            pre_suspicions: heapless::Vec::new(),
+            relays,
+            relaying: 0,
+            awareness: 0,
+            losses: 0,
+            round_trip: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn release(self) -> &'a mut [Relay] {
+        self.relays
+    }
+
+    /// Lifeguard's health score: 0 is well.
+    pub(crate) fn awareness(&self) -> u8 {
+        self.awareness
+    }
+
+    pub(crate) fn worsen(&mut self, config: &Config, by: u8) {
+        self.awareness = self.awareness.saturating_add(by).min(config.awareness_max.saturating_sub(1));
+    }
+
+    /// Share of direct probes lost of late, in 1/64.
+    pub(crate) fn loss(&self) -> u32 {
+        self.losses.count_ones()
+    }
+
+    /// How long members take to answer.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
+        let own = match &self.running {
+            Some(probe) if !probe.asked => probe.timeout,
+            Some(probe) => probe.end,
+            None if anybody => self.next,
+            None => Instant::FAR,
+        };
+        let pre_suspicions = self.pre_suspicions.iter().map(|doubt| doubt.due(config));
+        let relays = self.relays[..self.relaying].iter().map(|relay| relay.deadline);
+        pre_suspicions.chain(relays).fold(own, Instant::min)
+    }
+
+    /// The next thing that is due, if any.
+    pub(crate) fn due(&mut self, now: Instant, config: &Config, anybody: bool) -> Option<Due> {
+        if let Some(i) = self.relays[..self.relaying].iter().position(|relay| relay.deadline <= now) {
+            let relay = self.relays[i];
+            if relay.nack {
+                // The ack may still come: it is passed on for another timeout.
+                self.relays[i].nack = false;
+                self.relays[i].deadline = now + config.probe_timeout;
+                return Some(Due::Nack { to: relay.asker, seq: relay.asker_seq });
+            }
+            self.relaying -= 1;
+            self.relays[i] = self.relays[self.relaying];
+            return self.due(now, config, anybody);
+        }
+        if let Some(i) = self.pre_suspicions.iter().position(|doubt| doubt.due(config) <= now) {
+            let doubt = &mut self.pre_suspicions[i];
+            let PreSuspicion { since, seq, target, done, rounds } = *doubt;
+            if done == rounds {
+                self.pre_suspicions.swap_remove(i);
+                return Some(Due::Silent { target, since });
+            }
+            doubt.done += 1;
+            return Some(Due::Again { target, seq });
+        }
+        match &mut self.running {
+            Some(probe) if !probe.asked && probe.timeout <= now => {
+                probe.asked = true;
+                self.losses = self.losses << 1 | 1;
+                Some(Due::AskOthers { target: probe.target, seq: probe.seq })
+            }
+            Some(probe) if probe.asked && probe.end <= now => {
+                let Probe { target, seq, nacks, nacks_expected, .. } = *probe;
+                self.running = None;
+                // Helpers that answer nothing at all say something about this node.
+                let doubt = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
+                self.worsen(config, doubt);
+                Some(Due::Unanswered { target, seq })
+            }
+            None if anybody && self.next <= now => Some(Due::Next),
+            _ => None,
+        }
+    }
+
+    /// A probe has been sent.
+    pub(crate) fn begin(&mut self, now: Instant, config: &Config, target: u16, seq: u32) {
+        let scale = self.awareness as u32 + 1;
+        let end = now + config.probe_interval.times(scale);
+        // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer.
+        let timeout = (now + config.probe_timeout.times(scale)).min(end);
+        self.next = end;
+        let began = now;
+        self.running =
+            Some(Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
+    }
+
+    /// There is nobody to probe.
+    pub(crate) fn skip(&mut self, now: Instant, config: &Config) {
+        self.next = now + config.probe_interval;
+    }
+
+    /// One more helper has been asked for the probe with this number.
+    pub(crate) fn asked_helper(&mut self, seq: u32) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+            probe.nacks_expected += 1;
+        }
+    }
+
+    /// Takes an unanswered target into doubt for `span`. False if too many are: it counts as silent at once.
+    #[must_use]
+    pub(crate) fn pre_suspect(
+        &mut self,
+        now: Instant,
+        config: &Settings,
+        (target, seq): (u16, u32),
+        span: Duration,
+    ) -> bool {
+        let rounds = span.as_micros() / config.probe_timeout.as_micros().max(1);
+        let doubt =
+            PreSuspicion { since: now, seq, target, done: 0, rounds: rounds.min(u8::MAX as u64) as u8 };
+        config.has(Rule::PreSuspicion)
+            && (self.pre_suspicions.iter().any(|doubt| doubt.target == target)
+                || self.pre_suspicions.push(doubt).is_ok())
+    }
+
+    /// A member is accused by others: whether it was in doubt here, and since when.
+    pub(crate) fn end_pre_suspicion(&mut self, target: u16) -> Option<Instant> {
+        let place = self.pre_suspicions.iter().position(|doubt| doubt.target == target)?;
+        Some(self.pre_suspicions.swap_remove(place).since)
+    }
+
+    pub(crate) fn acked(&mut self, now: Instant, seq: u32) -> Answered {
+        let probed = self.running.filter(|probe| probe.seq == seq);
+        if let Some(probe) = probed {
+            if !probe.asked {
+                self.losses <<= 1;
+                self.round_trip = now.since(probe.began).max(self.round_trip.scaled(7, 8));
+            }
+            self.running = None;
+            self.awareness = self.awareness.saturating_sub(1);
+        }
+        let doubted = self.pre_suspicions.iter().find(|doubt| doubt.seq == seq);
+        if let Some(target) = probed.map(|probe| probe.target).or(doubted.map(|doubt| doubt.target)) {
+            self.end_pre_suspicion(target);
+            return Answered::Target(target);
+        }
+        match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
+            Some(i) => {
+                let Relay { asker, asker_seq, .. } = self.relays[i];
+                self.relaying -= 1;
+                self.relays[i] = self.relays[self.relaying];
+                Answered::Relayed { to: asker, seq: asker_seq }
+            }
+            None => Answered::Nobody,
+        }
+    }
+
+    /// A helper has answered that the target does not. Returns whether it was asked.
+    pub(crate) fn nacked(&mut self, seq: u32) -> bool {
+        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+            probe.nacks = probe.nacks.saturating_add(1).min(probe.nacks_expected);
+            return true;
+        }
+        self.pre_suspicions.iter().any(|doubt| doubt.seq == seq)
+    }
+
+    /// Probing for somebody else begins; false if too many such probes are running.
+    #[must_use]
+    pub(crate) fn relay(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        seq: u32,
+        asker: (Address, u32),
+        nack: bool,
+    ) -> bool {
+        if self.relaying == self.relays.len() {
+            return false;
+        }
+        // A nack must reach the asker before its probe ends, or the asker blames itself for the target's silence.
+        let asker_waits = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
+        let deadline = now + Duration::from_micros(asker_waits).scaled(4, 5);
+        self.relays[self.relaying] = Relay { seq, asker_seq: asker.1, asker: asker.0, nack, deadline };
+        self.relaying += 1;
+        true
+    }
+
+    /// The clock jumped by `gap`: the running probe proves nothing, and pre_suspicions wait as long as if it had not.
+    pub(crate) fn restart(&mut self, now: Instant, gap: Duration) {
+        self.running = None;
+        self.next = now;
+        for doubt in &mut self.pre_suspicions {
+            doubt.since += gap;
+        }
+        self.relaying = 0;
+    }
+
+    /// Nothing may have come through until now: nobody in doubt becomes suspect without another round.
+    pub(crate) fn ask_again(&mut self) {
+        for doubt in &mut self.pre_suspicions {
+            doubt.done = doubt.done.min(doubt.rounds.saturating_sub(1));
+        }
+    }
+
+    /// A member is no longer there to be probed.
+    pub(crate) fn forget(&mut self, id: u16) {
+        if let Some(probe) = &mut self.running
+            && probe.target == id
+        {
+            probe.target = NIL;
+        }
+        self.end_pre_suspicion(id);
+    }
+}

@@ -1,0 +1,241 @@
+//! Rounds of gossip: what this node says of its own accord, to distinct live members drawn without memory, one datagram each.
+//!
+//! News about members, when its time has come, goes before events, which have their own rounds at once: neither can starve the
+//! other. Of events own ones go first, then others', then ids.
+
+use crate::context::Cx;
+use crate::events::fleet::INTRODUCTION;
+use crate::events::reaches_all;
+use crate::events::store::list;
+use crate::failure::Links;
+use crate::random::Random;
+use crate::rules::Rule;
+use crate::sync::Engines;
+use crate::time::Instant;
+use crate::wire::message::Address;
+
+/// Members that an id is announced to at a time.
+const LAZY_FANOUT: usize = 2;
+
+/// Walks the live members from a random one in random steps: as many distinct ones as are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targets {
+    at: u32,
+    stride: u32,
+    live: u32,
+    left: u32,
+}
+
+impl Targets {
+    /// `wanted` of `live` members.
+    pub(crate) fn draw(random: &mut Random, live: usize, wanted: usize) -> Targets {
+        let live = live as u32;
+        let at = random.below(live);
+        let mut stride = 1 + random.below(live.saturating_sub(1));
+        while live > 0 && gcd(stride, live) != 1 {
+            stride = stride % live + 1;
+        }
+        Targets { at, stride, live, left: (wanted as u32).min(live) }
+    }
+
+    /// The place of the next one among the live members; those may be fewer by now.
+    pub(crate) fn next(&mut self, live: usize) -> Option<usize> {
+        if self.left == 0 || live == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let place = self.at as usize % live;
+        self.at = (self.at + self.stride) % self.live.max(1);
+        Some(place)
+    }
+
+    /// How many are still to come.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Whether the next one is the last.
+    pub(crate) fn at_last(&self) -> bool {
+        self.left == 1
+    }
+}
+
+fn gcd(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// What is being sent to several members.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    kind: Kind,
+    targets: Targets,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// What this node has to say about itself: bits of `update`.
+    OwnUpdate(u8),
+    /// Updates about members.
+    Members,
+    /// The payloads of own events: this many from the head of their list, once the first datagram is written.
+    Own(u16),
+    /// Those of others' events, likewise.
+    Forward(u16),
+    /// Ids whose time had come at this moment, likewise counted.
+    Announce { due: Instant, count: u16 },
+}
+
+/// The round that is running.
+pub(crate) struct Gossip {
+    round: Option<Round>,
+}
+
+impl Gossip {
+    pub(crate) const fn new() -> Self {
+        Gossip { round: None }
+    }
+
+    /// When the next round is due, but for those of events, which are due at once or told by their engine.
+    pub(crate) fn deadline(&self, cx: &Cx<'_>, e: &Engines<'_>) -> Instant {
+        let updates = &e.members.updates;
+        let regular = has_member_news(e) && cx.config.has(Rule::MemberRounds);
+        let regular = if regular { updates.next } else { Instant::FAR };
+        let urgent = if updates.urgent != 0 { updates.urgent_after } else { Instant::FAR };
+        if e.members.table.live() > 0 { regular.min(urgent) } else { Instant::FAR }
+    }
+
+    /// The next datagram. `waits`: own events do, for word of where the others have gone.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Cx<'_>,
+        e: &mut Engines<'_>,
+        waits: bool,
+        tx: &mut [u8],
+    ) -> Option<(Address, usize)> {
+        let links = e.failure.links(&e.members);
+        if links.live == 0 {
+            e.events.pass_over_fresh(cx.now);
+            return None;
+        }
+        loop {
+            if self.round.is_none() {
+                self.round = next_round(cx, e, links, waits);
+            }
+            let round = self.round?;
+            let sent = self.datagram(cx, e, links, round, tx);
+            if sent.is_some() {
+                return sent;
+            }
+            // Nothing was left to say in it: on to the next, unless the caller's buffer is too short for what waits.
+            let stuck = round.targets.left() > 0 && !matches!(round.kind, Kind::Members | Kind::OwnUpdate(_));
+            self.round = None;
+            if stuck {
+                return None;
+            }
+        }
+    }
+
+    /// The next datagram of a round; `None` if there is nothing left to say, or nobody to say it to.
+    fn datagram(
+        &mut self,
+        cx: &mut Cx<'_>,
+        e: &mut Engines<'_>,
+        links: Links,
+        mut round: Round,
+        tx: &mut [u8],
+    ) -> Option<(Address, usize)> {
+        let last = round.targets.at_last();
+        let place = round.targets.next(links.live)?;
+        let to = e.members.table.hot(e.members.table.live_at(place)).addr;
+        let mut packet = cx.wire.packet(tx, usize::MAX);
+        round.kind = match round.kind {
+            Kind::OwnUpdate(bits) => {
+                let limit = packet.reserve(INTRODUCTION);
+                e.members.write_own_update(&mut packet, bits);
+                e.events.fleet.introduce(cx, &mut packet, limit);
+                Kind::OwnUpdate(bits)
+            }
+            Kind::Members => {
+                let limit = packet.reserve(INTRODUCTION);
+                e.members.write_updates(&mut packet, &cx.config);
+                let transmissions = e.members.transmissions(&cx.config);
+                e.events.write_relayed(&mut packet, transmissions);
+                e.events.fleet.introduce(cx, &mut packet, limit);
+                e.events.fleet.news = e.events.fleet.news.saturating_sub(last as u8);
+                Kind::Members
+            }
+            Kind::Own(count) => Kind::Own(e.events.write_eager(cx, &mut packet, list::OWN, count, last)),
+            Kind::Forward(count) => {
+                Kind::Forward(e.events.write_eager(cx, &mut packet, list::FRESH, count, last))
+            }
+            Kind::Announce { due, count } => {
+                let count = e.events.write_lazy(cx, links, &mut packet, (to, due), count, last);
+                Kind::Announce { due, count }
+            }
+        };
+        self.round = (!last).then_some(round);
+        (!packet.is_empty()).then(|| (to, packet.finish()))
+    }
+}
+
+fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -> Option<Round> {
+    let updates = &mut e.members.updates;
+    let to_all = cx.config.origin_fanout as usize;
+    if updates.urgent != 0 && updates.urgent_after <= cx.now {
+        updates.urgent_after = cx.now + cx.config.gossip_interval;
+        let bits = core::mem::take(&mut updates.urgent);
+        return Some(round(cx, links, Kind::OwnUpdate(bits), to_all));
+    }
+    if has_member_news(e) && e.members.updates.next <= cx.now && cx.config.has(Rule::MemberRounds) {
+        e.members.updates.next = cx.now + cx.config.gossip_interval;
+        let fanout = cx.config.gossip_nodes as usize;
+        return Some(round(cx, links, Kind::Members, fanout));
+    }
+    // Who has met no fleet, or founded one that is empty yet, does not know at which time others take its events.
+    if e.events.takes_events(&cx.config) && !waits && e.events.store.first(list::OWN).is_some() {
+        return Some(round(cx, links, Kind::Own(0), to_all));
+    }
+    if e.events.store.first(list::FRESH).is_some() {
+        let more = !reaches_all(&cx.config, links) || links.lossy;
+        let fanout = cx.config.forward_fanout as usize + more as usize;
+        return Some(round(cx, links, Kind::Forward(0), fanout));
+    }
+    if e.events.announce_at() <= cx.now {
+        let announce = Kind::Announce { due: cx.now, count: 0 };
+        return Some(round(cx, links, announce, LAZY_FANOUT));
+    }
+    None
+}
+
+fn round(cx: &mut Cx<'_>, links: Links, kind: Kind, fanout: usize) -> Round {
+    Round { kind, targets: Targets::draw(&mut cx.random, links.live, fanout.max(1)) }
+}
+
+fn has_member_news(e: &Engines<'_>) -> bool {
+    !e.members.updates.is_empty() || e.events.has_relayed() || e.events.fleet.news > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_distinct_and_as_many_as_wanted() {
+        let mut random = Random::new(7);
+        for live in 1..70 {
+            for wanted in [1, 2, 3, 32] {
+                let mut targets = Targets::draw(&mut random, live, wanted);
+                let mut hit = [false; 70];
+                let mut count = 0;
+                while let Some(place) = targets.next(live) {
+                    assert!(!core::mem::replace(&mut hit[place], true));
+                    count += 1;
+                }
+                assert_eq!(count, wanted.min(live));
+            }
+        }
+    }
+}

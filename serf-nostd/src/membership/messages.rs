@@ -1,0 +1,488 @@
+//! What each message about a member means here: whom it is about, whether it is news, by whose word, and what follows.
+//!
+//! Each function takes one message, moves the member by [`super::transitions`], and says in an [`Effect`] what is for others to
+//! do.
+
+use super::Membership;
+use super::intents::Intent;
+use super::record::{LastNotified, State, flag, update};
+use super::table::{SELF, Unheld, settled_live};
+use super::transitions::{News, Next};
+use super::unadvertised_after;
+use crate::context::Cx;
+use crate::rules::Rule;
+use crate::time::Duration;
+use crate::wire::message::{
+    Accusation, Address, Alive, Entry, Items, JoinIntent, LeaveIntent, Record, Settled,
+};
+
+/// How far above the known one an incarnation may be.
+const INCARNATION_JUMP: u32 = 1 << 20;
+
+/// How far above the known one a boot may be: as milliseconds, with 16 bits of instance below them, 12 days, which is
+/// longer than anybody is remembered. A member's own word at its own address, in answer to a question, goes further.
+pub(crate) const BOOT_JUMP: u64 = 1 << 46;
+
+/// Who wants a name that another holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) addr: Address,
+    pub(crate) boot: u64,
+}
+
+impl Claim {
+    /// Of whoever is told of.
+    pub(crate) fn of(alive: &Alive<'_>) -> Claim {
+        Claim { addr: alive.addr, boot: alive.boot }
+    }
+}
+
+/// What follows from a message, for the other engines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Effect {
+    /// Nothing new.
+    Nothing,
+    /// To be passed on: these bits of [`update`] about this member.
+    Update(u16, u8),
+    /// A member has become suspect by another one's word: the suspicion is to run.
+    Suspected(u16),
+    /// A suspect was accused again.
+    Confirmed(u16),
+    /// Another table holds this live member for failed: it is suspect now, if it was not before (`true`), and is to hear of it.
+    Contested(u16, bool),
+    /// Something at or above this incarnation and boot was said against this node.
+    Refute { incarnation: u32, boot: u64 },
+    /// An intent to leave was told about this node, which has none.
+    Contradict(u64),
+    /// The name belongs to a member that is believed to live elsewhere, and somebody else claims it.
+    Conflict(u16, Claim),
+    /// Somebody at this address goes by this node's name.
+    Namesake(Claim),
+    /// About somebody this table does not hold: pass it on unread.
+    Foreign,
+    /// A newcomer wants the place of this failed or left member.
+    Evict(u16),
+}
+
+impl Membership<'_> {
+    // ---- alive ----
+
+    /// A member lives, by somebody's word. `own`: by its own, at this address, in answer to a question.
+    pub(crate) fn alive(&mut self, cx: &mut Cx<'_>, alive: &Alive<'_>, own: bool) -> Effect {
+        let (id, new) = match self.table.find(alive.node) {
+            Some(SELF) => return self.alive_about_self(cx, alive),
+            Some(id) => (id, false),
+            None => match self.newcomer(cx, alive.node) {
+                Ok(id) => (id, true),
+                Err(effect) => return effect,
+            },
+        };
+        let hot = self.table.hot(id);
+        if !new {
+            let own = own && cx.config.has(Rule::OwnWord);
+            let (theirs, ours) = ((alive.boot, alive.incarnation), hot.life());
+            let far = out_of_reach(theirs, ours) && !own;
+            cx.stats.incarnation_refused += far as u64;
+            // Which life it is in a member knows best.
+            let corrects = own && alive.boot != hot.boot;
+            let newer = corrects || theirs > ours;
+            let moved = alive.addr != hot.addr && hot.is_live();
+            let down = !hot.is_live() && out_of_reach(ours, theirs) && cx.config.has(Rule::ComeDown);
+            let unheard = far || down && !own;
+            if moved || alive.boot != hot.boot && unheard {
+                // In one life nobody moves; an earlier boot may as well be a former life of the holder's: whether it answers
+                // will tell. And who is far ahead, or was, has to say so itself.
+                return Effect::Conflict(id, Claim::of(alive));
+            }
+            if far {
+                return Effect::Nothing;
+            }
+            if !newer {
+                let fills = theirs == ours && hot.has(flag::TAGS_WANTED) && alive.tags.is_some();
+                if fills && self.table.set_tags(id, alive.tags) {
+                    self.note_tags(cx, id);
+                }
+                return Effect::Nothing;
+            }
+        }
+        self.accept(cx, id, alive, new);
+        Effect::Update(id, update::STATE)
+    }
+
+    /// Someone unknown: takes the name in, or says why not.
+    ///
+    /// A full table gives up its longest failed or left member; the caller is told who must go first.
+    fn newcomer(&mut self, cx: &mut Cx<'_>, name: &str) -> Result<u16, Effect> {
+        match self.table.admit(name) {
+            Ok(id) => Ok(id),
+            Err(Unheld::NameTooLong) => {
+                cx.stats.names_unheld += 1;
+                if !cx.config.has(Rule::Unheld) {
+                    self.table.partial = true;
+                }
+                Err(Effect::Foreign)
+            }
+            Err(Unheld::Full) => {
+                let evictable = self.table.evictable();
+                let victim = if cx.config.has(Rule::EvictGone) {
+                    evictable
+                } else {
+                    evictable.or((self.table.live() > 0).then(|| self.table.live_at(0)))
+                };
+                match victim {
+                    Some(id) => Err(Effect::Evict(id)),
+                    None => {
+                        cx.stats.members_unheld += 1;
+                        self.table.partial = true;
+                        Err(Effect::Foreign)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over what a member says of itself.
+    fn accept(&mut self, cx: &mut Cx<'_>, id: u16, alive: &Alive<'_>, new: bool) {
+        debug_assert_eq!(self.next_state(id, News::Alive), Next::Becomes(State::Alive));
+        let was_live = self.table.hot(id).is_live();
+        let moved = !new && self.table.hot(id).addr != alive.addr;
+        let kept = if was_live { None } else { self.intents.take(alive.node, cx.now) };
+        self.mark_alive(cx, id, |hot| {
+            let new_life = hot.boot != alive.boot;
+            if hot.addr != alive.addr {
+                hot.set(flag::VERIFIED, false);
+            }
+            hot.take_over(alive);
+            hot.set(flag::UNADVERTISED | flag::PRUNE, false);
+            if !was_live || new_life {
+                hot.set(flag::LEAVING, false);
+            }
+            if let Some(intent) = kept.filter(|intent| intent.ltime > hot.status_ltime) {
+                hot.status_ltime = intent.ltime;
+                hot.set(flag::LEAVING, intent.leave);
+                hot.set(flag::PRUNE, intent.prune);
+            }
+        });
+        let tags_changed = self.table.set_tags(id, alive.tags);
+        let hot = self.table.hot(id);
+        if alive.tags.is_some() && !hot.has(flag::TAGS_HELD) {
+            cx.stats.tags_unheld += 1;
+        }
+        if tags_changed || moved {
+            // Whoever has been told of its join, and not of its failure, is told of that.
+            self.note_tags(cx, id);
+        } else if !was_live || new {
+            self.notices.note(self.table.hot, id, cx.now);
+        }
+    }
+
+    fn note_tags(&mut self, cx: &Cx<'_>, id: u16) {
+        self.table.hot_mut(id).set(flag::TAGS_CHANGED, true);
+        self.notices.note(self.table.hot, id, cx.now);
+    }
+
+    fn alive_about_self(&mut self, cx: &mut Cx<'_>, alive: &Alive<'_>) -> Effect {
+        let hot = self.table.hot(SELF);
+        let (theirs, ours) = ((alive.boot, alive.incarnation), hot.life());
+        if hot.has(flag::LEAVING) {
+            return Effect::Nothing;
+        }
+        if alive.boot != hot.boot && alive.addr != hot.addr {
+            // Others ask us both, and our answers decide.
+            return Effect::Namesake(Claim::of(alive));
+        }
+        if theirs < ours || (theirs == ours && !hot.tells_otherwise(alive)) {
+            return Effect::Nothing;
+        }
+        if out_of_reach(theirs, ours) {
+            cx.stats.incarnation_refused += 1;
+            return Effect::Nothing;
+        }
+        Effect::Refute { incarnation: alive.incarnation, boot: alive.boot }
+    }
+
+    // ---- accusations ----
+
+    pub(crate) fn suspect(&mut self, cx: &mut Cx<'_>, accusation: &Accusation<'_>) -> Effect {
+        let id = match self.accused(cx, accusation) {
+            Ok(id) => id,
+            Err(effect) => return effect,
+        };
+        let effect = match self.next_state(id, News::Suspected) {
+            Next::Becomes(_) => {
+                let accuser = self.table.find(accusation.from);
+                self.mark_suspect(id, accuser);
+                Effect::Suspected(id)
+            }
+            Next::Confirmed => Effect::Confirmed(id),
+            Next::Stays | Next::Ends => return Effect::Nothing,
+        };
+        self.table.edit(id, |hot| hot.incarnation = hot.incarnation.max(accusation.incarnation));
+        effect
+    }
+
+    pub(crate) fn dead(&mut self, cx: &mut Cx<'_>, accusation: &Accusation<'_>) -> Effect {
+        let id = match self.accused(cx, accusation) {
+            Ok(id) => id,
+            Err(effect) => return effect,
+        };
+        let left = accusation.from == accusation.node;
+        let end = match self.next_state(id, if left { News::LeftItself } else { News::Dead }) {
+            Next::Becomes(end) => end,
+            Next::Ends => self.end_of(cx, id),
+            Next::Stays | Next::Confirmed => return Effect::Nothing,
+        };
+        let accuser = self.table.find(accusation.from);
+        self.mark_gone(cx, id, end, Duration::ZERO);
+        self.table.edit(id, |hot| hot.incarnation = hot.incarnation.max(accusation.incarnation));
+        self.table.cold_mut(id).accuse(accuser);
+        Effect::Update(id, update::STATE)
+    }
+
+    /// Whom an accusation is about, if it is to be heard.
+    fn accused(&mut self, cx: &mut Cx<'_>, accusation: &Accusation<'_>) -> Result<u16, Effect> {
+        let Some(id) = self.table.find(accusation.node) else {
+            return Err(if self.table.partial { Effect::Foreign } else { Effect::Nothing });
+        };
+        let hot = self.table.hot(id);
+        let boot = if accusation.boot == 0 { hot.boot } else { accusation.boot };
+        let meant = (boot, accusation.incarnation);
+        if out_of_reach(meant, hot.life()) {
+            cx.stats.incarnation_refused += 1;
+            return Err(Effect::Nothing);
+        }
+        let earlier = meant < hot.life();
+        if id == SELF {
+            let leaving = hot.has(flag::LEAVING) || !cx.config.has(Rule::Refute);
+            if leaving {
+                return Err(Effect::Nothing);
+            }
+            // Of an earlier life or incarnation: nobody heeds it who has heard of this one. Say it again.
+            return Err(if earlier {
+                Effect::Update(SELF, update::STATE)
+            } else {
+                Effect::Refute { incarnation: accusation.incarnation, boot }
+            });
+        }
+        if earlier || boot > hot.boot {
+            // Of a life that is over, or of one that is not known here: comparing tells of that, with its address.
+            return Err(Effect::Nothing);
+        }
+        Ok(id)
+    }
+
+    // ---- intents ----
+
+    pub(crate) fn join_intent(&mut self, cx: &mut Cx<'_>, intent: &JoinIntent<'_>) -> Effect {
+        let Some(id) = self.table.find(intent.node) else {
+            let kept = Intent { ltime: intent.ltime, leave: false, prune: false };
+            return self.keep_intent(cx, intent.node, kept);
+        };
+        if intent.ltime <= self.table.hot(id).status_ltime {
+            return Effect::Nothing;
+        }
+        self.table.edit(id, |hot| {
+            hot.status_ltime = intent.ltime;
+            // Whom one is about to forget only its own word brings back.
+            if !hot.is_pruned() {
+                hot.set(flag::PRUNE, false);
+            }
+            if id != SELF && hot.is_live() {
+                hot.set(flag::LEAVING, false);
+            }
+        });
+        Effect::Update(id, update::JOIN)
+    }
+
+    pub(crate) fn leave_intent(&mut self, cx: &mut Cx<'_>, intent: &LeaveIntent<'_>) -> Effect {
+        let Some(id) = self.table.find(intent.node) else {
+            let kept = Intent { ltime: intent.ltime, leave: true, prune: intent.prune };
+            return self.keep_intent(cx, intent.node, kept);
+        };
+        let hot = self.table.hot(id);
+        if id == SELF && !hot.has(flag::LEAVING) {
+            let contradicts = cx.config.has(Rule::Refute);
+            return if contradicts { Effect::Contradict(intent.ltime) } else { Effect::Nothing };
+        }
+        // A record may have told of the intent, but not that it was to prune.
+        let prunes = intent.prune && !hot.has(flag::PRUNE) && intent.ltime == hot.status_ltime;
+        if intent.ltime <= hot.status_ltime && !prunes {
+            return Effect::Nothing;
+        }
+        // Whom one has ordered to forget no other brings back by counting it as left; only it itself, by joining.
+        let prune = intent.prune || hot.has(flag::PRUNE);
+        let next = self.next_state(id, News::LeaveIntent);
+        self.table.edit(id, |hot| {
+            hot.status_ltime = intent.ltime;
+            hot.set(flag::PRUNE, prune);
+            if hot.is_live() {
+                hot.set(flag::LEAVING, true);
+            }
+        });
+        if let Next::Becomes(end) = next {
+            let age = cx.now.since(self.table.cold(id).since);
+            self.mark_gone(cx, id, end, age);
+        }
+        Effect::Update(id, update::LEAVE)
+    }
+
+    fn keep_intent(&mut self, cx: &mut Cx<'_>, node: &str, intent: Intent) -> Effect {
+        let (news, forgotten) = self.intents.keep(node, intent, cx.now);
+        cx.stats.intents_forgotten += forgotten as u64;
+        if news { Effect::Foreign } else { Effect::Nothing }
+    }
+
+    // ---- what other tables say ----
+
+    /// What another node's table says about a member. Not for records about this node.
+    pub(crate) fn record(&mut self, cx: &mut Cx<'_>, record: &Record<'_>, own: bool) -> Effect {
+        if self.table.is_too_long(record.alive.node) {
+            cx.stats.names_unheld += 1;
+            self.table.note_unheld(record);
+            return Effect::Nothing;
+        }
+        let effect = if settled_live(record.state) {
+            self.alive(cx, &record.alive, own)
+        } else {
+            self.gone_record(cx, record)
+        };
+        if let Some(id) = self.table.find(record.alive.node)
+            && id != SELF
+        {
+            let hot = self.table.hot(id);
+            let live = hot.is_live();
+            let alive = &record.alive;
+            let earlier =
+                matches!(effect, Effect::Nothing) && alive.boot < hot.boot && alive.addr == hot.addr;
+            if earlier && live && settled_live(record.state) && cx.config.has(Rule::OwnWord) {
+                // They or this node do not know in which life it is.
+                return Effect::Conflict(id, Claim::of(alive));
+            }
+            let later = record.status_ltime > hot.status_ltime;
+            let tie = record.status_ltime == hot.status_ltime && record.state == Settled::Leaving;
+            if later || tie {
+                self.table.edit(id, |hot| {
+                    hot.status_ltime = record.status_ltime;
+                    if live && settled_live(record.state) {
+                        let leaving = record.state == Settled::Leaving;
+                        hot.set(flag::LEAVING, leaving);
+                        hot.set(flag::PRUNE, leaving && hot.has(flag::PRUNE));
+                    }
+                });
+            }
+        }
+        effect
+    }
+
+    /// Another table says that a member has failed or left.
+    fn gone_record(&mut self, cx: &mut Cx<'_>, record: &Record<'_>) -> Effect {
+        let alive = &record.alive;
+        let state = if record.state == Settled::Left { State::Left } else { State::Failed };
+        let age = Duration::from_secs(record.age as u64);
+        if age >= unadvertised_after(&cx.config, state) {
+            return Effect::Nothing;
+        }
+        let Some(id) = self.table.find(alive.node) else {
+            return self.gone_newcomer(cx, record, state, age);
+        };
+        let hot = self.table.hot(id);
+        let (theirs, ours) = ((alive.boot, alive.incarnation), hot.life());
+        if hot.is_pruned() && theirs <= ours {
+            // They were away when it was pruned.
+            return Effect::Update(id, update::LEAVE);
+        }
+        // Whoever is gone cannot say any more how far it was. What others would never follow to is given up.
+        let comes_down = !hot.is_live() && out_of_reach(ours, theirs) && cx.config.has(Rule::ComeDown);
+        if theirs < ours && !comes_down
+            || (hot.has(flag::PRUNE) && theirs == ours)
+            || out_of_reach(theirs, ours)
+        {
+            return Effect::Nothing;
+        }
+        let (live, later) = (hot.is_live(), theirs != ours);
+        let news = match state {
+            State::Left => News::RecordLeft { later },
+            _ => News::RecordFailed { later },
+        };
+        let next = self.next_state(id, news);
+        if live && state == State::Failed {
+            // It has to contradict what they say, wherever they have last seen it.
+            self.table.edit(id, |hot| (hot.boot, hot.incarnation) = theirs);
+            let begins = next != Next::Stays;
+            if begins {
+                self.mark_suspect(id, Some(SELF));
+            }
+            return Effect::Contested(id, begins);
+        }
+        let Next::Becomes(end) = next else {
+            if state == State::Failed {
+                // Others have found the same.
+                self.table.edit(id, |hot| hot.set(flag::LOCAL_ONLY, false));
+            }
+            return Effect::Nothing;
+        };
+        self.mark_gone(cx, id, end, if live { Duration::ZERO } else { age });
+        if later {
+            self.table.edit(id, |hot| {
+                hot.set(flag::PRUNE | flag::UNADVERTISED, false);
+                hot.take_over(alive);
+            });
+            self.table.set_tags(id, alive.tags);
+        }
+        Effect::Update(id, update::STATE)
+    }
+
+    /// Another table tells of somebody who is gone, and has never been known here.
+    fn gone_newcomer(&mut self, cx: &mut Cx<'_>, record: &Record<'_>, state: State, age: Duration) -> Effect {
+        let alive = &record.alive;
+        if self.table.is_full() {
+            cx.stats.members_unheld += 1;
+            self.table.partial = true;
+            return Effect::Nothing;
+        }
+        let Ok(id) = self.newcomer(cx, alive.node) else { return Effect::Nothing };
+        let order = self.intents.take(alive.node, cx.now);
+        let order = order.filter(|order| order.leave && order.ltime > record.status_ltime);
+        self.table.edit(id, |hot| {
+            hot.take_over(alive);
+            if let Some(order) = order {
+                hot.status_ltime = order.ltime;
+                hot.set(flag::PRUNE, order.prune);
+            }
+        });
+        self.table.set_tags(id, alive.tags);
+        self.mark_gone(cx, id, if order.is_some() { State::Left } else { state }, age);
+        // Old news for everybody else: not an event here either.
+        self.notices.drop(self.table.hot, id);
+        self.table.hot_mut(id).last_notified = LastNotified::Unmet;
+        // Whoever has told does not know that.
+        if order.is_some() { Effect::Update(id, update::LEAVE) } else { Effect::Nothing }
+    }
+
+    /// What of a listing differs from what is known here, in the order of its hashes, as many as `wanted` has places for.
+    /// Returns how many, and where the listing goes on behind them (`next`, if all fit).
+    pub(crate) fn differing(&self, entries: Items<'_, Entry>, next: u32, wanted: &mut [u32]) -> (usize, u32) {
+        let table = &self.table;
+        let mut count = 0;
+        for entry in entries {
+            // Who tells of a pruned one was away when it was pruned, and is to hear of it.
+            let held = table.same_hash(entry.name).any(|id| {
+                let hot = table.hot(id);
+                hot.version() == entry.version && !hot.is_pruned()
+            });
+            if held || table.unheld().any(|unheld| unheld == entry) {
+                continue;
+            }
+            let Some(place) = wanted.get_mut(count) else { return (count, entry.name) };
+            *place = entry.name;
+            count += 1;
+        }
+        (count, next)
+    }
+}
+
+/// Whether a boot and incarnation are further along than any honest member can be by now that was last known at others.
+fn out_of_reach((boot, incarnation): (u64, u32), (known_boot, known): (u64, u32)) -> bool {
+    let known = if boot == known_boot { known } else { 0 };
+    incarnation > known.saturating_add(INCARNATION_JUMP) || boot > known_boot.saturating_add(BOOT_JUMP)
+}

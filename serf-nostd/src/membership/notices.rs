@@ -1,0 +1,100 @@
+//! Member events: what the application has been told about each member, and what it is to be told next.
+//!
+//! Changes within a window are told as one: a join that is followed by an update is a join with the new tags, and of
+//! several changes the last state is told. Nothing is repeated, and no join is lost.
+
+use super::record::{Hot, LastNotified, MemberChange, NOTICES, Status, flag};
+use crate::slice::List;
+use crate::time::{Duration, Instant};
+
+/// Members with news, in the order in which it came, and the window they wait in.
+pub(crate) struct MemberEventCoalescer {
+    waiting: List<NOTICES>,
+    first: Instant,
+    last: Instant,
+    /// The window has ended: everything waiting is handed out before a new one begins.
+    flushing: bool,
+}
+
+impl MemberEventCoalescer {
+    pub(crate) const fn new() -> Self {
+        let (first, last) = (Instant::PAST, Instant::PAST);
+        MemberEventCoalescer { waiting: List::new(), first, last, flushing: false }
+    }
+
+    /// Something changed about a member.
+    pub(crate) fn note(&mut self, members: &mut [Hot], id: u16, now: Instant) {
+        if self.waiting.is_empty() {
+            self.first = now;
+        }
+        self.last = now;
+        if !members[id as usize].has_notice() {
+            self.waiting.push_back(members, id);
+        }
+    }
+
+    /// When the window ends.
+    pub(crate) fn deadline(&self, quantum: Duration, quiescent: Duration) -> Instant {
+        if self.waiting.is_empty() {
+            Instant::FAR
+        } else if self.flushing {
+            Instant::PAST
+        } else {
+            (self.first + quantum).min(self.last + quiescent)
+        }
+    }
+
+    /// The next member with news, once the window has ended.
+    pub(crate) fn next(
+        &mut self,
+        members: &mut [Hot],
+        now: Instant,
+        quantum: Duration,
+        quiescent: Duration,
+    ) -> Option<(u16, MemberChange)> {
+        while now >= self.deadline(quantum, quiescent) {
+            self.flushing = true;
+            let Some(id) = self.waiting.pop_front(members) else { break };
+            if let Some(change) = change(&mut members[id as usize]) {
+                return Some((id, change));
+            }
+        }
+        self.flushing = false;
+        None
+    }
+
+    /// What is new about a member, at once and out of turn.
+    pub(crate) fn tell_now(&mut self, members: &mut [Hot], id: u16) -> Option<MemberChange> {
+        self.drop(members, id);
+        change(&mut members[id as usize])
+    }
+
+    /// A member leaves the list, whatever there was to tell.
+    pub(crate) fn drop(&mut self, members: &mut [Hot], id: u16) {
+        if members[id as usize].has_notice() {
+            self.waiting.remove(members, id);
+        }
+    }
+}
+
+/// What is new about a member since the application was last told; from then on it is told.
+fn change(member: &mut Hot) -> Option<MemberChange> {
+    use LastNotified::{Failed, Joined, Left, Nothing, Unmet};
+    let (notified, change) = match (member.status(), member.last_notified) {
+        (Status::Alive | Status::Leaving, Joined) => {
+            (Joined, member.has(flag::TAGS_CHANGED).then_some(MemberChange::Update))
+        }
+        (Status::Alive | Status::Leaving, _) => (Joined, Some(MemberChange::Join)),
+        // Nobody was told that it was there.
+        (Status::Failed | Status::Left, Nothing | Unmet) => (Unmet, None),
+        (Status::Failed, Failed) => (Failed, None),
+        // Others do not know that it left: no news for who does.
+        (Status::Failed, Left) => (Left, None),
+        (Status::Failed, _) => (Failed, Some(MemberChange::Failed)),
+        (Status::Left, Left) => (Left, None),
+        (Status::Left, _) => (Left, Some(MemberChange::Leave)),
+    };
+    member.last_notified = notified;
+    member.set(flag::TAGS_CHANGED, false);
+    change
+}

@@ -1,0 +1,470 @@
+//! The member table: places, names, an index by name, an order for probing, and digests for comparing.
+//!
+//! Nothing here scans the table: members are found by index, drawn by place, and timed by heaps.
+
+use super::digest::Digest;
+use super::record::{Cold, Hot, Member, NOTICES, State, flag};
+use crate::hash;
+use crate::random::Random;
+use crate::slice::{Heap, Index, List};
+use crate::time::Instant;
+use crate::wire::message::{Entry, Items, Record, Settled, TAGS_MAX};
+
+/// This node's own place.
+pub(crate) const SELF: u16 = 0;
+
+/// The slices that a table works on.
+pub(crate) struct Parts<'a> {
+    /// Written before they are read: may hold anything.
+    pub hot: &'a mut [Hot],
+    /// Likewise.
+    pub cold: &'a mut [Cold],
+    pub names: &'a mut [u8],
+    pub tags: &'a mut [u8],
+    pub index: &'a mut [u16],
+    pub order: &'a mut [u16],
+    pub suspects: &'a mut [u16],
+    pub gone: &'a mut [u16],
+}
+
+pub(crate) struct Table<'a> {
+    pub(crate) hot: &'a mut [Hot],
+    pub(crate) cold: &'a mut [Cold],
+    names: &'a mut [u8],
+    tags: &'a mut [u8],
+    index: Index<'a>,
+    /// All members but this node: first the live ones, then the failed and left.
+    order: &'a mut [u16],
+    live: usize,
+    others: usize,
+    /// Live members before it have been probed in this round.
+    cursor: usize,
+    pub(crate) suspects: Heap<'a>,
+    /// Failed and left members, by when they fade or are forgotten.
+    pub(crate) gone: Heap<'a>,
+    /// Places given back; `touched` and above were never used.
+    free: List<NOTICES>,
+    touched: usize,
+    digest: Digest,
+    /// A newcomer could not be held since the table last had room: it does not hold the whole fleet.
+    pub(crate) partial: bool,
+    /// Members whose names are too long for a record. They are part of the digest, and listed, so that tables which hold them
+    /// agree with this one.
+    unheld: heapless::Vec<NotHeld, UNHELD>,
+}
+
+/// A member that is known by its hashes only.
+#[derive(Clone, Copy, Debug)]
+struct NotHeld {
+    entry: Entry,
+    /// In so many listings, one after the other, it was not to be found.
+    absent: u8,
+}
+
+/// After so many it is forgotten: one of them may have been that of a table that does not know it yet.
+const ABSENT: u8 = 3;
+
+/// Members with too long names that are told apart; if there are more, the table is partial.
+const UNHELD: usize = 8;
+
+/// The table has no place for a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheld {
+    Full,
+    NameTooLong,
+}
+
+impl<'a> Table<'a> {
+    pub(crate) fn new(parts: Parts<'a>) -> Self {
+        Table {
+            hot: parts.hot,
+            cold: parts.cold,
+            names: parts.names,
+            tags: parts.tags,
+            index: Index::new(parts.index),
+            order: parts.order,
+            live: 0,
+            others: 0,
+            cursor: 0,
+            suspects: Heap::new(parts.suspects),
+            gone: Heap::new(parts.gone),
+            free: List::new(),
+            touched: 0,
+            digest: Digest::EMPTY,
+            partial: false,
+            unheld: heapless::Vec::new(),
+        }
+    }
+
+    /// Whether a name is too long for a record.
+    pub(crate) fn is_too_long(&self, name: &str) -> bool {
+        name.len() > self.name_room() || name.len() > u8::MAX as usize
+    }
+
+    /// What another table says about a member whose name is too long for this one.
+    pub(crate) fn note_unheld(&mut self, record: &Record<'_>) {
+        let alive = &record.alive;
+        let mut hot = Hot::named(hash::name(alive.node), 0);
+        (hot.boot, hot.incarnation, hot.addr) = (alive.boot, alive.incarnation, alive.addr);
+        hot.status_ltime = record.status_ltime;
+        hot.set_state(match record.state {
+            Settled::Alive | Settled::Leaving => State::Alive,
+            Settled::Failed => State::Failed,
+            Settled::Left => State::Left,
+        });
+        hot.set(flag::LEAVING, record.state == Settled::Leaving);
+        match alive.tags {
+            Some(tags) => hot.tags_hash = hash::bytes(tags) as u32,
+            None => hot.set(flag::TAGS_WANTED, true),
+        }
+        let entry = Entry { name: hot.hash, version: hot.version() };
+        if let Some(known) = self.unheld.iter_mut().find(|known| known.entry.name == entry.name) {
+            self.digest.toggle(entry.name, known.entry.version ^ entry.version);
+            known.entry = entry;
+        } else if self.unheld.push(NotHeld { entry, absent: 0 }).is_ok() {
+            self.digest.toggle(entry.name, entry.version);
+        } else {
+            self.partial = true;
+        }
+    }
+
+    /// Members that are known by their hashes only.
+    pub(crate) fn unheld(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.unheld.iter().map(|known| known.entry)
+    }
+
+    /// A listing from `from` up to `to` (0: to the end) was read, with these entries.
+    pub(crate) fn listed(&mut self, from: u32, to: u32, entries: Items<'_, Entry>) {
+        for known in &mut self.unheld {
+            let name = known.entry.name;
+            if name >= from && (to == 0 || name < to) {
+                let absent = entries.clone().all(|entry| entry.name != name);
+                known.absent = if absent { known.absent + 1 } else { 0 };
+            }
+        }
+        while let Some(place) = self.unheld.iter().position(|known| known.absent >= ABSENT) {
+            let entry = self.unheld.swap_remove(place).entry;
+            self.digest.toggle(entry.name, entry.version);
+        }
+    }
+
+    pub(crate) fn release(self) -> Parts<'a> {
+        Parts {
+            hot: self.hot,
+            cold: self.cold,
+            names: self.names,
+            tags: self.tags,
+            index: self.index.release(),
+            order: self.order,
+            suspects: self.suspects.release(),
+            gone: self.gone.release(),
+        }
+    }
+
+    fn name_room(&self) -> usize {
+        self.names.len() / self.hot.len()
+    }
+
+    pub(crate) fn tags_room(&self) -> usize {
+        self.tags.len() / self.hot.len()
+    }
+
+    /// Members held, this node included.
+    pub(crate) fn len(&self) -> usize {
+        self.others + 1
+    }
+
+    /// Live members but this node.
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Live member number `i` of the order.
+    pub(crate) fn live_at(&self, i: usize) -> u16 {
+        self.order[i]
+    }
+
+    /// Failed and left members, in no order: for drawing one to try again.
+    pub(crate) fn gone_at(&self, i: usize) -> u16 {
+        self.order[self.live + i]
+    }
+
+    pub(crate) fn hot(&self, id: u16) -> &Hot {
+        &self.hot[id as usize]
+    }
+
+    pub(crate) fn hot_mut(&mut self, id: u16) -> &mut Hot {
+        &mut self.hot[id as usize]
+    }
+
+    pub(crate) fn cold(&self, id: u16) -> &Cold {
+        &self.cold[id as usize]
+    }
+
+    pub(crate) fn cold_mut(&mut self, id: u16) -> &mut Cold {
+        &mut self.cold[id as usize]
+    }
+
+    pub(crate) fn name(&self, id: u16) -> &str {
+        // Names are only ever copied in from `&str`.
+        core::str::from_utf8(self.name_bytes(id)).unwrap_or("")
+    }
+
+    fn name_bytes(&self, id: u16) -> &[u8] {
+        let at = id as usize * self.name_room();
+        &self.names[at..at + self.hot[id as usize].name_len as usize]
+    }
+
+    /// The member's tags, if they are held.
+    pub(crate) fn tags(&self, id: u16) -> Option<&[u8]> {
+        let hot = self.hot(id);
+        let at = id as usize * self.tags_room();
+        hot.has(flag::TAGS_HELD).then(|| &self.tags[at..at + hot.tags_len as usize])
+    }
+
+    pub(crate) fn member(&self, id: u16) -> Member<'_> {
+        let hot = self.hot(id);
+        Member {
+            name: self.name(id),
+            addr: hot.addr.into(),
+            tags: self.tags(id).unwrap_or(&[]),
+            status: hot.status(),
+            incarnation: hot.incarnation,
+            versions: hot.versions,
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u16> {
+        let hash = hash::name(name);
+        self.index.find(hash, |id| self.hot(id).hash, |id| self.name_bytes(id) == name.as_bytes())
+    }
+
+    /// Members whose name hash is at least `hash`, in the order of their hashes.
+    pub(crate) fn hashed_from(&self, hash: u32) -> impl Iterator<Item = u16> + '_ {
+        self.index.from(hash, |id| self.hot(id).hash)
+    }
+
+    /// Members whose name has just this hash: mostly one at most. Touches no more cells than these.
+    pub(crate) fn same_hash(&self, hash: u32) -> impl Iterator<Item = u16> + '_ {
+        self.index.equal(hash, |id| self.hot(id).hash)
+    }
+
+    /// All members, this node included, in the order of their name hashes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.hashed_from(0)
+    }
+
+    /// Whether a newcomer could be held only in the place of somebody.
+    pub(crate) fn is_full(&self) -> bool {
+        self.free.is_empty() && self.touched == self.hot.len()
+    }
+
+    /// The longest failed or left member: who makes room when the table is full.
+    pub(crate) fn evictable(&self) -> Option<u16> {
+        self.gone.first()
+    }
+
+    /// Takes a new name in, in state left, not yet in the order. The first one ever is this node itself.
+    pub(crate) fn admit(&mut self, name: &str) -> Result<u16, Unheld> {
+        if self.is_too_long(name) {
+            return Err(Unheld::NameTooLong);
+        }
+        let id = match self.free.pop_front(self.hot) {
+            Some(id) => id,
+            None if self.touched < self.hot.len() => {
+                self.touched += 1;
+                (self.touched - 1) as u16
+            }
+            None => return Err(Unheld::Full),
+        };
+        let hash = hash::name(name);
+        self.hot[id as usize] = Hot::named(hash, name.len() as u8);
+        if *self.cold(id) != Cold::EMPTY {
+            *self.cold_mut(id) = Cold::EMPTY;
+        }
+        let at = id as usize * self.name_room();
+        self.names[at..at + name.len()].copy_from_slice(name.as_bytes());
+        let hot = &*self.hot;
+        self.index.insert(hash, id, |id| hot[id as usize].hash);
+        if id != SELF {
+            // At the end: not live.
+            self.order[self.others] = id;
+            self.hot[id as usize].order_place = self.others as u16;
+            self.others += 1;
+        }
+        self.toggle_digest(id);
+        Ok(id)
+    }
+
+    /// Forgets a member. It must be in no list of the gossip queue or of the events to be told.
+    pub(crate) fn erase(&mut self, id: u16) {
+        self.toggle_digest(id);
+        self.cancel(id);
+        self.make_gone(id);
+        let place = self.hot(id).order_place as usize;
+        self.others -= 1;
+        let last = self.order[self.others];
+        self.order[place] = last;
+        self.hot[last as usize].order_place = place as u16;
+        let hash = self.hot(id).hash;
+        let hot = &*self.hot;
+        self.index.remove(hash, id, |id| hot[id as usize].hash);
+        self.free.push_back(self.hot, id);
+    }
+
+    /// Changes what nodes agree on about a member, and the digest with it.
+    pub(crate) fn edit<R>(&mut self, id: u16, change: impl FnOnce(&mut Hot) -> R) -> R {
+        self.toggle_digest(id);
+        let result = change(&mut self.hot[id as usize]);
+        self.toggle_digest(id);
+        result
+    }
+
+    /// Takes a member's tags over, if they fit. Returns whether they differ from what was known.
+    pub(crate) fn set_tags(&mut self, id: u16, tags: Option<&[u8]>) -> bool {
+        let room = self.tags_room().min(TAGS_MAX);
+        let at = id as usize * self.tags_room();
+        self.toggle_digest(id);
+        let hot = &mut self.hot[id as usize];
+        let before = (hot.tags_len, hot.tags_hash);
+        match tags {
+            Some(tags) => {
+                hot.tags_len = tags.len() as u16;
+                hot.tags_hash = hash::bytes(tags) as u32;
+                hot.set(flag::TAGS_HELD, tags.len() <= room);
+                hot.set(flag::TAGS_WANTED, false);
+                if tags.len() <= room {
+                    self.tags[at..at + tags.len()].copy_from_slice(tags);
+                }
+            }
+            // The teller could not hold them: what is known stays until somebody tells more.
+            None => hot.set(flag::TAGS_WANTED, true),
+        }
+        let changed = before != (hot.tags_len, hot.tags_hash);
+        self.toggle_digest(id);
+        changed
+    }
+
+    fn toggle_digest(&mut self, id: u16) {
+        let hot = self.hot(id);
+        if !hot.has(flag::UNADVERTISED) {
+            let (name, version) = (hot.hash, hot.version());
+            self.digest.toggle(name, version);
+        }
+    }
+
+    /// The sum of all that nodes agree on.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Starts the timer of a suspect, failed or left member.
+    pub(crate) fn schedule(&mut self, id: u16, deadline: Instant) {
+        self.cancel(id);
+        self.cold_mut(id).deadline = deadline;
+        match self.hot(id).state() {
+            State::Suspect => self.suspects.insert(self.cold, id),
+            State::Failed | State::Left => self.gone.insert(self.cold, id),
+            State::Alive => {}
+        }
+    }
+
+    /// Stops a member's timer; to be called before its state changes.
+    pub(crate) fn cancel(&mut self, id: u16) {
+        if !self.cold(id).is_timed() {
+            return;
+        }
+        match self.hot(id).state() {
+            State::Suspect => self.suspects.remove(self.cold, id),
+            _ => self.gone.remove(self.cold, id),
+        }
+    }
+
+    /// Nobody accuses this member any more.
+    pub(crate) fn clear_accusers(&mut self, id: u16) {
+        if self.cold(id).is_accused() {
+            self.cold_mut(id).accuse(None);
+        }
+    }
+
+    /// Moves a member among the live ones, at a random place of those not yet probed in this round.
+    pub(crate) fn make_live(&mut self, id: u16, random: &mut Random) {
+        let place = self.hot(id).order_place as usize;
+        if id == SELF || place < self.live {
+            return;
+        }
+        self.swap(place, self.live);
+        self.live += 1;
+        let unprobed = (self.live - self.cursor) as u32;
+        let chosen = self.cursor + random.below(unprobed) as usize;
+        self.swap(chosen, self.live - 1);
+    }
+
+    /// Moves a member out of the live ones.
+    pub(crate) fn make_gone(&mut self, id: u16) {
+        let mut place = self.hot(id).order_place as usize;
+        if id == SELF || place >= self.live {
+            return;
+        }
+        if place < self.cursor {
+            self.cursor -= 1;
+            self.swap(place, self.cursor);
+            place = self.cursor;
+        }
+        self.live -= 1;
+        self.swap(place, self.live);
+    }
+
+    /// The next member to probe: each live one once in a round, in an order that is shuffled as it goes.
+    pub(crate) fn next_probe(&mut self, random: &mut Random) -> Option<u16> {
+        if self.live == 0 {
+            return None;
+        }
+        if self.cursor >= self.live {
+            self.cursor = 0;
+        }
+        let chosen = self.cursor + random.below((self.live - self.cursor) as u32) as usize;
+        self.swap(self.cursor, chosen);
+        self.cursor += 1;
+        Some(self.order[self.cursor - 1])
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        self.order.swap(a, b);
+        self.hot[self.order[a] as usize].order_place = a as u16;
+        self.hot[self.order[b] as usize].order_place = b as u16;
+    }
+
+    /// What everybody could rely on; for tests.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub(crate) fn check(&self) {
+        let mut digest = Digest::EMPTY;
+        let mut count = 0;
+        for id in self.iter() {
+            let hot = self.hot(id);
+            count += 1;
+            if !hot.has(flag::UNADVERTISED) {
+                digest.toggle(hot.hash, hot.version());
+            }
+            if id != SELF {
+                assert_eq!(self.order[hot.order_place as usize], id);
+                assert_eq!(hot.is_live(), (hot.order_place as usize) < self.live, "order and state agree");
+                let timed = self.cold(id).is_timed();
+                assert!(
+                    hot.state() != State::Alive || !self.cold(id).is_accused(),
+                    "nobody accuses the living"
+                );
+                assert_eq!(timed, hot.state() != State::Alive, "everybody but the living has a timer");
+            }
+        }
+        assert_eq!(count, self.len());
+        self.unheld().for_each(|entry| digest.toggle(entry.name, entry.version));
+        assert_eq!(digest, self.digest, "the digest is the sum of the members");
+        assert!(self.cursor <= self.live || self.live == 0 || self.cursor <= self.others);
+    }
+}
+
+/// What a [`Settled`] state says about life.
+pub(crate) fn settled_live(state: Settled) -> bool {
+    matches!(state, Settled::Alive | Settled::Leaving)
+}

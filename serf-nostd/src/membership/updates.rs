@@ -1,0 +1,207 @@
+//! What others are told about members: SWIM's dissemination, in which each update rides in a bounded number of datagrams.
+//!
+//! A member stands in the queue at most once, so the queue is bounded by the table: a newer update about it replaces the
+//! older. Least-sent first (SWIM, section 4.1).
+
+use super::Membership;
+use super::record::{Cold, GOSSIP, State, flag, update};
+use super::table::{SELF, Table};
+use crate::config::Config;
+use crate::slice::List;
+use crate::time::Instant;
+use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Message, Ping, Record};
+use crate::wire::packet::Packet;
+
+/// Most transmissions of one update: `retransmit_mult * ceil(log10(n + 1))` is cut to it.
+const SENDS_MAX: usize = 24;
+/// How many updates that don't fit end the search for one that does.
+const PASSED_OVER: u32 = 4;
+/// With less room than this a datagram is full.
+const SHORTEST: usize = 24;
+
+pub(crate) struct UpdateQueue {
+    /// By the number of sends so far.
+    lists: [List<GOSSIP>; SENDS_MAX],
+    /// When the next round of gossip is due, while there is something to say.
+    pub(crate) next: Instant,
+    /// What this node has to say of itself (bits of [`update`]) goes to many members at once, besides the usual gossip: who
+    /// joins, leaves or contradicts wants to be heard before timers run out.
+    pub(crate) urgent: u8,
+    /// Not before this: whoever provokes it must not draw a flood.
+    pub(crate) urgent_after: Instant,
+}
+
+impl UpdateQueue {
+    pub(crate) const fn new() -> Self {
+        let lists = [const { List::new() }; SENDS_MAX];
+        UpdateQueue { lists, next: Instant::PAST, urgent: 0, urgent_after: Instant::PAST }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.is_empty())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lists.iter().map(|list| list.len()).sum()
+    }
+
+    /// There is something to say about a member: bits of [`update`].
+    fn push(&mut self, members: &mut [Cold], id: u16, bits: u8) {
+        let waiting = members[id as usize].update;
+        self.drop(members, id);
+        let member = &mut members[id as usize];
+        // Of the intents the later one counts.
+        let kept = if bits & (update::JOIN | update::LEAVE) != 0 { waiting & update::STATE } else { waiting };
+        (member.update, member.sends) = (kept | bits, 0);
+        self.lists[0].push_back(members, id);
+    }
+
+    /// There is nothing more to say about a member.
+    pub(crate) fn drop(&mut self, members: &mut [Cold], id: u16) {
+        let member = &mut members[id as usize];
+        if member.update != 0 {
+            let sends = member.sends as usize;
+            member.update = 0;
+            self.lists[sends].remove(members, id);
+        }
+    }
+
+    /// An update has been sent once more; it leaves after `limit` times.
+    fn sent(&mut self, members: &mut [Cold], id: u16, limit: usize) {
+        let bits = members[id as usize].update;
+        let sends = members[id as usize].sends as usize + 1;
+        self.drop(members, id);
+        if sends < limit.min(SENDS_MAX) {
+            (members[id as usize].update, members[id as usize].sends) = (bits, sends as u8);
+            self.lists[sends].push_back(members, id);
+        }
+    }
+}
+
+impl Membership<'_> {
+    /// Others are to be told of a member: these bits of [`update`].
+    pub(crate) fn queue_update(&mut self, id: u16, bits: u8) {
+        self.updates.push(self.table.cold, id, bits);
+        if id == SELF {
+            self.updates.urgent |= bits;
+        }
+    }
+
+    /// As many updates as fit, least-sent first; counted as sent.
+    pub(crate) fn write_updates(&mut self, packet: &mut Packet<'_>, config: &Config) {
+        let limit = self.transmissions(config);
+        // Those of this datagram: what is sent moves on to the next list, and is not met there again.
+        let counts: [u16; SENDS_MAX] = core::array::from_fn(|sends| self.updates.lists[sends].len() as u16);
+        // A few that are too long may be passed over for shorter ones; not the whole queue.
+        let mut passed_over = 0;
+        for (sends, count) in counts.into_iter().enumerate() {
+            let mut at = self.updates.lists[sends].head();
+            for _ in 0..count {
+                let Some(id) = at else { break };
+                at = self.updates.lists[sends].after(self.table.cold, id);
+                let bits = self.table.cold(id).update;
+                if !write_update(packet, &self.table, id, bits) {
+                    passed_over += 1;
+                    if passed_over == PASSED_OVER {
+                        return;
+                    }
+                    continue;
+                }
+                self.updates.sent(self.table.cold, id, limit);
+                if packet.room() < SHORTEST {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What this node has to say of itself, not counted as sent.
+    pub(crate) fn write_own_update(&self, packet: &mut Packet<'_>, bits: u8) {
+        let _ = write_update(packet, &self.table, SELF, bits);
+    }
+
+    /// Who this node is.
+    pub(crate) fn write_self(&self, packet: &mut Packet<'_>) {
+        let _ = packet.push(&Message::Alive(alive(&self.table, SELF)));
+    }
+
+    /// A ping, and nothing else.
+    pub(crate) fn write_ping(&self, packet: &mut Packet<'_>, seq: u32, target: u16) {
+        let (node, source) = (self.table.name(target), self.table.name(SELF));
+        let _ = packet.push(&Message::Ping(Ping { seq, node, source, source_addr: None }));
+    }
+
+    /// What is held against a member, to be said to itself: that it does not live, or leaves. Says whether it is held for gone.
+    pub(crate) fn write_held_against(&self, packet: &mut Packet<'_>, id: u16) -> bool {
+        let hot = self.table.hot(id);
+        if hot.state() != State::Alive && !hot.has(flag::LOCAL_ONLY) {
+            let _ = packet.push(&accusation(&self.table, id));
+            return !hot.is_live();
+        }
+        if hot.has(flag::LEAVING) {
+            let (ltime, node, prune) = (hot.status_ltime, self.table.name(id), hot.has(flag::PRUNE));
+            let _ = packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
+        }
+        false
+    }
+}
+
+/// Writes what is to be said about a member; false (and nothing written) if it does not fit.
+fn write_update(packet: &mut Packet<'_>, table: &Table<'_>, id: u16, bits: u8) -> bool {
+    let hot = table.hot(id);
+    let before = packet.len();
+    let mut whole = true;
+    if bits & update::STATE != 0 {
+        whole &= match hot.state() {
+            State::Alive => packet.push(&Message::Alive(alive(table, id))),
+            State::Failed if hot.has(flag::LOCAL_ONLY) => true,
+            _ => packet.push(&accusation(table, id)),
+        };
+    }
+    let (ltime, node) = (hot.status_ltime, table.name(id));
+    if bits & update::JOIN != 0 {
+        whole &= packet.push(&Message::JoinIntent(JoinIntent { ltime, node }));
+    }
+    if bits & update::LEAVE != 0 {
+        let prune = hot.has(flag::PRUNE);
+        whole &= packet.push(&Message::LeaveIntent(LeaveIntent { ltime, node, prune }));
+    }
+    if !whole {
+        packet.truncate(before);
+    }
+    whole
+}
+
+/// A member as it is told.
+fn alive<'t>(table: &'t Table<'_>, id: u16) -> Alive<'t> {
+    let hot = table.hot(id);
+    Alive {
+        node: table.name(id),
+        addr: hot.addr,
+        incarnation: hot.incarnation,
+        boot: hot.boot,
+        tags: table.tags(id),
+        versions: hot.versions,
+    }
+}
+
+/// The same with what has become of it.
+pub(super) fn record<'t>(table: &'t Table<'_>, id: u16, now: Instant) -> Record<'t> {
+    let hot = table.hot(id);
+    let age = if hot.is_live() { 0 } else { now.since(table.cold(id).since).as_secs() };
+    Record {
+        alive: alive(table, id),
+        state: hot.settled(),
+        status_ltime: hot.status_ltime,
+        age: age.min(u32::MAX as u64) as u32,
+    }
+}
+
+fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
+    let hot = table.hot(id);
+    let accuser = table.cold(id).accuser().filter(|accuser| *accuser != id).unwrap_or(SELF);
+    let from = if hot.state() == State::Left { id } else { accuser };
+    let (incarnation, boot) = (hot.incarnation, hot.boot);
+    let accusation = Accusation { incarnation, boot, node: table.name(id), from: table.name(from) };
+    if hot.state() == State::Suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) }
+}

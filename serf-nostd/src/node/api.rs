@@ -1,0 +1,222 @@
+//! What goes in and out at the door: identity, inputs, outputs, errors.
+
+use core::error::Error;
+use core::fmt;
+use core::net::SocketAddr;
+
+use crate::events::UserEvent;
+use crate::membership::{Member, MemberChange};
+use crate::time::Instant;
+use crate::wire::message::Versions;
+
+/// Who a node is.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Identity<'i> {
+    /// Unique in the cluster; 1 to 128 bytes, and no longer than the storage's names.
+    pub name: &'i str,
+    /// Where others reach it.
+    pub addr: SocketAddr,
+    /// Which life of this node: greater than that of every earlier one (a counter in flash, or the wall clock in
+    /// milliseconds). Below 2^46.
+    pub boot: u64,
+    /// Tells two machines apart that have one name and one boot number (a cloned disk or flash): random, or at least
+    /// different for each machine (of its address or serial number).
+    pub instance: u16,
+    /// Encoded tags: 0xff, then a MessagePack map of strings, or empty. At most 512 bytes.
+    pub tags: &'i [u8],
+    /// Versions it speaks.
+    pub versions: Versions,
+}
+
+impl Identity<'_> {
+    /// The versions of Serf 0.8 to 0.10: memberlist 1..5 speaking 2, Serf 2..5 speaking 5.
+    pub const VERSIONS: Versions = [1, 5, 2, 2, 5, 5];
+}
+
+/// Something that comes in.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Input<'i> {
+    /// A UDP datagram.
+    Datagram {
+        /// Where it came from.
+        from: SocketAddr,
+        /// Its payload, which is opened in place: what is left in it afterwards is of no use.
+        bytes: &'i mut [u8],
+    },
+}
+
+/// Something to do.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Output<'o> {
+    /// Send this datagram. If it can't be sent, drop it: the protocol's own retries cover it.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// Its payload, in the buffer given to [`crate::Node::poll`].
+        bytes: &'o [u8],
+    },
+    /// Something that the application wants to know.
+    Event(Event<'o>),
+    /// Nothing to do before this instant, unless something comes in.
+    Sleep(Instant),
+}
+
+/// News for the application.
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Event<'o> {
+    /// A user event: at most once per event and boot.
+    User(UserEvent<'o>),
+    /// A member changed. Changes of one window come one after the other.
+    Member(MemberChange, Member<'o>),
+    /// A join was answered.
+    Joined(SocketAddr),
+    /// A join was not answered in time.
+    JoinFailed(SocketAddr),
+    /// The first join was refused: another node that answers has this name. The node should be shut down.
+    NameTaken(SocketAddr),
+    /// Another node, at this address, goes by this node's name, and both live: two fleets have met, or a machine was
+    /// cloned. The others go by whoever booted first. Told once a minute at most; one of the two should be renamed.
+    NameConflict(SocketAddr),
+    /// [`crate::Node::leave`] is complete.
+    Left,
+}
+
+/// Why a node can't be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SetupError {
+    /// This field of [`crate::Memory`] has a length that breaks its rule.
+    Memory(&'static str),
+    /// The name is empty, longer than 128 bytes, or longer than the storage's names.
+    Name,
+    /// The tags are longer than 512 bytes, or than the storage's tags.
+    Tags,
+    /// The boot number is not below 2^46.
+    Boot,
+    /// The limit for events is beyond what fits a datagram: 1,350 bytes.
+    EventSize,
+    /// One of the intervals and timeouts of a second's work (probe, gossip, reconnect) is zero.
+    Timing,
+    /// The floor is not below 2^61: what stands there was never written.
+    Floor,
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupError::Memory(field) => {
+                write!(f, "the memory for {field} has a length that breaks its rule")
+            }
+            SetupError::Name => {
+                f.write_str("the name is empty, longer than 128 bytes, or than the storage's")
+            }
+            SetupError::Tags => f.write_str("the tags are longer than 512 bytes, or than the storage's"),
+            SetupError::Boot => f.write_str("the boot number is not below 2^46"),
+            SetupError::EventSize => f.write_str("the limit for events is above 1,350 bytes"),
+            SetupError::Timing => f.write_str("an interval or timeout is zero"),
+            SetupError::Floor => f.write_str("the event floor is not below 2^61"),
+        }
+    }
+}
+
+impl Error for SetupError {}
+
+/// How much of what is bounded is in use: for `serf info`, and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Gauges {
+    /// Members held, this node included.
+    pub members: usize,
+    /// Of them failed.
+    pub failed: usize,
+    /// Of them left.
+    pub left: usize,
+    /// Lamport time of the next intent.
+    pub member_time: u64,
+    /// Lamport time of the next event.
+    pub event_time: u64,
+    /// Lamport time of the next query.
+    pub query_time: u64,
+    /// Events at or below this Lamport time are not delivered any more.
+    pub event_floor: u64,
+    /// Which fleet this node is in, as far as events go; 0 until it has met somebody.
+    pub fleet: u32,
+    /// Identities of events remembered.
+    pub seen: usize,
+    /// Slots in use for events and foreign messages.
+    pub slots: usize,
+    /// Own events that others have not shown to have.
+    pub own: usize,
+    /// Events held by the coalescer.
+    pub coalescing: usize,
+    /// Events that wait for the application.
+    pub waiting: usize,
+    /// News about members still to be sent.
+    pub gossip: usize,
+    /// Lifeguard's health score, 0 is well.
+    pub awareness: u8,
+}
+
+/// Why a join was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum JoinError {
+    /// Too many joins are running (8): try again when one has been told of.
+    Busy,
+    /// The node is leaving or has left.
+    Left,
+}
+
+/// Why a leave was not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum LeaveError {
+    /// It is leaving already, or has left.
+    AlreadyLeaving,
+}
+
+/// Why tags were not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum TagsError {
+    /// Longer than 512 bytes, or than this storage holds.
+    TooLong,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            JoinError::Busy => "too many joins are running: try again when one has been told of",
+            JoinError::Left => "the node is leaving or has left",
+        })
+    }
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LeaveError::AlreadyLeaving => "the node is leaving already, or has left",
+        })
+    }
+}
+
+impl fmt::Display for TagsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TagsError::TooLong => "the tags are longer than 512 bytes, or than the storage's",
+        })
+    }
+}
+
+impl Error for JoinError {}
+impl Error for LeaveError {}
+impl Error for TagsError {}

@@ -1,0 +1,105 @@
+//! What the application can order: events, joining, leaving, tags.
+
+use core::net::SocketAddr;
+
+use super::{JoinError, LeaveError, Node, TagsError};
+use crate::events::EventError;
+use crate::time::Instant;
+use crate::wire::message::{LeaveIntent, Message};
+
+impl Node<'_> {
+    /// Fires a user event and returns its Lamport time. It is handed to this node's application at once (or coalesced),
+    /// sent by the next polls, and held until others have shown that they have it. If this node ends before those polls, or
+    /// before any of their datagrams has come, the event ends with it; afterwards the others spread it without it.
+    ///
+    /// # Errors
+    /// [`EventError`]; see there what to do.
+    pub fn user_event(
+        &mut self,
+        now: Instant,
+        name: &[u8],
+        payload: &[u8],
+        coalesce: bool,
+    ) -> Result<u64, EventError> {
+        self.enter(now);
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        if e.members.is_leaving() {
+            return Err(EventError::Left);
+        }
+        let cut_off = e.failure.is_cut_off(cx, &e.members);
+        let links = e.failure.links(&e.members);
+        e.events.fire(cx, links, cut_off, (name, payload), coalesce)
+    }
+
+    /// Says whether the application takes events now. While it does not, [`Node::poll`] keeps them: user events up to a
+    /// quarter of the slots (beyond that new ones are left unrecorded, to be had from others later), of each member the
+    /// last state, and no member is forgotten.
+    pub fn set_app_ready(&mut self, ready: bool) {
+        self.engines.members.app_ready = ready;
+    }
+
+    /// Starts as a member of an existing fleet: joins through `seeds` (8 at most are used), and neither accepts nor
+    /// delivers events before the first answer, or until the join timeout has passed and it starts alone. The seeds are
+    /// tried again for ever, so that a fleet that was cut in two finds together.
+    pub fn start(&mut self, now: Instant, seeds: &[SocketAddr]) {
+        if !seeds.is_empty() && !self.engines.members.is_leaving() {
+            self.cx.now = now;
+            let seeds = seeds.iter().map(|seed| (*seed).into());
+            self.sync.start(&mut self.cx, &mut self.engines, seeds);
+        }
+    }
+
+    /// Joins a fleet through one of its members. [`super::Event::Joined`] or [`super::Event::JoinFailed`] follows.
+    /// `replay`: events from before the join are wanted; a node that is in a fleet with others already gets none. The address is
+    /// remembered as a seed.
+    ///
+    /// # Errors
+    /// [`JoinError`]; nothing was begun.
+    pub fn join(&mut self, now: Instant, addr: SocketAddr, replay: bool) -> Result<(), JoinError> {
+        if self.engines.members.is_leaving() {
+            return Err(JoinError::Left);
+        }
+        self.cx.now = now;
+        let begun = self.sync.join(&mut self.cx, &self.engines, addr.into(), replay);
+        if begun { Ok(()) } else { Err(JoinError::Busy) }
+    }
+
+    /// Gives up what [`Node::join`] has begun with this address and nobody has answered: nothing follows. It stays a seed.
+    pub fn cancel_join(&mut self, addr: SocketAddr) {
+        self.sync.joins.cancel(addr.into());
+    }
+
+    /// Leaves the fleet in good order. [`super::Event::Left`] follows when the word has spread; then the node can be
+    /// released.
+    ///
+    /// # Errors
+    /// [`LeaveError`] if it is leaving already.
+    pub fn leave(&mut self, now: Instant) -> Result<(), LeaveError> {
+        self.cx.now = now;
+        self.finish_reaping();
+        let begun = self.engines.members.begin_leave(&mut self.cx);
+        if begun { Ok(()) } else { Err(LeaveError::AlreadyLeaving) }
+    }
+
+    /// Declares a failed member as left, or (if it lives after all) asks it to say so. Unknown names are no error.
+    /// `prune`: its record is erased everywhere.
+    pub fn force_leave(&mut self, now: Instant, name: &str, prune: bool) {
+        self.cx.now = now;
+        self.finish_reaping();
+        let ltime = self.cx.clocks.member.stamp();
+        let intent = LeaveIntent { ltime, node: name, prune };
+        let effect = self.engines.members.leave_intent(&mut self.cx, &intent);
+        // Others may know whom this node does not.
+        self.apply(effect, &Message::LeaveIntent(intent));
+    }
+
+    /// Replaces this node's tags (encoded, as in [`super::Identity`]) and spreads them.
+    ///
+    /// # Errors
+    /// [`TagsError`]; the old ones stay.
+    pub fn set_tags(&mut self, now: Instant, tags: &[u8]) -> Result<(), TagsError> {
+        self.cx.now = now;
+        let set = self.engines.members.set_tags(&self.cx, tags);
+        if set { Ok(()) } else { Err(TagsError::TooLong) }
+    }
+}

@@ -1,0 +1,250 @@
+//! Datagrams that more than one engine has a part in: probes, answers, questions. Each engine writes its own part; what goes
+//! into each, and in which order, stands here.
+
+use super::Node;
+use crate::events::fleet::INTRODUCTION;
+use crate::membership::table::SELF;
+use crate::outgoing::{Answer, Outgoing};
+use crate::rules::Rule;
+use crate::slice::NIL;
+use crate::sync::{Ask, summary, write_history, write_introduction};
+use crate::time::Duration;
+use crate::wire::message::{Ack, Address, EventId, IndirectPing, JoinAnswer, Message, Nack};
+use crate::wire::packet::{DATAGRAM_MAX, Packet};
+
+/// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
+const PIGGYBACK: usize = 600;
+
+/// How long the digest of last values rides along after a change, and in which share of the pings at all times.
+const VALUES_RIDE: Duration = Duration::from_secs(120);
+const VALUES_EVERY: u64 = 16;
+
+impl Node<'_> {
+    // ---- probes ----
+
+    pub(super) fn probe(&mut self, target: u16, seq: u32, tx: &mut [u8]) -> (Address, usize) {
+        self.cx.stats.probes += 1;
+        self.ping_datagram(target, seq, tx)
+    }
+
+    fn ping_datagram(&mut self, target: u16, seq: u32, tx: &mut [u8]) -> (Address, usize) {
+        let mut packet = self.cx.wire.packet(tx, DATAGRAM_MAX);
+        self.write_ping(&mut packet, seq, target);
+        (self.engines.members.table.hot(target).addr, packet.finish())
+    }
+
+    fn write_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let _ = packet.push(&Message::Summary(summary(cx, e, EventId::LOWEST)));
+        // There may be a difference some time after a value is new, or somebody has come; else it is asked now and then.
+        let moved = e.events.value_backoff.moved_within(cx.now, VALUES_RIDE);
+        let turn = cx.stats.probes.is_multiple_of(VALUES_EVERY);
+        if turn || moved && !e.events.coalescer.is_empty() {
+            e.events.write_values(&cx.config, packet);
+        }
+        // Below its floor a node can't see what it has missed: it asks others what they have.
+        if turn && e.events.seen.floor() > EventId::LOWEST {
+            write_history(e, packet, EventId::LOWEST);
+        }
+        // Who holds a part of the fleet is compared with nobody; and whom it probes may not know it.
+        let partial = e.members.table.partial;
+        if (partial || turn) && cx.config.has(Rule::PartHealing) {
+            let known = e.members.table.hot(target).known();
+            let _ = packet.push(&Message::Known(known));
+            if partial && turn {
+                write_introduction(cx, e, packet);
+            }
+        }
+        e.members.write_ping(packet, seq, target);
+        self.write_held_against(packet, target);
+        let to = self.engines.members.table.hot(target).addr;
+        self.write_piggyback(packet, to);
+    }
+
+    /// What is held against a member. Who is back is told at once in which fleet the others are by now.
+    fn write_held_against(&self, packet: &mut Packet<'_>, id: u16) {
+        let (cx, e) = (&self.cx, &self.engines);
+        let gone = e.members.write_held_against(packet, id);
+        if gone && e.events.fleet.id != 0 && cx.config.has(Rule::FleetNews) {
+            e.events.fleet.write(cx, packet);
+        }
+    }
+
+    fn write_piggyback(&mut self, packet: &mut Packet<'_>, to: Address) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        e.events.write_riders(cx, packet, to);
+        let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
+        let inner = packet.reserve(INTRODUCTION);
+        e.members.write_updates(packet, &cx.config);
+        e.events.fleet.introduce(cx, packet, inner);
+        packet.unreserve(limit);
+    }
+
+    // ---- questions ----
+
+    pub(super) fn ask(&mut self, ask: &Ask, tx: &mut [u8]) -> (Address, usize) {
+        if let Ask::Failed { target, seq } = *ask {
+            return self.ping_datagram(target, seq, tx);
+        }
+        let (to, limit) = ask.address(&self.engines.members);
+        let mut packet = self.cx.wire.packet(tx, limit);
+        self.sync.write(&self.cx, &self.engines, &mut packet, ask);
+        (to, packet.finish())
+    }
+
+    // ---- answers ----
+
+    /// The next answer, with others to the same address that fit.
+    pub(super) fn next_answer(&mut self, tx: &mut [u8]) -> Option<(Address, usize)> {
+        while let Some(first) = self.cx.outgoing.front() {
+            let mut packet = self.cx.wire.packet(tx, first.limit as usize);
+            while let Some(next) = self.cx.outgoing.front() {
+                let same = next.to == first.to && next.limit == first.limit;
+                if !same || !self.write_answer(&mut packet, &next) {
+                    break;
+                }
+                self.cx.outgoing.pop_front();
+            }
+            if !packet.is_empty() {
+                return Some((first.to, packet.finish()));
+            }
+        }
+        None
+    }
+
+    /// Writes one answer. False if it does not fit any more, or is of a kind that wants a datagram of its own.
+    fn write_answer(&mut self, packet: &mut Packet<'_>, next: &Outgoing) -> bool {
+        if !packet.is_empty() && !shares(&next.what) {
+            return false;
+        }
+        let before = packet.len();
+        let written = self.write_answer_to(packet, next);
+        if !written {
+            packet.truncate(before);
+        }
+        // An answer that fits no datagram of its length is not sent; whoever asked asks again.
+        written || before == packet.len() && packet.is_empty()
+    }
+
+    fn write_answer_to(&mut self, packet: &mut Packet<'_>, next: &Outgoing) -> bool {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let Outgoing { to, what, .. } = *next;
+        match what {
+            Answer::Ack { .. } => self.write_ack(packet, to, what),
+            Answer::RelayedAck { seq } => packet.push(&Message::Ack(Ack { seq, payload: &[] })),
+            Answer::Nack { seq } => packet.push(&Message::Nack(Nack { seq })),
+            Answer::RelayedPing { seq, target } => {
+                e.members.write_ping(packet, seq, target);
+                true
+            }
+            Answer::Ping { seq, target } => {
+                self.write_ping(packet, seq, target);
+                true
+            }
+            Answer::IndirectPing { seq, target } => {
+                let table = &e.members.table;
+                packet.push(&Message::IndirectPing(IndirectPing {
+                    seq,
+                    node: table.name(target),
+                    target: table.hot(target).addr,
+                    nack: true,
+                    source: table.name(SELF),
+                    source_addr: None,
+                }))
+            }
+            Answer::Event { id } => match e.events.store.find(id) {
+                Some(slot) => {
+                    if packet.is_empty() {
+                        e.events.fleet.write_tag_of(packet, id);
+                    }
+                    e.events.write_event(cx, packet, slot)
+                }
+                None => packet.dont_have(id),
+            },
+            Answer::IHave { id } => {
+                let list = packet.i_have(e.events.token(to));
+                list.is_some_and(|list| packet.push_item(&list, &id))
+            }
+            Answer::DontHave { id } => packet.dont_have(id),
+            Answer::TooOld { id } => packet.too_old(id),
+            Answer::Join { nonce, joiner, pages } => self.write_join_answer(packet, nonce, joiner, pages),
+            Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
+            Answer::Page { nonce, cursor } => {
+                let limit = packet.reserve(INTRODUCTION);
+                let written = e.members.write_page(packet, nonce, cursor, cx.now);
+                e.events.fleet.introduce(cx, packet, limit);
+                written
+            }
+            Answer::Entries { nonce, cursor, buckets } => {
+                e.members.write_entries(packet, nonce, cursor, buckets)
+            }
+            Answer::Records { nonce, ids } => {
+                let limit = packet.reserve(INTRODUCTION);
+                let written = e.members.write_records(packet, nonce, &ids, cx.now);
+                e.events.fleet.introduce(cx, packet, limit);
+                written
+            }
+            Answer::Values { nonce, cursor } => {
+                e.events.write_value_ids(&cx.config, packet, (nonce, e.events.token(to)), cursor)
+            }
+            Answer::EventEntries { nonce, above, cursor, buckets } => {
+                e.events.fleet.write_compared(cx, packet);
+                write_history(e, packet, above);
+                let head = (nonce, e.events.token(to));
+                e.events.write_entries(packet, head, above.max(cursor), buckets)
+            }
+        }
+    }
+
+    fn write_ack(&mut self, packet: &mut Packet<'_>, to: Address, ack: Answer) -> bool {
+        let Answer::Ack { seq, above, asker, values, history, outdated } = ack else { return false };
+        let written = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
+        if outdated {
+            let known = self.engines.members.table.hot(SELF).known();
+            let _ = packet.push(&Message::Known(known));
+        }
+        // First: to somebody elsewhere there may be no room for more.
+        if asker != NIL {
+            self.write_held_against(packet, asker);
+        }
+        let (cx, e) = (&self.cx, &self.engines);
+        let _ = packet.push(&Message::Summary(summary(cx, e, above)));
+        if values {
+            e.events.write_values(&cx.config, packet);
+        }
+        if history {
+            write_history(e, packet, above);
+        }
+        self.write_piggyback(packet, to);
+        written
+    }
+
+    fn write_join_answer(&self, packet: &mut Packet<'_>, nonce: u32, joiner: u16, pages: bool) -> bool {
+        let (cx, e) = (&self.cx, &self.engines);
+        let [clock, event_clock, query_clock] = cx.clocks.all();
+        e.events.fleet.write(cx, packet);
+        let answer = JoinAnswer { nonce, clock, event_clock, query_clock };
+        let written = packet.push(&Message::JoinAnswer(answer));
+        if pages {
+            write_history(e, packet, EventId { ltime: event_clock - 1, origin: u64::MAX });
+            if joiner != NIL && joiner != SELF {
+                e.members.write_record(packet, joiner, cx.now);
+            }
+        } else {
+            let _ = packet.push(&Message::Summary(summary(cx, e, EventId::LOWEST)));
+        }
+        written
+    }
+}
+
+/// Whether several answers of this kind go to one address in one datagram.
+fn shares(what: &Answer) -> bool {
+    matches!(
+        what,
+        Answer::Event { .. }
+            | Answer::DontHave { .. }
+            | Answer::TooOld { .. }
+            | Answer::Nack { .. }
+            | Answer::RelayedAck { .. }
+    )
+}

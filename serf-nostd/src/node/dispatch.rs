@@ -1,0 +1,558 @@
+//! What comes in: each message of a datagram goes to the engine that judges it, with what the datagram has shown so far.
+
+use core::net::SocketAddr;
+
+use super::{Input, Node};
+use crate::clock::{Lamport, Word};
+use crate::events::From;
+use crate::events::fleet::Source;
+use crate::events::pull::{Provider, asks};
+use crate::failure::probe::Answered;
+use crate::membership::record::flag;
+use crate::membership::table::SELF;
+use crate::outgoing::{Answer, RECORDS};
+use crate::rules::Rule;
+use crate::slice::NIL;
+use crate::time::Instant;
+use crate::wire::message::{
+    Accusation, Address, EventId, Fleet, Former, History, IndirectPing, JoinIntent, LeaveIntent, Message,
+    Page, Ping, Summary,
+};
+use crate::wire::packet::{DATAGRAM_MAX, Messages, Reject};
+
+/// The longest question to somebody in another fleet, in bytes.
+const QUESTION: usize = 256;
+
+/// What one datagram has shown so far.
+struct Context<'d> {
+    messages: Messages<'d>,
+    /// Which fleet its sender is in, if it says so, and whether this node is or was in one with it; once that has been looked
+    /// for.
+    company: Option<(Option<Fleet>, bool)>,
+    from: Address,
+    /// How long an answer to somebody who has not answered us may be: as long as the datagram, and there is only one.
+    budget: usize,
+    /// How long a question of this node's own may be, beside that answer.
+    question: usize,
+    /// Whether it is the answer to a question of this node's, which nobody else can have read.
+    answers: bool,
+    /// Whether it is a ping from where a member has answered, or seems to be: comparisons have a pace of their own.
+    verified: bool,
+    summary: Option<Summary>,
+    /// The records that follow were asked for: by a join (`true`) or a comparison.
+    records: Option<bool>,
+    /// The page that this datagram is, while nothing else has decided what is asked for next.
+    page: Option<Page>,
+    /// The page of last values that it is.
+    value_page: Option<Page>,
+    /// Which fleet its sender is in.
+    fleet: Option<Fleet>,
+    /// Which one it has just left.
+    former: Option<Former>,
+    /// Where what is not asked for in it comes from.
+    source: Source,
+    /// Digest of its sender's last values.
+    values: Option<u32>,
+    /// What its sender has seen below a floor.
+    history: Option<History>,
+    /// It has brought a list of events.
+    announced: bool,
+    /// It has brought a ping: one is answered.
+    pinged: bool,
+    /// It has answered a join, or claims so.
+    join_answered: bool,
+    /// It has asked for a probe of another member: one is made.
+    relayed: bool,
+    /// What its sender knows this node by is not so any more.
+    outdated: bool,
+    /// It is this member's answer to a probe, from its own address.
+    acked: Option<u16>,
+}
+
+impl<'d> Context<'d> {
+    fn new(messages: Messages<'d>, from: Address, len: usize) -> Self {
+        Context {
+            messages,
+            company: None,
+            from,
+            budget: len,
+            question: len,
+            answers: false,
+            verified: false,
+            summary: None,
+            records: None,
+            page: None,
+            value_page: None,
+            fleet: None,
+            former: None,
+            source: Source::Untold,
+            values: None,
+            history: None,
+            announced: false,
+            pinged: false,
+            join_answered: false,
+            relayed: false,
+            outdated: false,
+            acked: None,
+        }
+    }
+
+    fn word(&self) -> Word {
+        if self.answers { Word::Answer } else { Word::Unasked }
+    }
+}
+
+impl Node<'_> {
+    /// Takes in what has arrived. Bounded work; never sends: drain [`Node::poll`] afterwards.
+    ///
+    /// # Errors
+    /// [`Reject`] says why a datagram was refused; it is counted in [`crate::Stats`] as well.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Reject> {
+        self.enter(now);
+        let Input::Datagram { from, bytes } = input;
+        let result = self.datagram(from, bytes);
+        let stats = &mut self.cx.stats;
+        match result {
+            Ok(()) => {}
+            Err(Reject::OtherCluster) => stats.refused_cluster += 1,
+            Err(Reject::GoWire | Reject::Version) => stats.refused_wire += 1,
+            Err(Reject::TooLong | Reject::NotNative | Reject::Damaged | Reject::Malformed) => {
+                stats.refused += 1
+            }
+        }
+        result
+    }
+
+    fn datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) -> Result<(), Reject> {
+        self.cx.stats.datagrams_in += 1;
+        self.cx.stats.bytes_in += bytes.len() as u64;
+        let len = bytes.len();
+        let messages = self.cx.wire.open(bytes)?;
+        let mut context = Context::new(messages.clone(), from.into(), len);
+        self.engines.failure.heard(&mut self.cx, &mut self.engines.members);
+        for message in messages {
+            self.message(&mut context, message?);
+            self.carry_pulled();
+        }
+        self.datagram_ends(context);
+        Ok(())
+    }
+
+    /// What a datagram means as a whole, once all of it has been read.
+    fn datagram_ends(&mut self, mut context: Context<'_>) {
+        let c = &mut context;
+        if let Some(fleet) = c.fleet.filter(|fleet| fleet.id != 0) {
+            if !self.is_stranger(c) {
+                let (word, replay) = (c.word(), self.cx.config.replay);
+                let (cx, e) = (&mut self.cx, &mut self.engines);
+                e.events.meet_fleet(cx, &e.members, (fleet, c.former), word, replay);
+            } else if c.question > 0 {
+                // At a stranger's word it goes nowhere: it asks, and says where it is itself.
+                self.sync.meet(&mut self.cx, &self.engines, c.from, c.question);
+            }
+        }
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        if let Some(page) = c.page {
+            self.sync.page_done(cx, &page);
+        }
+        if let Some(page) = c.value_page {
+            self.sync.value_page_done(cx, &page);
+        }
+        // A comparison sends to where this came from: not at a stranger's word.
+        let known = c.answers || c.verified;
+        if !known {
+            return;
+        }
+        if let Some(summary) = c.summary {
+            self.sync.compare(cx, e, c.from, &summary);
+        }
+        if let Some(digest) = c.values {
+            self.sync.compare_values(cx, e, c.from, digest);
+        }
+        // Of another fleet it says nothing about this one.
+        let ours = c.fleet.is_none_or(|fleet| fleet.id == e.events.fleet.compares_in());
+        if let Some(history) = c.history.filter(|_| ours) {
+            self.sync.compare_history(cx, &mut e.events, c.records == Some(true), &history);
+        }
+    }
+
+    fn message(&mut self, c: &mut Context<'_>, message: Message<'_>) {
+        if let Message::Suspect(Accusation { node, .. })
+        | Message::Dead(Accusation { node, .. })
+        | Message::JoinIntent(JoinIntent { node, .. })
+        | Message::LeaveIntent(LeaveIntent { node, .. }) = message
+            && self.engines.members.table.find(node).is_none()
+            && self.is_strange(c)
+        {
+            return;
+        }
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        match message {
+            // ---- failure detection
+            Message::Ping(ping) => self.ping(c, &ping),
+            Message::IndirectPing(ping) => self.indirect_ping(c, &ping),
+            Message::Ack(ack) => self.ack(c, ack.seq),
+            Message::Nack(nack) => {
+                if e.failure.detector.nacked(nack.seq) {
+                    e.failure.answered(cx, &mut e.members);
+                }
+            }
+
+            // ---- membership
+            Message::Alive(alive) => {
+                let known = e.members.table.find(alive.node);
+                if known.is_none_or(|id| !e.members.table.hot(id).is_live()) && self.is_strange(c) {
+                    return;
+                }
+                let own = c.answers && alive.addr == c.from;
+                let effect = self.with_room(|members, cx| members.alive(cx, &alive, own));
+                self.apply(effect, &message);
+            }
+            Message::Suspect(accusation) => {
+                let effect = self.engines.members.suspect(&mut self.cx, &accusation);
+                self.apply(effect, &message);
+            }
+            Message::Dead(accusation) => {
+                let effect = self.engines.members.dead(&mut self.cx, &accusation);
+                self.apply(effect, &message);
+            }
+            Message::JoinIntent(intent) => {
+                if self.cx.witness(Lamport::Member, c.word(), intent.ltime) {
+                    let effect = self.engines.members.join_intent(&mut self.cx, &intent);
+                    self.apply(effect, &message);
+                }
+            }
+            Message::LeaveIntent(intent) => {
+                if self.cx.witness(Lamport::Member, c.word(), intent.ltime) {
+                    let effect = self.engines.members.leave_intent(&mut self.cx, &intent);
+                    self.apply(effect, &message);
+                }
+            }
+
+            // ---- events
+            Message::UserEvent(event) => {
+                let from = From { addr: c.from, source: c.source, word: c.word() };
+                let links = e.failure.links(&e.members);
+                if let Some(answer) = e.events.receive(cx, links, &event, from) {
+                    self.answer_stranger(c, answer);
+                }
+            }
+            Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
+            Message::IHave(token, ids) => {
+                // Own events are confirmed, missing ones asked for.
+                let asks = match c.answers {
+                    true => asks::PROVEN,
+                    // One list: of several each would draw a datagram.
+                    false if core::mem::replace(&mut c.announced, true) => {
+                        cx.stats.pulls_refused += 1;
+                        return;
+                    }
+                    false if core::mem::take(&mut c.budget) > 0 => asks::STRANGER,
+                    false => asks::BESIDE,
+                };
+                let provider = Provider { addr: c.from, token, asks };
+                let links = e.failure.links(&e.members);
+                for id in ids {
+                    if e.events.fleet.takes(id, c.source) {
+                        c.question = 0;
+                        e.events.announced(cx, links, provider, id);
+                    }
+                }
+            }
+            Message::IWant(token, ids) => {
+                let entitled = token == e.events.token(c.from);
+                for id in ids {
+                    match self.engines.events.wanted(&self.cx.config, id, entitled) {
+                        Some(answer) if entitled => self.cx.enqueue(c.from, usize::MAX, answer),
+                        Some(answer) => self.answer_stranger(c, answer),
+                        None => {}
+                    }
+                }
+            }
+            Message::TooOld(ids) => {
+                let links = e.failure.links(&e.members);
+                for id in ids {
+                    // Counts like a return, so that no single word releases it.
+                    if e.events.confirm_own(links, &cx.config, id, c.from) {
+                        cx.stats.own_expired += 1;
+                        warning!("own event of Lamport time {} came too late for others", id.ltime);
+                    }
+                }
+            }
+            Message::DontHave(ids) => {
+                for id in ids {
+                    e.events.missing_at(cx, &e.members, &self.sync.joins.seeds, id, c.from);
+                }
+            }
+
+            // ---- joining
+            Message::Join(join) => {
+                if let Some(answer) = self.sync.join_request(cx, e, c.from, &join) {
+                    match self.company(c).0 {
+                        None => self.engines.events.found_fleet(&mut self.cx),
+                        // There is room for one only, and it is here to stay: it asks again.
+                        Some(fleet)
+                            if c.budget < 2 * QUESTION
+                                && self.engines.events.fleet.yields_to(self.cx.now, &fleet) =>
+                        {
+                            c.budget = 0
+                        }
+                        Some(_) => {}
+                    }
+                    self.answer_stranger(c, answer);
+                }
+            }
+            Message::JoinAnswer(answer) => {
+                // One guess at a nonce.
+                if core::mem::replace(&mut c.join_answered, true) {
+                    return;
+                }
+                if let Some(asked) = self.sync.join_answer(cx, e, c.from, &answer, c.fleet) {
+                    c.answers = true;
+                    c.records = asked.then_some(true);
+                }
+            }
+            Message::NameTaken(nonce) => self.sync.joins.name_taken(nonce),
+
+            // ---- comparing: what peers say of themselves
+            Message::Summary(summary) => {
+                cx.witness_all(c.word(), [summary.clock, summary.event_clock, summary.query_clock]);
+                c.summary = Some(summary);
+            }
+            Message::Fleet(fleet) => c.fleet = Some(fleet),
+            Message::History(history) => c.history = Some(history),
+            Message::Former(former) => c.former = Some(former),
+            Message::Values(digest) => c.values = Some(digest),
+            Message::Known(known) => match c.acked {
+                Some(id) => self.sync.outdated(cx, e, id, known),
+                None => c.outdated = known != e.members.table.hot(SELF).known(),
+            },
+
+            // ---- comparing: questions
+            Message::PageRequest(request) => {
+                let what = Answer::Page { nonce: request.nonce, cursor: request.cursor };
+                self.answer_stranger(c, what);
+            }
+            Message::DigestRequest(request) => {
+                let buckets = e.members.differing_buckets(request.buckets);
+                let what = Answer::Entries { nonce: request.nonce, cursor: request.cursor, buckets };
+                self.answer_stranger(c, what);
+            }
+            Message::RecordsRequest(nonce, hashes) => {
+                let mut ids = [NIL; RECORDS];
+                for (place, hash) in ids.iter_mut().zip(hashes) {
+                    *place = e.members.table.same_hash(hash).next().unwrap_or(NIL);
+                }
+                self.answer_stranger(c, Answer::Records { nonce, ids });
+            }
+            Message::ValuesRequest(request) => {
+                let what = Answer::Values { nonce: request.nonce, cursor: request.cursor };
+                self.answer_stranger(c, what);
+            }
+            // One answer per datagram: what gets none is not worked out either.
+            Message::EventDigestRequest(_) if c.budget == 0 => cx.stats.answers_refused += 1,
+            Message::EventDigestRequest(request) => {
+                let above = request.above;
+                let buckets = e.events.differing_buckets(above, request.buckets);
+                // What it sends then is as long as the longest request.
+                if c.budget >= DATAGRAM_MAX && self.sync.asks_back(cx, e, c.from, above, buckets) {
+                    (c.budget, c.question) = (0, 0);
+                    return;
+                }
+                let (nonce, cursor) = (request.nonce, request.cursor);
+                self.answer_stranger(c, Answer::EventEntries { nonce, above, cursor, buckets });
+            }
+
+            // ---- comparing: answers
+            Message::Page(page) => match self.sync.page_asked(page.nonce) {
+                (true, _) => {
+                    (c.records, c.page) = (Some(false), Some(page));
+                    e.failure.answered(cx, &mut e.members);
+                }
+                (_, true) => c.value_page = Some(page),
+                _ => {}
+            },
+            Message::Record(record) => {
+                if let Some(joining) = c.records {
+                    cx.stats.records_in += 1;
+                    self.apply_record(c.from, &record, joining);
+                }
+            }
+            Message::Entries(entries) => {
+                if let Some(page) = c.page
+                    && self.sync.entries(cx, &mut e.members, entries, page.next)
+                {
+                    c.page = None;
+                }
+            }
+            Message::ValueIds(token, ids) => {
+                if c.value_page.is_some() {
+                    let provider = Provider { addr: c.from, token, asks: asks::PROVEN };
+                    self.sync.listed_values(cx, e, provider, ids);
+                }
+            }
+            Message::EventEntries(entries) => {
+                c.answers |= self.sync.event_entries(cx, e, c.from, &entries, c.fleet);
+            }
+
+            Message::Padding => {}
+            // Queries are not answered by this version; they have their place in the model.
+            Message::Query(_) | Message::QueryResponse(_) | Message::Unknown => {
+                cx.stats.unknown_messages += 1;
+            }
+        }
+    }
+
+    // ---- probes ----
+
+    fn ping(&mut self, c: &mut Context<'_>, ping: &Ping<'_>) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let table = &e.members.table;
+        if ping.node != table.name(SELF) {
+            cx.stats.misaddressed += 1;
+            // Whoever looks for somebody who was here once is no reason to ask.
+            c.question = 0;
+            return;
+        }
+        if core::mem::replace(&mut c.pinged, true) {
+            cx.stats.answers_refused += 1;
+            return;
+        }
+        let named = table.find(ping.source).filter(|id| *id != SELF);
+        let source = named.filter(|id| table.hot(*id).addr == c.from);
+        // Of one that is gone from another address it has to hear as well: its word may be below that.
+        let gone = |id: &u16| !table.hot(*id).is_live();
+        let asker = source.or(named.filter(gone).filter(|_| cx.config.has(Rule::GoneElsewhere)));
+        let asker = asker.unwrap_or(NIL);
+        let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
+        if source.is_none() && table.live() == 0 && self.sync.meet(cx, e, c.from, c.budget) {
+            (c.budget, c.question) = (0, 0);
+            return;
+        }
+        let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
+        let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated };
+        // Whether it has answered us at this address.
+        if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) {
+            c.verified = true;
+            cx.enqueue(c.from, usize::MAX, what);
+            if outdated {
+                // Or it knows of a life of this node's that this node does not.
+                let own = e.members.table.hot(SELF).hash;
+                self.sync.fetch_record(cx, e, c.from, own);
+            }
+        } else {
+            self.answer_stranger(c, what);
+        }
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        if let Some(id) = source.filter(|id| e.members.table.hot(*id).has(flag::LOCAL_ONLY)) {
+            e.failure.member_answered(cx, &mut e.members, id);
+        }
+    }
+
+    fn indirect_ping(&mut self, c: &mut Context<'_>, ping: &IndirectPing<'_>) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let Some(target) = e.members.table.find(ping.node).filter(|id| *id != SELF) else {
+            cx.stats.misaddressed += 1;
+            return;
+        };
+        c.question = 0;
+        if core::mem::replace(&mut c.relayed, true) {
+            cx.stats.relays_refused += 1;
+            return;
+        }
+        if e.members.table.hot(target).addr != ping.target {
+            // Who answers here is not who is meant there.
+            if ping.nack {
+                self.answer_stranger(c, Answer::Nack { seq: ping.seq });
+            }
+            return;
+        }
+        let seq = cx.random.next() as u32;
+        if e.failure.detector.relay(cx.now, &cx.config, seq, (c.from, ping.seq), ping.nack) {
+            cx.enqueue(ping.target, usize::MAX, Answer::RelayedPing { seq, target });
+        } else {
+            cx.stats.relays_refused += 1;
+        }
+    }
+
+    fn ack(&mut self, c: &mut Context<'_>, seq: u32) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        match e.failure.detector.acked(cx.now, seq) {
+            Answered::Target(id) => {
+                e.failure.answered(cx, &mut e.members);
+                if id != NIL {
+                    self.proves(c, id);
+                    self.engines.failure.member_answered(&mut self.cx, &mut self.engines.members, id);
+                }
+            }
+            Answered::Relayed { to, seq } => cx.enqueue(to, usize::MAX, Answer::RelayedAck { seq }),
+            Answered::Nobody => match self.sync.tried_answered(seq) {
+                // What it then says of itself will show that it lives.
+                Some(id) => {
+                    e.failure.answered(cx, &mut e.members);
+                    self.proves(c, id);
+                }
+                None => {
+                    if let Some(verdict) = e.failure.dispute_answered(cx, &mut e.members, c.from, seq) {
+                        self.sync.verdict(verdict);
+                    }
+                }
+            },
+        }
+    }
+
+    /// A member has answered; if it did so from its own address, what else it sends now is its own word.
+    fn proves(&mut self, c: &mut Context<'_>, id: u16) {
+        let table = &mut self.engines.members.table;
+        if table.hot(id).addr == c.from {
+            (c.answers, c.acked) = (true, Some(id));
+            table.hot_mut(id).set(flag::VERIFIED, true);
+        }
+    }
+
+    // ---- strangers ----
+
+    /// Whether nothing shows that who tells this is in a fleet with this node, or was asked. At such a one's word nobody is
+    /// taken in, and nobody goes anywhere.
+    fn is_stranger(&self, c: &mut Context<'_>) -> bool {
+        let asked = c.answers || c.records.is_some() || !self.cx.config.has(Rule::Strangers);
+        !asked && !self.company(c).1
+    }
+
+    /// The same of one who tells of somebody who is not a live member here; counted.
+    fn is_strange(&mut self, c: &mut Context<'_>) -> bool {
+        let strange = self.is_stranger(c);
+        self.cx.stats.strangers += strange as u64;
+        strange
+    }
+
+    fn company(&self, c: &mut Context<'_>) -> (Option<Fleet>, bool) {
+        *c.company.get_or_insert_with(|| {
+            let (mut fleet, mut former) = (None, None);
+            // It may stand behind what it is about.
+            for message in c.messages.clone().flatten() {
+                match message {
+                    Message::Fleet(told) => fleet = Some(told),
+                    Message::Former(told) => former = Some(told),
+                    _ => {}
+                }
+            }
+            let fleet = fleet.filter(|fleet| fleet.id != 0);
+            let id = fleet.map_or(0, |fleet| fleet.id);
+            (fleet, self.engines.events.fleet.is_kin(id, former))
+        })
+    }
+
+    /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it. Who is in
+    /// another fleet is asked something as well, if there is room for both.
+    fn answer_stranger(&mut self, c: &mut Context<'_>, what: Answer) {
+        let budget = core::mem::take(&mut c.budget);
+        if budget == 0 {
+            self.cx.stats.answers_refused += 1;
+            return;
+        }
+        let asks = budget >= 2 * QUESTION && self.is_stranger(c) && self.company(c).0.is_some();
+        c.question = if asks { QUESTION } else { 0 };
+        self.cx.enqueue(c.from, budget - c.question, what);
+    }
+}
