@@ -36,6 +36,31 @@ pub fn command(folder: &str, firmware: &str) -> Command {
     build
 }
 
+/// How many bytes of code each folder or file in the core's `src` has come to, most first: each instruction counts for the
+/// innermost function of the core's that it was inlined from.
+pub fn rooms(elf: &Path) -> Vec<(String, u64)> {
+    let bytes = fs::read(elf).expect("it has been built");
+    let file = object::File::parse(&*bytes).expect("an ELF file");
+    let code = file.section_by_name(".text").expect("it has code");
+    let lines = addr2line::Loader::new(elf).expect("it was built with debug information");
+    let mut rooms = HashMap::new();
+    // A Thumb instruction has one or two halves.
+    for address in (code.address()..code.address() + code.size()).step_by(2) {
+        let mut frames = lines.find_frames(address).expect("sound debug information");
+        while let Some(frame) = frames.next().expect("sound debug information") {
+            let path = frame.location.and_then(|location| location.file).unwrap_or_default();
+            if let Some((_, path)) = path.split_once("serf-nostd/src/") {
+                let room = path.split('/').next().unwrap_or(path);
+                *rooms.entry(room.trim_end_matches(".rs").to_owned()).or_insert(0) += 2;
+                break;
+            }
+        }
+    }
+    let mut rooms: Vec<_> = rooms.into_iter().collect();
+    rooms.sort_unstable_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    rooms
+}
+
 /// What is in an ELF file.
 pub struct Image {
     /// Bytes in flash: code, constants, and the first values of variables.

@@ -5,6 +5,7 @@
 use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::native::{self, Item};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -27,6 +28,20 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 impl Address {
     /// No address: `[::]:0`.
     pub const UNSET: Address = Address { ip: [0; 16], port: 0 };
+
+    /// An address of 4 or 16 bytes.
+    pub(super) fn from_bytes(bytes: &[u8], port: u16) -> Option<Address> {
+        let mut ip = [0; 16];
+        match bytes.len() {
+            4 => {
+                ip[..12].copy_from_slice(&MAPPED);
+                ip[12..].copy_from_slice(bytes);
+            }
+            16 => ip.copy_from_slice(bytes),
+            _ => return None,
+        }
+        Some(Address { ip, port })
+    }
 
     fn ip_bytes(&self) -> &[u8] {
         match self.ip.strip_prefix(&MAPPED) {
@@ -71,16 +86,7 @@ impl Serialize for Address {
 impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (bytes, port) = <(&[u8], u16)>::deserialize(deserializer)?;
-        let mut ip = [0; 16];
-        match bytes.len() {
-            4 => {
-                ip[..12].copy_from_slice(&MAPPED);
-                ip[12..].copy_from_slice(bytes);
-            }
-            16 => ip.copy_from_slice(bytes),
-            _ => return Err(D::Error::custom("an address has 4 or 16 bytes")),
-        }
-        Ok(Address { ip, port })
+        Address::from_bytes(bytes, port).ok_or_else(|| D::Error::custom("an address has 4 or 16 bytes"))
     }
 }
 
@@ -300,7 +306,7 @@ pub struct Summary {
 }
 
 /// A floor is mostly a whole Lamport time, or none: the origin is only sent if it says something.
-mod floor {
+pub(super) mod floor {
     use super::EventId;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -311,8 +317,12 @@ mod floor {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventId, D::Error> {
         let (ltime, origin) = <(u64, Option<[u8; 8]>)>::deserialize(deserializer)?;
+        Ok(from_parts(ltime, origin))
+    }
+
+    pub(in super::super) fn from_parts(ltime: u64, origin: Option<[u8; 8]>) -> EventId {
         let whole = if ltime == 0 { 0 } else { u64::MAX };
-        Ok(EventId { ltime, origin: origin.map_or(whole, u64::from_le_bytes) })
+        EventId { ltime, origin: origin.map_or(whole, u64::from_le_bytes) }
     }
 }
 
@@ -500,10 +510,10 @@ pub struct Items<'a, T> {
     pub(crate) kind: PhantomData<T>,
 }
 
-impl<'a, T: Deserialize<'a>> Iterator for Items<'a, T> {
+impl<T: Item> Iterator for Items<'_, T> {
     type Item = T;
     fn next(&mut self) -> Option<T> {
-        let (item, rest) = postcard::take_from_bytes(self.bytes).ok()?;
+        let (item, rest) = native::item(self.bytes)?;
         self.bytes = rest;
         Some(item)
     }

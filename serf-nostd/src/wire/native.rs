@@ -4,6 +4,7 @@
 
 use core::marker::PhantomData;
 
+use postcard::{de_flavors, ser_flavors};
 use serde::{Deserialize, Serialize};
 
 use super::message::*;
@@ -62,137 +63,310 @@ pub(crate) const HEAD: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        _ => Err(Malformed),
+/// The bytes of a body. Where they end too soon that is noted, and told when all has been read.
+struct Bytes<'a> {
+    rest: &'a [u8],
+    is_short: bool,
+}
+
+impl<'a> de_flavors::Flavor<'a> for Bytes<'a> {
+    type Remainder = Option<&'a [u8]>;
+    type Source = &'a [u8];
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn pop(&mut self) -> postcard::Result<u8> {
+        let first = self.rest.split_off_first();
+        self.is_short |= first.is_none();
+        Ok(first.copied().unwrap_or(0))
+    }
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn try_take_n(&mut self, count: usize) -> postcard::Result<&'a [u8]> {
+        let taken = self.rest.split_off(..count);
+        self.is_short |= taken.is_none();
+        Ok(taken.unwrap_or_default())
+    }
+
+    fn finalize(self) -> postcard::Result<Option<&'a [u8]>> {
+        Ok((!self.is_short).then_some(self.rest))
     }
 }
 
-fn head<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(T, &'a [u8]), Malformed> {
-    postcard::take_from_bytes(body).map_err(|_| Malformed)
+/// A body being read, field by field in the order in which its struct declares them: a struct in postcard is its fields one
+/// after the other. What is wrong is noted, and told when all has been read; so a message costs a board a call per field,
+/// and no branch.
+pub struct Body<'a> {
+    fields: postcard::Deserializer<'a, Bytes<'a>>,
+    is_wrong: bool,
 }
 
-fn items<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<Items<'a, T>, Malformed> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        rest = head::<T>(rest)?.1;
+impl<'a> Body<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Body { fields: fields(rest), is_wrong: false }
     }
-    Ok(Items { bytes, kind: PhantomData })
+
+    /// A field of a simple type.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn get<T: Deserialize<'a> + Default>(&mut self) -> T {
+        let field = T::deserialize(&mut self.fields);
+        self.is_wrong |= field.is_err();
+        field.unwrap_or_default()
+    }
+
+    fn check(&mut self, holds: bool) {
+        self.is_wrong |= !holds;
+    }
+
+    /// A member's name.
+    fn name(&mut self) -> &'a str {
+        let name: &str = self.get();
+        self.check((1..=NAME_MAX).contains(&name.len()));
+        name
+    }
+
+    /// A Lamport time, or a boot.
+    fn time(&mut self) -> u64 {
+        let time = self.get();
+        self.check(time < LTIME_LIMIT);
+        time
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        match self.get::<u8>() {
+            0 => None,
+            1 => Some(read(self)),
+            _ => {
+                self.is_wrong = true;
+                None
+            }
+        }
+    }
+
+    fn address(&mut self) -> Address {
+        let (ip, port) = (self.get(), self.get());
+        let address = Address::from_bytes(ip, port);
+        self.check(address.is_some());
+        address.unwrap_or(Address::UNSET)
+    }
+
+    fn event_id(&mut self) -> EventId {
+        EventId { ltime: self.get(), origin: u64::from_le_bytes(self.array()) }
+    }
+
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        core::array::from_fn(|_| self.get())
+    }
+
+    fn alive(&mut self) -> Alive<'a> {
+        let alive = Alive {
+            node: self.name(),
+            addr: self.address(),
+            incarnation: self.get(),
+            boot: self.time(),
+            tags: self.option(Self::get),
+            versions: self.array(),
+        };
+        self.check(alive.tags.is_none_or(|tags| tags.len() <= TAGS_MAX));
+        alive
+    }
+
+    fn accusation(&mut self) -> Accusation<'a> {
+        let (incarnation, boot) = (self.get(), self.get());
+        Accusation { incarnation, boot, node: self.name(), from: self.name() }
+    }
+
+    fn summary(&mut self) -> Summary {
+        Summary {
+            clock: self.get(),
+            event_clock: self.get(),
+            query_clock: self.get(),
+            members: self.option(Self::get),
+            events: self.get(),
+            floor: floor::from_parts(self.get(), self.option(Self::array)),
+        }
+    }
+
+    fn record(&mut self) -> Record<'a> {
+        Record {
+            alive: self.alive(),
+            state: match self.get::<u8>() {
+                0 => Settled::Alive,
+                1 => Settled::Leaving,
+                2 => Settled::Failed,
+                3 => Settled::Left,
+                _ => {
+                    self.is_wrong = true;
+                    Settled::Alive
+                }
+            },
+            status_ltime: self.time(),
+            age: self.get(),
+        }
+    }
+
+    /// Items up to the end, each of which can be read.
+    fn items<T: Item>(&mut self) -> Items<'a, T> {
+        let bytes = self.end().unwrap_or_default();
+        let mut items: Items<'a, T> = Items { bytes, kind: PhantomData };
+        while items.next().is_some() {}
+        self.check(items.bytes.is_empty());
+        Items { bytes, kind: PhantomData }
+    }
+
+    /// What has not been read, if nothing was wrong so far.
+    fn end(&mut self) -> Option<&'a [u8]> {
+        let fields = core::mem::replace(&mut self.fields, fields(&[]));
+        let rest = fields.finalize().ok().flatten().filter(|_| !self.is_wrong);
+        self.is_wrong |= rest.is_none();
+        rest
+    }
 }
 
-fn named(node: &str) -> Result<(), Malformed> {
-    if (1..=NAME_MAX).contains(&node.len()) { Ok(()) } else { Err(Malformed) }
+fn fields(rest: &[u8]) -> postcard::Deserializer<'_, Bytes<'_>> {
+    postcard::Deserializer::from_flavor(Bytes { rest, is_short: false })
 }
 
-fn alive_ok(alive: &Alive) -> Result<(), Malformed> {
-    named(alive.node)?;
-    timely(alive.boot)?;
-    if alive.tags.is_some_and(|tags| tags.len() > TAGS_MAX) { Err(Malformed) } else { Ok(()) }
+/// What lists are made of.
+pub trait Item: Sized {
+    /// Reads one; what is wrong is noted in the body.
+    #[doc(hidden)]
+    fn read(body: &mut Body<'_>) -> Self;
 }
 
-fn timely(ltime: u64) -> Result<(), Malformed> {
-    if ltime < LTIME_LIMIT { Ok(()) } else { Err(Malformed) }
+impl Item for EventId {
+    fn read(body: &mut Body<'_>) -> Self {
+        body.event_id()
+    }
+}
+
+impl Item for Entry {
+    fn read(body: &mut Body<'_>) -> Self {
+        Entry { name: body.get(), version: body.get() }
+    }
+}
+
+impl Item for u32 {
+    fn read(body: &mut Body<'_>) -> Self {
+        body.get()
+    }
+}
+
+/// An item from the front of a list, and what is behind it.
+pub(crate) fn item<T: Item>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let mut body = Body::new(bytes);
+    let item = T::read(&mut body);
+    Some((item, body.end()?))
 }
 
 /// Reads one body. Bounds that hold for every node (names, tags, times) are checked here, once.
-pub(crate) fn decode(kind: u8, body: &[u8]) -> Result<Message<'_>, Malformed> {
-    Ok(match kind {
-        kind::PING => {
-            let ping: Ping = whole(body)?;
-            named(ping.node)?;
-            named(ping.source)?;
-            Message::Ping(ping)
-        }
-        kind::INDIRECT_PING => {
-            let ping: IndirectPing = whole(body)?;
-            named(ping.node)?;
-            named(ping.source)?;
-            Message::IndirectPing(ping)
-        }
-        kind::ACK => Message::Ack(whole(body)?),
-        kind::NACK => Message::Nack(whole(body)?),
-        kind::ALIVE => {
-            let alive = whole(body)?;
-            alive_ok(&alive)?;
-            Message::Alive(alive)
-        }
-        kind::SUSPECT | kind::DEAD => {
-            let accusation: Accusation = whole(body)?;
-            named(accusation.node)?;
-            named(accusation.from)?;
-            if kind == kind::DEAD { Message::Dead(accusation) } else { Message::Suspect(accusation) }
-        }
-        kind::JOIN_INTENT => {
-            let intent: JoinIntent = whole(body)?;
-            named(intent.node)?;
-            timely(intent.ltime)?;
-            Message::JoinIntent(intent)
-        }
+pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
+    let b = &mut Body::new(bytes);
+    let message = match kind {
+        kind::PING => Message::Ping(Ping {
+            seq: b.get(),
+            node: b.name(),
+            source: b.name(),
+            source_addr: b.option(Body::address),
+        }),
+        kind::INDIRECT_PING => Message::IndirectPing(IndirectPing {
+            seq: b.get(),
+            node: b.name(),
+            target: b.address(),
+            nack: b.get(),
+            source: b.name(),
+            source_addr: b.option(Body::address),
+        }),
+        kind::ACK => Message::Ack(Ack { seq: b.get(), payload: b.get() }),
+        kind::NACK => Message::Nack(Nack { seq: b.get() }),
+        kind::ALIVE => Message::Alive(b.alive()),
+        kind::SUSPECT => Message::Suspect(b.accusation()),
+        kind::DEAD => Message::Dead(b.accusation()),
+        kind::JOIN_INTENT => Message::JoinIntent(JoinIntent { ltime: b.time(), node: b.name() }),
         kind::LEAVE_INTENT => {
-            let intent: LeaveIntent = whole(body)?;
-            named(intent.node)?;
-            timely(intent.ltime)?;
-            Message::LeaveIntent(intent)
+            Message::LeaveIntent(LeaveIntent { ltime: b.time(), node: b.name(), prune: b.get() })
         }
-        kind::USER_EVENT => Message::UserEvent(whole(body)?),
-        kind::QUERY => Message::Query(whole(body)?),
-        kind::QUERY_RESPONSE => Message::QueryResponse(whole(body)?),
-        kind::SUMMARY => Message::Summary(whole(body)?),
-        kind::I_HAVE => {
-            let (token, rest) = head(body)?;
-            Message::IHave(token, items(rest)?)
-        }
-        kind::I_WANT => {
-            let (token, rest) = head(body)?;
-            Message::IWant(token, items(rest)?)
-        }
-        kind::TOO_OLD => Message::TooOld(items(body)?),
-        kind::DONT_HAVE => Message::DontHave(items(body)?),
-        kind::FLEET => Message::Fleet(whole(body)?),
-        kind::FORMER => Message::Former(whole(body)?),
-        kind::HISTORY => Message::History(whole(body)?),
-        kind::VALUES => Message::Values(whole(body)?),
-        kind::TAG => Message::Tag(whole(body)?),
-        kind::KNOWN => Message::Known(whole(body)?),
-        kind::VALUES_REQUEST => Message::ValuesRequest(whole(body)?),
-        kind::VALUE_IDS => {
-            let (token, rest) = head(body)?;
-            Message::ValueIds(token, items(rest)?)
-        }
-        kind::JOIN => {
-            let join: Join = whole(body)?;
-            named(join.node)?;
-            timely(join.boot)?;
-            Message::Join(join)
-        }
-        kind::JOIN_ANSWER => Message::JoinAnswer(whole(body)?),
-        kind::NAME_TAKEN => Message::NameTaken(whole(body)?),
-        kind::PAGE_REQUEST => Message::PageRequest(whole(body)?),
+        kind::USER_EVENT => Message::UserEvent(UserEvent {
+            id: b.event_id(),
+            coalesce: b.get(),
+            name: b.get(),
+            payload: b.get(),
+        }),
+        kind::QUERY => Message::Query(Query {
+            ltime: b.get(),
+            id: b.get(),
+            addr: b.address(),
+            source: b.get(),
+            filters: b.get(),
+            flags: b.get(),
+            relay_factor: b.get(),
+            timeout_us: b.get(),
+            name: b.get(),
+            payload: b.get(),
+        }),
+        kind::QUERY_RESPONSE => Message::QueryResponse(QueryResponse {
+            ltime: b.get(),
+            id: b.get(),
+            from: b.get(),
+            flags: b.get(),
+            payload: b.get(),
+        }),
+        kind::SUMMARY => Message::Summary(b.summary()),
+        kind::I_HAVE => Message::IHave(b.get(), b.items()),
+        kind::I_WANT => Message::IWant(b.get(), b.items()),
+        kind::TOO_OLD => Message::TooOld(b.items()),
+        kind::DONT_HAVE => Message::DontHave(b.items()),
+        kind::FLEET => Message::Fleet(Fleet { id: b.get(), event_clock: b.get(), age: b.get() }),
+        kind::FORMER => Message::Former(Former { fleet: b.get(), met: b.get() }),
+        kind::HISTORY => Message::History(History { at: b.event_id(), count: b.get(), digest: b.get() }),
+        kind::VALUES => Message::Values(b.get()),
+        kind::TAG => Message::Tag(b.array()),
+        kind::KNOWN => Message::Known(b.array()),
+        kind::VALUES_REQUEST => Message::ValuesRequest(ValuesRequest { nonce: b.get(), cursor: b.get() }),
+        kind::VALUE_IDS => Message::ValueIds(b.get(), b.items()),
+        kind::JOIN => Message::Join(Join {
+            nonce: b.get(),
+            node: b.name(),
+            addr: b.address(),
+            boot: b.time(),
+            pages: b.get(),
+        }),
+        kind::JOIN_ANSWER => Message::JoinAnswer(JoinAnswer {
+            nonce: b.get(),
+            clock: b.get(),
+            event_clock: b.get(),
+            query_clock: b.get(),
+        }),
+        kind::NAME_TAKEN => Message::NameTaken(b.get()),
+        kind::PAGE_REQUEST => Message::PageRequest(PageRequest { nonce: b.get(), cursor: b.get() }),
         kind::PAGE => {
-            let (nonce, next): ([u8; 4], [u8; 4]) = whole(body)?;
-            Message::Page(Page { nonce: u32::from_le_bytes(nonce), next: u32::from_le_bytes(next) })
+            let [nonce, next] = [b.array(), b.array()].map(u32::from_le_bytes);
+            Message::Page(Page { nonce, next })
         }
-        kind::RECORD => {
-            let record: Record = whole(body)?;
-            alive_ok(&record.alive)?;
-            timely(record.status_ltime)?;
-            Message::Record(record)
+        kind::RECORD => Message::Record(b.record()),
+        kind::DIGEST_REQUEST => {
+            Message::DigestRequest(DigestRequest { nonce: b.get(), cursor: b.get(), buckets: b.get() })
         }
-        kind::DIGEST_REQUEST => Message::DigestRequest(whole(body)?),
-        kind::ENTRIES => Message::Entries(items(body)?),
-        kind::RECORDS_REQUEST => {
-            let (nonce, rest) = head(body)?;
-            Message::RecordsRequest(nonce, items(rest)?)
-        }
-        kind::EVENT_DIGEST_REQUEST => Message::EventDigestRequest(whole(body)?),
-        kind::EVENT_ENTRIES => {
-            let ((nonce, token, next), rest) = head(body)?;
-            Message::EventEntries(EventEntries { nonce, token, next, ids: items(rest)? })
-        }
-        kind::PADDING => Message::Padding,
-        _ => Message::Unknown,
-    })
+        kind::ENTRIES => Message::Entries(b.items()),
+        kind::RECORDS_REQUEST => Message::RecordsRequest(b.get(), b.items()),
+        kind::EVENT_DIGEST_REQUEST => Message::EventDigestRequest(EventDigestRequest {
+            nonce: b.get(),
+            above: b.event_id(),
+            buckets: b.get(),
+            cursor: b.event_id(),
+        }),
+        kind::EVENT_ENTRIES => Message::EventEntries(EventEntries {
+            nonce: b.get(),
+            token: b.get(),
+            next: b.option(Body::event_id),
+            ids: b.items(),
+        }),
+        kind::PADDING => return Ok(Message::Padding),
+        _ => return Ok(Message::Unknown),
+    };
+    match b.end() {
+        Some([]) => Ok(message),
+        _ => Err(Malformed),
+    }
 }
 
 /// Writes the body of `message` to the front of `buf`; `None` if it does not fit. Returns kind and length.
@@ -242,6 +416,35 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
 }
 
 fn put<T: Serialize>(kind: u8, body: &T, buf: &mut [u8]) -> Option<(u8, usize)> {
-    let written = postcard::to_slice(body, buf).ok()?.len();
-    Some((kind, written))
+    Some((kind, write(body, buf)?))
+}
+
+/// Bytes being written. What does not fit is noted, as in [`Bytes`].
+struct Room<'b> {
+    buf: &'b mut [u8],
+    len: usize,
+}
+
+impl ser_flavors::Flavor for Room<'_> {
+    type Output = usize;
+
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        if let Some(place) = self.buf.get_mut(self.len) {
+            *place = byte;
+        }
+        self.len += 1;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.len)
+    }
+}
+
+/// Writes a value to the front of `buf`; how long it is, or `None` if it does not fit.
+pub(crate) fn write<T: Serialize>(value: &T, buf: &mut [u8]) -> Option<usize> {
+    let room = buf.len();
+    let len = postcard::serialize_with_flavor(value, Room { buf, len: 0 }).ok()?;
+    (len <= room).then_some(len)
 }

@@ -334,7 +334,7 @@ impl<'b> Packet<'b> {
         if at + HEAD > self.limit {
             return None;
         }
-        let body = postcard::to_slice(head, &mut self.buf[at + HEAD..self.limit]).ok()?.len();
+        let body = native::write(head, &mut self.buf[at + HEAD..self.limit])?;
         self.end_message(at, kind, body);
         Some(List(at, PhantomData))
     }
@@ -342,10 +342,8 @@ impl<'b> Packet<'b> {
     /// Adds an item to the list begun last; false if it does not fit.
     #[must_use]
     pub(crate) fn push_item<T: Serialize>(&mut self, list: &List<T>, item: &T) -> bool {
-        let Ok(written) = postcard::to_slice(item, &mut self.buf[self.len..self.limit]) else {
-            return false;
-        };
-        let body = self.len - list.0 - HEAD + written.len();
+        let Some(written) = native::write(item, &mut self.buf[self.len..self.limit]) else { return false };
+        let body = self.len - list.0 - HEAD + written;
         let kind = self.buf[list.0];
         self.end_message(list.0, kind, body);
         true
