@@ -18,7 +18,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: embedded NAME ADDRESS:PORT [SEED]...".into());
     };
     let seeds: Vec<String> = args.collect();
-    let agent = Agent::start(Setup { seeded: !seeds.is_empty(), ..Setup::new(&name, bind.parse()?) }).await?;
+    let agent =
+        Agent::start(Setup { awaiting_first_join: !seeds.is_empty(), ..Setup::new(&name, bind.parse()?) })
+            .await?;
     let events = agent.hub.subscribe(Filter::parse("user:deploy,member-join,member-failed")?);
     if !seeds.is_empty() {
         println!("{} have answered", agent.handle.join(seeds, false).await?);

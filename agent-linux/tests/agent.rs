@@ -97,7 +97,7 @@ async fn a_node_that_is_about_to_join_stamps_its_events_after_the_clusters() {
     for _ in 0..50 {
         fire(&first, b"before", b"").await.unwrap();
     }
-    let third = started(Setup { seeded: true, ..setup("third") }).await;
+    let third = started(Setup { awaiting_first_join: true, ..setup("third") }).await;
     let tap = user_events(&third);
     let early = fire(&third, b"early", b"mine");
     let late = async {
@@ -115,7 +115,7 @@ async fn a_node_that_is_about_to_join_stamps_its_events_after_the_clusters() {
 async fn a_seed_that_does_not_answer_is_told_and_the_node_starts_alone() {
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let dead = [silent.local_addr().unwrap()];
-    let agent = started(Setup { seeded: true, ..setup("alone") }).await;
+    let agent = started(Setup { awaiting_first_join: true, ..setup("alone") }).await;
     let tap = user_events(&agent);
     let (fired, joined) = tokio::join!(fire(&agent, b"e", b"x"), join(&agent, &dead));
     let error = format!("1 error occurred:\n\t* Failed to join {}: no answer\n\n", dead[0]);
@@ -227,7 +227,7 @@ async fn a_handler_that_is_stuck_delays_its_own_events_and_nothing_else() {
 #[tokio::test]
 async fn who_brings_a_name_that_is_taken_is_the_one_to_end() {
     let (first, second) = pair().await;
-    let intruder = started(Setup { seeded: true, ..setup("second") }).await;
+    let intruder = started(Setup { awaiting_first_join: true, ..setup("second") }).await;
     assert_eq!(join(&intruder, &[first.bound]).await, Err(Refusal::Gone));
     assert_eq!(intruder.end.await.unwrap(), End::NameTaken(first.bound));
     sees(&first, "second", |member| member.port == second.bound.port()).await;
@@ -263,7 +263,7 @@ async fn an_agent_that_cannot_start_says_why() {
 #[tokio::test]
 async fn joining_two_clusters_makes_one() {
     let (first, second) = (started(setup("first")).await, started(setup("second")).await);
-    let third = started(Setup { seeded: true, ..setup("third") }).await;
+    let third = started(Setup { awaiting_first_join: true, ..setup("third") }).await;
     assert_eq!(join(&third, &[first.bound, second.bound]).await, Ok(2));
     for agent in [&first, &second, &third] {
         for name in ["first", "second", "third"] {

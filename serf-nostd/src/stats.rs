@@ -63,9 +63,9 @@ stats! {
     /// Probes without any answer, before their target is probed again.
     probes_failed,
     /// Times that a member which did not answer was probed again before anybody was told.
-    doubts,
-    /// Times that it was not, because too many were in doubt.
-    doubts_refused,
+    pre_suspicions,
+    /// Times that it was not, because too many waited for that.
+    pre_suspicions_refused,
     /// Suspicions begun here.
     suspicions,
     /// Times this node contradicted what was said against it.
@@ -132,6 +132,6 @@ stats! {
     value_syncs,
     /// Member records taken from others' tables.
     records_in,
-    /// Verdicts reached while hearing nobody, and kept private.
-    private_verdicts,
+    /// Verdicts reached while hearing nobody, and told to nobody.
+    local_verdicts,
 }

@@ -276,7 +276,7 @@ fn accusers_beyond_the_bound_are_not_noted() {
 #[test]
 fn silent_members_beyond_the_eight_in_doubt_are_suspected_at_once() {
     let mut storage = Ample::new();
-    // Long suspicions, so long doubts; and as many probes per second whatever comes of them.
+    // Long suspicions, so long before them; and as many probes per second whatever comes of them.
     let config = Config { suspicion_mult: 40, awareness_max: 1, ..Config::LAN };
     let (mut node, mut now) = (met(storage.memory(), config, 1), Instant::ZERO);
     for i in 2..=12 {
@@ -286,7 +286,10 @@ fn silent_members_beyond_the_eight_in_doubt_are_suspected_at_once() {
         now = drain(&mut node, now).until;
     }
     let stats = node.stats();
-    assert_eq!((stats.probes_failed, stats.doubts, stats.doubts_refused, stats.suspicions), (11, 8, 3, 3));
+    assert_eq!(
+        (stats.probes_failed, stats.pre_suspicions, stats.pre_suspicions_refused, stats.suspicions),
+        (11, 8, 3, 3)
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use fleet_tests::rng::Rng;
 use nix::sys::signal::{Signal, kill as signal};
 use nix::unistd::Pid;
-use sim::rng::Rng;
 
 use crate::fleet::{Fleet, Usage, median};
 use crate::harness::rpc::{Rpc, Stream};

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::Duration;
 
-use sim::rng::Rng;
-use sim::wire::{HEAD, checked};
+use fleet_tests::rng::Rng;
+use fleet_tests::wire::{HEAD, checked};
 
 use crate::board::{self, Board};
 use crate::fleet::Fleet;

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sim::rng::Rng;
+use fleet_tests::rng::Rng;
 
 pub use namespace::Namespace;
 pub use packet::switch_offload_off;

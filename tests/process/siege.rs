@@ -5,7 +5,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use sim::wire;
+use fleet_tests::wire;
 
 use crate::harness::memory::Memory;
 use crate::harness::rpc::Rpc;

@@ -5,8 +5,8 @@ use std::net::{TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use sim::rng::Rng;
-use sim::wire::{alive, datagram, fleet as in_fleet};
+use fleet_tests::rng::Rng;
+use fleet_tests::wire::{alive, datagram, fleet as in_fleet};
 
 use crate::harness::rpc::Rpc;
 use crate::harness::{Agent, Scratch, Setup, fleet_of, wait_for};

@@ -1,9 +1,9 @@
 //! What of the figures is promised: nothing is missed, idling costs the same in any fleet, and nobody is wrongly called
 //! failed. The rest of them is `tests/run simbench`'s.
 
+use fleet_tests::detection::Trial;
+use fleet_tests::measure::{LOSSES, at_rest};
 use serf_nostd::Config;
-use sim::detection::Trial;
-use sim::measure::{LOSSES, at_rest};
 
 #[test]
 fn a_thousand_nodes_miss_no_event_at_any_loss_and_idle_like_ten() {

@@ -1,8 +1,8 @@
 //! Partitions of every length heal, past the time at which the other side has been forgotten.
 
+use fleet_tests::chaos::SECOND;
+use fleet_tests::fleet::{Fleet, Seen, Size};
 use serf_nostd::Config;
-use sim::chaos::SECOND;
-use sim::fleet::{Fleet, Seen, Size};
 
 /// A fleet of ten, cut into five and five.
 fn cut(seed: u64) -> Fleet {

@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use fleet_tests::chaos::{Plan, run};
+use fleet_tests::cores::each_seed;
 use serf_nostd::rules::Rule;
-use sim::chaos::{Plan, run};
-use sim::cores::each_seed;
 
 /// Of a profile so many seeds are tried at most.
 const SEEDS: u64 = 60;

@@ -1,7 +1,7 @@
 //! What random faults have found, each by the smallest plan that showed it.
 
-use sim::chaos::{Faults, Plan, Profile, run};
-use sim::fleet::Size;
+use fleet_tests::chaos::{Faults, Plan, Profile, run};
+use fleet_tests::fleet::Size;
 
 /// # Panics
 /// If a promise is broken under this plan.

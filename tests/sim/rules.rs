@@ -2,13 +2,13 @@
 //!
 //! A rule whose absence nobody notices is a rule that nobody needs, or a checker that does not look.
 
+use fleet_tests::chaos::{Plan, SECOND, run};
+use fleet_tests::detection::Trial;
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{datagram, event};
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, LTIME_JUMP, LTIME_LIMIT, MemberChange, Status};
-use sim::chaos::{Plan, SECOND, run};
-use sim::detection::Trial;
-use sim::fleet::{Fleet, Seen, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{datagram, event};
 
 fn chaos(seed: u64, without: Option<Rule>) -> Result<(), String> {
     run(&Plan { without, ..Plan::usual(seed) }).map(|_| ()).map_err(|failure| failure.text)
@@ -24,7 +24,7 @@ fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {
 }
 
 /// Fires an event that is not to be coalesced.
-fn fire(fleet: &mut Fleet, i: usize, payload: &str, watch: &mut sim::fleet::Watcher) {
+fn fire(fleet: &mut Fleet, i: usize, payload: &str, watch: &mut fleet_tests::fleet::Watcher) {
     fleet.with(i, watch, |node, now| node.user_event(now, b"e", payload.as_bytes(), false));
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{ControlFlow, Range};
 
+use fleet_tests::chaos::{Failure, Happened, Plan, Success, run};
+use fleet_tests::cores::each_seed;
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::judge::Excused;
+use fleet_tests::shrink::shrink;
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
-use sim::chaos::{Failure, Happened, Plan, Success, run};
-use sim::cores::each_seed;
-use sim::fleet::{Fleet, Seen, Size};
-use sim::judge::Excused;
-use sim::shrink::shrink;
 
 #[test]
 fn a_fleet_comes_together_and_an_event_reaches_everybody_once() {

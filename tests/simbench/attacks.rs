@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::wire::{accusation, alive, body, datagram, event, intent, kind, padded, summary};
 use serf_nostd::Config;
-use sim::fleet::{Fleet, Seen, Size};
-use sim::wire::{accusation, alive, body, datagram, event, intent, kind, padded, summary};
 
 use crate::table::{head, number, row};
 

@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
+use fleet_tests::measure::{Figures, quantile};
+use fleet_tests::network::Network;
+use fleet_tests::wire::{addr, machine};
 use foca::{
     AccumulatingRuntime, BroadcastHandler, Config, Foca, Identity, Invalidates, Member, OwnedNotification,
     PostcardCodec, Timer,
@@ -15,9 +18,6 @@ use foca::{
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use serde::{Deserialize, Serialize};
-use sim::measure::{Figures, quantile};
-use sim::network::Network;
-use sim::wire::{addr, machine};
 
 const SECOND: u64 = 1_000_000;
 /// Losses at which events are fired, in percent.

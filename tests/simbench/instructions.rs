@@ -6,10 +6,10 @@ use std::process::Command;
 
 use crate::foca;
 use crate::table::{head, number, row};
+use fleet_tests::acquaint::pages;
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::wire::{ack, addr, alive, body, datagram, event, kind, read, summary, summary_above, take};
 use serf_nostd::{Config, DATAGRAM_MAX, Duration, Input, Instant, Node, Output};
-use sim::acquaint::pages;
-use sim::fleet::{Fleet, Size};
-use sim::wire::{ack, addr, alive, body, datagram, event, kind, read, summary, summary_above, take};
 
 /// Packets of one kind in one run.
 const PACKETS: u64 = 1_000;

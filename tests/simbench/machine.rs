@@ -4,10 +4,10 @@ use std::fs::read_to_string;
 use std::thread;
 use std::time::Instant;
 
+use fleet_tests::chaos::{Plan, run};
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::measure::Figures;
 use serf_nostd::Config;
-use sim::chaos::{Plan, run};
-use sim::fleet::{Fleet, Size};
-use sim::measure::Figures;
 
 /// Things that happen in a fleet of 1,000 with an event a second, per second of this program's processor time.
 pub fn speed() -> f64 {

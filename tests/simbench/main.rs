@@ -13,9 +13,9 @@ mod table;
 use std::env;
 use std::process::{Child, Command, Stdio};
 
+use fleet_tests::detection::{Trial, quantile};
+use fleet_tests::measure::{self, Figures, LOSSES};
 use serf_nostd::Config;
-use sim::detection::{Trial, quantile};
-use sim::measure::{self, Figures, LOSSES};
 use table::Goal::{AtLeast, AtMost, None};
 use table::{goal, goals, head, number, row};
 

@@ -40,7 +40,7 @@ pub struct Setup {
     pub max_members: usize,
     /// A join will be asked for at once: until its first answer, or for 10 s from when its names are looked up, nothing
     /// is stamped or delivered.
-    pub seeded: bool,
+    pub awaiting_first_join: bool,
     /// Scripts to run for events.
     pub handlers: Vec<Spec>,
     /// How many of them may wait and run.
@@ -57,7 +57,7 @@ impl Setup {
             tags: BTreeMap::new(),
             core: serf_nostd::Config::LAN,
             max_members: DEFAULT_MAX_MEMBERS,
-            seeded: false,
+            awaiting_first_join: false,
             handlers: Vec::new(),
             limits: Limits::default(),
         }
@@ -152,7 +152,15 @@ impl Task {
         };
         // If nobody waits, the requests have no sender either, and the loop ends at once.
         let _ = ready.send(Ok(()));
-        let parts = Parts { node, clock, socket, requests, hub, handlers, seeded: setup.seeded };
+        let parts = Parts {
+            node,
+            clock,
+            socket,
+            requests,
+            hub,
+            handlers,
+            awaiting_first_join: setup.awaiting_first_join,
+        };
         Driver::new(parts).run().await
     }
 }

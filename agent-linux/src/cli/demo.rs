@@ -112,7 +112,7 @@ impl Cluster {
             let seed = agents.first().map(|first| first.bound);
             let agent = Agent::start(Setup {
                 max_members: 64,
-                seeded: seed.is_some(),
+                awaiting_first_join: seed.is_some(),
                 ..Setup::new(&name(number), (Ipv4Addr::LOCALHOST, 0).into())
             })
             .await?;

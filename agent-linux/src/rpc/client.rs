@@ -34,7 +34,7 @@ pub use super::error::Error;
 use super::message::*;
 use super::wire::{self, Limits, Reader};
 use crate::agent::error::words;
-use crate::agent::queue::{self, Tap};
+use crate::agent::lossy_channel;
 
 /// How to talk to an agent.
 #[derive(Clone, Debug)]
@@ -234,7 +234,7 @@ impl Client {
         body: Vec<u8>,
         decode: fn(&[u8]) -> Result<T, Error>,
     ) -> Result<Records<T>, Error> {
-        let (feed, tap) = queue::lossy(WAITING, WAITING_BYTES);
+        let (feed, tap) = lossy_channel::channel(WAITING, WAITING_BYTES);
         let (to, answer) = oneshot::channel();
         let waiting = Waiting::Stream { started: Some(to), feed };
         let (seq, _) = self.send(command, body, waiting, answer, self.config.answer).await?;
@@ -269,7 +269,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Records<T> {
     seq: u64,
-    tap: Tap<Vec<u8>>,
+    tap: lossy_channel::Receiver<Vec<u8>>,
     decode: fn(&[u8]) -> Result<T, Error>,
     /// Keeps the connection open.
     _connection: Arc<Connection>,

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::message::{ResponseHeader, refusal};
 use super::wire::{self, Reader};
-use crate::agent::queue::Feed;
+use crate::agent::lossy_channel;
 
 /// What came back for a request; an empty error is none.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Waiting {
         /// Who asked for it.
         started: Option<oneshot::Sender<Answer>>,
         /// Where its records go.
-        feed: Feed<Vec<u8>>,
+        feed: lossy_channel::Sender<Vec<u8>>,
     },
 }
 
@@ -76,7 +76,7 @@ impl Demux {
     }
 
     /// Goes on waiting for records, unless the connection has ended meanwhile.
-    fn keep(&self, seq: u64, feed: Feed<Vec<u8>>) {
+    fn keep(&self, seq: u64, feed: lossy_channel::Sender<Vec<u8>>) {
         let _ = self.expect(seq, Waiting::Stream { started: None, feed });
     }
 

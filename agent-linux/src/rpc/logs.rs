@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use log::Level;
 
-use crate::agent::queue::{self, Feed, Tap};
+use crate::agent::lossy_channel;
 
 /// How many lines are kept, and how many may wait for one monitor.
 pub const LINES: usize = 512;
@@ -25,7 +25,7 @@ pub struct LogHub {
 #[derive(Debug, Default)]
 struct State {
     kept: Kept,
-    monitors: Vec<(Level, Feed<Arc<str>>)>,
+    monitors: Vec<(Level, lossy_channel::Sender<Arc<str>>)>,
 }
 
 /// The latest lines, the oldest first, in one piece of memory: each in its own would keep a page of what was freed around it.
@@ -78,8 +78,8 @@ impl LogHub {
     }
 
     /// The kept lines of `level` and more serious ones, the oldest first, and a queue for those that follow.
-    pub fn subscribe(&self, level: Level) -> (Vec<Arc<str>>, Tap<Arc<str>>) {
-        let (feed, tap) = queue::lossy(LINES, BYTES);
+    pub fn subscribe(&self, level: Level) -> (Vec<Arc<str>>, lossy_channel::Receiver<Arc<str>>) {
+        let (feed, tap) = lossy_channel::channel(LINES, BYTES);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let backlog = state.kept.of(level);
         state.monitors.retain(|(_, feed)| !feed.is_abandoned());

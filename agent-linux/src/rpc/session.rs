@@ -24,8 +24,8 @@ use super::{command::Command, logs};
 use crate::agent::error::{Refusal, words};
 use crate::agent::filter::Filter;
 use crate::agent::hub;
+use crate::agent::lossy_channel;
 use crate::agent::model::Event;
-use crate::agent::queue::Tap;
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ enum Outcome {
     /// It is answered, and these records follow.
     Events(hub::Stream, OwnedSemaphorePermit),
     /// It is answered, and first these, then these lines follow.
-    Lines(Vec<Arc<str>>, Tap<Arc<str>>, OwnedSemaphorePermit),
+    Lines(Vec<Arc<str>>, lossy_channel::Receiver<Arc<str>>, OwnedSemaphorePermit),
 }
 
 impl Session {
@@ -403,7 +403,7 @@ async fn tell_lines(
     outbox: Outbox,
     seq: u64,
     backlog: Vec<Arc<str>>,
-    tap: Tap<Arc<str>>,
+    tap: lossy_channel::Receiver<Arc<str>>,
 ) -> Result<(), Broken> {
     let record = |line: &str, missed| {
         let mut record = Vec::new();

@@ -99,7 +99,7 @@ pub async fn run<
         let _ = socket.bind(port);
         loop {
             if let Some(command) = waiting.take() {
-                waiting = obey(node, command);
+                waiting = handle_command(node, command);
             }
             let until = match drain(node, &mut socket, datagram, &mut on_event).await {
                 Drained::Sleep(until) => until,
@@ -129,7 +129,7 @@ pub async fn run<
 }
 
 /// Gives a command to the node; gives it back if it has to wait.
-fn obey<const NAME: usize, const PAYLOAD: usize>(
+fn handle_command<const NAME: usize, const PAYLOAD: usize>(
     node: &mut Node<'_>,
     command: Command<NAME, PAYLOAD>,
 ) -> Option<Command<NAME, PAYLOAD>> {

@@ -147,10 +147,10 @@ impl<'a> Failure<'a> {
         if members.table.hot(target).state() == State::Alive {
             let span = suspicion::before_suspicion(&cx.config, members.table.live() + 1);
             if self.detector.pre_suspect(cx.now, &cx.config, (target, seq), span) {
-                cx.stats.doubts += 1;
+                cx.stats.pre_suspicions += 1;
                 return;
             }
-            cx.stats.doubts_refused += 1;
+            cx.stats.pre_suspicions_refused += 1;
         }
         self.silent(cx, members, target, cx.now);
     }

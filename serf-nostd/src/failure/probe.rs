@@ -147,7 +147,7 @@ impl<'a> Detector<'a> {
             None if anybody => self.next,
             None => Instant::FAR,
         };
-        let pre_suspicions = self.pre_suspicions.iter().map(|doubt| doubt.due(config));
+        let pre_suspicions = self.pre_suspicions.iter().map(|held| held.due(config));
         let relays = self.relays[..self.relaying].iter().map(|relay| relay.deadline);
         pre_suspicions.chain(relays).fold(own, Instant::min)
     }
@@ -166,14 +166,14 @@ impl<'a> Detector<'a> {
             self.relays[i] = self.relays[self.relaying];
             return self.due(now, config, anybody);
         }
-        if let Some(i) = self.pre_suspicions.iter().position(|doubt| doubt.due(config) <= now) {
-            let doubt = &mut self.pre_suspicions[i];
-            let PreSuspicion { since, seq, target, done, rounds } = *doubt;
+        if let Some(i) = self.pre_suspicions.iter().position(|held| held.due(config) <= now) {
+            let held = &mut self.pre_suspicions[i];
+            let PreSuspicion { since, seq, target, done, rounds } = *held;
             if done == rounds {
                 self.pre_suspicions.swap_remove(i);
                 return Some(Due::Silent { target, since });
             }
-            doubt.done += 1;
+            held.done += 1;
             return Some(Due::Again { target, seq });
         }
         match &mut self.running {
@@ -186,8 +186,8 @@ impl<'a> Detector<'a> {
                 let Probe { target, seq, nacks, nacks_expected, .. } = *probe;
                 self.running = None;
                 // Helpers that answer nothing at all say something about this node.
-                let doubt = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
-                self.worsen(config, doubt);
+                let blame = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
+                self.worsen(config, blame);
                 Some(Due::Unanswered { target, seq })
             }
             None if anybody && self.next <= now => Some(Due::Next),
@@ -229,16 +229,16 @@ impl<'a> Detector<'a> {
         span: Duration,
     ) -> bool {
         let rounds = span.as_micros() / config.probe_timeout.as_micros().max(1);
-        let doubt =
+        let held =
             PreSuspicion { since: now, seq, target, done: 0, rounds: rounds.min(u8::MAX as u64) as u8 };
         config.has(Rule::PreSuspicion)
-            && (self.pre_suspicions.iter().any(|doubt| doubt.target == target)
-                || self.pre_suspicions.push(doubt).is_ok())
+            && (self.pre_suspicions.iter().any(|held| held.target == target)
+                || self.pre_suspicions.push(held).is_ok())
     }
 
     /// A member is accused by others: whether it was in doubt here, and since when.
     pub(crate) fn end_pre_suspicion(&mut self, target: u16) -> Option<Instant> {
-        let place = self.pre_suspicions.iter().position(|doubt| doubt.target == target)?;
+        let place = self.pre_suspicions.iter().position(|held| held.target == target)?;
         Some(self.pre_suspicions.swap_remove(place).since)
     }
 
@@ -252,8 +252,8 @@ impl<'a> Detector<'a> {
             self.running = None;
             self.awareness = self.awareness.saturating_sub(1);
         }
-        let doubted = self.pre_suspicions.iter().find(|doubt| doubt.seq == seq);
-        if let Some(target) = probed.map(|probe| probe.target).or(doubted.map(|doubt| doubt.target)) {
+        let pre_suspected = self.pre_suspicions.iter().find(|held| held.seq == seq);
+        if let Some(target) = probed.map(|probe| probe.target).or(pre_suspected.map(|held| held.target)) {
             self.end_pre_suspicion(target);
             return Answered::Target(target);
         }
@@ -274,7 +274,7 @@ impl<'a> Detector<'a> {
             probe.nacks = probe.nacks.saturating_add(1).min(probe.nacks_expected);
             return true;
         }
-        self.pre_suspicions.iter().any(|doubt| doubt.seq == seq)
+        self.pre_suspicions.iter().any(|held| held.seq == seq)
     }
 
     /// Probing for somebody else begins; false if too many such probes are running.
@@ -302,16 +302,16 @@ impl<'a> Detector<'a> {
     pub(crate) fn restart(&mut self, now: Instant, gap: Duration) {
         self.running = None;
         self.next = now;
-        for doubt in &mut self.pre_suspicions {
-            doubt.since += gap;
+        for held in &mut self.pre_suspicions {
+            held.since += gap;
         }
         self.relaying = 0;
     }
 
     /// Nothing may have come through until now: nobody in doubt becomes suspect without another round.
     pub(crate) fn ask_again(&mut self) {
-        for doubt in &mut self.pre_suspicions {
-            doubt.done = doubt.done.min(doubt.rounds.saturating_sub(1));
+        for held in &mut self.pre_suspicions {
+            held.done = held.done.min(held.rounds.saturating_sub(1));
         }
     }
 

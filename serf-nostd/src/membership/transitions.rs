@@ -201,7 +201,7 @@ impl Membership<'_> {
         self.mark_gone(cx, id, end, Duration::ZERO);
         if local && end == State::Failed {
             self.table.edit(id, |hot| hot.set(flag::LOCAL_ONLY, true));
-            cx.stats.private_verdicts += 1;
+            cx.stats.local_verdicts += 1;
             return false;
         }
         self.table.cold_mut(id).accuse(Some(SELF));

@@ -7,9 +7,9 @@
 //! squared. Bytes 2 and 3: how many bytes follow.
 #![no_main]
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::wire::{HEAD, checked, datagram, fleet as in_fleet};
 use libfuzzer_sys::fuzz_target;
-use sim::fleet::{Fleet, Size};
-use sim::wire::{HEAD, checked, datagram, fleet as in_fleet};
 
 const SECOND: u64 = 1_000_000;
 const STEPS: usize = 32;

@@ -1,10 +1,10 @@
 //! Whose word moves a clock, or a boot number, and how far.
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{accusation, alive, body, datagram, fleet as in_fleet, kind, number, read};
 use serf_nostd::rules::Rule;
 use serf_nostd::{LTIME_JUMP, LTIME_LIMIT, Node};
-use sim::fleet::{Fleet, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{accusation, alive, body, datagram, fleet as in_fleet, kind, number, read};
 
 use crate::{Heard, SECOND, fire, fleet, off, quiet};
 

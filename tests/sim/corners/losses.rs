@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::judged::Judged;
+use fleet_tests::network::muted;
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Duration};
-use sim::fleet::{Fleet, Size};
-use sim::judged::Judged;
-use sim::network::muted;
-use sim::proof::{hold, proves};
 
 use crate::{Heard, SECOND, fire, fleet, flow, off, quiet};
 

@@ -11,11 +11,11 @@ mod restarts;
 mod strangers;
 mod values;
 
+use fleet_tests::fleet::{Fleet, Seen, Size};
 use serf_nostd::Config;
 use serf_nostd::rules::Rule;
-use sim::fleet::{Fleet, Seen, Size};
 
-pub use sim::chaos::SECOND;
+pub use fleet_tests::chaos::SECOND;
 
 /// A fleet with everybody on, at rest.
 fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Fleet {

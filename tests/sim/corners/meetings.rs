@@ -1,10 +1,10 @@
 //! Fleets that meet while everybody fires: what is accepted once all know all comes to all, and no fleet loses what is its own.
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{body, datagram, kind};
 use serf_nostd::Status;
 use serf_nostd::rules::Rule;
-use sim::fleet::{Fleet, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{body, datagram, kind};
 
 use super::{Heard, SECOND, fire, flow, off, quiet};
 

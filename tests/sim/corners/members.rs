@@ -1,10 +1,10 @@
 //! Everybody's true state, whatever has happened to it.
 
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{alive, datagram, fleet as in_fleet};
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, MemberChange, Status};
-use sim::fleet::{Fleet, Seen, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{alive, datagram, fleet as in_fleet};
 
 use crate::{SECOND, fleet, off, quiet};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::wire::{body, datagram, kind};
 use serf_nostd::{Config, Stats};
-use sim::fleet::{Fleet, Size};
-use sim::wire::{body, datagram, kind};
 
 use crate::{Heard, SECOND, fire, flow, off, quiet};
 

@@ -1,9 +1,9 @@
 //! One name for two machines.
 
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{alive, datagram};
 use serf_nostd::rules::Rule;
-use sim::fleet::{Fleet, Seen, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{alive, datagram};
 
 use crate::{SECOND, fleet, off, quiet};
 

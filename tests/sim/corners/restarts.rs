@@ -1,9 +1,9 @@
 //! Nothing from before the join is handed out, whichever way and whenever nodes meet.
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{addr, body, kind, padded, read};
 use serf_nostd::rules::Rule;
-use sim::fleet::{Fleet, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{addr, body, kind, padded, read};
 
 use crate::{Heard, SECOND, fire, fleet, flow, off, quiet, set};
 

@@ -1,10 +1,12 @@
 //! Forged datagrams draw no more than they are long, move no counter of losses, and bring nobody in.
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{
+    accusation, alive, body, datagram, fleet as in_fleet, intent, kind, padded, read, take,
+};
 use serf_nostd::rules::Rule;
 use serf_nostd::{Identity, Status};
-use sim::fleet::{Fleet, Size};
-use sim::proof::{hold, proves};
-use sim::wire::{accusation, alive, body, datagram, fleet as in_fleet, intent, kind, padded, read, take};
 
 use crate::{Heard, SECOND, fire, off, quiet, set};
 

@@ -1,8 +1,8 @@
 //! All end on the same last value, whatever their floors say.
 
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::rules::Rule;
-use sim::fleet::{Fleet, Size};
-use sim::proof::{hold, proves};
 
 use crate::{Heard, SECOND, fleet, flow, off, quiet, set};
 

@@ -1,7 +1,7 @@
 //! Amplification: what one datagram from a stranger draws.
 
+use fleet_tests::fleet::{Fleet, Size};
 use serf_nostd::Config;
-use sim::fleet::{Fleet, Size};
 
 use super::kit::*;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use fleet_tests::rng::Rng;
 use serf_nostd::{Config, Duration, Input, LTIME_LIMIT, Memory, Status};
-use sim::rng::Rng;
 
 use super::kit::*;
 

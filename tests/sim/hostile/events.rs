@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use fleet_tests::fleet::{Fleet, Seen, Size};
 use serf_nostd::{Config, Identity, Instant, Node};
-use sim::fleet::{Fleet, Seen, Size};
 
 use super::kit::*;
 

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
+pub use fleet_tests::wire::*;
 use serf_nostd::{
     Config, DATAGRAM_MAX, Event, Identity, Input, Instant, MemberChange, Memory, Node, Output, Status,
     storage,
 };
-pub use sim::wire::*;
 
 pub const SECOND: u64 = 1_000_000;
 

@@ -1,7 +1,7 @@
 //! Forged words about members, tables too small for the fleet, and members lost, pruned and disputed.
 
+use fleet_tests::fleet::{Fleet, Size};
 use serf_nostd::{Config, Identity, Input, LTIME_LIMIT, MemberChange, Status};
-use sim::fleet::{Fleet, Size};
 
 use super::kit::*;
 

@@ -1,10 +1,10 @@
 //! More events at once than anybody can take: the caller is slowed, and nothing is lost.
 
+use fleet_tests::fleet::{Seen, Size};
+use fleet_tests::judged::{Judged, SECOND};
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::EventError;
 use serf_nostd::rules::Rule;
-use sim::fleet::{Seen, Size};
-use sim::judged::{Judged, SECOND};
-use sim::proof::{hold, proves};
 
 use crate::{fleet, settled};
 

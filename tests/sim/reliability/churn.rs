@@ -1,10 +1,10 @@
 //! Members come, change and go while events flow.
 
+use fleet_tests::fleet::{Seen, Size, Watcher};
+use fleet_tests::judged::{Judged, SECOND};
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
-use sim::fleet::{Seen, Size, Watcher};
-use sim::judged::{Judged, SECOND};
-use sim::proof::{hold, proves};
 
 use crate::{fire, fleet, flow, settled};
 

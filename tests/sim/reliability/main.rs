@@ -7,11 +7,11 @@ mod network;
 mod origins;
 mod replays;
 
+use fleet_tests::fleet::Size;
+use fleet_tests::judged::Judged;
+use fleet_tests::proof::hold;
 use serf_nostd::Config;
 use serf_nostd::rules::Rule;
-use sim::fleet::Size;
-use sim::judged::Judged;
-use sim::proof::hold;
 
 /// A fleet that has come together, without one rule or with all.
 fn fleet(seed: u64, nodes: usize, size: Size, without: Option<Rule>) -> Judged {
@@ -37,7 +37,7 @@ fn flow(fleet: &mut Judged, rate: u64, seconds: u64) -> Result<(), String> {
         if fleet.fleet.is_on(i) {
             fire(fleet, i)?;
         }
-        fleet.run(sim::judged::SECOND / rate);
+        fleet.run(fleet_tests::judged::SECOND / rate);
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! A network that loses, delays and cuts.
 
+use fleet_tests::fleet::Size;
+use fleet_tests::judged::{Judged, SECOND};
+use fleet_tests::network::Network;
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::Config;
 use serf_nostd::rules::Rule;
-use sim::fleet::Size;
-use sim::judged::{Judged, SECOND};
-use sim::network::Network;
-use sim::proof::{hold, proves};
 
 use crate::{fire, fleet, flow, settled};
 

@@ -3,10 +3,10 @@
 //! What is promised: once the origin's first datagrams have left and one of them has come, everybody who stays gets the event
 //! without it. An origin that dies before takes the event with it: nobody else has ever had it.
 
+use fleet_tests::fleet::Size;
+use fleet_tests::judged::SECOND;
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::rules::Rule;
-use sim::fleet::Size;
-use sim::judged::SECOND;
-use sim::proof::{hold, proves};
 
 use crate::{fire, fleet, settled};
 

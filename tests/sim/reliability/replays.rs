@@ -1,9 +1,9 @@
 //! Datagrams that somebody has recorded, sent again: at once, and much later.
 
+use fleet_tests::fleet::Size;
+use fleet_tests::judged::{Judged, SECOND};
+use fleet_tests::proof::{hold, proves};
 use serf_nostd::rules::Rule;
-use sim::fleet::Size;
-use sim::judged::{Judged, SECOND};
-use sim::proof::{hold, proves};
 
 use crate::{fleet, flow, settled};
 

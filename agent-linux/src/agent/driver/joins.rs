@@ -184,7 +184,7 @@ impl Driver<'_> {
             }
             None => true,
         });
-        if std::mem::take(&mut self.seeded) {
+        if std::mem::take(&mut self.awaiting_first_join) {
             let first = &addresses[..addresses.len().min(SLOTS)];
             self.node.start(self.clock.now(), first);
             let until = now + TURN;

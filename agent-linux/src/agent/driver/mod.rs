@@ -1,14 +1,14 @@
 //! The run loop around the gossip core: what comes in is handed to the node, what the node wants done is done.
 //!
-//! - `orders`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
+//! - `commands`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
 //! - `joins`: joins under way.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
 //! - `warnings`: what the log tells of what is refused and lost.
 
+mod commands;
 mod joins;
 mod news;
-mod orders;
 mod report;
 mod warnings;
 
@@ -22,8 +22,8 @@ use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output}
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
+use self::commands::PendingEvent;
 use self::joins::Joins;
-use self::orders::PendingEvent;
 use self::warnings::Warnings;
 use super::error::Refusal;
 use super::handle::Request;
@@ -66,7 +66,7 @@ pub(super) struct Parts<'n> {
     pub hub: Hub,
     pub handlers: Handlers,
     /// Whether the first join that is asked for must be answered before anything is stamped or delivered.
-    pub seeded: bool,
+    pub awaiting_first_join: bool,
 }
 
 pub(super) struct Driver<'n> {
@@ -76,7 +76,7 @@ pub(super) struct Driver<'n> {
     requests: mpsc::Receiver<Request>,
     hub: Hub,
     handlers: Handlers,
-    seeded: bool,
+    awaiting_first_join: bool,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
     warnings: Warnings,
@@ -92,7 +92,7 @@ pub(super) struct Driver<'n> {
 
 impl<'n> Driver<'n> {
     pub(super) fn new(parts: Parts<'n>) -> Driver<'n> {
-        let Parts { node, clock, socket, requests, hub, handlers, seeded } = parts;
+        let Parts { node, clock, socket, requests, hub, handlers, awaiting_first_join } = parts;
         Driver {
             node,
             clock,
@@ -100,7 +100,7 @@ impl<'n> Driver<'n> {
             requests,
             hub,
             handlers,
-            seeded,
+            awaiting_first_join,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
             warnings: Warnings::default(),
@@ -159,10 +159,10 @@ impl<'n> Driver<'n> {
             self.end = Some(End::Abandoned);
             return;
         };
-        self.obey(first);
+        self.handle_request(first);
         for _ in 1..BATCH {
             let Ok(request) = self.requests.try_recv() else { return };
-            self.obey(request);
+            self.handle_request(request);
         }
     }
 
@@ -185,7 +185,7 @@ impl<'n> Driver<'n> {
 
     /// Does what the node wants done; until when that was all.
     fn drain(&mut self) -> Instant {
-        if self.seeded {
+        if self.awaiting_first_join {
             return Instant::FAR;
         }
         let now = self.clock.now();

@@ -226,7 +226,7 @@ impl Config {
                 ..profile
             },
             max_members: self.max_members,
-            seeded: !self.start_join.is_empty() || !self.retry_join.is_empty(),
+            awaiting_first_join: !self.start_join.is_empty() || !self.retry_join.is_empty(),
             handlers: self.event_handlers.clone(),
             limits: Limits {
                 concurrency: self.handler_concurrency,

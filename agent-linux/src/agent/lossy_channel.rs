@@ -1,4 +1,4 @@
-//! A bounded queue that loses instead of waiting: whoever writes never blocks, whoever reads too slowly is told how
+//! A bounded channel that loses instead of waiting: whoever writes never blocks, whoever reads too slowly is told how
 //! much it missed.
 
 use std::collections::VecDeque;
@@ -6,31 +6,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Makes a queue for at most `records` records with together at most `bytes` bytes; a record larger than that is still
+/// Makes one for at most `records` records with together at most `bytes` bytes; a record larger than that is still
 /// taken while the queue is empty.
-pub fn lossy<T>(records: usize, bytes: usize) -> (Feed<T>, Tap<T>) {
+pub fn channel<T>(records: usize, bytes: usize) -> (Sender<T>, Receiver<T>) {
     let state = State {
         waiting: VecDeque::new(),
         used: 0,
         missed: 0,
-        feed_gone: false,
-        tap_gone: false,
+        sender_gone: false,
+        receiver_gone: false,
         records,
         bytes,
     };
     let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-    (Feed { shared: shared.clone() }, Tap { shared })
+    (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
-/// The end of [`lossy`] that writes.
+/// The end of [`channel`] that writes.
 #[derive(Debug)]
-pub struct Feed<T> {
+pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// The end of [`lossy`] that reads.
+/// The end of [`channel`] that reads.
 #[derive(Debug)]
-pub struct Tap<T> {
+pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
 
@@ -47,8 +47,8 @@ struct State<T> {
     used: usize,
     /// Lost since the last record that was taken in.
     missed: u64,
-    feed_gone: bool,
-    tap_gone: bool,
+    sender_gone: bool,
+    receiver_gone: bool,
     records: usize,
     bytes: usize,
 }
@@ -67,12 +67,12 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T> Feed<T> {
+impl<T> Sender<T> {
     /// Queues a record of about `size` bytes behind `missed` that were lost on the way here, or counts it as missed if
     /// the queue is full. False if nobody reads any more.
     pub fn push(&self, record: T, size: usize, missed: u64) -> bool {
         let mut state = self.shared.lock();
-        if state.tap_gone {
+        if state.receiver_gone {
             return false;
         }
         let fits = state.waiting.is_empty() || state.used.saturating_add(size) <= state.bytes;
@@ -91,11 +91,11 @@ impl<T> Feed<T> {
 
     /// Whether nobody reads any more.
     pub fn is_abandoned(&self) -> bool {
-        self.shared.lock().tap_gone
+        self.shared.lock().receiver_gone
     }
 }
 
-impl<T> Tap<T> {
+impl<T> Receiver<T> {
     /// Waits for the next record; with it, how many were lost just before it. `None` once the writer is gone and all
     /// is read. Cancel safe.
     pub async fn next(&self) -> Option<(T, u64)> {
@@ -106,7 +106,7 @@ impl<T> Tap<T> {
                     state.used -= first.size;
                     return Some((first.record, first.missed));
                 }
-                if state.feed_gone {
+                if state.sender_gone {
                     return None;
                 }
             }
@@ -115,17 +115,17 @@ impl<T> Tap<T> {
     }
 }
 
-impl<T> Drop for Feed<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.shared.lock().feed_gone = true;
+        self.shared.lock().sender_gone = true;
         self.shared.changed.notify_one();
     }
 }
 
-impl<T> Drop for Tap<T> {
+impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.tap_gone = true;
+        state.receiver_gone = true;
         // Frees the memory now; the writer may keep its end for long.
         state.waiting = VecDeque::new();
     }
@@ -137,32 +137,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_loses_the_newest_and_says_how_many() {
-        let (feed, tap) = lossy(2, 100);
+        let (sender, receiver) = channel(2, 100);
         for n in 0..5 {
-            assert!(feed.push(n, 1, 0));
+            assert!(sender.push(n, 1, 0));
         }
-        assert_eq!(tap.next().await, Some((0, 0)));
-        assert!(feed.push(5, 1, 0));
-        assert_eq!(tap.next().await, Some((1, 0)));
-        assert_eq!(tap.next().await, Some((5, 3)));
-        assert!(feed.push(6, 1, 2));
-        drop(feed);
-        assert_eq!(tap.next().await, Some((6, 2)));
-        assert_eq!(tap.next().await, None);
+        assert_eq!(receiver.next().await, Some((0, 0)));
+        assert!(sender.push(5, 1, 0));
+        assert_eq!(receiver.next().await, Some((1, 0)));
+        assert_eq!(receiver.next().await, Some((5, 3)));
+        assert!(sender.push(6, 1, 2));
+        drop(sender);
+        assert_eq!(receiver.next().await, Some((6, 2)));
+        assert_eq!(receiver.next().await, None);
     }
 
     #[tokio::test]
     async fn bytes_are_bounded_but_one_record_always_fits() {
-        let (feed, tap) = lossy(10, 10);
-        feed.push("huge", 1000, 0);
-        feed.push("lost", 1, 0);
-        assert_eq!(tap.next().await, Some(("huge", 0)));
-        feed.push("six", 6, 0);
-        feed.push("five", 5, 0);
-        feed.push("four", 4, 0);
-        assert_eq!(tap.next().await, Some(("six", 1)));
-        assert_eq!(tap.next().await, Some(("four", 1)));
-        drop(tap);
-        assert!(!feed.push("late", 1, 0));
+        let (sender, receiver) = channel(10, 10);
+        sender.push("huge", 1000, 0);
+        sender.push("lost", 1, 0);
+        assert_eq!(receiver.next().await, Some(("huge", 0)));
+        sender.push("six", 6, 0);
+        sender.push("five", 5, 0);
+        sender.push("four", 4, 0);
+        assert_eq!(receiver.next().await, Some(("six", 1)));
+        assert_eq!(receiver.next().await, Some(("four", 1)));
+        drop(receiver);
+        assert!(!sender.push("late", 1, 0));
     }
 }

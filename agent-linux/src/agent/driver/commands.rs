@@ -29,7 +29,7 @@ pub(super) struct PendingEvent {
 }
 
 impl Driver<'_> {
-    pub(super) fn obey(&mut self, request: Request) {
+    pub(super) fn handle_request(&mut self, request: Request) {
         match request {
             Request::Event { name, payload, coalesce, reply } => {
                 log::debug!(
@@ -55,7 +55,7 @@ impl Driver<'_> {
             }
             Request::Leave { reply } => {
                 log::info!(target: "agent", "requesting graceful leave from Serf");
-                self.seeded = false;
+                self.awaiting_first_join = false;
                 match self.node.leave(self.clock.now()) {
                     Ok(()) => self.leaving.push(reply),
                     Err(LeaveError::AlreadyLeaving) => {
@@ -87,7 +87,7 @@ impl Driver<'_> {
     pub(super) fn retry_events(&mut self) -> bool {
         let mut accepted = false;
         while let Some(event) = self.pending.front() {
-            let outcome = match self.seeded {
+            let outcome = match self.awaiting_first_join {
                 true => Err(EventError::Starting),
                 false => self.node.user_event(self.clock.now(), &event.name, &event.payload, event.coalesce),
             };
