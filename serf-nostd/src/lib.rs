@@ -107,6 +107,8 @@ mod events;
 mod failure;
 mod gossip;
 mod hash;
+#[cfg(test)]
+mod kit;
 mod membership;
 mod node;
 mod outgoing;

@@ -153,6 +153,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// What it is made of, for unit tests.
+    #[cfg(test)]
+    pub(crate) fn into_parts(self) -> (Cx<'a>, Engines<'a>, AntiEntropy) {
+        (self.cx, self.engines, self.sync)
+    }
+
     // ---- what it knows ----
 
     /// This node as others see it.

@@ -80,3 +80,44 @@ impl<'a> Arena<'a> {
         self.end = to;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::random::Random;
+
+    #[test]
+    fn pieces_keep_their_bytes_wherever_they_move() {
+        let mut random = Random::new(5);
+        let mut bytes = [0; 300];
+        let mut arena = Arena::new(&mut bytes);
+        // By owner: where a piece stands, and what is in it.
+        let mut held: Vec<Option<(u32, Vec<u8>)>> = vec![None; 12];
+        for step in 0..5_000u32 {
+            let owner = random.below(12) as usize;
+            let len = random.below(40) as usize;
+            match held[owner].take() {
+                Some((_, piece)) => arena.free(piece.len()),
+                None if arena.fits(len) => {
+                    let at = arena.hold(owner as u16, len, |owner, moved| match &mut held[owner as usize] {
+                        None => u32::MAX,
+                        Some((at, _)) => {
+                            *at = moved.unwrap_or(*at);
+                            *at
+                        }
+                    });
+                    let piece: Vec<u8> = (0..len).map(|i| (step as usize + i) as u8).collect();
+                    arena.piece_mut(at, len).copy_from_slice(&piece);
+                    held[owner] = Some((at, piece));
+                }
+                None => {}
+            }
+            for (at, piece) in held.iter().flatten() {
+                assert_eq!(arena.piece(*at, piece.len()), piece);
+            }
+        }
+    }
+}

@@ -281,3 +281,86 @@ impl<'a> Coalescer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::id;
+
+    struct Names<'a> {
+        coalescer: Coalescer<'a>,
+        settings: Settings,
+        stats: Stats,
+        now: Instant,
+    }
+
+    fn with_places<const N: usize>(run: impl FnOnce(&mut Names<'_>)) {
+        let (mut windows, mut index) = ([Window::EMPTY; N], std::vec![0; 3 * N]);
+        let (settings, stats) = (Settings::new(Config::LAN), Stats::default());
+        let coalescer = Coalescer::new(&mut windows, &mut index);
+        run(&mut Names { coalescer, settings, stats, now: Instant::from_millis(1_000) });
+    }
+
+    impl Names<'_> {
+        fn offer(&mut self, name: u64, ltime: u64, slot: u16) -> Placed {
+            let Names { coalescer, settings, stats, now } = self;
+            coalescer.offer(name, id(ltime, 1), slot, false, *now, settings, stats)
+        }
+
+        fn due(&mut self, ms: u64) -> Option<u16> {
+            self.now = Instant::from_millis(1_000 + ms);
+            self.coalescer.due(self.now, &self.settings)
+        }
+    }
+
+    #[test]
+    fn the_greatest_of_a_window_is_delivered_once_after_a_quiet_second() {
+        with_places::<4>(|names| {
+            assert!(names.offer(1, 5, 10).held);
+            assert_eq!(names.offer(1, 7, 11).superseded, Some(10));
+            assert_eq!(names.offer(1, 6, 12), Placed::default(), "older than what is held");
+            assert_eq!(names.due(999), None);
+            assert_eq!((names.due(1_000), names.due(5_000)), (Some(11), None));
+            assert_eq!(names.offer(1, 7, 13), Placed::default(), "never an older one after it");
+            assert!(names.offer(1, 8, 14).newest);
+            assert_eq!(names.stats.coalesce_superseded, 3);
+        });
+    }
+
+    #[test]
+    fn a_window_that_is_never_quiet_ends_after_its_quantum() {
+        with_places::<4>(|names| {
+            let mut delivered = 0;
+            for tenth in 0..=30 {
+                delivered += names.due(100 * tenth).is_some() as u64;
+                names.offer(1, 1 + tenth, tenth as u16);
+            }
+            assert_eq!(delivered, 1);
+        });
+    }
+
+    #[test]
+    fn more_names_than_places_are_delivered_early_and_the_digest_is_not_whole_any_more() {
+        with_places::<2>(|names| {
+            names.offer(1, 1, 10);
+            names.offer(2, 2, 11);
+            assert_eq!(names.coalescer.digest(), Some(id(1, 1).hash() ^ id(2, 1).hash()));
+            assert_eq!(names.offer(3, 3, 12).deliver, Some(10), "the oldest");
+            assert_eq!((names.coalescer.digest(), names.stats.coalesce_early), (None, 1));
+            assert!(!names.coalescer.remembers(1) && names.coalescer.remembers(2));
+        });
+    }
+
+    #[test]
+    fn a_silent_value_is_the_last_one_and_is_not_delivered() {
+        with_places::<2>(|names| {
+            let Names { coalescer, settings, stats, now } = names;
+            let placed = coalescer.offer(1, id(5, 1), 10, true, *now, settings, stats);
+            assert!(placed.newest && !placed.held);
+            assert!(coalescer.is_silent(1) && coalescer.is_last_value(id(5, 1)));
+            assert_eq!(names.due(9_000), None);
+            names.offer(1, 6, 11);
+            assert!(!names.coalescer.is_silent(1));
+        });
+    }
+}

@@ -383,3 +383,64 @@ impl Events<'_> {
 fn last_event(cx: &Cx<'_>) -> EventId {
     EventId { ltime: cx.clocks.event.now() - 1, origin: u64::MAX }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit;
+
+    /// Since when there has been this node's fleet, in seconds before now.
+    fn aged(id: u32, age: u64) -> FleetState {
+        let now = Instant::from_millis(1_000_000);
+        let since = now.minus(Duration::from_secs(age));
+        FleetState { id, since, ..FleetState::new(now, EventId::LOWEST) }
+    }
+
+    fn yields(ours: (u32, u64), theirs: (u32, u32)) -> bool {
+        let fleet = Fleet { id: theirs.0, event_clock: 1, age: theirs.1 };
+        aged(ours.0, ours.1).yields_to(Instant::from_millis(1_000_000), &fleet)
+    }
+
+    #[test]
+    fn of_two_fleets_just_one_yields() {
+        assert!(yields((7, 100), (5, 100)) && !yields((5, 100), (7, 100)), "to the lesser number");
+        assert!(yields((5, 10), (7, 100)) && !yields((7, 100), (5, 10)), "the young one to the grown one");
+        assert!(yields((7, 10), (5, 10)) && !yields((5, 10), (7, 10)));
+        assert!(!yields((7, 100), (7, 100)), "it is the same");
+        assert!(yields((0, 0), (9, 1)), "who has met nobody yields to any");
+        assert!(!yields((9, 1), (5, 0)), "nobody enters one that is only starting");
+        for ours in [(3, 5), (3, 90), (8, 5), (8, 90)] {
+            for theirs in [(4, 5), (4, 90), (9, 5), (9, 90)] {
+                let back = yields((theirs.0, theirs.1.into()), (ours.0, ours.1 as u32));
+                assert_ne!(yields(ours, theirs), back, "{ours:?} and {theirs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_enters_a_fleet_takes_its_past_for_told_and_tells_its_own_for_a_while() {
+        let (mut cx, mut e, _) = kit::fleet(3);
+        let links = e.failure.links(&e.members);
+        e.events.found_fleet(&mut cx);
+        let ours = e.events.fleet.id;
+        e.events.fleet.founding = false;
+        cx.now += Duration::from_secs(600);
+        let fired = e.events.fire(&mut cx, links, false, (b"deploy", b"1"), false).expect("accepted");
+        let theirs = Fleet { id: 1, event_clock: 50, age: 900 };
+        assert!(ours > 1 && e.events.fleet.yields_to(cx.now, &theirs));
+        e.events.meet_fleet(&mut cx, &e.members, (theirs, None), Word::Answer, false);
+        assert_eq!((e.events.fleet.id, e.events.fleet.compares_in()), (1, ours));
+        let from = |tag: u32| e.events.fleet.source(&cx.config, super::tag(tag));
+        assert_eq!([from(1), from(ours), from(77)], [Source::Entered, Source::Ours, Source::Elsewhere]);
+        let takes = |ltime, source| e.events.fleet.takes(kit::id(ltime, 9), source);
+        assert!(
+            !takes(49, Source::Entered) && takes(50, Source::Entered),
+            "what they fired before is theirs"
+        );
+        assert!(e.events.fleet.is_for_former(kit::id(fired, cx.origin)));
+        cx.now += cx.config.probe_interval.times(GRACE);
+        e.events.end_grace(&mut cx);
+        assert_eq!(e.events.fleet.compares_in(), 1);
+        assert!(e.events.seen.floor() >= kit::id(49, 0), "the past is below the floor");
+    }
+}

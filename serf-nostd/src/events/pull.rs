@@ -267,3 +267,76 @@ impl<'a> Pulls<'a> {
         asked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kit::{addr, id};
+
+    const OVERDUE: Duration = Duration::from_millis(50);
+
+    fn provider(i: u8, asks: u8) -> Provider {
+        Provider { addr: addr(i), token: i.into(), asks }
+    }
+
+    /// Who is asked at which time (ms), for as long as anything is left.
+    fn asked(pulls: &mut Pulls<'_>) -> Vec<(u64, Address)> {
+        let mut asked = Vec::new();
+        let mut now = Instant::from_millis(0);
+        while !pulls.is_empty() && asked.len() < 20 {
+            if let Some(from) = pulls.whom(now) {
+                assert!(pulls.ask(from, now, OVERDUE, |_| true) > 0);
+                asked.push((now.as_micros() / 1_000, from.addr));
+            }
+            now = now.max(pulls.deadline());
+        }
+        asked
+    }
+
+    #[test]
+    fn providers_take_turns_with_more_patience_each_time() {
+        let mut cells = [Pull::EMPTY; 2];
+        let mut pulls = Pulls::new(&mut cells);
+        let now = Instant::from_millis(0);
+        assert!(pulls.want(id(1, 1), provider(1, asks::PROVEN), now, OVERDUE, 9));
+        assert!(pulls.want(id(1, 1), provider(2, asks::PROVEN), now, OVERDUE, 9));
+        let asked = asked(&mut pulls);
+        assert_eq!(asked.len(), asks::PROVEN as usize);
+        let expected = [(0, 1), (50, 2), (150, 1), (350, 2), (550, 1)].map(|(at, i)| (at, addr(i)));
+        assert_eq!(asked[..5], expected);
+    }
+
+    #[test]
+    fn a_stranger_is_asked_twice_and_gives_way_to_whom_is_proven() {
+        let mut cells = [Pull::EMPTY; 1];
+        let mut pulls = Pulls::new(&mut cells);
+        let now = Instant::from_millis(0);
+        assert!(pulls.want(id(1, 1), provider(1, asks::STRANGER), now, OVERDUE, 9));
+        assert!(!pulls.want(id(2, 1), provider(2, asks::STRANGER), now, OVERDUE, 9), "no room");
+        assert!(pulls.want(id(3, 1), provider(3, asks::PROVEN), now, OVERDUE, 9));
+        assert!(!pulls.done(id(1, 1)) && pulls.done(id(3, 1)));
+        assert!(pulls.want(id(1, 1), provider(1, asks::STRANGER), now, OVERDUE, 9));
+        assert_eq!(asked(&mut pulls).len(), 2);
+    }
+
+    #[test]
+    fn who_does_not_hold_it_is_followed_by_who_may_and_strangers_by_nobody() {
+        let mut cells = [Pull::EMPTY; 2];
+        let mut pulls = Pulls::new(&mut cells);
+        let now = Instant::from_millis(0);
+        assert!(pulls.want(id(1, 1), provider(1, asks::PROVEN), now, OVERDUE, 9));
+        assert!(pulls.want(id(1, 1), provider(2, asks::PROVEN), now, OVERDUE, 9));
+        assert_eq!(pulls.missing(id(1, 1), addr(9), now), None, "nobody has asked it");
+        assert_eq!(pulls.whom(now).map(|from| from.addr), Some(addr(1)));
+        assert_eq!(pulls.missing(id(1, 1), addr(1), now), None, "the other one is asked");
+        assert_eq!(pulls.whom(now).map(|from| from.addr), Some(addr(2)));
+        assert_eq!(pulls.missing(id(1, 1), addr(2), now), Some(0), "nobody else is known to");
+        pulls.turn_to(id(1, 1), Provider::unknowing(addr(3)), now);
+        assert_eq!(pulls.missing(id(1, 1), addr(3), now), Some(1));
+        assert!(pulls.want(id(2, 1), provider(4, asks::STRANGER), now, OVERDUE, 9));
+        assert_eq!(pulls.missing(id(2, 1), addr(4), now), None);
+        assert!(!pulls.done(id(2, 1)), "it ends with that");
+    }
+}

@@ -34,3 +34,23 @@ impl RelayFilter {
         !known
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash;
+
+    #[test]
+    fn a_message_is_passed_on_once_and_again_when_it_has_not_been_met_for_a_minute() {
+        let at = |secs: u64| Instant::from_millis(1_000 * secs);
+        let mut filter = RelayFilter::new(at(0));
+        let hash = hash::bytes(b"alive");
+        assert!(filter.is_news(hash, at(1)));
+        assert!(!filter.is_news(hash, at(2)) && !filter.is_news(hash, at(29)));
+        assert!(!filter.is_news(hash, at(31)), "the one before is remembered as well");
+        assert!(filter.is_news(1, at(62)) && filter.is_news(2 << 32 | 2, at(93)));
+        assert!(filter.is_news(hash, at(94)));
+        let news = (0..100u64).filter(|i| filter.is_news(hash::mix(*i), at(300))).count();
+        assert!(news > 90, "{news} of 100 are told apart");
+    }
+}

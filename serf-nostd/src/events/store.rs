@@ -523,3 +523,121 @@ impl<'a> Store<'a> {
 
 /// No slot.
 pub(crate) const NONE: u16 = NIL;
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kit;
+    use crate::random::Random;
+
+    const SLOTS: usize = 8;
+
+    fn with_store(bytes: usize, run: impl FnOnce(&mut Store<'_>)) {
+        let (mut slots, mut index) = ([StoreSlot::EMPTY; SLOTS], [0; 3 * SLOTS]);
+        let mut arena = vec![0; bytes];
+        run(&mut Store::new(&mut slots, &mut index, &mut arena));
+    }
+
+    fn put(store: &mut Store<'_>, ltime: u64, len: usize, into: u8) -> Option<u16> {
+        let payload = vec![ltime as u8; len];
+        let event =
+            message::UserEvent { id: kit::id(ltime, 1), coalesce: false, name: b"n", payload: &payload };
+        store.put(&event, Instant::from_millis(ltime), into, &mut 0)
+    }
+
+    #[test]
+    fn the_most_sent_goes_first_and_last_values_last() {
+        with_store(4096, |store| {
+            let fresh = put(store, 1, 1, list::FRESH).expect("room");
+            let value = put(store, 2, 1, list::HELD).expect("room");
+            store.keep_value(kit::id(2, 1), true);
+            let announced = put(store, 3, 1, list::FRESH).expect("room");
+            store.sent(announced, Instant::from_millis(3));
+            let held = put(store, 4, 1, list::HELD).expect("room");
+            let mut pinned = vec![];
+            for ltime in 5..5 + SLOTS as u64 - 4 {
+                let slot = put(store, ltime, 1, list::HELD).expect("room");
+                store.pin(slot, Pin::Application);
+                pinned.push(slot);
+            }
+            let gone: Vec<u16> = (100..104)
+                .filter_map(|ltime| {
+                    let slot = put(store, ltime, 1, list::FRESH)?;
+                    store.pin(slot, Pin::Own);
+                    Some(slot)
+                })
+                .collect();
+            assert_eq!(gone, [held, announced, fresh, value]);
+            assert_eq!(put(store, 200, 1, list::FRESH), None, "what is pinned stays");
+            assert!(pinned.iter().all(|slot| store.event(*slot).payload[0] >= 5));
+            store.check();
+        });
+    }
+
+    #[test]
+    fn each_kind_of_pin_has_a_quarter_of_the_slots_and_of_the_bytes() {
+        with_store(4096, |store| {
+            for ltime in 1..=2 {
+                assert!(!store.quota_full(Pin::Own, 1));
+                let slot = put(store, ltime, 1, list::OWN).expect("room");
+                store.pin(slot, Pin::Own);
+            }
+            assert!(store.quota_full(Pin::Own, 1) && !store.quarters_full(Pin::Own, 3, 1));
+            assert!(!store.quota_full(Pin::Coalescer, 1));
+        });
+        with_store(1024, |store| {
+            assert!(!store.quota_full(Pin::Application, 1_000), "the first one always fits");
+            let slot = put(store, 1, 200, list::FRESH).expect("room");
+            store.pin(slot, Pin::Application);
+            assert!(store.quota_full(Pin::Application, 100));
+        });
+    }
+
+    #[test]
+    fn whatever_comes_it_agrees_with_itself() {
+        with_store(700, |store| {
+            let mut random = Random::new(6);
+            let mut ltime = 0;
+            for _ in 0..20_000 {
+                ltime += 1;
+                let slot = store.find(kit::id(1 + random.below(ltime as u32 + 1) as u64, 1));
+                match (random.below(8), slot) {
+                    (0 | 1, _) => {
+                        let into = [list::OWN, list::FRESH, list::HELD][random.below(3) as usize];
+                        _ = put(store, ltime, random.below(120) as usize, into);
+                    }
+                    (2, Some(slot)) if !store.is_pinned(slot, Pin::Own) => store.pin(slot, Pin::Own),
+                    (3, Some(slot)) => store.release_own(slot),
+                    (4, Some(slot)) => store.keep_value(store.id(slot), random.below(2) == 0),
+                    (5, _) => {
+                        if let Some(slot) = store.first(list::FRESH) {
+                            store.sent(slot, Instant::from_millis(ltime));
+                        }
+                    }
+                    (6, _) => {
+                        let due = (list::ANNOUNCE..list::OWN_HELD).find_map(|which| store.first(which));
+                        due.into_iter().for_each(|slot| store.announced(slot, 4));
+                    }
+                    (7, _) => {
+                        let body = vec![0; random.below(60) as usize];
+                        store.put_foreign(Encoded { kind: 5, body: &body }, &mut 0);
+                    }
+                    _ => {}
+                }
+                store.check();
+            }
+        });
+    }
+
+    #[test]
+    fn an_own_event_comes_back_from_three_and_none_counts_twice() {
+        with_store(1024, |store| {
+            let slot = put(store, 1, 1, list::OWN).expect("room");
+            assert_eq!([7, 7, 8, 7, 8].map(|from| store.confirm(slot, from)), [1, 1, 2, 2, 2]);
+            assert_eq!(store.confirm(slot, 9), 3);
+        });
+    }
+}

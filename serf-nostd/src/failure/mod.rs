@@ -412,3 +412,107 @@ impl<'a> Failure<'a> {
         (self.last_heard, self.last_answer) = (cx.now, cx.now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit;
+    use crate::membership::messages::{Claim, Effect};
+    use crate::sync::Engines;
+    use crate::wire::message::Accusation;
+    use dispute::Verdict;
+
+    fn accuse(cx: &mut Cx<'_>, e: &mut Engines<'_>, from: &str) {
+        let accusation = Accusation { incarnation: 5, boot: 5, node: "m1", from };
+        match e.members.suspect(cx, &accusation) {
+            Effect::Suspected(id) => e.failure.suspected(cx, &mut e.members, id),
+            Effect::Confirmed(id) => e.failure.confirmed(cx, &mut e.members, id, from),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// How long a suspicion of `m1` runs that these members share, in a fleet of eight.
+    fn lasts(accusers: &[&str]) -> Duration {
+        let (mut cx, mut e, _) = kit::fleet(7);
+        let began = cx.now;
+        accusers.iter().for_each(|from| accuse(&mut cx, &mut e, from));
+        let ends = e.failure.deadline(&cx, &e.members);
+        let ends = ends.max(e.members.table.cold(e.members.table.find("m1").expect("held")).deadline);
+        cx.now = ends;
+        e.failure.heard(&mut cx, &mut e.members);
+        e.failure.expire(&mut cx, &mut e.members);
+        let state = e.members.table.hot(e.members.table.find("m1").expect("held")).state();
+        assert_eq!(state, State::Failed);
+        ends.since(began)
+    }
+
+    #[test]
+    fn the_more_accuse_the_shorter_and_nobody_counts_twice() {
+        let alone = lasts(&["m2"]);
+        assert_eq!(lasts(&["m2", "m2", "m2"]), alone);
+        assert!(lasts(&["m2", "m3"]) < alone);
+        assert_eq!(
+            lasts(&["m2", "m3", "m4"]),
+            Duration::from_secs(4),
+            "the minimum: 4 x log10(8) < 4 intervals"
+        );
+        assert_eq!(lasts(&["m2", "m3", "m4", "m5"]), Duration::from_secs(4));
+        assert_eq!(alone, Duration::from_secs(24), "six times that");
+    }
+
+    #[test]
+    fn a_verdict_of_a_node_that_heard_nobody_is_its_own_and_falls_with_the_first_answer() {
+        let (mut cx, mut e, _) = kit::fleet(3);
+        let id = e.members.table.find("m1").expect("held");
+        e.members.updates.drop(e.members.table.cold, id);
+        let since = cx.now;
+        e.failure.silent(&mut cx, &mut e.members, id, since);
+        cx.now += Duration::from_secs(60);
+        e.failure.expire(&mut cx, &mut e.members);
+        let hot = e.members.table.hot(id);
+        assert!(hot.state() == State::Failed && hot.has(flag::LOCAL_ONLY));
+        assert_eq!(cx.stats.local_verdicts, 1);
+        e.failure.answered(&mut cx, &mut e.members);
+        e.failure.heard(&mut cx, &mut e.members);
+        assert_eq!(e.members.table.hot(id).state(), State::Alive);
+        e.members.table.check();
+    }
+
+    #[test]
+    fn a_frozen_node_blames_its_clock() {
+        let (mut cx, mut e, _) = kit::fleet(3);
+        accuse(&mut cx, &mut e, "m2");
+        let before = e.failure.deadline(&cx, &e.members);
+        let gap = Duration::from_secs(3_600);
+        cx.now += gap;
+        e.failure.thaw(&mut cx, &mut e.members, gap);
+        let id = e.members.table.find("m1").expect("held");
+        assert!(e.members.table.cold(id).deadline >= before + gap);
+        e.failure.expire(&mut cx, &mut e.members);
+        assert_eq!(e.members.table.hot(id).state(), State::Suspect);
+    }
+
+    #[test]
+    fn a_name_is_its_holder_s_while_that_answers() {
+        let (mut cx, mut e, _) = kit::fleet(3);
+        let holder = e.members.table.find("m1").expect("held");
+        let claim = Claim { addr: kit::addr(9), boot: 9 };
+        e.failure.dispute(&mut cx, &e.members, holder, claim, Some(1));
+        let question = e.failure.dispute_due(&mut cx, &mut e.members).expect("the holder is asked");
+        assert_eq!((question.name, question.to), (holder, kit::addr(1)));
+        assert_eq!(e.failure.dispute_answered(&mut cx, &mut e.members, kit::addr(1), question.seq), None);
+        assert_eq!((cx.stats.names_taken, e.failure.disputes.deadline()), (1, Instant::FAR));
+        assert!(e.members.table.hot(holder).is_live());
+
+        e.failure.dispute(&mut cx, &e.members, holder, claim, Some(2));
+        while e.failure.dispute_due(&mut cx, &mut e.members).is_some() {
+            cx.now = e.failure.disputes.deadline();
+        }
+        assert!(!e.members.table.hot(holder).is_live(), "it has not answered");
+
+        e.failure.namesake(&mut cx, &e.members, claim);
+        let question = e.failure.dispute_due(&mut cx, &mut e.members).expect("the other one is asked");
+        let verdict = e.failure.dispute_answered(&mut cx, &mut e.members, kit::addr(9), question.seq);
+        assert_eq!(verdict, Some(Verdict::Namesake(kit::addr(9))));
+    }
+}

@@ -325,3 +325,95 @@ impl<'a> Detector<'a> {
         self.end_pre_suspicion(id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_detector(run: impl FnOnce(&mut Detector<'_>, &Settings, Instant)) {
+        let mut relays = [Relay::EMPTY; 2];
+        let now = Instant::from_millis(10_000);
+        run(&mut Detector::new(&mut relays, now), &Settings::new(Config::LAN), now);
+    }
+
+    #[test]
+    fn a_probe_goes_direct_then_through_others_then_is_unanswered() {
+        with_detector(|detector, config, now| {
+            assert_eq!(detector.due(now, config, true), Some(Due::Next));
+            detector.begin(now, config, 3, 77);
+            assert_eq!(detector.due(now, config, true), None);
+            let asks = detector.deadline(config, true);
+            assert_eq!(asks, now + config.probe_timeout);
+            assert_eq!(detector.due(asks, config, true), Some(Due::AskOthers { target: 3, seq: 77 }));
+            (0..2).for_each(|_| detector.asked_helper(77));
+            assert!(detector.nacked(77) && !detector.nacked(78));
+            let ends = detector.deadline(config, true);
+            assert_eq!(ends, now + config.probe_interval);
+            assert_eq!(detector.due(ends, config, true), Some(Due::Unanswered { target: 3, seq: 77 }));
+            assert_eq!((detector.awareness(), detector.loss()), (1, 1), "one of two helpers said nothing");
+        });
+    }
+
+    #[test]
+    fn any_answer_ends_a_probe_and_what_followed_from_it() {
+        with_detector(|detector, config, now| {
+            detector.begin(now, config, 3, 77);
+            let later = now + Duration::from_millis(20);
+            assert_eq!(detector.acked(later, 77), Answered::Target(3));
+            assert_eq!((detector.round_trip(), detector.loss()), (Duration::from_millis(20), 0));
+            assert_eq!(detector.acked(later, 77), Answered::Nobody, "once");
+            assert!(detector.pre_suspect(later, config, (4, 78), Duration::from_secs(2)));
+            assert_eq!(detector.acked(later, 78), Answered::Target(4), "a late one");
+            assert_eq!(detector.end_pre_suspicion(4), None);
+        });
+    }
+
+    #[test]
+    fn who_does_not_answer_is_probed_each_timeout_before_anybody_is_told() {
+        with_detector(|detector, config, now| {
+            assert!(detector.pre_suspect(now, config, (4, 78), Duration::from_secs(2)));
+            let mut asked = 0;
+            let silent = loop {
+                match detector.due(detector.deadline(config, false), config, false) {
+                    Some(Due::Again { target: 4, seq: 78 }) => asked += 1,
+                    Some(other) => break other,
+                    None => unreachable!("something is due at its deadline"),
+                }
+            };
+            assert_eq!((asked, silent), (4, Due::Silent { target: 4, since: now }));
+            let all = (0..20).filter(|i| detector.pre_suspect(now, config, (*i, 1), Duration::from_secs(2)));
+            assert_eq!(all.count(), PRE_SUSPICIONS, "so many at once");
+        });
+    }
+
+    #[test]
+    fn a_probe_for_another_is_answered_in_its_name_or_nacked_in_time() {
+        with_detector(|detector, config, now| {
+            let asker = |i| (crate::kit::addr(i), 5);
+            assert!(detector.relay(now, config, 90, asker(1), true));
+            assert!(detector.relay(now, config, 91, asker(2), false));
+            assert!(!detector.relay(now, config, 92, asker(3), true), "no room");
+            assert_eq!(detector.acked(now, 91), Answered::Relayed { to: crate::kit::addr(2), seq: 5 });
+            let nacks = detector.deadline(config, false);
+            assert!(
+                nacks < (now + config.probe_interval).minus(config.probe_timeout),
+                "before the asker's probe ends"
+            );
+            assert_eq!(
+                detector.due(nacks, config, false),
+                Some(Due::Nack { to: crate::kit::addr(1), seq: 5 })
+            );
+            assert_eq!(detector.acked(nacks, 90), Answered::Relayed { to: crate::kit::addr(1), seq: 5 });
+        });
+    }
+
+    #[test]
+    fn a_node_that_is_not_well_probes_more_slowly() {
+        with_detector(|detector, config, now| {
+            detector.worsen(config, 100);
+            assert_eq!(detector.awareness(), config.awareness_max - 1);
+            detector.begin(now, config, 3, 77);
+            assert_eq!(detector.deadline(config, true), now + config.probe_timeout.times(8));
+        });
+    }
+}

@@ -84,3 +84,30 @@ impl<'a> Intents<'a> {
         kept.is_kept(now).then_some(kept.intent)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leave(ltime: u64) -> Intent {
+        Intent { ltime, leave: true, prune: false }
+    }
+
+    #[test]
+    fn the_latest_of_each_is_kept_for_five_minutes_and_the_oldest_makes_room() {
+        let at = |secs: u64| Instant::from_millis(1_000 * secs);
+        let mut cells = [EarlyIntent::EMPTY; 2];
+        let mut intents = Intents::new(&mut cells);
+        assert_eq!(intents.keep("a", leave(5), at(1)), (true, false));
+        assert_eq!(intents.keep("a", leave(5), at(2)), (false, false), "no news");
+        assert_eq!(intents.keep("a", leave(4), at(2)), (false, false), "older");
+        assert_eq!(intents.keep("a", leave(6), at(2)), (true, false));
+        assert_eq!(intents.keep("b", leave(1), at(3)), (true, false));
+        assert_eq!(intents.keep("c", leave(1), at(4)), (true, true), "the oldest is forgotten for it");
+        assert!(intents.take("a", at(5)).is_none());
+        assert_eq!(intents.take("b", at(5)).map(|intent| intent.ltime), Some(1));
+        assert!(intents.take("b", at(5)).is_none(), "taken once");
+        assert!(intents.take("c", at(304)).is_none(), "it has been too long");
+        assert_eq!(intents.keep("d", leave(1), at(304)), (true, false));
+    }
+}

@@ -486,3 +486,159 @@ fn out_of_reach((boot, incarnation): (u64, u32), (known_boot, known): (u64, u32)
     let known = if boot == known_boot { known } else { 0 };
     incarnation > known.saturating_add(INCARNATION_JUMP) || boot > known_boot.saturating_add(BOOT_JUMP)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit;
+    use crate::sync::Engines;
+    use State::{Alive as Lives, Failed, Left, Suspect};
+
+    /// In which state a member may be, and whether that is known to this node alone.
+    const STATES: [(State, bool); 5] =
+        [(Lives, false), (Suspect, false), (Failed, false), (Failed, true), (Left, false)];
+
+    /// `m1` (boot 5, incarnation 5) in this state.
+    fn in_state((state, local): (State, bool)) -> (Cx<'static>, Engines<'static>, u16) {
+        let (mut cx, mut e, _) = kit::fleet(2);
+        let id = e.members.table.find("m1").expect("held");
+        match state {
+            Lives => {}
+            Suspect => e.members.mark_suspect(id, Some(SELF)),
+            Failed => {
+                e.members.mark_suspect(id, Some(SELF));
+                e.members.table.schedule(id, cx.now);
+                e.members.timed_out(&mut cx, id, local);
+            }
+            Left => e.members.mark_gone(&cx, id, Left, Duration::ZERO),
+        }
+        assert_eq!(
+            (e.members.table.hot(id).state(), e.members.table.hot(id).has(flag::LOCAL_ONLY)),
+            (state, local)
+        );
+        (cx, e, id)
+    }
+
+    /// What a message makes of each of the states.
+    fn leads(message: impl Fn(&mut Cx<'_>, &mut Membership<'_>) -> Effect) -> [State; 5] {
+        STATES.map(|state| {
+            let (mut cx, mut e, id) = in_state(state);
+            let _ = message(&mut cx, &mut e.members);
+            e.members.table.hot(id).state()
+        })
+    }
+
+    const STAYS: [State; 5] = [Lives, Suspect, Failed, Failed, Left];
+
+    fn accuses(from: &'static str, boot: u64, incarnation: u32) -> Accusation<'static> {
+        Accusation { incarnation, boot, node: "m1", from }
+    }
+
+    fn gone(state: Settled, boot: u64, incarnation: u32) -> Record<'static> {
+        Record { alive: kit::alive("m1", 1, boot, incarnation), state, status_ltime: 1, age: 5 }
+    }
+
+    #[test]
+    fn every_message_in_every_state() {
+        let alive = |boot, incarnation| {
+            leads(move |cx, m| m.alive(cx, &kit::alive("m1", 1, boot, incarnation), false))
+        };
+        assert_eq!(alive(5, 6), [Lives; 5], "a later incarnation");
+        assert_eq!(alive(6, 0), [Lives; 5], "a later life");
+        assert_eq!(alive(5, 5), STAYS, "nothing new");
+        assert_eq!(alive(5, 4), STAYS);
+        assert_eq!(alive(4, 9), STAYS, "an earlier life");
+
+        let suspect =
+            |boot, incarnation| leads(move |cx, m| m.suspect(cx, &accuses("m2", boot, incarnation)));
+        assert_eq!(suspect(5, 5), [Suspect, Suspect, Failed, Failed, Left]);
+        assert_eq!(suspect(0, 5), [Suspect, Suspect, Failed, Failed, Left], "of whichever life is known");
+        assert_eq!(suspect(5, 9), [Suspect, Suspect, Failed, Failed, Left]);
+        assert_eq!(suspect(5, 4), STAYS, "it has contradicted that");
+        assert_eq!(suspect(4, 9), STAYS, "of a life that is over");
+        assert_eq!(suspect(6, 5), STAYS, "of one that is not known");
+
+        let dead =
+            |from, boot, incarnation| leads(move |cx, m| m.dead(cx, &accuses(from, boot, incarnation)));
+        assert_eq!(dead("m2", 5, 5), [Failed, Failed, Failed, Failed, Left]);
+        assert_eq!(dead("m1", 5, 5), [Left; 5], "by its own word");
+        assert_eq!(dead("m2", 5, 4), STAYS);
+        assert_eq!(dead("m1", 4, 9), STAYS);
+
+        let leave =
+            |ltime| leads(move |cx, m| m.leave_intent(cx, &LeaveIntent { ltime, node: "m1", prune: false }));
+        assert_eq!(leave(3), [Lives, Suspect, Left, Left, Left]);
+        assert_eq!(leave(0), STAYS, "an old one");
+        assert_eq!(leads(|cx, m| m.join_intent(cx, &JoinIntent { ltime: 3, node: "m1" })), STAYS);
+
+        let record = |state, boot, incarnation| {
+            leads(move |cx, m| m.record(cx, &gone(state, boot, incarnation), false))
+        };
+        assert_eq!(
+            record(Settled::Failed, 5, 5),
+            [Suspect, Suspect, Failed, Failed, Left],
+            "it may contradict"
+        );
+        assert_eq!(record(Settled::Failed, 5, 6), [Suspect, Suspect, Failed, Failed, Failed]);
+        assert_eq!(record(Settled::Failed, 5, 4), STAYS);
+        assert_eq!(record(Settled::Left, 5, 5), [Left; 5]);
+        assert_eq!(record(Settled::Left, 5, 4), STAYS);
+        assert_eq!(record(Settled::Alive, 5, 6), [Lives; 5]);
+        assert_eq!(record(Settled::Alive, 5, 5), STAYS);
+    }
+
+    #[test]
+    fn who_has_said_that_it_leaves_and_dies_has_left() {
+        for state in [(Lives, false), (Suspect, false)] {
+            let (mut cx, mut e, id) = in_state(state);
+            let intent = LeaveIntent { ltime: 3, node: "m1", prune: false };
+            assert!(matches!(e.members.leave_intent(&mut cx, &intent), Effect::Update(_, update::LEAVE)));
+            let _ = e.members.dead(&mut cx, &accuses("m2", 5, 5));
+            assert_eq!(e.members.table.hot(id).state(), Left);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_this_node_changes_nothing_but_is_contradicted() {
+        let (mut cx, mut e, _) = kit::fleet(2);
+        let boot = e.members.boot;
+        let mut said = |incarnation, boot| {
+            let accusation = Accusation { incarnation, boot, node: "self", from: "m1" };
+            [e.members.suspect(&mut cx, &accusation), e.members.dead(&mut cx, &accusation)]
+        };
+        for effect in said(1, boot) {
+            assert!(matches!(effect, Effect::Refute { incarnation: 1, .. }), "{effect:?}");
+        }
+        for effect in said(0, boot) {
+            assert!(matches!(effect, Effect::Update(SELF, update::STATE)), "said again: {effect:?}");
+        }
+        for effect in said(1 << 21, boot) {
+            assert!(matches!(effect, Effect::Nothing), "nobody honest is so far: {effect:?}");
+        }
+        let intent = LeaveIntent { ltime: 9, node: "self", prune: false };
+        assert!(matches!(e.members.leave_intent(&mut cx, &intent), Effect::Contradict(9)));
+        assert_eq!(e.members.table.hot(SELF).state(), Lives);
+    }
+
+    #[test]
+    fn two_addresses_in_one_life_are_two_nodes() {
+        let (mut cx, mut e, id) = in_state((Lives, false));
+        let other = kit::alive("m1", 9, 5, 6);
+        assert!(matches!(e.members.alive(&mut cx, &other, false), Effect::Conflict(of, _) if of == id));
+        assert_eq!(e.members.table.hot(id).addr, kit::addr(1));
+        let own = kit::alive("self", 9, 77, 6);
+        assert!(matches!(e.members.alive(&mut cx, &own, false), Effect::Namesake(_)));
+    }
+
+    #[test]
+    fn a_full_table_gives_up_who_is_gone_and_nobody_else() {
+        let (mut cx, mut e, _) = kit::fleet(7);
+        let newcomer = kit::alive("new", 99, 1, 1);
+        assert!(matches!(e.members.alive(&mut cx, &newcomer, false), Effect::Foreign));
+        assert!(e.members.table.partial && cx.stats.members_unheld == 1);
+        let _ = e.members.dead(&mut cx, &accuses("m2", 5, 5));
+        let gone = e.members.table.find("m1");
+        assert!(matches!(e.members.alive(&mut cx, &newcomer, false), Effect::Evict(id) if Some(id) == gone));
+        e.members.table.check();
+    }
+}

@@ -98,3 +98,89 @@ fn change(member: &mut Hot) -> Option<MemberChange> {
     member.set(flag::TAGS_CHANGED, false);
     change
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+
+    struct Told {
+        members: [Hot; 3],
+        notices: MemberEventCoalescer,
+        now: Instant,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let members = core::array::from_fn(|i| Hot::named(i as u32, 1));
+            Told { members, notices: MemberEventCoalescer::new(), now: Instant::from_millis(0) }
+        }
+
+        /// A member comes to this state; half a second passes.
+        fn becomes(&mut self, id: u16, state: super::super::record::State) {
+            self.members[id as usize].set_state(state);
+            self.notices.note(&mut self.members, id, self.now);
+            self.now += Duration::from_millis(500);
+        }
+
+        fn next(&mut self) -> Option<(u16, MemberChange)> {
+            self.notices.next(&mut self.members, self.now, WINDOW.0, WINDOW.1)
+        }
+    }
+
+    #[test]
+    fn the_last_state_of_a_window_is_told_once_it_has_been_quiet() {
+        use super::super::record::State::{Alive, Failed, Left, Suspect};
+        let mut told = Told::new();
+        told.becomes(1, Alive);
+        told.becomes(0, Alive);
+        assert_eq!(told.next(), None, "it was not quiet for a second");
+        told.now += Duration::from_millis(500);
+        assert_eq!(told.next(), Some((1, MemberChange::Join)));
+        assert_eq!(told.next(), Some((0, MemberChange::Join)));
+        assert_eq!(told.next(), None);
+        for state in [Failed, Alive, Failed, Alive] {
+            told.becomes(0, state);
+        }
+        told.now += WINDOW.1;
+        assert_eq!(told.next(), None, "it is as it was told");
+        told.becomes(0, Failed);
+        told.becomes(0, Left);
+        told.becomes(2, Failed);
+        told.now += WINDOW.1;
+        assert_eq!(told.next(), Some((0, MemberChange::Leave)));
+        assert_eq!(told.next(), None, "nobody was told that it was there");
+        told.becomes(0, Suspect);
+        told.now += WINDOW.1;
+        assert_eq!(told.next(), Some((0, MemberChange::Join)));
+    }
+
+    #[test]
+    fn a_window_that_is_never_quiet_ends_after_its_quantum() {
+        use super::super::record::State::{Alive, Failed};
+        let mut told = Told::new();
+        told.becomes(0, Alive);
+        let mut after = 0;
+        while told.next().is_none() {
+            told.becomes(1, if after % 2 == 0 { Alive } else { Failed });
+            after += 1;
+        }
+        assert_eq!(after, 5, "half a second each");
+    }
+
+    #[test]
+    fn tags_that_change_are_an_update_of_whom_was_told_and_nothing_more_of_a_join() {
+        use super::super::record::State::Alive;
+        let mut told = Told::new();
+        told.members[0].set(flag::TAGS_CHANGED, true);
+        told.becomes(0, Alive);
+        told.now += WINDOW.1;
+        assert_eq!(told.next(), Some((0, MemberChange::Join)), "with the tags of now");
+        told.members[0].set(flag::TAGS_CHANGED, true);
+        told.becomes(0, Alive);
+        assert_eq!(told.notices.tell_now(&mut told.members, 0), Some(MemberChange::Update));
+        told.now += WINDOW.1;
+        assert_eq!(told.next(), None);
+    }
+}

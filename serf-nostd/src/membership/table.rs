@@ -468,3 +468,60 @@ impl<'a> Table<'a> {
 pub(crate) fn settled_live(state: Settled) -> bool {
     matches!(state, Settled::Alive | Settled::Leaving)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kit;
+    use crate::wire::message::Accusation;
+
+    /// All that others rely on is looked at by [`Table::check`].
+    #[test]
+    fn whoever_comes_goes_and_is_forgotten_the_table_agrees_with_itself() {
+        let (mut cx, mut e, _) = kit::node();
+        let mut random = Random::new(3);
+        for step in 0..3_000u32 {
+            let (i, members) = (1 + random.below(12) as u8, &mut e.members);
+            let name = format!("m{i}");
+            match (random.below(4), members.table.find(&name)) {
+                (0, _) => _ = members.alive(&mut cx, &kit::alive(&name, i, 5, step), false),
+                (1, Some(id)) => {
+                    let incarnation = members.table.hot(id).incarnation;
+                    let accusation = Accusation { incarnation, boot: 0, node: &name, from: "self" };
+                    let _ = members.dead(&mut cx, &accusation);
+                }
+                (2, Some(id)) => members.forget(id),
+                _ => _ = members.table.next_probe(&mut random),
+            }
+            e.members.table.check();
+        }
+        assert!(cx.stats.members_unheld > 0 || e.members.table.is_full(), "it was full");
+    }
+
+    #[test]
+    fn a_round_of_probes_meets_each_live_member_once() {
+        let (_, mut e, _) = kit::fleet(7);
+        let mut random = Random::new(4);
+        for _ in 0..20 {
+            let mut round: Vec<_> = (0..7).filter_map(|_| e.members.table.next_probe(&mut random)).collect();
+            round.sort_unstable();
+            round.dedup();
+            assert_eq!(round.len(), 7);
+        }
+    }
+
+    #[test]
+    fn members_are_found_by_name_and_walked_by_hash() {
+        let (_, e, _) = kit::fleet(7);
+        let table = &e.members.table;
+        assert_eq!(table.find("m4").map(|id| table.name(id)), Some("m4"));
+        assert_eq!((table.find("m8"), table.find("self")), (None, Some(SELF)));
+        let hashes: Vec<_> = table.iter().map(|id| table.hot(id).hash).collect();
+        assert!(hashes.is_sorted() && hashes.len() == kit::MEMBERS);
+        let (from, whole) = (hashes[3], table.hashed_from(hashes[3]).count());
+        assert_eq!((table.same_hash(from).count(), whole), (1, kit::MEMBERS - 3));
+    }
+}

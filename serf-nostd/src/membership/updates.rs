@@ -205,3 +205,75 @@ fn accusation<'t>(table: &'t Table<'_>, id: u16) -> Message<'t> {
     let accusation = Accusation { incarnation, boot, node: table.name(id), from: table.name(from) };
     if hot.state() == State::Suspect { Message::Suspect(accusation) } else { Message::Dead(accusation) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kit;
+    use crate::wire::packet::DATAGRAM_MAX;
+
+    /// Names in the order in which a datagram of so many bytes tells of them.
+    fn written(
+        members: &mut Membership<'_>,
+        wire: crate::wire::packet::Wire,
+        limit: usize,
+    ) -> Vec<std::string::String> {
+        let mut tx = [0; DATAGRAM_MAX];
+        let mut packet = wire.packet(&mut tx, limit);
+        members.write_updates(&mut packet, &Config::LAN);
+        let len = packet.finish();
+        let named = |message: Message<'_>| match message {
+            Message::Alive(alive) => alive.node.into(),
+            Message::Suspect(accusation) | Message::Dead(accusation) => accusation.node.into(),
+            Message::JoinIntent(intent) => intent.node.into(),
+            other => unreachable!("{other:?} is no update"),
+        };
+        wire.open(&mut tx[..len]).expect("our own").map(|message| named(message.expect("our own"))).collect()
+    }
+
+    #[test]
+    fn the_least_sent_goes_first_and_each_as_often_as_serf_sends_it() {
+        let (cx, mut e, _) = kit::fleet(4);
+        for i in 1..=4 {
+            let id = e.members.table.find(&std::format!("m{i}")).expect("held");
+            e.members.queue_update(id, update::STATE);
+        }
+        let limit = e.members.transmissions(&cx.config);
+        assert_eq!(limit, 4, "4 x ceil(log10(5 + 1))");
+        let short = written(&mut e.members, cx.wire, 48);
+        assert_eq!(short, ["m1"]);
+        assert_eq!(written(&mut e.members, cx.wire, DATAGRAM_MAX), ["m2", "m3", "m4", "m1"]);
+        let mut sent = vec![];
+        while !e.members.updates.is_empty() {
+            sent.extend(written(&mut e.members, cx.wire, DATAGRAM_MAX));
+        }
+        let times = |name| 1 + (name == "m1") as usize + sent.iter().filter(|sent| *sent == name).count();
+        assert_eq!(["m1", "m2", "m3", "m4"].map(times), [limit; 4]);
+    }
+
+    #[test]
+    fn a_newer_update_replaces_the_older_and_begins_anew() {
+        let (cx, mut e, _) = kit::fleet(1);
+        let id = e.members.table.find("m1").expect("held");
+        e.members.queue_update(id, update::STATE);
+        written(&mut e.members, cx.wire, DATAGRAM_MAX);
+        e.members.queue_update(id, update::JOIN);
+        assert_eq!(
+            (e.members.updates.len(), e.members.table.cold(id).update),
+            (1, update::STATE | update::JOIN)
+        );
+        assert_eq!(e.members.table.cold(id).sends, 0);
+        e.members.queue_update(id, update::LEAVE);
+        assert_eq!(
+            e.members.table.cold(id).update,
+            update::STATE | update::LEAVE,
+            "of the intents the later one"
+        );
+        assert_eq!(e.members.updates.urgent, 0);
+        e.members.queue_update(SELF, update::STATE);
+        assert_eq!(e.members.updates.urgent, update::STATE, "its own word is in a hurry");
+    }
+}

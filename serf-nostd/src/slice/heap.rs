@@ -92,3 +92,55 @@ impl<'a> Heap<'a> {
         *items[id as usize].place() = place as u16 + 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::random::Random;
+
+    #[derive(Clone, Copy)]
+    struct Item {
+        deadline: Instant,
+        place: u16,
+    }
+
+    impl Timed for Item {
+        fn deadline(&self) -> Instant {
+            self.deadline
+        }
+        fn place(&mut self) -> &mut u16 {
+            &mut self.place
+        }
+    }
+
+    #[test]
+    fn the_earliest_is_first_whatever_comes_moves_and_leaves() {
+        let mut random = Random::new(1);
+        let mut items = [Item { deadline: Instant::PAST, place: 0 }; 40];
+        let mut ids = [0; 40];
+        let mut heap = Heap::new(&mut ids);
+        for _ in 0..5_000 {
+            let id = random.below(40) as u16;
+            let deadline = Instant::from_millis(random.below(50).into());
+            let inside = items[id as usize].place != 0;
+            match (inside, random.below(2)) {
+                (false, _) => {
+                    items[id as usize].deadline = deadline;
+                    heap.insert(&mut items, id);
+                }
+                (true, 0) => heap.remove(&mut items, id),
+                (true, _) => {
+                    items[id as usize].deadline = deadline;
+                    heap.moved(&mut items, id);
+                }
+            }
+            let held: Vec<_> = items.iter().filter(|item| item.place != 0).collect();
+            assert_eq!(heap.len(), held.len());
+            let first = heap.first().map(|id| items[id as usize].deadline);
+            assert_eq!(first, held.iter().map(|item| item.deadline).min());
+            assert!(heap.ids().iter().enumerate().all(|(at, id)| items[*id as usize].place == at as u16 + 1));
+        }
+    }
+}

@@ -85,3 +85,48 @@ impl<const WHICH: usize> List<WHICH> {
         Some(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::random::Random;
+
+    impl Linked<0> for Link {
+        fn link(&mut self) -> &mut Link {
+            self
+        }
+    }
+
+    #[test]
+    fn items_keep_their_order_wherever_one_leaves() {
+        let mut random = Random::new(2);
+        let (mut items, mut list) = ([Link::LOOSE; 20], List::<0>::new());
+        let mut expected: Vec<u16> = vec![];
+        for _ in 0..5_000 {
+            let id = random.below(20) as u16;
+            match expected.iter().position(|held| *held == id) {
+                None => {
+                    list.push_back(&mut items, id);
+                    expected.push(id);
+                }
+                Some(place) if random.below(4) > 0 => {
+                    list.remove(&mut items, id);
+                    expected.remove(place);
+                }
+                Some(_) => assert_eq!(list.pop_front(&mut items), Some(expected.remove(0))),
+            }
+            let mut walked = vec![];
+            let mut at = list.head();
+            while let Some(id) = at {
+                walked.push(id);
+                at = list.after(&mut items, id);
+            }
+            assert_eq!((walked, list.len()), (expected.clone(), expected.len()));
+            let loose = |id: &u16| items[*id as usize].is_loose();
+            assert!((0..20).filter(|id| !expected.contains(id)).all(|id| loose(&id)));
+        }
+    }
+}

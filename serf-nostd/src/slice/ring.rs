@@ -52,3 +52,27 @@ impl<'a, T: Copy> Ring<'a, T> {
         Some(item)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_in_first_out_and_full_is_said() {
+        let mut cells = [0; 3];
+        let mut ring = Ring::new(&mut cells);
+        let (mut pushed, mut popped) = (0, 0);
+        for round in 0..100 {
+            while ring.push_back(pushed) {
+                pushed += 1;
+            }
+            assert_eq!((ring.len(), ring.front()), (3, Some(popped)));
+            for _ in 0..1 + round % 3 {
+                assert_eq!(ring.pop_front(), Some(popped));
+                popped += 1;
+            }
+        }
+        while ring.pop_front().is_some() {}
+        assert_eq!((ring.len(), ring.front()), (0, None));
+    }
+}

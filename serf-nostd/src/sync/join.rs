@@ -218,6 +218,11 @@ impl Joins {
         self.way_back != 0 && self.running.iter().any(|join| join.nonce == self.way_back)
     }
 
+    #[cfg(test)]
+    pub(super) fn running_nonce(&self) -> Option<u32> {
+        self.running.first().map(|join| join.nonce)
+    }
+
     fn take(&mut self, nonce: u32) -> Option<Joining> {
         let place = self.running.iter().position(|join| join.nonce == nonce)?;
         Some(self.running.swap_remove(place))

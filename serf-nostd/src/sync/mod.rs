@@ -696,3 +696,71 @@ fn draw_failed(cx: &mut Cx<'_>, members: &Membership<'_>) -> Option<u16> {
     }
     left.filter(|_| cx.config.has(Rule::LeftToo))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit;
+    use crate::wire::message::JoinAnswer;
+
+    /// What a peer says who knows as much as this node, and one more member (`members`) or event (`events`).
+    fn summary_of(cx: &Cx<'_>, e: &Engines<'_>, members: bool, events: bool) -> Summary {
+        let ours = summary(cx, e, EventId::LOWEST);
+        let other = |digest: u32, differs| if differs { !digest } else { digest };
+        let root = ours.members.expect("a whole table");
+        Summary { members: Some(other(root, members)), events: other(ours.events, events), ..ours }
+    }
+
+    #[test]
+    fn a_difference_is_looked_for_once_things_are_at_rest_and_seldom_while_nothing_comes_of_it() {
+        for (members, events) in [(false, false), (true, false), (false, true)] {
+            let (mut cx, mut e, mut sync) = kit::fleet(3);
+            e.events.found_fleet(&mut cx);
+            cx.now += Duration::from_secs(60);
+            let mut begun = 0;
+            for _ in 0..600 {
+                let theirs = summary_of(&cx, &e, members, events);
+                sync.compare(&mut cx, &mut e, kit::addr(1), &theirs);
+                begun += sync.members.take().is_some() as u32 + sync.events.take().is_some() as u32;
+                cx.now += Duration::from_secs(1);
+            }
+            let expected = if members || events { 6..=16 } else { 0..=0 };
+            assert!(expected.contains(&begun), "{begun} in 600 s: {members}, {events}");
+        }
+    }
+
+    #[test]
+    fn only_who_was_asked_answers_a_join() {
+        let (mut cx, mut e, mut sync) = kit::node();
+        sync.start(&mut cx, &mut e, [kit::addr(1)].into_iter());
+        let Some(Ask::Join(_)) = sync.due(&mut cx, &mut e) else { unreachable!("it asks at once") };
+        assert!(e.events.fleet.is_starting());
+        let answer = |nonce| JoinAnswer { nonce, clock: 5, event_clock: 6, query_clock: 7 };
+        assert_eq!(sync.join_answer(&mut cx, &mut e, kit::addr(1), &answer(1), None), None);
+        let nonce = sync.joins.running_nonce().expect("one runs");
+        let fleet = Fleet { id: 3, event_clock: 6, age: 100 };
+        let asked = sync.join_answer(&mut cx, &mut e, kit::addr(1), &answer(nonce), Some(fleet));
+        assert_eq!((asked, e.events.fleet.is_starting(), e.events.fleet.id), (Some(true), false, 3));
+        assert_eq!(cx.clocks.event.now(), 6);
+        assert!(matches!(sync.due(&mut cx, &mut e), Some(Ask::Members(_))), "all members are asked for");
+    }
+
+    #[test]
+    fn a_seed_that_nobody_answers_at_is_tried_for_ever_and_a_join_is_told_as_failed() {
+        let (mut cx, mut e, mut sync) = kit::node();
+        sync.start(&mut cx, &mut e, [kit::addr(1)].into_iter());
+        let (mut asked, mut failed) = (0, 0);
+        let end = cx.now + Duration::from_secs(600);
+        while cx.now < end {
+            while let Some(ask) = sync.due(&mut cx, &mut e) {
+                asked += matches!(ask, Ask::Join(_)) as u32;
+            }
+            failed += matches!(sync.joins.next_result(), Some(join::JoinResult::No(_))) as u32;
+            cx.now = sync.deadline(&e).max(cx.now + Duration::from_millis(1));
+        }
+        assert_eq!(failed, 1);
+        assert!(!e.events.fleet.is_starting(), "alone");
+        // Each 500 ms of the first ten seconds; then each 3.3 s of ten, in each half minute.
+        assert_eq!(asked, 20 + 19 * 4);
+    }
+}
