@@ -15,6 +15,11 @@ pub mod cli;
 pub mod process;
 pub mod rpc;
 
+/// The front page's example is one of this crate's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 // An agent in any program.
 pub use agent::embed::{Agent, Setup};
 pub use agent::error::{Refusal, StartError};
