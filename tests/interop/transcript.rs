@@ -31,6 +31,7 @@ pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
     let mut scene = Scene { cli, agents, entries: Vec::new() };
     scene.members();
     scene.events();
+    scene.tags();
     scene.monitor();
     scene.join_and_leave();
     scene.entries
@@ -62,6 +63,21 @@ impl Scene<'_> {
         self.run(&["event"]);
         let n2 = &self.agents[1];
         wait_until("the events at the other agent", || n2.user_events().len() == 3);
+    }
+
+    fn tags(&mut self) {
+        self.run(&["tags", "-set", "zone=a", "--set=role=db=1"]);
+        self.run(&["tags", "-delete=own", "-set", "own=again", "-delete", "absent"]);
+        let n2 = &self.agents[1];
+        wait_until("the tags at the other agent", || {
+            n2.cli(["members", "-tag=own=again"]).stdout.contains("n1")
+        });
+        self.run(&["members", "-tag=zone=a"]);
+        self.run(&["tags", "-set=bad"]);
+        self.run(&["tags", "-set", &format!("long={}", "x".repeat(600))]);
+        self.run_silent(&["tags"]);
+        self.run(&["tags", "-delete=zone", "-delete=own", "-set=role=web"]);
+        self.run(&["members", "-name=n1"]);
     }
 
     /// Of a monitor's output only the user event is comparable: the rest are the agent's log lines.

@@ -16,3 +16,4 @@ mod overload;
 mod shipped;
 mod siege;
 mod startup;
+mod tags;

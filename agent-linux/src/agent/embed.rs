@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serf_nostd::{Identity, Node};
@@ -34,6 +35,8 @@ pub struct Setup {
     pub advertise: Option<SocketAddr>,
     /// At most [`tags::TAGS_LIMIT`] bytes encoded.
     pub tags: BTreeMap<String, String>,
+    /// Where tags that are set at run time are kept. It is not read here: [`super::tags_file::load`].
+    pub tags_file: Option<PathBuf>,
     /// The core's timing and limits.
     pub core: serf_nostd::Config,
     /// 2 to [`super::memory::MAX_MEMBERS`].
@@ -55,6 +58,7 @@ impl Setup {
             bind,
             advertise: None,
             tags: BTreeMap::new(),
+            tags_file: None,
             core: serf_nostd::Config::LAN,
             max_members: DEFAULT_MAX_MEMBERS,
             awaiting_first_join: false,
@@ -160,6 +164,7 @@ impl Task {
             hub,
             handlers,
             awaiting_first_join: setup.awaiting_first_join,
+            tags_file: setup.tags_file,
         };
         Driver::new(parts).run().await
     }

@@ -57,6 +57,15 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Change some of this node's tags; answered once all is kept that is to be kept.
+    EditTags {
+        /// To have these values from now on.
+        set: BTreeMap<String, String>,
+        /// Not to be there any more, unless they are set as well.
+        delete: Vec<String>,
+        /// Answer.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
         /// Answer.
@@ -133,6 +142,14 @@ impl Handle {
     /// [`Refusal::Tags`], [`Refusal::Gone`].
     pub async fn set_tags(&self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {
         self.ask(|reply| Request::SetTags { tags, reply }).await?
+    }
+
+    /// Changes some of this node's tags: first `delete` go, then `set` come. Done once they are in the tags file, if there is one.
+    ///
+    /// # Errors
+    /// [`Refusal::Tags`] and [`Refusal::TagText`]: nothing has changed; [`Refusal::TagsFile`]; [`Refusal::Gone`].
+    pub async fn edit_tags(&self, set: BTreeMap<String, String>, delete: Vec<String>) -> Result<(), Refusal> {
+        self.ask(|reply| Request::EditTags { set, delete, reply }).await?
     }
 
     /// The sections of `serf info`.

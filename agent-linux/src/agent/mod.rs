@@ -15,3 +15,4 @@ pub mod model;
 pub mod socket;
 pub mod stdout;
 pub mod tags;
+pub mod tags_file;

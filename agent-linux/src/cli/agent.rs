@@ -52,6 +52,9 @@ struct Args {
     /// A tag of this node, KEY=VALUE. May be repeated; all of them together take at most 512 bytes
     #[arg(long, value_name = "KEY=VALUE")]
     tag: Vec<String>,
+    /// Keep tags that 'serf tags' sets in this file, and begin with those in it. Not beside -tag
+    #[arg(long, value_name = "PATH", default_value = "")]
+    tags_file: String,
     /// Timing: lan, wan (slower, more patient) or local (faster). Default: lan
     #[arg(long, value_name = "PROFILE", default_value = "")]
     profile: String,
@@ -130,6 +133,7 @@ impl Args {
             retry_max_attempts: self.retry_max,
             replay_on_join: self.replay,
             tags,
+            tags_file: self.tags_file,
             profile: self.profile,
             event_handlers: self.event_handler,
             handler_timeout: nanoseconds(&self.handler_timeout)?,

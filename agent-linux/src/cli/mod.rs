@@ -20,6 +20,7 @@ mod leave;
 mod members;
 mod monitor;
 mod runtime;
+mod tags;
 pub(crate) mod ui;
 mod version;
 
@@ -29,7 +30,7 @@ struct Command {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command { name: "agent", about: "Run an agent, the node of a cluster", run: agent::run },
     Command { name: "demo", about: "Watch a small cluster at work on this machine", run: demo::run },
     Command { name: "event", about: "Send a user event to the whole cluster", run: event::run },
@@ -39,6 +40,7 @@ const COMMANDS: [Command; 10] = [
     Command { name: "leave", about: "Make an agent leave its cluster and exit", run: leave::run },
     Command { name: "members", about: "List the members of the cluster", run: members::run },
     Command { name: "monitor", about: "Follow the log and the events of an agent", run: monitor::run },
+    Command { name: "tags", about: "Change the tags of an agent", run: tags::run },
     Command { name: "version", about: "Show the version", run: version::run },
 ];
 

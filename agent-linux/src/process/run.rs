@@ -217,9 +217,20 @@ impl Process {
         self.logger.set_level(new.log_level);
         self.agent.handlers.set_specs(new.event_handlers);
         self.config.signals = new.signals;
-        let tags = new.tags;
-        if let Err(error @ Refusal::Tags(_)) = self.agent.handle.set_tags(tags).await {
-            say(format_args!("Failed to update tags: {error}"));
+        if self.config.tags_file.is_some() {
+            // They are kept there, and what is configured says nothing of them.
+            return;
+        }
+        // What has changed in the configuration: what was set over the RPC stays.
+        let known = &self.config.tags;
+        let delete = known.keys().filter(|key| !new.tags.contains_key(*key)).cloned().collect();
+        let set = new.tags.iter().filter(|(key, value)| known.get(*key) != Some(*value));
+        let set = set.map(|(key, value)| (key.clone(), value.clone())).collect();
+        match self.agent.handle.edit_tags(set, delete).await {
+            Ok(()) => self.config.tags = new.tags,
+            Err(error @ Refusal::Tags(_)) => say(format_args!("Failed to update tags: {error}")),
+            // The agent ends.
+            Err(_) => {}
         }
     }
 

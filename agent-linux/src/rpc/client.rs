@@ -47,7 +47,7 @@ pub struct Config {
     pub write: Duration,
     /// For the answer to a request. 30 s: an agent answers at once, except that `event` may wait 5 s for room.
     pub answer: Duration,
-    /// For the answer to `join`, `leave` and `force_leave`, for which the agent waits for others. 5 min.
+    /// For the answer to `join`, `leave`, `force_leave` and `tags`, for which an agent waits for others. 5 min.
     pub slow_answer: Duration,
 }
 
@@ -165,6 +165,15 @@ impl Client {
     pub async fn force_leave(&self, node: &str, prune: bool) -> Result<(), Error> {
         let request = encoded(&ForceLeave { node: node.to_owned(), prune });
         self.ask("force-leave", request, false, self.config.slow_answer).await.map(drop)
+    }
+
+    /// Changes some of the agent's tags: first `delete` go, then `set` come.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if they are too long together, or any other.
+    pub async fn tags(&self, set: BTreeMap<String, String>, delete: Vec<String>) -> Result<(), Error> {
+        let request = encoded(&Tags { tags: set, delete_tags: delete });
+        self.ask("tags", request, false, self.config.slow_answer).await.map(drop)
     }
 
     /// The sections of `serf info` and their keys.

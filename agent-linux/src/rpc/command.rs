@@ -14,6 +14,7 @@ pub(super) enum Command {
     MembersFiltered,
     Leave,
     ForceLeave,
+    Tags,
     Stream,
     Monitor,
     Stop,
@@ -25,7 +26,7 @@ pub(super) enum Command {
 /// Commands of Serf that this agent does not offer, by the answer that a client expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Later {
-    /// `tags`, `query`, `respond`: a header only.
+    /// `query`, `respond`: a header only.
     Plain,
     /// `install-key`, `use-key`, `remove-key`.
     Key,
@@ -51,7 +52,8 @@ impl Command {
             "monitor" => Command::Monitor,
             "stop" => Command::Stop,
             "stats" => Command::Stats,
-            "tags" | "query" | "respond" => Command::Later(Later::Plain),
+            "tags" => Command::Tags,
+            "query" | "respond" => Command::Later(Later::Plain),
             "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
             "list-keys" => Command::Later(Later::ListKeys),
             "get-coordinate" => Command::Later(Later::Coordinate),

@@ -131,6 +131,18 @@ pub struct ForceLeave {
     pub prune: bool,
 }
 
+/// `tags`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Tags {
+    /// To set.
+    #[serde(deserialize_with = "text_map")]
+    pub tags: BTreeMap<String, String>,
+    /// To delete, before that.
+    #[serde(deserialize_with = "texts")]
+    pub delete_tags: Vec<String>,
+}
+
 /// `join`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -256,6 +256,10 @@ impl Session {
                 let ForceLeave { node, prune } = parse(body)?;
                 handle.force_leave(node, prune).await.map_err(refused)?;
             }
+            Command::Tags => {
+                let Tags { tags, delete_tags } = parse(body)?;
+                handle.edit_tags(tags, delete_tags).await.map_err(refused)?;
+            }
             Command::Stats => {
                 let stats = handle.stats().await.map_err(refused)?;
                 wire::encode(&mut answer, &stats);

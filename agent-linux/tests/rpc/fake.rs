@@ -15,7 +15,7 @@ use agent_linux::rpc::server::{Options, serve};
 use agent_linux::rpc::wire::{self, Limits, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serf_nostd::EventError;
+use serf_nostd::{EventError, TagsError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -92,6 +92,11 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
             Request::SetTags { tags, reply } => {
                 note(format!("tags {tags:?}"));
                 let _ = reply.send(Ok(()));
+            }
+            Request::EditTags { set, delete, reply } => {
+                note(format!("tags {set:?} {delete:?}"));
+                let long = Refusal::Tags(TagsError::TooLong);
+                let _ = reply.send(if set.contains_key("long") { Err(long) } else { Ok(()) });
             }
             Request::Stats { reply } => {
                 let agent = BTreeMap::from([("name".to_owned(), "fake".to_owned())]);

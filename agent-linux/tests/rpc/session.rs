@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agent_linux::rpc::client::{Client, Config};
 use agent_linux::rpc::message::{Join, Joined, Members, Stats};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
@@ -118,7 +119,7 @@ async fn an_unknown_command_ends_the_connection() {
 async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for() {
     let fake = Fake::start(Options::default()).await;
     let mut raw = fake.greeted().await;
-    for (seq, command) in ["tags", "query", "respond"].iter().enumerate() {
+    for (seq, command) in ["query", "respond"].iter().enumerate() {
         raw.send(command, seq as u64, b"\x81\xa4Tags\xc0").await;
         assert_eq!(raw.header().await, ("Feature not supported".to_owned(), seq as u64));
     }
@@ -133,6 +134,24 @@ async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for()
     assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 10));
     let none: BTreeMap<String, Option<bool>> = raw.value().await;
     assert_eq!(none, BTreeMap::from([("Coord".to_owned(), None), ("Ok".to_owned(), Some(false))]));
+}
+
+#[tokio::test]
+async fn tags_are_set_and_deleted_and_what_is_wrong_is_said() {
+    let fake = Fake::start(Options::default()).await;
+    let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
+    let set = |key: &str| BTreeMap::from([(key.to_owned(), "v".to_owned())]);
+    client.tags(set("role"), vec!["old".to_owned()]).await.unwrap();
+    let refused = client.tags(set("long"), Vec::new()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "Encoded length of tags exceeds limit of 512 bytes");
+    // As Go's client leaves out what is not to be done.
+    let mut raw = fake.greeted().await;
+    raw.send("tags", 1, b"\x82\xa4Tags\xc0\xaaDeleteTags\x91\xa1x").await;
+    assert_eq!(raw.header().await, (String::new(), 1));
+    assert_eq!(
+        fake.done(),
+        [r#"tags {"role": "v"} ["old"]"#, r#"tags {"long": "v"} []"#, r#"tags {} ["x"]"#]
+    );
 }
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
 use super::{Driver, End, news};
-use crate::agent::error::Refusal;
+use crate::agent::error::{Refusal, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
-use crate::agent::tags;
+use crate::agent::{tags, tags_file};
 
 /// How long an event may wait for room before its sender is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -72,9 +72,8 @@ impl Driver<'_> {
                 }
                 let _ = reply.send(if possible { Ok(()) } else { Err(Refusal::Name) });
             }
-            Request::SetTags { tags, reply } => {
-                let _ = reply.send(self.set_tags(tags));
-            }
+            Request::SetTags { tags, reply } => self.change_tags(tags, reply),
+            Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
             Request::Stats { reply } => {
                 let _ = reply.send(self.report());
             }
@@ -111,6 +110,37 @@ impl Driver<'_> {
             let _ = reply.send(Ok(()));
         }
         self.end = Some(End::Left);
+    }
+
+    fn edit_tags(
+        &mut self,
+        set: BTreeMap<String, String>,
+        delete: Vec<String>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) {
+        let nul = set.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'));
+        if let Some((key, _)) = nul {
+            let _ = reply.send(Err(Refusal::TagText(key.clone())));
+            return;
+        }
+        let mut tags = tags::decode(self.node.this().tags);
+        delete.iter().for_each(|key| _ = tags.remove(key));
+        tags.extend(set);
+        self.change_tags(tags, reply);
+    }
+
+    /// Goes by these tags from now on, and keeps them where they are to be kept.
+    fn change_tags(&mut self, tags: BTreeMap<String, String>, reply: oneshot::Sender<Result<(), Refusal>>) {
+        let set = self.set_tags(tags.clone());
+        match self.tags_file.clone().filter(|_| set.is_ok()) {
+            None => _ = reply.send(set),
+            // The disk may not answer: the agent goes on.
+            Some(path) => drop(tokio::task::spawn_blocking(move || {
+                let kept = tags_file::store(&path, &tags);
+                let why = |error| Refusal::TagsFile(format!("{}: {}", path.display(), words(&error)));
+                let _ = reply.send(kept.map_err(why));
+            })),
+        }
     }
 
     fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {

@@ -15,6 +15,7 @@ mod warnings;
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(super) struct Parts<'n> {
     pub handlers: Handlers,
     /// Whether the first join that is asked for must be answered before anything is stamped or delivered.
     pub awaiting_first_join: bool,
+    /// Where tags that are set at run time are kept.
+    pub tags_file: Option<PathBuf>,
 }
 
 pub(super) struct Driver<'n> {
@@ -77,6 +80,7 @@ pub(super) struct Driver<'n> {
     hub: Hub,
     handlers: Handlers,
     awaiting_first_join: bool,
+    tags_file: Option<PathBuf>,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
     warnings: Warnings,
@@ -92,7 +96,7 @@ pub(super) struct Driver<'n> {
 
 impl<'n> Driver<'n> {
     pub(super) fn new(parts: Parts<'n>) -> Driver<'n> {
-        let Parts { node, clock, socket, requests, hub, handlers, awaiting_first_join } = parts;
+        let Parts { node, clock, socket, requests, hub, handlers, awaiting_first_join, tags_file } = parts;
         Driver {
             node,
             clock,
@@ -101,6 +105,7 @@ impl<'n> Driver<'n> {
             hub,
             handlers,
             awaiting_first_join,
+            tags_file,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
             warnings: Warnings::default(),

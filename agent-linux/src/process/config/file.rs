@@ -56,6 +56,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         retry_join: keys.list("retry_join"),
         retry_max_attempts: keys.count("retry_max_attempts"),
         tags: keys.map("tags"),
+        tags_file: keys.text("tags_file"),
         profile: keys.text("profile"),
         event_handlers: keys.list("event_handlers"),
         handler_concurrency: keys.count("handler_concurrency"),

@@ -15,6 +15,7 @@ use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
+use crate::agent::tags_file;
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -38,6 +39,7 @@ pub struct Settings {
     pub retry_interval: i64,
     pub retry_max_attempts: u64,
     pub tags: BTreeMap<String, String>,
+    pub tags_file: String,
     pub profile: String,
     pub event_handlers: Vec<String>,
     pub handler_timeout: i64,
@@ -71,6 +73,7 @@ impl Settings {
         replace(&mut self.retry_interval, over.retry_interval);
         replace(&mut self.retry_max_attempts, over.retry_max_attempts);
         self.tags.extend(over.tags);
+        replace(&mut self.tags_file, over.tags_file);
         replace(&mut self.profile, over.profile);
         self.event_handlers.extend(over.event_handlers);
         replace(&mut self.handler_timeout, over.handler_timeout);
@@ -145,6 +148,8 @@ pub struct Config {
     pub retry_max_attempts: Option<u64>,
     /// `tags`: of this node; at most [`TAGS_LIMIT`](crate::agent::tags::TAGS_LIMIT) bytes encoded, or the agent does not start.
     pub tags: BTreeMap<String, String>,
+    /// `tags_file`: where tags that are set at run time are kept, and found at the next start. Not beside `tags`.
+    pub tags_file: Option<PathBuf>,
     /// `profile`: timing constants.
     pub profile: Profile,
     /// `event_handlers`: what to run for events, in order.
@@ -217,7 +222,14 @@ impl Config {
         };
         Ok(Setup {
             advertise,
-            tags: self.tags.clone(),
+            tags: match self.tags_file.clone() {
+                // The disk that it is on may not answer; then nothing starts.
+                Some(path) => tokio::task::spawn_blocking(move || tags_file::load(&path))
+                    .await
+                    .map_err(|error| error.to_string())??,
+                None => self.tags.clone(),
+            },
+            tags_file: self.tags_file.clone(),
             core: serf_nostd::Config {
                 reconnect_interval: span(self.reconnect_interval),
                 reconnect_timeout: span(self.reconnect_timeout),
@@ -257,8 +269,15 @@ impl Config {
         {
             return Err(format!("Invalid tag: {key:?} has a NUL byte, which no environment can hold"));
         }
+        let tags_file = Some(settings.tags_file).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if tags_file.is_some() && !settings.tags.is_empty() {
+            return Err(
+                "Failed to setup the Serf agent: Tags config not allowed while using tag files".to_owned()
+            );
+        }
         Ok(Config {
             event_handlers,
+            tags_file,
             retry_interval,
             log_level: log_level(or(settings.log_level, "INFO"))?,
             bind: Endpoint::parse(&or(settings.bind, "0.0.0.0"))

@@ -47,7 +47,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
-            "tombstone_timeout":"8ns","max_members":9}"#,
+            "tombstone_timeout":"8ns","max_members":9,"tags_file":"t"}"#,
     );
     let expected = Settings {
         node_name: "n".into(),
@@ -61,6 +61,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         retry_interval: 2_000_000_000,
         retry_max_attempts: 3,
         tags: BTreeMap::from([("Role".into(), "web".into())]),
+        tags_file: "t".into(),
         profile: "wan".into(),
         event_handlers: vec!["h".into()],
         handler_timeout: 4_000_000_000,
@@ -74,6 +75,15 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         max_members: 9,
     };
     assert_eq!(settings, Ok(expected));
+}
+
+#[test]
+fn tags_are_configured_or_in_a_file_not_both() {
+    let both = refused(|flags| {
+        flags.tags_file = "/none".into();
+        flags.tags.insert("role".into(), "web".into());
+    });
+    assert_eq!(both, "Failed to setup the Serf agent: Tags config not allowed while using tag files");
 }
 
 #[test]
