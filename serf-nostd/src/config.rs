@@ -45,6 +45,14 @@ pub struct Config {
     pub coalesce_members: bool,
     /// Longest name + payload of a user event, in bytes, before and after encoding (Serf: 512).
     pub event_size_limit: u16,
+    /// Longest query, as it is encoded with its filters (Serf: 1,024); likewise an answer.
+    pub query_size_limit: u16,
+    /// How long this node wants between two answers to a query of its own, in units of 100 microseconds: as each member waits
+    /// for a random time up to so much for each member, its receive queue does not run over.
+    pub answer_pace: u8,
+    /// Whether a tag's value matches an expression of a query's filter; `None` if this node cannot tell, and then does not
+    /// answer. A device's is [`crate::matches`], a server's speaks regular expressions.
+    pub tag_matcher: TagMatcher,
     /// How many members an origin sends a new event to at once (a device 9, a server 64).
     pub origin_fanout: u8,
     /// How many members a receiver passes a new event on to at once; one more where the origin does not reach everybody, or
@@ -56,6 +64,17 @@ pub struct Config {
     pub replay: bool,
     /// Events at or below this Lamport time are not delivered: what a persisted floor is restored with.
     pub event_floor: u64,
+}
+
+/// A function from expression and value. See [`Config::tag_matcher`].
+#[derive(Clone, Copy, Debug)]
+pub struct TagMatcher(pub fn(&str, &str) -> Option<bool>);
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for TagMatcher {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "TagMatcher");
+    }
 }
 
 impl Config {
@@ -79,6 +98,9 @@ impl Config {
         coalesce_quiescent: Duration::from_secs(1),
         coalesce_members: true,
         event_size_limit: 512,
+        query_size_limit: 1024,
+        answer_pace: 1,
+        tag_matcher: TagMatcher(crate::queries::filter::matches),
         origin_fanout: 64,
         forward_fanout: 2,
         cluster: None,
@@ -107,7 +129,7 @@ impl Config {
     };
 
     /// LAN timing with a device's fan-out.
-    pub const DEVICE: Config = Config { origin_fanout: 9, ..Config::LAN };
+    pub const DEVICE: Config = Config { origin_fanout: 9, answer_pace: 50, ..Config::LAN };
 }
 
 impl Default for Config {

@@ -117,6 +117,7 @@ mod kit;
 mod membership;
 mod node;
 mod outgoing;
+mod queries;
 mod random;
 #[cfg(not(feature = "sabotage"))]
 mod rules;
@@ -130,10 +131,14 @@ mod time;
 pub mod wire;
 
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
-pub use config::Config;
+pub use config::{Config, TagMatcher};
 pub use events::{EventError, UserEvent};
 pub use membership::{Member, MemberChange, Status};
-pub use node::{Event, Gauges, Identity, Input, JoinError, LeaveError, Node, Output, SetupError, TagsError};
+pub use node::{
+    Event, Gauges, Identity, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError,
+};
+pub use queries::filter::matches;
+pub use queries::{Ask, QueryError};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};

@@ -10,22 +10,26 @@ mod effects;
 use crate::clock::LTIME_LIMIT;
 use crate::config::Config;
 use crate::context::Cx;
+use crate::events::store::Kind;
 use crate::events::{self, Events};
 use crate::failure::Failure;
 use crate::gossip::Gossip;
 use crate::membership::record::State;
 use crate::membership::table::{self, SELF};
 use crate::membership::{Leave, Member, Membership};
+use crate::queries::{self, Queries};
 use crate::rules::{Rule, Settings};
 use crate::stats::Stats;
 use crate::storage::Memory;
 use crate::sync::join::JoinResult;
 use crate::sync::{AntiEntropy, Engines};
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Address, NAME_MAX, TAGS_MAX};
+use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX};
 use crate::wire::packet::{DATAGRAM_MAX, OVERHEAD};
 
-pub use api::{Event, Gauges, Identity, Input, JoinError, LeaveError, Output, SetupError, TagsError};
+pub use api::{
+    Event, Gauges, Identity, Input, JoinError, LeaveError, Output, Question, SetupError, TagsError,
+};
 
 /// Longest event, name and payload together, that fits a datagram with everything around it.
 const EVENT_MAX: usize = DATAGRAM_MAX - OVERHEAD - 40;
@@ -120,7 +124,10 @@ impl<'a> Node<'a> {
         let failure = Failure::new(memory.relays, memory.confirmers, now);
         let events = Events::new(events, &cx, seed);
         let sync = AntiEntropy::new(now, cx.config.reconnect_interval);
-        let engines = Engines { members, failure, events };
+        let queries =
+            queries::Parts { running: memory.queries, asked: memory.asked, marks: memory.query_marks };
+        let queries = Queries::new(queries);
+        let engines = Engines { members, failure, events, queries };
         Ok(Node { cx, engines, sync, gossip: Gossip::new(), next_wakeup: Instant::FAR })
     }
 
@@ -129,6 +136,7 @@ impl<'a> Node<'a> {
         let (table, intents) = self.engines.members.release();
         let (relays, confirmers) = self.engines.failure.release();
         let events = self.engines.events.release();
+        let queries = self.engines.queries.release();
         Memory {
             members: table.hot,
             cold: table.cold,
@@ -150,6 +158,9 @@ impl<'a> Node<'a> {
             relays,
             pulls: events.pulls,
             confirmers,
+            queries: queries.running,
+            asked: queries.asked,
+            query_marks: queries.marks,
         }
     }
 
@@ -190,7 +201,7 @@ impl<'a> Node<'a> {
 
     /// How much of what is bounded is in use.
     pub fn gauges(&self) -> Gauges {
-        let Engines { members, failure, events } = &self.engines;
+        let Engines { members, failure, events, .. } = &self.engines;
         let table = &members.table;
         let gone = table.gone.ids().iter().map(|id| table.hot(*id));
         let pruned = gone.clone().filter(|hot| hot.is_pruned()).count();
@@ -270,9 +281,10 @@ impl<'a> Node<'a> {
 
     /// What ends by itself.
     fn expire(&mut self) {
-        let Engines { members, failure, events } = &mut self.engines;
+        let Engines { members, failure, events, queries } = &mut self.engines;
         failure.expire(&mut self.cx, members);
         members.expire(&mut self.cx);
+        queries.expire(&self.cx, members);
         // While nobody answers, own events wait; and while somebody is asked where the others have gone.
         let alone = failure.is_cut_off(&self.cx, members);
         let finding_back = self.sync.joins.is_finding_back();
@@ -285,7 +297,7 @@ impl<'a> Node<'a> {
 
     /// When the next poll is due, if nothing comes in.
     fn deadline(&self) -> Instant {
-        let Engines { members, failure, events } = &self.engines;
+        let Engines { members, failure, events, queries } = &self.engines;
         if members.leave == Some(Leave::Done) {
             return Instant::FAR;
         }
@@ -293,6 +305,7 @@ impl<'a> Node<'a> {
         let notifies = !events.fleet.is_starting();
         let first = members.deadline(cx, notifies).min(failure.deadline(cx, members));
         let first = first.min(events.deadline(cx, failure.links(members)));
+        let first = first.min(queries.deadline(members.app_ready));
         let first = first.min(self.sync.deadline(&self.engines)).min(self.gossip.deadline(cx, &self.engines));
         // A deadline that has passed is one that waits for room: soon, but not in a spin.
         first.max(cx.now + Duration::from_micros(1))
@@ -309,15 +322,21 @@ impl<'a> Node<'a> {
         if let Some(result) = self.sync.joins.next_result() {
             return Some(Shown::Joined(result));
         }
-        let Engines { members, events, .. } = &mut self.engines;
+        let Engines { members, events, queries, .. } = &mut self.engines;
         let cx = &mut self.cx;
         if members.app_ready {
             let notice = if events.fleet.is_starting() { None } else { members.next_notice(cx) };
             if let Some((id, change)) = notice {
                 return Some(Shown::Member(id, change));
             }
-            if let Some(slot) = events.next_for_app(cx) {
-                return Some(Shown::User(slot));
+            while let Some(slot) = events.next_for_app(cx) {
+                match events.store.kind(slot) {
+                    Kind::Query if !queries.accept(cx, members, events, slot) => {}
+                    _ => return Some(Shown::Slot(slot)),
+                }
+            }
+            if let Some(id) = queries.next_over(events) {
+                return Some(Shown::QueryDone(id));
             }
         }
         if members.advance_leave(cx) {
@@ -333,13 +352,33 @@ impl<'a> Node<'a> {
 
     fn show(&self, shown: Shown) -> Event<'_> {
         match shown {
-            Shown::User(slot) => Event::User(self.engines.events.store.event(slot)),
+            Shown::Slot(slot) => self.show_slot(slot),
+            Shown::QueryDone(id) => Event::QueryDone(id),
             Shown::Member(id, change) => Event::Member(change, self.engines.members.table.member(id)),
             Shown::Joined(JoinResult::Yes(addr)) => Event::Joined(addr.into()),
             Shown::Joined(JoinResult::No(addr)) => Event::JoinFailed(addr.into()),
             Shown::Joined(JoinResult::NameTaken(addr)) => Event::NameTaken(addr.into()),
             Shown::Joined(JoinResult::Conflict(addr)) => Event::NameConflict(addr.into()),
             Shown::Left => Event::Left,
+        }
+    }
+
+    fn show_slot(&self, slot: u16) -> Event<'_> {
+        let store = &self.engines.events.store;
+        let (id, from, payload) = store.response(slot);
+        match store.kind(slot) {
+            Kind::Ack => Event::QueryAck(id, from),
+            Kind::Response => Event::QueryResponse(id, from, payload),
+            _ => match store.query(slot) {
+                Some(query) => Event::Query(Question {
+                    id,
+                    name: query.name,
+                    payload: query.payload,
+                    source: query.source,
+                    timeout: Duration::from_micros(query.timeout_us),
+                }),
+                None => Event::User(store.event(slot)),
+            },
         }
     }
 
@@ -361,7 +400,10 @@ impl<'a> Node<'a> {
         if let Some(ask) = self.sync.due(&mut self.cx, &mut self.engines) {
             return Some(self.ask(&ask, tx));
         }
-        let Engines { members, failure, events } = &mut self.engines;
+        let Engines { members, failure, events, queries } = &mut self.engines;
+        if let Some(sent) = queries.poll(&mut self.cx, events, tx) {
+            return Some(sent);
+        }
         let links = failure.links(members);
         let seeds = &self.sync.joins.seeds;
         let pulled = events.poll_pulls(&mut self.cx, members, links, seeds, tx);
@@ -376,7 +418,9 @@ impl<'a> Node<'a> {
 
 /// Something shown to the application, without its texts.
 enum Shown {
-    User(u16),
+    /// A user event, a query, or an answer to one.
+    Slot(u16),
+    QueryDone(EventId),
     Member(u16, crate::membership::MemberChange),
     Joined(JoinResult),
     Left,

@@ -85,6 +85,10 @@ pub(crate) enum Answer {
     TooOld {
         id: EventId,
     },
+    /// An answer to a query has come.
+    Confirmed {
+        id: EventId,
+    },
     /// Answer to a join: what is known about the joiner.
     Join {
         nonce: u32,

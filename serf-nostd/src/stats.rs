@@ -124,6 +124,18 @@ stats! {
     coalesce_forgotten,
     /// Foreign members' messages passed on without being held.
     foreign_forwarded,
+    /// Queries asked by this node.
+    queries_asked,
+    /// Queries of others, or its own, handed to the application.
+    queries_received,
+    /// Queries whose filters this node does not understand: passed on, and not answered.
+    queries_unfiltered,
+    /// Queries that were not answered to their end, as too many others came.
+    queries_given_up,
+    /// Copies of answers to queries sent.
+    query_answers,
+    /// Answers that came twice, too late, or from whom nobody had asked.
+    query_answers_late,
     /// Comparisons of member tables begun.
     member_syncs,
     /// Comparisons of seen events begun.

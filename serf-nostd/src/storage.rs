@@ -10,6 +10,7 @@ use crate::failure::suspicion::Confirmer;
 use crate::membership::intents::EarlyIntent;
 use crate::membership::record::{Cold, Hot};
 use crate::outgoing::Outgoing;
+use crate::queries::{Asked, Running};
 use crate::wire::message::{NAME_MAX, TAGS_MAX};
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
@@ -57,6 +58,12 @@ pub struct Memory<'a> {
     pub pulls: &'a mut [Pull],
     /// Accusers of suspects.
     pub confirmers: &'a mut [Confirmer],
+    /// Queries of this node's that run at once.
+    pub queries: &'a mut [Running],
+    /// Queries that this node has been asked, and whose time is not over.
+    pub asked: &'a mut [Asked],
+    /// Two bits for each member and query of this node's.
+    pub query_marks: &'a mut [u8],
 }
 
 impl Memory<'_> {
@@ -87,6 +94,9 @@ impl Memory<'_> {
             ("relays", !self.relays.is_empty()),
             ("pulls", !self.pulls.is_empty()),
             ("confirmers", !self.confirmers.is_empty()),
+            ("queries", !self.queries.is_empty()),
+            ("asked", !self.asked.is_empty()),
+            ("query_marks", self.query_marks.len() >= self.queries.len() * members.div_ceil(4)),
         ];
         match rules.iter().find(|(_, kept)| !kept) {
             Some((name, _)) => Err(name),
@@ -109,6 +119,8 @@ pub struct Capacities {
     /// Answers outgoing, probes on others' behalf, events asked for, intents about unknown members, accusers: so many of each, at
     /// least 1.
     pub in_flight: usize,
+    /// Queries that this node asks at once, and that it may be asked: so many of each, at least 1.
+    pub queries: usize,
     /// Longest name of a member that is held, in bytes: 1 to 128.
     pub name_bytes: usize,
     /// Longest encoded tags of a member that are held: up to 512 bytes.
@@ -118,13 +130,14 @@ pub struct Capacities {
 }
 
 impl Capacities {
-    /// A device's: 32 members, 256 events seen, 16 of them held; 16 KiB in all.
+    /// A device's: 32 members, 256 events seen, 16 of them held; 17 KiB in all.
     pub const DEVICE: Capacities = Capacities {
         members: 32,
         seen: 256,
         slots: 16,
         coalesced: 8,
         in_flight: 8,
+        queries: 2,
         name_bytes: 32,
         tag_bytes: 64,
         slot_bytes: 224,
@@ -140,6 +153,7 @@ impl Capacities {
         assert!(self.slots >= 4 && self.slots < u16::MAX as usize, "slots: 4 to 65,534");
         assert!(self.coalesced >= 1 && self.coalesced < u16::MAX as usize, "coalesced: 1 to 65,534");
         assert!(self.in_flight >= 1, "in_flight: at least 1");
+        assert!(self.queries >= 1, "queries: at least 1");
         assert!(self.name_bytes >= 1 && self.name_bytes <= NAME_MAX, "name_bytes: 1 to 128");
         assert!(self.tag_bytes <= TAGS_MAX, "tag_bytes: up to 512");
         assert!(self.slots * self.slot_bytes >= 256, "slots * slot_bytes: at least 256");
@@ -177,6 +191,7 @@ macro_rules! storage {
             { $crate::storage!(@of slots $(, $name: $places)*) },
             { $crate::storage!(@of coalesced $(, $name: $places)*) },
             { $crate::storage!(@of in_flight $(, $name: $places)*) },
+            { $crate::storage!(@of queries $(, $name: $places)*) },
             { $crate::storage!(@of name_bytes $(, $name: $places)*) },
             { $crate::storage!(@of tag_bytes $(, $name: $places)*) },
             { $crate::storage!(@of slot_bytes $(, $name: $places)*) },
@@ -193,6 +208,7 @@ pub struct Storage<
     const SLOTS: usize = { Capacities::DEVICE.slots },
     const COALESCED: usize = { Capacities::DEVICE.coalesced },
     const IN_FLIGHT: usize = { Capacities::DEVICE.in_flight },
+    const QUERIES: usize = { Capacities::DEVICE.queries },
     const NAME: usize = { Capacities::DEVICE.name_bytes },
     const TAGS: usize = { Capacities::DEVICE.tag_bytes },
     const SLOT: usize = { Capacities::DEVICE.slot_bytes },
@@ -217,6 +233,9 @@ pub struct Storage<
     relays: [Relay; IN_FLIGHT],
     pulls: [Pull; IN_FLIGHT],
     confirmers: [Confirmer; IN_FLIGHT],
+    queries: [Running; QUERIES],
+    asked: [Asked; QUERIES],
+    query_marks: [[u8; QUERIES]; MEMBERS],
 }
 
 impl<
@@ -225,10 +244,11 @@ impl<
     const SLOTS: usize,
     const COALESCED: usize,
     const IN_FLIGHT: usize,
+    const QUERIES: usize,
     const NAME: usize,
     const TAGS: usize,
     const SLOT: usize,
-> Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, NAME, TAGS, SLOT>
+> Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, QUERIES, NAME, TAGS, SLOT>
 {
     /// What it takes, in bytes.
     pub const SIZE: usize = size_of::<Self>();
@@ -242,6 +262,7 @@ impl<
                 slots: SLOTS,
                 coalesced: COALESCED,
                 in_flight: IN_FLIGHT,
+                queries: QUERIES,
                 name_bytes: NAME,
                 tag_bytes: TAGS,
                 slot_bytes: SLOT,
@@ -269,6 +290,9 @@ impl<
             relays: [Relay::EMPTY; IN_FLIGHT],
             pulls: [Pull::EMPTY; IN_FLIGHT],
             confirmers: [Confirmer::EMPTY; IN_FLIGHT],
+            queries: [Running::EMPTY; QUERIES],
+            asked: [Asked::EMPTY; QUERIES],
+            query_marks: [[0; QUERIES]; MEMBERS],
         }
     }
 
@@ -295,6 +319,9 @@ impl<
             relays: &mut self.relays,
             pulls: &mut self.pulls,
             confirmers: &mut self.confirmers,
+            queries: &mut self.queries,
+            asked: &mut self.asked,
+            query_marks: self.query_marks.as_flattened_mut(),
         }
     }
 }
@@ -305,10 +332,11 @@ impl<
     const SLOTS: usize,
     const COALESCED: usize,
     const IN_FLIGHT: usize,
+    const QUERIES: usize,
     const NAME: usize,
     const TAGS: usize,
     const SLOT: usize,
-> Default for Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, NAME, TAGS, SLOT>
+> Default for Storage<MEMBERS, SEEN, SLOTS, COALESCED, IN_FLIGHT, QUERIES, NAME, TAGS, SLOT>
 {
     fn default() -> Self {
         Self::new()
@@ -326,4 +354,5 @@ pub mod cells {
     pub use crate::membership::intents::EarlyIntent;
     pub use crate::membership::record::{Cold, Hot};
     pub use crate::outgoing::Outgoing;
+    pub use crate::queries::{Asked, Running};
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
 
 use serf_nostd::rules::Rule;
+use serf_nostd::wire::message::EventId;
 use serf_nostd::{Config, Event, Identity, Input, Instant, MemberChange, Node, Output, Status};
 
 use crate::clock::Clock;
@@ -29,6 +30,14 @@ pub enum Seen {
         /// Whether it could be coalesced.
         coalesce: bool,
     },
+    /// It is asked this, and has answered with its name; to `silent` it says nothing, to `none` that there is no answer.
+    Asked(String),
+    /// A member has received a query of the node's own.
+    QueryAck(EventId, String),
+    /// A member's answer to that.
+    QueryResponse(EventId, String, Vec<u8>),
+    /// Its query has ended.
+    QueryDone(EventId),
     /// A change of a member.
     Member {
         /// What has happened to it.
@@ -335,7 +344,7 @@ impl Fleet {
                     self.send(i, to, bytes);
                 }
                 Output::Event(event) => {
-                    let mut home = None;
+                    let (mut home, mut asked) = (None, None);
                     let mut seen = match event {
                         Event::User(event) => Seen::User {
                             id: (event.id.ltime, event.id.origin),
@@ -353,6 +362,15 @@ impl Fleet {
                                 tags: member.tags.to_vec(),
                             }
                         }
+                        Event::Query(query) => {
+                            asked = Some(query.id);
+                            Seen::Asked(query.name.to_owned())
+                        }
+                        Event::QueryAck(id, from) => Seen::QueryAck(id, from.to_owned()),
+                        Event::QueryResponse(id, from, payload) => {
+                            Seen::QueryResponse(id, from.to_owned(), payload.to_vec())
+                        }
+                        Event::QueryDone(id) => Seen::QueryDone(id),
                         Event::Joined(_) => Seen::Joined,
                         Event::JoinFailed(_) => Seen::JoinFailed,
                         Event::NameTaken(_) => Seen::NameTaken,
@@ -360,6 +378,14 @@ impl Fleet {
                         Event::Left => Seen::Left,
                         unknown => panic!("the judge does not know {unknown:?}"),
                     };
+                    if let (Some(id), Seen::Asked(name)) = (asked, &seen) {
+                        let answer = node.this().name.to_owned();
+                        let _ = match name.as_str() {
+                            "silent" => Ok(()),
+                            "none" => node.decline(now, id),
+                            _ => node.respond(now, id, answer.as_bytes()),
+                        };
+                    }
                     if let Seen::Member { at, .. } = &mut seen {
                         *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
                     }

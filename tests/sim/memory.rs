@@ -127,5 +127,8 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         relays: zeroed(small),
         pulls: zeroed(small),
         confirmers: zeroed(small),
+        queries: zeroed(4),
+        asked: zeroed(16),
+        query_marks: zeroed(members.div_ceil(4) * 4),
     }
 }

@@ -4,7 +4,7 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Cold, Confirmer, EarlyIntent, Hot, Outgoing, Pull, Relay, SeenEvent, StoreSlot, Window,
+    Asked, Cold, Confirmer, EarlyIntent, Hot, Outgoing, Pull, Relay, Running, SeenEvent, StoreSlot, Window,
 };
 
 /// Members held where nothing else is said.
@@ -23,7 +23,9 @@ const SLOTS: usize = 4096;
 const ARENA: usize = SLOTS * 576;
 /// Names of events that can be coalesced at once, and intents for members not known yet.
 const NAMES: usize = 1024;
-/// Answers owed, probes for others, pulls and accusers.
+/// Queries of this node's that run at once.
+const QUERIES: usize = 64;
+/// Answers owed, queries that it has been asked, probes for others, pulls and accusers.
 const SMALL: usize = 256;
 
 /// What [`Memory`] borrows, on the heap. It comes zeroed from the system, which hands out its pages only as they are
@@ -35,6 +37,7 @@ pub struct ServerMemory {
     /// untouched only in large pieces.
     numbers: Box<[u16]>,
     names: Box<[u8]>,
+    query_marks: Box<[u8]>,
     tags: Box<[u8]>,
     fixed: Box<Fixed>,
 }
@@ -51,6 +54,8 @@ struct Fixed {
     relays: [Relay; SMALL],
     pulls: [Pull; SMALL],
     confirmers: [Confirmer; SMALL],
+    queries: [Running; QUERIES],
+    asked: [Asked; SMALL],
 }
 
 /// The system does not lend so much.
@@ -72,6 +77,7 @@ impl ServerMemory {
             cold: zeroed(max_members)?,
             numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES)?,
             names: zeroed(NAME * max_members)?,
+            query_marks: zeroed(QUERIES * max_members.div_ceil(4))?,
             tags: zeroed(TAGS * max_members)?,
             fixed: Fixed::new_box_zeroed().map_err(|_| OutOfMemory)?,
         })
@@ -104,6 +110,9 @@ impl ServerMemory {
             relays: &mut fixed.relays,
             pulls: &mut fixed.pulls,
             confirmers: &mut fixed.confirmers,
+            queries: &mut fixed.queries,
+            asked: &mut fixed.asked,
+            query_marks: &mut self.query_marks,
         }
     }
 }

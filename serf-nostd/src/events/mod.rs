@@ -39,7 +39,8 @@ use crate::slice::Ring;
 use crate::time::{Duration, Instant};
 use crate::wire::go;
 use crate::wire::message::UserEvent as Told;
-use crate::wire::message::{Address, EventId, Message};
+use crate::wire::message::{Address, EventId, Message, Query};
+use crate::wire::native;
 use crate::wire::packet::Encoded;
 
 use coalesce::Coalescer;
@@ -101,6 +102,39 @@ pub(crate) struct From {
     pub(crate) source: Source,
     /// Whether it came in answer to a question.
     pub(crate) word: Word,
+}
+
+/// What travels as events do.
+#[derive(Clone, Copy)]
+pub(crate) enum Carried<'m> {
+    Event(Told<'m>),
+    Query(Query<'m>),
+}
+
+impl Carried<'_> {
+    fn id(&self) -> EventId {
+        match self {
+            Carried::Event(event) => event.id,
+            Carried::Query(query) => query.event_id(),
+        }
+    }
+
+    /// What it takes in the store, in bytes.
+    fn len(&self) -> usize {
+        match self {
+            Carried::Event(event) => event.name.len() + event.payload.len(),
+            Carried::Query(query) => native::encoded_len(&Message::Query(*query)),
+        }
+    }
+
+    /// The longest that this node takes: by its settings, and by its memory.
+    fn limit(&self, config: &Settings, store: &Store<'_>) -> u16 {
+        let configured = match self {
+            Carried::Event(_) => config.event_size_limit,
+            Carried::Query(_) => config.query_size_limit,
+        };
+        configured.min(store.longest().min(u16::MAX as usize) as u16)
+    }
 }
 
 pub(crate) struct Events<'a> {
@@ -190,19 +224,43 @@ impl<'a> Events<'a> {
         (name, payload): (&[u8], &[u8]),
         coalesce: bool,
     ) -> Result<u64, EventError> {
+        let id = EventId { ltime: cx.clocks.event.now(), origin: cx.origin };
+        let event = Carried::Event(Told { id, coalesce, name, payload });
+        let limit = event.limit(&cx.config, &self.store);
+        if event.len() <= limit as usize && go::user_event_len(id.ltime, name, payload) > limit as usize {
+            return Err(EventError::TooLongEncoded(limit));
+        }
+        self.launch(cx, links, cut_off, event)
+    }
+
+    /// Asks a query, whose time is the event clock's.
+    pub(crate) fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        cut_off: bool,
+        query: Query<'_>,
+    ) -> Result<u64, EventError> {
+        self.launch(cx, links, cut_off, Carried::Query(query))
+    }
+
+    /// Takes this node's own in, if there is room for it in every respect.
+    fn launch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        cut_off: bool,
+        own: Carried<'_>,
+    ) -> Result<u64, EventError> {
         if self.fleet.is_starting() {
             return Err(EventError::Starting);
         }
-        let len = name.len() + payload.len();
         if cx.clocks.event.is_exhausted() {
             return Err(EventError::ClockExhausted);
         }
-        let limit = self.limit(&cx.config);
+        let (id, len, limit) = (own.id(), own.len(), own.limit(&cx.config, &self.store));
         if len > limit as usize {
             return Err(EventError::TooLong(limit));
-        }
-        if go::user_event_len(cx.clocks.event.now(), name, payload) > limit as usize {
-            return Err(EventError::TooLongEncoded(limit));
         }
         let quarters = if cut_off { 3 } else { 1 };
         let room = !self.store.quota_full(Pin::Application, len)
@@ -213,8 +271,7 @@ impl<'a> Events<'a> {
             cx.stats.events_full += 1;
             return Err(EventError::Full);
         }
-        let id = EventId { ltime: cx.clocks.event.now(), origin: cx.origin };
-        let Some(slot) = self.keep(cx, &Told { id, coalesce, name, payload }, list::OWN) else {
+        let Some(slot) = self.keep(cx, &own, list::OWN) else {
             cx.stats.events_full += 1;
             return Err(EventError::Full);
         };
@@ -229,11 +286,6 @@ impl<'a> Events<'a> {
         Ok(id.ltime)
     }
 
-    /// Longest event, name and payload together, that this node takes: by its settings, and by its memory.
-    fn limit(&self, config: &Settings) -> u16 {
-        config.event_size_limit.min(self.store.longest().min(u16::MAX as usize) as u16)
-    }
-
     /// With nobody there to hear, the oldest own event makes room for a new one.
     fn expire_own(&mut self, cx: &mut Cx<'_>, links: Links) -> bool {
         if links.live > 0 {
@@ -246,15 +298,15 @@ impl<'a> Events<'a> {
         true
     }
 
-    /// An event has come. Returns what its sender is to be answered.
+    /// An event has come, or a query. Returns what its sender is to be answered.
     pub(crate) fn receive(
         &mut self,
         cx: &mut Cx<'_>,
         links: Links,
-        event: &Told<'_>,
+        carried: Carried<'_>,
         from: From,
     ) -> Option<Answer> {
-        let id = event.id;
+        let id = carried.id();
         let asked_for = self.pulls.done(id);
         self.all_pulled |= asked_for && self.pulls.is_empty();
         // Another fleet's counts from when this node has entered it, and its own events have got their times there.
@@ -268,7 +320,10 @@ impl<'a> Events<'a> {
             }
             Freshness::Below => {
                 self.confirm_own(links, &cx.config, id, from.addr);
-                if pulled && event.coalesce {
+                if let Carried::Event(event) = &carried
+                    && event.coalesce
+                    && pulled
+                {
                     self.late_value(cx, event);
                     return None;
                 }
@@ -287,13 +342,13 @@ impl<'a> Events<'a> {
             }
             cx.clocks.event.adopt(id.ltime + 1);
         }
-        let len = event.name.len() + event.payload.len();
-        let too_long = len > self.limit(&cx.config) as usize;
+        let len = carried.len();
+        let too_long = len > carried.limit(&cx.config, &self.store) as usize;
         let held = self.store.find(id);
         if !too_long && cx.config.has(Rule::AppQuota) && self.store.quota_full(Pin::Application, len) {
             cx.stats.app_full += 1;
             if held.is_none() && !pulled {
-                self.keep(cx, event, list::FRESH);
+                self.keep(cx, &carried, list::FRESH);
             }
             return None;
         }
@@ -309,7 +364,7 @@ impl<'a> Events<'a> {
         }
         // What was asked for has been announced around: only its id is passed on.
         let into = if pulled { list::ANNOUNCE } else { list::FRESH };
-        let Some(slot) = held.or_else(|| self.keep(cx, event, into)) else {
+        let Some(slot) = held.or_else(|| self.keep(cx, &carried, into)) else {
             cx.stats.app_full += 1;
             return None;
         };
@@ -320,8 +375,9 @@ impl<'a> Events<'a> {
 
     /// The last value of a name, fetched although it is at or below the floor.
     fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>) {
-        let len = event.name.len() + event.payload.len();
-        if len > self.limit(&cx.config) as usize {
+        let carried = Carried::Event(*event);
+        let len = carried.len();
+        if len > carried.limit(&cx.config, &self.store) as usize {
             cx.stats.events_too_long += 1;
             self.lost_values ^= event.id.hash();
             return;
@@ -335,15 +391,21 @@ impl<'a> Events<'a> {
             cx.stats.app_full += 1;
             return;
         }
-        match self.store.find(event.id).or_else(|| self.keep(cx, event, list::HELD)) {
+        match self.store.find(event.id).or_else(|| self.keep(cx, &carried, list::HELD)) {
             Some(slot) => self.hand_over(cx, slot),
             None => cx.stats.app_full += 1,
         }
     }
 
-    fn keep(&mut self, cx: &mut Cx<'_>, event: &Told<'_>, into: u8) -> Option<u16> {
+    fn keep(&mut self, cx: &mut Cx<'_>, carried: &Carried<'_>, into: u8) -> Option<u16> {
         let mut dropped = 0;
-        let slot = self.store.put(event, cx.now, into, &mut dropped);
+        let slot = match carried {
+            Carried::Event(event) => self.store.put(event, cx.now, into, &mut dropped),
+            Carried::Query(query) => {
+                let message = Message::Query(*query);
+                self.store.put_query(query.event_id(), &message, cx.now, into, &mut dropped)
+            }
+        };
         cx.stats.store_dropped += dropped;
         slot
     }
@@ -394,7 +456,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    fn deliver(&mut self, slot: u16) {
+    pub(crate) fn deliver(&mut self, slot: u16) {
         // As many places as there are slots, and each slot waits once.
         if self.waiting.push_back(slot) {
             self.store.pin(slot, Pin::Application);

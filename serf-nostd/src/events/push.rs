@@ -20,8 +20,18 @@ const RIDING: Duration = Duration::from_secs(10);
 impl Events<'_> {
     /// Writes an event with its payload; false if it does not fit.
     pub(crate) fn write_event(&self, cx: &mut Cx<'_>, packet: &mut Packet<'_>, slot: u16) -> bool {
-        let UserEvent { id, name, payload, coalesce } = self.store.event(slot);
-        let written = packet.push(&Message::UserEvent(message::UserEvent { id, coalesce, name, payload }));
+        let written = match self.store.query(slot) {
+            // Its asker waits no longer for it than the time that is left.
+            Some(query) => {
+                let held = cx.now.since(self.store.since(slot)).as_micros();
+                let timeout_us = query.timeout_us.saturating_sub(held);
+                packet.push(&Message::Query(message::Query { timeout_us, ..query }))
+            }
+            None => {
+                let UserEvent { id, name, payload, coalesce } = self.store.event(slot);
+                packet.push(&Message::UserEvent(message::UserEvent { id, coalesce, name, payload }))
+            }
+        };
         cx.stats.payloads_sent += written as u64;
         written
     }

@@ -5,11 +5,14 @@
 //! most-sent goes; a quarter is kept for last values, as long as anything else may go. Pinned slots never go: own events that
 //! did not come back yet, those that the coalescer holds, and those that the application has not taken. Each kind of pin
 //! may take a quarter of the slots and of the bytes; own ones three, while nobody is there to send others.
+//!
+//! Queries travel as events do, and are held as they are encoded; so are answers, which wait for their confirmation.
 
 use super::arena::Arena;
 use crate::slice::{Index, Link, Linked, List, NIL};
 use crate::time::{Duration, Instant};
-use crate::wire::message::{self, EventId};
+use crate::wire::message::{self, EventId, Message, Query};
+use crate::wire::native;
 use crate::wire::packet::Encoded;
 
 /// A user event as the application gets it.
@@ -35,6 +38,30 @@ pub(crate) enum Pin {
     Coalescer,
     /// Waiting for the application.
     Application,
+    /// An answer to a query that its asker has not confirmed.
+    Answer,
+}
+
+/// How many kinds of pins there are.
+const PINS: usize = 4;
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A user event: name and payload.
+    Event,
+    /// A query, as it is encoded.
+    Query,
+    /// A message about a member that is not held, as it is encoded.
+    Foreign,
+    /// This node's answer to a query, as it is encoded.
+    Answer,
+    /// Another one's acknowledgement of a query of this node's: its name.
+    Ack,
+    /// Another one's answer: its name and payload.
+    Response,
 }
 
 /// When an event's id is announced, after its arrival: each time to two members.
@@ -54,8 +81,10 @@ pub(crate) mod list {
     pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
     /// Messages about members that the table does not hold: a quarter at most, given up before any event that is still told.
     pub const FOREIGN: u8 = OWN_HELD + 1;
+    /// Answers to queries, until they are confirmed.
+    pub const ANSWERS: u8 = FOREIGN + 1;
     /// Only held, as the last value of its name.
-    pub const VALUES: u8 = FOREIGN + 1;
+    pub const VALUES: u8 = ANSWERS + 1;
     /// Only held.
     pub const HELD: u8 = VALUES + 1;
     /// Only held, and pinned: apart, so that whoever looks for a slot that may go need not walk past them.
@@ -83,6 +112,7 @@ pub struct StoreSlot {
     coalesce: bool,
     /// It is the last value of its name.
     is_value: bool,
+    kind: Kind,
 }
 
 impl StoreSlot {
@@ -101,6 +131,7 @@ impl StoreSlot {
         sends: 0,
         coalesce: false,
         is_value: false,
+        kind: Kind::Event,
     };
 }
 
@@ -124,7 +155,7 @@ pub(crate) struct Store<'a> {
     lists: [List<0>; list::COUNT],
     /// Slots from here on were never used, and are in no list.
     touched: usize,
-    pinned: [Pinned; 3],
+    pinned: [Pinned; PINS],
 }
 
 impl<'a> Store<'a> {
@@ -135,7 +166,7 @@ impl<'a> Store<'a> {
             arena: Arena::new(arena),
             lists: [const { List::new() }; list::COUNT],
             touched: 0,
-            pinned: [Pinned::default(); 3],
+            pinned: [Pinned::default(); PINS],
         }
     }
 
@@ -202,14 +233,146 @@ impl<'a> Store<'a> {
     ) -> Option<u16> {
         let len = event.name.len() + event.payload.len();
         let slot = self.make_room(len, dropped)?;
-        self.fill(slot, len, into);
+        self.fill(slot, len, into, Kind::Event);
         let s = &mut self.slots[slot as usize];
-        (s.id, s.at, s.name_len, s.coalesce) = (event.id, now, event.name.len() as u16, event.coalesce);
-        let (name, payload) = self.arena.piece_mut(s.place, len).split_at_mut(event.name.len());
-        name.copy_from_slice(event.name);
-        payload.copy_from_slice(event.payload);
+        (s.id, s.at, s.coalesce) = (event.id, now, event.coalesce);
+        self.write_pair(slot, event.name, event.payload);
         self.index(slot);
         Some(slot)
+    }
+
+    fn write_pair(&mut self, slot: u16, name: &[u8], payload: &[u8]) {
+        let s = &mut self.slots[slot as usize];
+        s.name_len = name.len() as u16;
+        let piece = self.arena.piece_mut(s.place, name.len() + payload.len());
+        let (first, second) = piece.split_at_mut(name.len());
+        first.copy_from_slice(name);
+        second.copy_from_slice(payload);
+    }
+
+    /// Takes a query in, found by this identity.
+    pub(crate) fn put_query(
+        &mut self,
+        id: EventId,
+        message: &Message<'_>,
+        now: Instant,
+        into: u8,
+        dropped: &mut u64,
+    ) -> Option<u16> {
+        let slot = self.put_encoded(message, into, Kind::Query, dropped)?;
+        let s = &mut self.slots[slot as usize];
+        (s.id, s.at) = (id, now);
+        self.index(slot);
+        Some(slot)
+    }
+
+    /// Takes this node's answer to a query in, to be sent at a time.
+    pub(crate) fn put_answer(
+        &mut self,
+        query: EventId,
+        message: &Message<'_>,
+        last: bool,
+        at: Instant,
+        dropped: &mut u64,
+    ) -> Option<u16> {
+        let slot = self.put_encoded(message, list::ANSWERS, Kind::Answer, dropped)?;
+        let s = &mut self.slots[slot as usize];
+        // Nothing to coalesce: it says whether more may follow.
+        (s.id, s.at, s.coalesce) = (query, at, last);
+        self.pin(slot, Pin::Answer);
+        Some(slot)
+    }
+
+    /// Takes another one's answer to a query of this node's in, or its acknowledgement.
+    pub(crate) fn put_response(
+        &mut self,
+        query: EventId,
+        from: &str,
+        payload: Option<&[u8]>,
+        dropped: &mut u64,
+    ) -> Option<u16> {
+        let kind = if payload.is_some() { Kind::Response } else { Kind::Ack };
+        let payload = payload.unwrap_or_default();
+        let len = from.len() + payload.len();
+        let slot = self.make_room(len, dropped)?;
+        self.fill(slot, len, list::HELD, kind);
+        self.slots[slot as usize].id = query;
+        self.write_pair(slot, from.as_bytes(), payload);
+        Some(slot)
+    }
+
+    fn put_encoded(&mut self, message: &Message<'_>, into: u8, kind: Kind, dropped: &mut u64) -> Option<u16> {
+        let len = native::encoded_len(message);
+        let slot = self.make_room(len, dropped)?;
+        self.fill(slot, len, into, kind);
+        let place = self.slots[slot as usize].place;
+        native::encode(message, self.arena.piece_mut(place, len))?;
+        Some(slot)
+    }
+
+    pub(crate) fn kind(&self, slot: u16) -> Kind {
+        self.slots[slot as usize].kind
+    }
+
+    /// A query, as it came.
+    pub(crate) fn query(&self, slot: u16) -> Option<Query<'_>> {
+        let s = &self.slots[slot as usize];
+        let body = self.arena.piece(s.place, s.len as usize);
+        match native::decode(native::kind::QUERY, body) {
+            Ok(Message::Query(query)) if s.kind == Kind::Query => Some(query),
+            _ => None,
+        }
+    }
+
+    /// What it belongs to, and for another one's answer to a query of this node's: its name and payload.
+    pub(crate) fn response(&self, slot: u16) -> (EventId, &str, &[u8]) {
+        let s = &self.slots[slot as usize];
+        let (from, payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
+        (s.id, core::str::from_utf8(from).unwrap_or_default(), payload)
+    }
+
+    /// This node's answer to a query.
+    pub(crate) fn answer(&self, slot: u16) -> Encoded<'_> {
+        let s = &self.slots[slot as usize];
+        let kind = native::kind::QUERY_RESPONSE;
+        Encoded { kind, body: self.arena.piece(s.place, s.len as usize) }
+    }
+
+    /// Whether no other answer of this node's to that query follows.
+    pub(crate) fn is_last(&self, slot: u16) -> bool {
+        self.slots[slot as usize].coalesce
+    }
+
+    /// How often a slot has gone out.
+    pub(crate) fn sends(&self, slot: u16) -> u8 {
+        self.slots[slot as usize].sends
+    }
+
+    /// An answer has gone out once more; it does so again at this time.
+    pub(crate) fn answer_sent(&mut self, slot: u16, again: Instant) {
+        let s = &mut self.slots[slot as usize];
+        s.at = again;
+        s.sends = s.sends.saturating_add(1);
+    }
+
+    /// Answers to a query that have not gone out are needed no more. Whether there were any.
+    pub(crate) fn drop_unsent_answers(&mut self, query: EventId) -> bool {
+        let mut any = false;
+        let mut at = self.first(list::ANSWERS);
+        while let Some(slot) = at {
+            at = self.after(list::ANSWERS, slot);
+            if self.id(slot) == query && !self.was_sent(slot) {
+                self.drop_answer(slot);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// An answer is needed no more.
+    pub(crate) fn drop_answer(&mut self, slot: u16) {
+        self.unpin(slot, Pin::Answer);
+        self.drop_slot(slot);
     }
 
     /// From now on a slot is found by its identity.
@@ -244,14 +407,14 @@ impl<'a> Store<'a> {
             self.drop_slot(oldest);
         }
         let Some(slot) = self.make_room(body.len(), dropped) else { return false };
-        self.fill(slot, body.len(), list::FOREIGN);
+        self.fill(slot, body.len(), list::FOREIGN, Kind::Foreign);
         self.slots[slot as usize].confirmed_by[0] = kind as u16;
         let place = self.slots[slot as usize].place;
         self.arena.piece_mut(place, body.len()).copy_from_slice(body);
         true
     }
 
-    fn fill(&mut self, slot: u16, len: usize, into: u8) {
+    fn fill(&mut self, slot: u16, len: usize, into: u8, kind: Kind) {
         self.lists[list::FREE as usize].remove(self.slots, slot);
         let slots = &mut *self.slots;
         let place = self.arena.hold(slot, len, |owner, moved| {
@@ -265,7 +428,8 @@ impl<'a> Store<'a> {
                 (None, _) => s.place,
             }
         });
-        self.slots[slot as usize] = StoreSlot { place, len: len as u16, list: into, ..StoreSlot::EMPTY };
+        self.slots[slot as usize] =
+            StoreSlot { place, len: len as u16, list: into, kind, ..StoreSlot::EMPTY };
         self.lists[into as usize].push_back(self.slots, slot);
     }
 
@@ -313,7 +477,7 @@ impl<'a> Store<'a> {
     /// Forgets a slot that is not pinned.
     pub(crate) fn drop_slot(&mut self, slot: u16) {
         let s = self.slots[slot as usize];
-        if s.list != list::FOREIGN {
+        if matches!(s.kind, Kind::Event | Kind::Query) {
             self.unindex(slot);
         }
         self.arena.free(s.len as usize);
@@ -500,7 +664,7 @@ impl<'a> Store<'a> {
     pub(crate) fn check(&mut self) {
         let listed: usize = self.lists.iter().map(|list| list.len()).sum();
         assert_eq!(listed, self.touched, "every slot is in one list");
-        for kind in 0..3 {
+        for kind in 0..PINS {
             let slots = self.slots[..self.touched].iter().filter(|s| s.pins & 1 << kind != 0);
             let bytes: usize = slots.clone().map(|s| Arena::cost(s.len as usize)).sum();
             assert_eq!(self.pinned[kind].slots, slots.count());
@@ -514,7 +678,7 @@ impl<'a> Store<'a> {
                 list::PINNED => s.pins != 0,
                 _ => true,
             });
-            if s.list != list::FREE && s.list != list::FOREIGN {
+            if s.list != list::FREE && matches!(s.kind, Kind::Event | Kind::Query) {
                 assert_eq!(self.find(s.id), Some(slot));
             }
         }

@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 
 use crate::events::UserEvent;
 use crate::membership::{Member, MemberChange};
-use crate::time::Instant;
-use crate::wire::message::Versions;
+use crate::time::{Duration, Instant};
+use crate::wire::message::{EventId, Versions};
 
 /// Who a node is.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,15 @@ pub enum Output<'o> {
 pub enum Event<'o> {
     /// A user event: at most once per event and boot.
     User(UserEvent<'o>),
+    /// Somebody asks, and this node is meant: to be answered with [`crate::Node::respond`], or
+    /// [`crate::Node::decline`], so that the asker does not wait in vain. At most once per query and boot.
+    Query(Question<'o>),
+    /// A member has received this query of the node's own.
+    QueryAck(EventId, &'o str),
+    /// A member's answer to this query of the node's own: its name, and any bytes.
+    QueryResponse(EventId, &'o str, &'o [u8]),
+    /// A query of the node's own has ended: all who were meant have answered or do not live any more, or its time is over.
+    QueryDone(EventId),
     /// A member changed. Changes of one window come one after the other.
     Member(MemberChange, Member<'o>),
     /// A join was answered.
@@ -84,6 +93,23 @@ pub enum Event<'o> {
     NameConflict(SocketAddr),
     /// [`crate::Node::leave`] is complete.
     Left,
+}
+
+/// What a node is asked.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Question<'o> {
+    /// To answer with.
+    pub id: EventId,
+    /// What it is about.
+    pub name: &'o str,
+    /// Any bytes.
+    pub payload: &'o [u8],
+    /// Who asks.
+    pub source: &'o str,
+    /// How long the asker still waited when it came here.
+    pub timeout: Duration,
 }
 
 /// Why a node can't be made.

@@ -4,8 +4,9 @@ use core::net::SocketAddr;
 
 use super::{JoinError, LeaveError, Node, TagsError};
 use crate::events::EventError;
+use crate::queries::{Ask, QueryError};
 use crate::time::Instant;
-use crate::wire::message::{LeaveIntent, Message};
+use crate::wire::message::{EventId, LeaveIntent, Message};
 
 impl Node<'_> {
     /// Fires a user event and returns its Lamport time. It is handed to this node's application at once (or coalesced),
@@ -29,6 +30,44 @@ impl Node<'_> {
         let cut_off = e.failure.is_cut_off(cx, &e.members);
         let links = e.failure.links(&e.members);
         e.events.fire(cx, links, cut_off, (name, payload), coalesce)
+    }
+
+    /// Asks the fleet. [`super::Event::QueryAck`], [`super::Event::QueryResponse`] and at last [`super::Event::QueryDone`] follow,
+    /// with the identity that is returned. This node is asked as well, if the filters let it through.
+    ///
+    /// # Errors
+    /// [`QueryError`]; nothing was begun.
+    pub fn query(&mut self, now: Instant, ask: &Ask<'_>) -> Result<EventId, QueryError> {
+        self.enter(now);
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        if e.members.is_leaving() {
+            return Err(QueryError::Event(EventError::Left));
+        }
+        let cut_off = e.failure.is_cut_off(cx, &e.members);
+        let links = e.failure.links(&e.members);
+        e.queries.ask(cx, &e.members, &mut e.events, links, cut_off, ask)
+    }
+
+    /// Answers a query that [`super::Event::Query`] has told of: once, and in its time.
+    ///
+    /// # Errors
+    /// [`QueryError`]; after [`QueryError::Full`] and [`QueryError::TooLong`] it may be tried again.
+    pub fn respond(&mut self, now: Instant, query: EventId, payload: &[u8]) -> Result<(), QueryError> {
+        self.answer(now, query, Some(payload))
+    }
+
+    /// Says that there is no answer to a query, so that nobody waits for one.
+    ///
+    /// # Errors
+    /// As [`Node::respond`].
+    pub fn decline(&mut self, now: Instant, query: EventId) -> Result<(), QueryError> {
+        self.answer(now, query, None)
+    }
+
+    fn answer(&mut self, now: Instant, query: EventId, payload: Option<&[u8]>) -> Result<(), QueryError> {
+        self.enter(now);
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        e.queries.respond(cx, &e.members, &mut e.events, query, payload)
     }
 
     /// Says whether the application takes events now. While it does not, [`Node::poll`] keeps them: user events up to a

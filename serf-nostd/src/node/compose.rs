@@ -167,6 +167,7 @@ impl Node<'_> {
             }
             Answer::DontHave { id } => packet.dont_have(id),
             Answer::TooOld { id } => packet.too_old(id),
+            Answer::Confirmed { id } => packet.confirmed(id),
             Answer::Join { nonce, joiner, pages } => self.write_join_answer(packet, nonce, joiner, pages),
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
             Answer::Page { nonce, cursor } => {
@@ -242,6 +243,7 @@ fn shares(what: &Answer) -> bool {
     matches!(
         what,
         Answer::Event { .. }
+            | Answer::Confirmed { .. }
             | Answer::DontHave { .. }
             | Answer::TooOld { .. }
             | Answer::Nack { .. }

@@ -4,13 +4,14 @@ use core::net::SocketAddr;
 
 use super::{Input, Node};
 use crate::clock::{Lamport, Word};
-use crate::events::From;
 use crate::events::fleet::Source;
 use crate::events::pull::{Provider, asks};
+use crate::events::{Carried, From};
 use crate::failure::probe::Answered;
 use crate::membership::record::flag;
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, RECORDS};
+use crate::queries;
 use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::Instant;
@@ -233,8 +234,26 @@ impl Node<'_> {
             Message::UserEvent(event) => {
                 let from = From { addr: c.from, source: c.source, word: c.word() };
                 let links = e.failure.links(&e.members);
-                if let Some(answer) = e.events.receive(cx, links, &event, from) {
+                if let Some(answer) = e.events.receive(cx, links, Carried::Event(event), from) {
                     self.answer_stranger(c, answer);
+                }
+            }
+            Message::Query(query) => {
+                let from = From { addr: c.from, source: c.source, word: c.word() };
+                let links = e.failure.links(&e.members);
+                if let Some(answer) = e.events.receive(cx, links, Carried::Query(query), from) {
+                    self.answer_stranger(c, answer);
+                }
+            }
+            Message::QueryResponse(answer) => {
+                if e.queries.answered(cx, &e.members, &mut e.events, c.from, &answer) {
+                    let confirmation = queries::confirmation(e.members.table.name(SELF), &answer);
+                    self.answer_stranger(c, confirmation);
+                }
+            }
+            Message::Confirmed(ids) => {
+                for id in ids {
+                    e.queries.confirmed(&mut e.events, id, c.from);
                 }
             }
             Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
@@ -396,10 +415,7 @@ impl Node<'_> {
             }
 
             Message::Padding => {}
-            // Queries are not answered by this version; they have their place in the model.
-            Message::Query(_) | Message::QueryResponse(_) | Message::Unknown => {
-                cx.stats.unknown_messages += 1;
-            }
+            Message::Unknown => cx.stats.unknown_messages += 1,
         }
     }
 

@@ -118,6 +118,7 @@ impl Node<'_> {
     fn forget(&mut self, id: u16) {
         self.engines.failure.forget(id);
         self.sync.forget(id);
+        self.engines.queries.forget(id);
         self.engines.members.forget(id);
     }
 

@@ -20,6 +20,7 @@ use crate::membership::messages::{BOOT_JUMP, Claim};
 use crate::membership::record::{State, flag, update};
 use crate::membership::table::{SELF, settled_live};
 use crate::outgoing::RECORDS;
+use crate::queries::Queries;
 use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{
@@ -50,6 +51,7 @@ pub(crate) struct Engines<'a> {
     pub(crate) members: Membership<'a>,
     pub(crate) failure: Failure<'a>,
     pub(crate) events: Events<'a>,
+    pub(crate) queries: Queries<'a>,
 }
 
 /// A question that is due.

@@ -244,11 +244,29 @@ pub struct UserEvent<'a> {
     pub payload: &'a [u8],
 }
 
-/// A question to the fleet.
+/// Bits of [`Query::flags`].
+pub mod query_flag {
+    /// Whoever is asked is to say so at once.
+    pub const ACK: u32 = 1;
+    /// Where the asker's pace stands: how long it wants between two answers, in units of 100 microseconds, in 8 bits.
+    pub const PACE_SHIFT: u32 = 8;
+}
+
+/// Bits of [`QueryResponse::flags`].
+pub mod answer_flag {
+    /// The query has come. Alone: an answer may follow.
+    pub const ACK: u32 = 1;
+    /// There is no answer, nor will there be.
+    pub const NO_ANSWER: u32 = 2;
+    /// The payload is the answer.
+    pub const ANSWER: u32 = 4;
+}
+
+/// A question to the fleet. It travels as an event does, under an identity that is made of it: [`Query::event_id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Query<'a> {
-    /// Query clock.
+    /// Event clock: queries and events have one order.
     pub ltime: u64,
     /// Random, to tell queries of one time apart.
     pub id: u32,
@@ -256,18 +274,32 @@ pub struct Query<'a> {
     pub addr: Address,
     /// Who asks.
     pub source: &'a str,
-    /// Encoded filters, opaque here.
+    /// Encoded filters: each a byte and texts, in postcard. 0: a name, of which one must be the receiver's; 1: a tag and an
+    /// expression that must match its value.
     pub filters: &'a [u8],
-    /// Bit 0: acks wanted; bit 1: not to be passed on.
+    /// See [`query_flag`].
     pub flags: u32,
-    /// How many members relay an answer.
+    /// How many members relay an answer (Go Serf's; natively answers are sent again until they are confirmed).
     pub relay_factor: u8,
-    /// Microseconds the asker waits.
+    /// Microseconds the asker still waits: whoever passes it on takes off how long it has held it.
     pub timeout_us: u64,
     /// Name.
     pub name: &'a str,
     /// Any bytes.
     pub payload: &'a [u8],
+}
+
+impl Query<'_> {
+    /// Its identity among events.
+    pub fn event_id(&self) -> EventId {
+        query_identity(self.ltime, self.source, self.id)
+    }
+}
+
+/// The identity under which a query travels. Its lowest bit is 0.
+pub fn query_identity(ltime: u64, source: &str, id: u32) -> EventId {
+    let source = crate::hash::bytes(source.as_bytes());
+    EventId { ltime, origin: crate::hash::mix(source ^ crate::hash::mix(id as u64)) & !1 }
 }
 
 /// An answer, or the ack of receipt, to a [`Query`].
@@ -280,7 +312,7 @@ pub struct QueryResponse<'a> {
     pub id: u32,
     /// Who answers.
     pub from: &'a str,
-    /// Bit 0: only an ack.
+    /// See [`answer_flag`].
     pub flags: u32,
     /// Any bytes.
     pub payload: &'a [u8],
@@ -572,6 +604,8 @@ pub enum Message<'a> {
     RecordsRequest(u32, Items<'a, u32>),
     EventDigestRequest(EventDigestRequest<'a>),
     EventEntries(EventEntries<'a>),
+    /// "I have your answers to these queries of mine", each by the identity that it travels under.
+    Confirmed(Items<'a, EventId>),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

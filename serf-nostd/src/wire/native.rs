@@ -49,6 +49,7 @@ pub(crate) mod kind {
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
     pub const FORMER: u8 = 44;
+    pub const CONFIRMED: u8 = 45;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -292,10 +293,10 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
             payload: b.get(),
         }),
         kind::QUERY => Message::Query(Query {
-            ltime: b.get(),
+            ltime: b.time(),
             id: b.get(),
             addr: b.address(),
-            source: b.get(),
+            source: b.name(),
             filters: b.get(),
             flags: b.get(),
             relay_factor: b.get(),
@@ -304,9 +305,9 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
             payload: b.get(),
         }),
         kind::QUERY_RESPONSE => Message::QueryResponse(QueryResponse {
-            ltime: b.get(),
+            ltime: b.time(),
             id: b.get(),
-            from: b.get(),
+            from: b.name(),
             flags: b.get(),
             payload: b.get(),
         }),
@@ -360,6 +361,7 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
             next: b.option(Body::event_id),
             ids: b.items(),
         }),
+        kind::CONFIRMED => Message::Confirmed(b.items()),
         kind::PADDING => return Ok(Message::Padding),
         _ => return Ok(Message::Unknown),
     };
@@ -410,6 +412,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         | Message::Entries(_)
         | Message::RecordsRequest(..)
         | Message::EventEntries(_)
+        | Message::Confirmed(_)
         | Message::Padding
         | Message::Unknown => None,
     }
@@ -440,6 +443,19 @@ impl ser_flavors::Flavor for Room<'_> {
     fn finalize(self) -> postcard::Result<usize> {
         Ok(self.len)
     }
+}
+
+/// How long the body of a message is, if it is one that [`encode`] writes.
+pub(crate) fn encoded_len(message: &Message<'_>) -> usize {
+    match message {
+        Message::Query(m) => len(m),
+        Message::QueryResponse(m) => len(m),
+        _ => 0,
+    }
+}
+
+fn len<T: Serialize>(value: &T) -> usize {
+    postcard::serialize_with_flavor(value, Room { buf: &mut [], len: 0 }).unwrap_or(0)
 }
 
 /// Writes a value to the front of `buf`; how long it is, or `None` if it does not fit.

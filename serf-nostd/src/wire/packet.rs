@@ -325,6 +325,11 @@ impl<'b> Packet<'b> {
         self.list_of_one(kind::TOO_OLD, id)
     }
 
+    /// A query whose answer has come. False if it does not fit.
+    pub(crate) fn confirmed(&mut self, id: EventId) -> bool {
+        self.list_of_one(kind::CONFIRMED, id)
+    }
+
     fn list_of_one(&mut self, kind: u8, id: EventId) -> bool {
         self.open_list(kind, &()).is_some_and(|list| self.push_item(&list, &id))
     }
