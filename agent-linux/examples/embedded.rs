@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let agent =
         Agent::start(Setup { awaiting_first_join: !seeds.is_empty(), ..Setup::new(&name, bind.parse()?) })
             .await?;
-    let events = agent.hub.subscribe(Filter::parse("user:deploy,member-join,member-failed")?);
+    let events = agent.hub.subscribe(Filter::parse("user:deploy,query:version,member-join,member-failed")?);
     if !seeds.is_empty() {
         println!("{} have answered", agent.handle.join(seeds, false).await?);
     } else {
@@ -36,9 +36,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 }
                 match &*event {
                     Event::User { payload, .. } => println!("deploying {}", String::from_utf8_lossy(payload)),
+                    // Who asked may have gone by now.
+                    Event::Query(question) => {
+                        if let Err(refusal) = question.respond(env!("CARGO_PKG_VERSION").into()).await {
+                            println!("{} has no answer: {refusal}", question.source);
+                        }
+                    }
                     Event::Member { kind, members } => {
                         members.iter().for_each(|member| println!("{}: {}", kind.as_str(), member.name));
                     }
+                    _ => {}
                 }
             }
             _ = ctrl_c() => break,

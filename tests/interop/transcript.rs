@@ -26,12 +26,18 @@ struct Scene<'a> {
 /// Runs the script.
 pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
     let agents = fleet_of(2, |name| {
-        Setup::new(name).binary(agent).arg("-tag=role=web").arg(format!("-tag=own={name}"))
+        Setup::new(name)
+            .binary(agent)
+            .arg("-tag=role=web")
+            .arg(format!("-tag=own={name}"))
+            .arg("-event-handler=query:load=printf 'load of %s\\n' $SERF_SELF_NAME; cat")
+            .arg("-event-handler=query:broken=echo something; exit 3")
     });
     let mut scene = Scene { cli, agents, entries: Vec::new() };
     scene.members();
     scene.events();
     scene.tags();
+    scene.queries();
     scene.monitor();
     scene.join_and_leave();
     scene.entries
@@ -78,6 +84,28 @@ impl Scene<'_> {
         self.run_silent(&["tags"]);
         self.run(&["tags", "-delete=zone", "-delete=own", "-set=role=web"]);
         self.run(&["members", "-name=n1"]);
+    }
+
+    fn queries(&mut self) {
+        // Debian's agent always waits so long.
+        let brief = "-timeout=1s";
+        self.run(&["query", brief, "load", "pay\nload"]);
+        self.run(&["query", brief, "-no-ack", "load"]);
+        self.run(&["query", "-format=json", brief, "--node=n2", "load", "<&>"]);
+        self.run(&["query", "-format=json", brief, "-node=absent", "load"]);
+        self.run(&["query", brief, "-tag=own=^n.$", "-tag", "role=we", "-relay-factor=1", "load"]);
+        self.run(&["query", brief, "-tag=role=^e", "load"]);
+        self.run(&["query", brief, "broken"]);
+        self.run(&["query", brief, "unheard"]);
+        self.run(&["query", brief, "load", &"x".repeat(1100)]);
+        self.run(&["query", "-relay-factor=300", "load"]);
+        self.run(&["query", "-format=xml", "load"]);
+        self.run(&["query", "_serf_ping", "payload"]);
+        self.run(&["query", "_serf_x"]);
+        self.run(&["query"]);
+        self.run(&["query", "too", "many", "words"]);
+        self.run_silent(&["query", "-timeout=soon", "load"]);
+        self.run(&["reachability"]);
     }
 
     /// Of a monitor's output only the user event is comparable: the rest are the agent's log lines.
@@ -169,6 +197,9 @@ impl Scene<'_> {
         if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
             if let Some(members) = value["members"].as_array_mut() {
                 members.sort_by_key(|member| member["name"].to_string());
+            }
+            if let Some(acks) = value["Acks"].as_array_mut() {
+                acks.sort_by_key(Value::to_string);
             }
             return self.anonymous(&format!("{value:#}"));
         }

@@ -13,6 +13,7 @@ mod joining;
 mod lifecycle;
 mod limits;
 mod overload;
+mod queries;
 mod shipped;
 mod siege;
 mod startup;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::address::advertised_ip;
 use super::driver::{Clock, Driver, End, Parts};
 use super::error::StartError;
+use super::expression::TAG_MATCHER;
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
@@ -37,7 +38,7 @@ pub struct Setup {
     pub tags: BTreeMap<String, String>,
     /// Where tags that are set at run time are kept. It is not read here: [`super::tags_file::load`].
     pub tags_file: Option<PathBuf>,
-    /// The core's timing and limits.
+    /// The core's timing and limits. The expressions of queries are regular ones, whatever stands here.
     pub core: serf_nostd::Config,
     /// 2 to [`super::memory::MAX_MEMBERS`].
     pub max_members: usize,
@@ -147,7 +148,8 @@ impl Task {
         };
         let seed = RandomState::new().hash_one(boot);
         let clock = Clock::start();
-        let node = match Node::new(memory.lend(), setup.core, identity, seed, clock.now()) {
+        let core = serf_nostd::Config { tag_matcher: TAG_MATCHER, ..setup.core };
+        let node = match Node::new(memory.lend(), core, identity, seed, clock.now()) {
             Ok(node) => node,
             Err(error) => {
                 let _ = ready.send(Err(StartError::Node(error)));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use serf_nostd::{EventError, SetupError, TagsError};
+use serf_nostd::{EventError, QueryError, SetupError, TagsError};
 
 use super::address::{AddressError, bind_error};
 use super::tags;
@@ -17,6 +17,14 @@ pub enum Refusal {
     Gone,
     /// The event was not fired.
     Event(EventError),
+    /// The fleet was not asked.
+    Query(QueryError),
+    /// Nor was it: names that begin with `_serf_` are Serf's own.
+    QueryName,
+    /// Nor was it: what is wrong with a regular expression.
+    Expression(String),
+    /// The answer to a query was not taken.
+    Answer(QueryError),
     /// Nobody has answered the join: what is wrong with each address.
     NotJoined(Vec<String>),
     /// So many addresses are too many for one join: 1,024 are allowed.
@@ -43,6 +51,14 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Gone => f.write_str("The agent has shut down"),
             Refusal::Event(error) => event(error, f),
+            Refusal::Query(error) => query(error, f),
+            Refusal::QueryName => f.write_str("Queries cannot contain the '_serf_' prefix"),
+            Refusal::Expression(why) => f.write_str(why),
+            Refusal::Answer(error) => {
+                // Serf says this of all queries.
+                f.write_str("failed to respond to key query: ")?;
+                answer(error, f)
+            }
             Refusal::NotJoined(errors) => together(errors, f),
             Refusal::TooManyAddresses(count) => {
                 write!(f, "too many addresses to join: {count}, at most {MOST_ADDRESSES}")
@@ -76,6 +92,26 @@ fn event(error: &EventError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("the event clock is exhausted by forged times; only a new cluster helps")
         }
         EventError::Left => f.write_str("Serf can't send events after Leave or Shutdown"),
+        other => write!(f, "{other}"),
+    }
+}
+
+fn query(error: &QueryError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        QueryError::Event(EventError::TooLong(limit) | EventError::TooLongEncoded(limit)) => {
+            write!(f, "query exceeds limit of {limit} bytes")
+        }
+        QueryError::Event(EventError::Left) => f.write_str("Serf can't query after Leave or Shutdown"),
+        QueryError::Event(error) => event(error, f),
+        other => write!(f, "{other}"),
+    }
+}
+
+fn answer(error: &QueryError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error {
+        QueryError::TooLong(limit) => write!(f, "response exceeds limit of {limit} bytes"),
+        QueryError::Over => f.write_str("response is past the deadline"),
+        QueryError::Answered => f.write_str("response already sent"),
         other => write!(f, "{other}"),
     }
 }

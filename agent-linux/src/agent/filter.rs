@@ -34,7 +34,7 @@ enum Term {
     Member(MemberEventKind),
     /// An empty name is every name.
     User(Vec<u8>),
-    /// Lets nothing pass: no query is an [`Event`].
+    /// The same.
     Query(Vec<u8>),
 }
 
@@ -58,6 +58,9 @@ impl Filter {
             (Term::All, _) => true,
             (Term::Member(wanted), Event::Member { kind, .. }) => wanted == kind,
             (Term::User(wanted), Event::User { name, .. }) => wanted.is_empty() || wanted == name,
+            (Term::Query(wanted), Event::Query(question)) => {
+                wanted.is_empty() || wanted == question.name.as_bytes()
+            }
             _ => false,
         })
     }

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
 use super::model::{Member, Stats};
+use super::query::{Query, Replies};
 
 /// A question or order to the run loop, answered on its `reply`. [`Handle`] has a method for each.
 #[derive(Debug)]
@@ -21,6 +22,13 @@ pub enum Request {
         coalesce: bool,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Ask the fleet; answered once that has begun, or with `event queue full` after 5 s.
+    Query {
+        /// What, and whom.
+        query: Query,
+        /// Answer.
+        reply: oneshot::Sender<Result<Replies, Refusal>>,
     },
     /// All members, this node included, unsorted.
     Members {
@@ -100,6 +108,15 @@ impl Handle {
     ) -> Result<(), Refusal> {
         let (name, payload) = (name.into(), payload.into());
         self.ask(|reply| Request::Event { name, payload, coalesce, reply }).await?
+    }
+
+    /// Asks the fleet, this node included. What is said to it comes one by one; members answer with what their handlers print, or
+    /// by [`Question::respond`](super::query::Question::respond).
+    ///
+    /// # Errors
+    /// [`Refusal::Query`], [`Refusal::QueryName`], [`Refusal::Expression`], [`Refusal::Gone`].
+    pub async fn query(&self, query: Query) -> Result<Replies, Refusal> {
+        self.ask(|reply| Request::Query { query, reply }).await?
     }
 
     /// All members, this node included, unsorted.

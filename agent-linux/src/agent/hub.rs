@@ -163,6 +163,7 @@ pub(super) fn size_of(event: &Event) -> usize {
             sum + 128 + member.name.len() + tags
         }),
         Event::User { name, payload, .. } => 96 + name.len() + payload.len(),
+        Event::Query(question) => 192 + question.name.len() + question.payload.len(),
     }
 }
 
@@ -182,7 +183,7 @@ mod tests {
         let (event, missed) = stream.next().await;
         match &*event {
             Event::User { ltime, .. } => (*ltime, missed),
-            Event::Member { .. } => panic!("nobody has published that"),
+            _ => panic!("nobody has published that"),
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::log::in_one_line;
+use super::query::Question;
 
 /// Serf's member states, with the names that Serf prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,7 @@ impl MemberEventKind {
 
 /// What the core hands out, for handlers and RPC streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// A change of one or more members.
     Member {
@@ -114,4 +117,6 @@ pub enum Event {
         /// Whether the sender allowed coalescing.
         coalesce: bool,
     },
+    /// Somebody asks, and this node is meant.
+    Query(Arc<Question>),
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::connect::{RpcFlags, failed};
 use super::{flags, go_json, ui};
 use crate::agent::log::in_one_line;
+use crate::process::config;
 use crate::rpc::message::{Member, MembersFiltered};
 
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
@@ -46,16 +47,13 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let mut tags = BTreeMap::new();
-    for tag in &flags.tag {
-        match tag.split_once('=') {
-            Some((key, value)) if !key.is_empty() => tags.insert(key.to_owned(), value.to_owned()),
-            _ => {
-                ui::say(format!("Error: Invalid tag: '{tag}'"));
-                return ExitCode::FAILURE;
-            }
-        };
-    }
+    let mut tags = match config::tags(&flags.tag) {
+        Ok(tags) => tags,
+        Err(error) => {
+            ui::say(format!("Error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     if !flags.role.is_empty() {
         ui::say("Deprecation warning: 'Role' has been replaced with 'Tags'");
         tags.insert("role".to_owned(), flags.role);

@@ -19,6 +19,8 @@ mod join;
 mod leave;
 mod members;
 mod monitor;
+mod query;
+mod reachability;
 mod runtime;
 mod tags;
 pub(crate) mod ui;
@@ -30,7 +32,7 @@ struct Command {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 13] = [
     Command { name: "agent", about: "Run an agent, the node of a cluster", run: agent::run },
     Command { name: "demo", about: "Watch a small cluster at work on this machine", run: demo::run },
     Command { name: "event", about: "Send a user event to the whole cluster", run: event::run },
@@ -40,6 +42,12 @@ const COMMANDS: [Command; 11] = [
     Command { name: "leave", about: "Make an agent leave its cluster and exit", run: leave::run },
     Command { name: "members", about: "List the members of the cluster", run: members::run },
     Command { name: "monitor", about: "Follow the log and the events of an agent", run: monitor::run },
+    Command { name: "query", about: "Ask the whole cluster", run: query::run },
+    Command {
+        name: "reachability",
+        about: "Test whether all members can be reached",
+        run: reachability::run,
+    },
     Command { name: "tags", about: "Change the tags of an agent", run: tags::run },
     Command { name: "version", about: "Show the version", run: version::run },
 ];

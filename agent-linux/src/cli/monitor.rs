@@ -41,7 +41,7 @@ async fn follow(client: Client, level: &str) -> ExitCode {
         Ok(lines) => lines,
         Err(error) => return failed("starting monitor", error),
     };
-    let mut events = match client.stream("*").await {
+    let mut events = match client.observe("*").await {
         Ok(events) => events,
         Err(error) => return failed("starting stream", error),
     };

@@ -1,6 +1,5 @@
 //! `serf tags`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use clap::CommandFactory;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, ui};
-use crate::process::config::tag;
+use crate::process::config;
 
 /// Changes the tags of a running agent, and with them what all members know of it.
 ///
@@ -38,7 +37,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         ui::say(flags::usage(&Flags::command()));
         return ExitCode::FAILURE;
     }
-    let set: BTreeMap<String, String> = match set.iter().map(|text| tag(text)).collect() {
+    let set = match config::tags(&set) {
         Ok(tags) => tags,
         Err(error) => {
             ui::say(format!("Error: {error}"));

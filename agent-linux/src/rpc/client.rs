@@ -184,12 +184,41 @@ impl Client {
         self.fetch("stats", Vec::new(), self.config.answer).await
     }
 
+    /// Asks the fleet. What is said to it comes one by one; the last record is of the type `done`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is too large, a regular expression is none, or too many queries are running, or any other.
+    pub async fn query(&self, query: &Query) -> Result<Records<QueryRecord>, Error> {
+        self.listen("query", encoded(query), decoded::<QueryRecord>).await
+    }
+
+    /// Answers a query that a stream of this client's has told of as [`Record::Query`], by its `id`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if its time is over, it has been answered, or the answer is too large, or any other.
+    pub async fn respond(&self, id: u64, payload: &[u8]) -> Result<(), Error> {
+        self.plain("respond", &Respond { id, payload: payload.to_vec() }).await
+    }
+
     /// Listens to the events that pass the filter, for example `*` or `user:deploy,member-join`.
     ///
     /// # Errors
     /// [`Error::Refused`] if the filter is none or there are too many streams, or any other.
     pub async fn stream(&self, filter: &str) -> Result<Records<Record>, Error> {
-        let request = encoded(&BTreeMap::from([("Type", filter)]));
+        self.listen_to_events(filter, false).await
+    }
+
+    /// The same for one who will not answer the queries that pass: nobody waits for his answer.
+    ///
+    /// # Errors
+    /// As [`Client::stream`].
+    pub async fn observe(&self, filter: &str) -> Result<Records<Record>, Error> {
+        self.listen_to_events(filter, true).await
+    }
+
+    async fn listen_to_events(&self, filter: &str, observe: bool) -> Result<Records<Record>, Error> {
+        let mut request = Vec::new();
+        Stream { r#type: filter.into(), observe }.encode(&mut request);
         self.listen("stream", request, |bytes| Record::try_from(decoded::<AnyRecord>(bytes)?)).await
     }
 
@@ -314,7 +343,7 @@ pub enum Record {
     Member(MemberRecord),
     /// A user event.
     User(UserRecord),
-    /// A query; only Go agents send them.
+    /// A query: [`Client::respond`].
     Query {
         /// With what to respond.
         id: u64,

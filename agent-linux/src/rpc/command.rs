@@ -9,6 +9,8 @@ pub(super) enum Command {
     Handshake,
     Auth,
     Event,
+    Query,
+    Respond,
     Join,
     Members,
     MembersFiltered,
@@ -26,8 +28,6 @@ pub(super) enum Command {
 /// Commands of Serf that this agent does not offer, by the answer that a client expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Later {
-    /// `query`, `respond`: a header only.
-    Plain,
     /// `install-key`, `use-key`, `remove-key`.
     Key,
     /// `list-keys`.
@@ -53,7 +53,8 @@ impl Command {
             "stop" => Command::Stop,
             "stats" => Command::Stats,
             "tags" => Command::Tags,
-            "query" | "respond" => Command::Later(Later::Plain),
+            "query" => Command::Query,
+            "respond" => Command::Respond,
             "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
             "list-keys" => Command::Later(Later::ListKeys),
             "get-coordinate" => Command::Later(Later::Coordinate),

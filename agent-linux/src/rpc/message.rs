@@ -37,6 +37,8 @@ pub mod refusal {
     pub const INVALID_TOKEN: &str = "Invalid authentication token";
     /// A command that is known, but not offered by this agent.
     pub const NOT_SUPPORTED: &str = "Feature not supported";
+    /// `respond` with a number that no query of this connection has, or whose time is over.
+    pub const NO_SUCH_QUERY: &str = "No pending queries matching ID";
     /// The agent serves as many connections as it may.
     pub const TOO_MANY_CONNECTIONS: &str = "Too many RPC connections";
     /// The connection has as many streams as it may.
@@ -118,6 +120,78 @@ impl UserEvent {
 
 /// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
 const MAP: u8 = 0x80;
+
+/// `query`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Query {
+    /// Names of the members that are asked; none: all are.
+    #[serde(deserialize_with = "texts")]
+    pub filter_nodes: Vec<String>,
+    /// Regular expressions, found anywhere in the values of these tags.
+    #[serde(deserialize_with = "text_map")]
+    pub filter_tags: BTreeMap<String, String>,
+    /// Whether whoever is asked is to say so at once.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub request_ack: bool,
+    /// Through how many others Go's members send their answers a second time. Here an answer is confirmed, and sent again where it
+    /// is not: the number changes nothing.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub relay_factor: u8,
+    /// How long answers are waited for, in nanoseconds; 0 or less: as long as the agent sees fit.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub timeout: i64,
+    /// What it is about.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// Any bytes.
+    #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+    /// Whether to wait for all of the time even if all have answered. Go's agents do that, and do not know the key. Who sends it,
+    /// whatever its value, is taken to read records in their order: Go's clients can pass over what comes just before `done`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_full_timeout: Option<bool>,
+}
+
+/// What comes back for a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct QueryRecord {
+    /// Who says it; nobody, if it is the last one.
+    #[serde(deserialize_with = "text")]
+    pub from: String,
+    /// Of a response: any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+    /// `ack`, `response`, or `done`: the last one.
+    #[serde(deserialize_with = "text")]
+    pub r#type: String,
+}
+
+impl QueryRecord {
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 3);
+        wire::encode(out, &"From");
+        wire::encode(out, &self.from);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+        wire::encode(out, &"Type");
+        wire::encode(out, &self.r#type);
+    }
+}
+
+/// `respond`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Respond {
+    /// Of a record that a stream of this connection has told.
+    #[serde(rename = "ID", deserialize_with = "nil_as_default")]
+    pub id: u64,
+    /// Any bytes.
+    #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+}
 
 /// `force-leave`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -268,6 +342,23 @@ pub struct Stream {
     /// The filter, in the grammar of event handlers.
     #[serde(deserialize_with = "bytes")]
     pub r#type: Vec<u8>,
+    /// Whether its client will not answer the queries that it is told of: nobody has to wait for it. Go's agents do not know the
+    /// key.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub observe: bool,
+}
+
+impl Stream {
+    /// Appends the request's body. Written by hand for the filter: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | (1 + self.observe as u8));
+        wire::encode(out, &"Type");
+        wire::encode_text(out, &self.r#type);
+        if self.observe {
+            wire::encode(out, &"Observe");
+            wire::encode(out, &true);
+        }
+    }
 }
 
 /// `monitor`.
@@ -365,6 +456,36 @@ impl UserRecord {
     }
 }
 
+/// What a stream tells of a query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuestionRecord {
+    /// With what to respond: 1 for the first one on a connection.
+    pub id: u64,
+    /// Lamport time it was stamped with.
+    pub ltime: u64,
+    /// What it is about.
+    pub name: String,
+    /// Any bytes.
+    pub payload: Vec<u8>,
+}
+
+impl QuestionRecord {
+    /// Appends the record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 5);
+        wire::encode(out, &"Event");
+        wire::encode(out, &"query");
+        wire::encode(out, &"ID");
+        wire::encode(out, &self.id);
+        wire::encode(out, &"LTime");
+        wire::encode(out, &self.ltime);
+        wire::encode(out, &"Name");
+        wire::encode(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
+}
+
 /// Every field that a record of an event stream can have; `event` says which of them mean something.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -375,7 +496,7 @@ pub struct AnyRecord {
     /// Kind of event: one of [`MemberRecord`]'s, `user` or `query`.
     #[serde(deserialize_with = "text")]
     pub event: String,
-    /// Of a query: with what to respond.
+    /// As in [`QuestionRecord`].
     #[serde(rename = "ID", deserialize_with = "nil_as_default")]
     pub id: u64,
     /// As in [`UserRecord`].

@@ -13,6 +13,7 @@ mod error;
 pub mod logs;
 pub mod message;
 mod outbox;
+mod questions;
 mod select;
 pub mod server;
 mod session;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::Regex;
 
 use super::message::MembersFiltered;
+use crate::agent::expression::whole;
 use crate::agent::model::Member;
 
 /// Compiled conditions; a member has to meet all of them.
@@ -17,12 +18,6 @@ pub struct Selection {
 
 /// Most tags that one selection may look at.
 const MAX_TAGS: usize = 64;
-
-/// Longest expression, in bytes: it is read whole before it is known how much it compiles to.
-const MAX_EXPRESSION: usize = 4096;
-
-/// Most memory for one compiled expression, in bytes; bounds the time for a member as well.
-const MAX_COMPILED: usize = 64 * 1024;
 
 impl Selection {
     /// Compiles the conditions of a request. Each expression has to match the whole text.
@@ -55,15 +50,4 @@ impl Selection {
                 regex.is_match(value)
             })
     }
-}
-
-fn whole(text: &str) -> Result<Regex, String> {
-    if text.len() > MAX_EXPRESSION {
-        return Err(format!("Regular expression too long, at most {MAX_EXPRESSION} bytes are allowed"));
-    }
-    let compile = |text: &str| RegexBuilder::new(text).size_limit(MAX_COMPILED).build();
-    // Alone first: `a)(b` is only valid within the parentheses that follow.
-    compile(text)
-        .and_then(|_| compile(&format!("^(?:{text})$")))
-        .map_err(|error| format!("Invalid regular expression '{text}': {error}"))
 }

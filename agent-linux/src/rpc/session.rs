@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::context::Context;
 use super::message::*;
 use super::outbox::{Broken, Outbox};
+use super::questions::Questions;
 use super::select::Selection;
 use super::standing::{Standing, State};
 use super::wire::{self, Limits, Reader};
@@ -26,6 +27,7 @@ use crate::agent::filter::Filter;
 use crate::agent::hub;
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
+use crate::agent::query::{self, Replies, Reply};
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -38,6 +40,10 @@ const HANG_UP: Duration = Duration::from_millis(250);
 
 /// How long a connection is silent before the system asks whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How long Go's clients have to read what the fleet said before they are told that it was all: its `serf query` looks at
+/// acknowledgements, responses and the end in no order.
+const BEFORE_DONE: Duration = Duration::from_millis(100);
 
 /// The longest filter that makes sense; each event is held against all of it.
 const MAX_FILTER: usize = 4096;
@@ -82,6 +88,7 @@ struct Session {
     tasks: JoinSet<()>,
     streams: HashMap<u64, Streaming>,
     monitor: Option<u64>,
+    questions: Questions,
     /// The agent was told to leave here, and has.
     left: bool,
 }
@@ -96,8 +103,10 @@ struct Streaming {
 enum Outcome {
     /// It is answered, with this body or none.
     Done(Vec<u8>),
-    /// It is answered, and these records follow.
-    Events(hub::Stream, OwnedSemaphorePermit),
+    /// It is answered, and these records follow, which the client only observes, or may have an answer to.
+    Events(hub::Stream, bool, OwnedSemaphorePermit),
+    /// It is answered, and what the fleet says follows, and after this pause that it was all.
+    Replies(Replies, Duration, OwnedSemaphorePermit),
     /// It is answered, and first these, then these lines follow.
     Lines(Vec<Arc<str>>, lossy_channel::Receiver<Arc<str>>, OwnedSemaphorePermit),
 }
@@ -116,6 +125,7 @@ impl Session {
             tasks,
             streams,
             monitor: None,
+            questions: Questions::default(),
             left: false,
         }
     }
@@ -168,9 +178,14 @@ impl Session {
             self.rest();
             match outcome {
                 Ok(Outcome::Done(body)) => self.answer(seq, "", &body).await?,
-                Ok(Outcome::Events(events, share)) => {
+                Ok(Outcome::Events(events, observe, share)) => {
                     self.answer(seq, "", &[]).await?;
-                    self.start(seq, share, tell_events(self.outbox.clone(), seq, events));
+                    let (outbox, questions) = (self.outbox.clone(), self.questions.clone());
+                    self.start(seq, share, tell_events(outbox, seq, events, questions, observe));
+                }
+                Ok(Outcome::Replies(replies, pause, share)) => {
+                    self.answer(seq, "", &[]).await?;
+                    self.start(seq, share, tell_replies(self.outbox.clone(), seq, replies, pause));
                 }
                 Ok(Outcome::Lines(backlog, tap, share)) => {
                     self.answer(seq, "", &[]).await?;
@@ -185,8 +200,14 @@ impl Session {
         self.greeted && self.authenticated
     }
 
+    /// The streams that have come to their end by themselves.
+    fn forget_ended(&mut self) {
+        self.streams.retain(|_, stream| !stream.task.is_finished());
+    }
+
     /// Nothing is to be done for the client, but for its streams.
-    fn rest(&self) {
+    fn rest(&mut self) {
+        self.forget_ended();
         if self.is_admitted() {
             self.standing.set(if self.streams.is_empty() { State::Idle } else { State::Served });
         }
@@ -210,7 +231,8 @@ impl Session {
     }
 
     async fn execute(&mut self, seq: u64, command: Command, body: &[u8]) -> Result<Outcome, String> {
-        let handle = &self.context.handle;
+        let context = self.context.clone();
+        let handle = &context.handle;
         let refused = |refusal: Refusal| refusal.to_string();
         let mut answer = Vec::new();
         match command {
@@ -227,6 +249,18 @@ impl Session {
             Command::Event => {
                 let UserEvent { name, payload, coalesce } = parse(body)?;
                 handle.event(name, payload, coalesce).await.map_err(refused)?;
+            }
+            Command::Query => {
+                let request: Query = parse(body)?;
+                let share = self.room_for_stream(seq)?;
+                let pause = if request.wait_full_timeout.is_some() { Duration::ZERO } else { BEFORE_DONE };
+                let replies = handle.query(asked(request)).await.map_err(refused)?;
+                return Ok(Outcome::Replies(replies, pause, share));
+            }
+            Command::Respond => {
+                let Respond { id, payload } = parse(body)?;
+                let question = self.questions.named(id).ok_or(refusal::NO_SUCH_QUERY)?;
+                question.respond(payload).await.map_err(refused)?;
             }
             Command::Join => {
                 let Join { existing: addresses, replay } = parse(body)?;
@@ -265,13 +299,13 @@ impl Session {
                 wire::encode(&mut answer, &stats);
             }
             Command::Stream => {
-                let Stream { r#type: filter } = parse(body)?;
+                let Stream { r#type: filter, observe } = parse(body)?;
                 let share = self.room_for_stream(seq)?;
                 if filter.len() > MAX_FILTER {
                     return Err(refusal::INVALID_FILTER.to_owned());
                 }
                 let filter = Filter::parse(filter).map_err(|_| refusal::INVALID_FILTER)?;
-                return Ok(Outcome::Events(self.context.hub.subscribe(filter), share));
+                return Ok(Outcome::Events(self.context.hub.subscribe(filter), observe, share));
             }
             Command::Monitor => {
                 let Monitor { log_level } = parse(body)?;
@@ -308,7 +342,8 @@ impl Session {
     }
 
     /// The share of one more stream.
-    fn room_for_stream(&self, seq: u64) -> Result<OwnedSemaphorePermit, &'static str> {
+    fn room_for_stream(&mut self, seq: u64) -> Result<OwnedSemaphorePermit, &'static str> {
+        self.forget_ended();
         if self.streams.contains_key(&seq) {
             return Err(refusal::STREAM_EXISTS);
         }
@@ -384,7 +419,49 @@ fn same_token(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len() && differing == 0
 }
 
-async fn tell_events(outbox: Outbox, seq: u64, events: hub::Stream) -> Result<(), Broken> {
+fn asked(request: Query) -> query::Query {
+    // Less than nothing, and nothing, is what the agent sees fit.
+    let timeout = u64::try_from(request.timeout).ok().filter(|timeout| *timeout > 0);
+    query::Query {
+        name: request.name,
+        payload: request.payload,
+        nodes: request.filter_nodes,
+        tags: request.filter_tags,
+        ack: request.request_ack,
+        timeout: timeout.map(Duration::from_nanos),
+        wait_full_timeout: request.wait_full_timeout == Some(true),
+    }
+}
+
+async fn tell_replies(outbox: Outbox, seq: u64, mut replies: Replies, pause: Duration) -> Result<(), Broken> {
+    loop {
+        let reply = replies.next().await;
+        let done = reply.is_none();
+        if done {
+            sleep(pause).await;
+        }
+        let (r#type, from, payload) = match reply {
+            Some(Reply::Ack { from }) => ("ack", from, Vec::new()),
+            Some(Reply::Response { from, payload }) => ("response", from, payload),
+            None => ("done", String::new(), Vec::new()),
+        };
+        let mut record = Vec::new();
+        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed: 0, seq });
+        QueryRecord { from, payload, r#type: r#type.to_owned() }.encode(&mut record);
+        outbox.send(record).await?;
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+async fn tell_events(
+    outbox: Outbox,
+    seq: u64,
+    events: hub::Stream,
+    questions: Questions,
+    observe: bool,
+) -> Result<(), Broken> {
     loop {
         let (event, missed) = events.next().await;
         let mut record = Vec::new();
@@ -397,6 +474,11 @@ async fn tell_events(outbox: Outbox, seq: u64, events: hub::Stream) -> Result<()
             Event::User { ltime, name, payload, coalesce } => {
                 let (name, payload) = (name.clone(), payload.clone());
                 UserRecord { coalesce: *coalesce, ltime: *ltime, name, payload }.encode(&mut record);
+            }
+            Event::Query(question) => {
+                let (name, payload) = (question.name.clone(), question.payload.clone());
+                let id = questions.number(question, observe);
+                QuestionRecord { id, ltime: question.ltime(), name, payload }.encode(&mut record);
             }
         }
         outbox.send(record).await?;

@@ -9,6 +9,7 @@ use agent_linux::agent::error::Refusal;
 use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
 use agent_linux::agent::model::{Member, Status};
+use agent_linux::agent::query::{Replies, Reply};
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::{RequestHeader, ResponseHeader};
 use agent_linux::rpc::server::{Options, serve};
@@ -97,6 +98,17 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 note(format!("tags {set:?} {delete:?}"));
                 let long = Refusal::Tags(TagsError::TooLong);
                 let _ = reply.send(if set.contains_key("long") { Err(long) } else { Ok(()) });
+            }
+            Request::Query { query, reply } if query.name == "refused" => {
+                let _ = reply.send(Err(Refusal::QueryName));
+            }
+            Request::Query { query, reply } => {
+                note(format!("{query:?}"));
+                let (fleet, replies) = Replies::new();
+                let _ = reply.send(Ok(replies));
+                let _ = fleet.send(Reply::Ack { from: "web1".to_owned() });
+                let _ = fleet.send(Reply::Response { from: "web1".to_owned(), payload: b"1.5\n".to_vec() });
+                let _ = fleet.send(Reply::Response { from: "db".to_owned(), payload: Vec::new() });
             }
             Request::Stats { reply } => {
                 let agent = BTreeMap::from([("name".to_owned(), "fake".to_owned())]);

@@ -23,7 +23,7 @@ fn conversation() -> Vec<Vec<u8>> {
         request("stream", 8, &body([("Type", "user:x,member-join")])),
         request("monitor", 9, &body([("LogLevel", "DEBUG")])),
         request("stop", 10, &body([("Stop", 8)])),
-        request("query", 11, &body([("Name", "q")])),
+        request("query", 11, &body([("Name", "refused")])),
         request("list-keys", 12, b""),
         request("stats", 13, b""),
     ]

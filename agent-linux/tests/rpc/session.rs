@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_linux::rpc::client::{Client, Config};
-use agent_linux::rpc::message::{Join, Joined, Members, Stats};
+use agent_linux::rpc::client::{Client, Config, Error};
+use agent_linux::rpc::message::{Join, Joined, Members, Query, QueryRecord, Stats};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
 use tokio::io::AsyncWriteExt;
@@ -119,10 +119,6 @@ async fn an_unknown_command_ends_the_connection() {
 async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for() {
     let fake = Fake::start(Options::default()).await;
     let mut raw = fake.greeted().await;
-    for (seq, command) in ["query", "respond"].iter().enumerate() {
-        raw.send(command, seq as u64, b"\x81\xa4Tags\xc0").await;
-        assert_eq!(raw.header().await, ("Feature not supported".to_owned(), seq as u64));
-    }
     for command in ["install-key", "use-key", "remove-key", "list-keys"] {
         raw.send(command, 9, if command == "list-keys" { b"" } else { b"\x81\xa3Key\xa1x" }).await;
         assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 9));
@@ -310,4 +306,66 @@ async fn answers_are_byte_for_byte_what_go_sends() {
     raw.read.next().await.unwrap().unwrap();
     assert_eq!(raw.read.next().await.unwrap().unwrap(), b"\x81\xa7Members\x90");
     assert!(from_slice::<Members>(b"\x81\xa7Members\xc0").unwrap().members.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_fleet_says_to_a_query_comes_as_records_of_three_types() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
+    let request = Query {
+        filter_nodes: vec!["web1".to_owned()],
+        filter_tags: BTreeMap::from([("role".to_owned(), "we".to_owned())]),
+        request_ack: true,
+        timeout: 1_500_000_000,
+        name: "load".to_owned(),
+        payload: b"\xff".to_vec(),
+        ..Query::default()
+    };
+    raw.send("query", 7, &encoded(&request)).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 7));
+    for (from, payload, kind) in [
+        ("web1", &b""[..], "ack"),
+        ("web1", b"1.5\n", "response"),
+        ("db", b"", "response"),
+        ("", b"", "done"),
+    ] {
+        assert_eq!(raw.header().await, ("".to_owned(), 7));
+        let (from, payload, kind) = (from.to_owned(), payload.to_vec(), kind.to_owned());
+        assert_eq!(raw.value::<QueryRecord>().await, QueryRecord { from, payload, r#type: kind });
+    }
+    let asked = "Query { name: \"load\", payload: [255], nodes: [\"web1\"], tags: {\"role\": \"we\"}, ack: true, \
+                 timeout: Some(1.5s), wait_full_timeout: false }";
+    assert_eq!(fake.done(), [asked]);
+
+    // Nothing is nil to Go; and what is negative is what the agent sees fit.
+    let mut record = Vec::new();
+    QueryRecord { from: "db".to_owned(), payload: Vec::new(), r#type: "ack".to_owned() }.encode(&mut record);
+    assert_eq!(record, b"\x83\xa4From\xa2db\xa7Payload\xc0\xa4Type\xa3ack");
+    raw.send("query", 8, &encoded(&Query { timeout: -1, name: "x".to_owned(), ..Query::default() })).await;
+    assert_eq!(raw.header().await, ("".to_owned(), 8));
+    assert!(fake.done()[1].contains("timeout: None"), "{:?}", fake.done());
+}
+
+#[tokio::test]
+async fn a_query_that_has_ended_takes_no_place_of_a_stream() {
+    let options = Options { streams: 1, ..Options::default() };
+    let fake = Fake::start(options).await;
+    let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
+    for _ in 0..3 {
+        let query = Query { name: "load".to_owned(), wait_full_timeout: Some(false), ..Query::default() };
+        let mut records = loop {
+            // The record of the end is sent before the place is free.
+            match client.query(&query).await {
+                Ok(records) => break records,
+                Err(error) => assert_eq!(error, Error::Refused("Too many streams".to_owned())),
+            }
+        };
+        while records.next().await.unwrap().unwrap().record.r#type != "done" {}
+    }
+    let refused = client.query(&Query { name: "refused".to_owned(), ..Query::default() }).await;
+    assert_eq!(refused.unwrap_err(), Error::Refused("Queries cannot contain the '_serf_' prefix".to_owned()));
+    assert_eq!(
+        client.respond(1, b"x").await,
+        Err(Error::Refused("No pending queries matching ID".to_owned()))
+    );
 }

@@ -3,29 +3,32 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serf_nostd::{EventError, LeaveError};
+use serf_nostd::{EventError, LeaveError, QueryError};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
-use super::{Driver, End, news};
+use super::{Driver, End, news, queries};
 use crate::agent::error::{Refusal, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
+use crate::agent::query::{Query, Replies};
 use crate::agent::{tags, tags_file};
 
-/// How long an event may wait for room before its sender is told that there is none.
+/// How long an event or a query may wait for room before its sender is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest name a member can have, in bytes.
 const NAME_LIMIT: usize = 128;
 
-/// An event that has no room yet.
-pub(super) struct PendingEvent {
-    name: Vec<u8>,
-    payload: Vec<u8>,
-    coalesce: bool,
-    reply: oneshot::Sender<Result<(), Refusal>>,
+/// An event or query that has no room yet.
+pub(super) struct Pending {
+    message: Message,
     pub(super) deadline: Wall,
+}
+
+enum Message {
+    Event { name: Vec<u8>, payload: Vec<u8>, coalesce: bool, reply: oneshot::Sender<Result<(), Refusal>> },
+    Query { query: Query, reply: oneshot::Sender<Result<Replies, Refusal>> },
 }
 
 impl Driver<'_> {
@@ -38,11 +41,18 @@ impl Driver<'_> {
                     String::from_utf8_lossy(&name),
                     String::from_utf8_lossy(&payload)
                 );
-                let event = PendingEvent { name, payload, coalesce, reply, deadline: Wall::now() + PATIENCE };
-                // Those that wait came first.
-                self.pending.push_back(event);
-                if self.pending.len() == 1 {
-                    self.retry_events();
+                self.launch(Message::Event { name, payload, coalesce, reply });
+            }
+            Request::Query { query, reply } => {
+                log::debug!(
+                    target: "agent",
+                    "Requesting query send: {}. Payload: {:?}",
+                    query.name,
+                    String::from_utf8_lossy(&query.payload)
+                );
+                match queries::check(&query) {
+                    Ok(()) => self.launch(Message::Query { query, reply }),
+                    Err(refusal) => _ = reply.send(Err(refusal)),
                 }
             }
             Request::Members { reply } => {
@@ -80,27 +90,51 @@ impl Driver<'_> {
         }
     }
 
-    // ---- events ----
+    // ---- events and queries ----
 
-    /// Hands the events that wait to the node, in order, until one has to wait on. Whether one was accepted.
-    pub(super) fn retry_events(&mut self) -> bool {
+    fn launch(&mut self, message: Message) {
+        self.pending.push_back(Pending { message, deadline: Wall::now() + PATIENCE });
+        // Those that wait came first.
+        if self.pending.len() == 1 {
+            self.retry_pending();
+        }
+    }
+
+    /// Hands to the node what waits, in order, until something has to wait on. Whether anything was accepted.
+    pub(super) fn retry_pending(&mut self) -> bool {
         let mut accepted = false;
-        while let Some(event) = self.pending.front() {
-            let outcome = match self.awaiting_first_join {
-                true => Err(EventError::Starting),
-                false => self.node.user_event(self.clock.now(), &event.name, &event.payload, event.coalesce),
+        while let Some(pending) = self.pending.pop_front() {
+            let outcome = match &pending.message {
+                Message::Event { name, payload, coalesce, .. } => {
+                    self.fire(name, payload, *coalesce).map(|_| None).map_err(Refusal::Event)
+                }
+                Message::Query { query, .. } => self.ask(query).map(Some).map_err(Refusal::Query),
             };
-            let answer = match outcome {
-                Ok(_) => Ok(()),
-                Err(EventError::Full | EventError::Starting) if Wall::now() < event.deadline => break,
-                Err(error) => Err(Refusal::Event(error)),
-            };
-            accepted |= answer.is_ok();
-            if let Some(event) = self.pending.pop_front() {
-                let _ = event.reply.send(answer);
+            if let Err(Refusal::Event(why) | Refusal::Query(QueryError::Event(why))) = &outcome
+                && matches!(why, EventError::Full | EventError::Starting)
+                && Wall::now() < pending.deadline
+            {
+                self.pending.push_front(pending);
+                break;
+            }
+            accepted |= outcome.is_ok();
+            match pending.message {
+                Message::Event { reply, .. } => _ = reply.send(outcome.map(drop)),
+                Message::Query { reply, .. } => {
+                    if let Some(replies) = outcome.transpose() {
+                        _ = reply.send(replies);
+                    }
+                }
             }
         }
         accepted
+    }
+
+    fn fire(&mut self, name: &[u8], payload: &[u8], coalesce: bool) -> Result<u64, EventError> {
+        match self.awaiting_first_join {
+            true => Err(EventError::Starting),
+            false => self.node.user_event(self.clock.now(), name, payload, coalesce),
+        }
     }
 
     // ---- leaving, tags ----

@@ -2,6 +2,7 @@
 //!
 //! - `commands`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
 //! - `joins`: joins under way.
+//! - `queries`: asked here, and answered here.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
 //! - `warnings`: what the log tells of what is refused and lost.
@@ -9,6 +10,7 @@
 mod commands;
 mod joins;
 mod news;
+mod queries;
 mod report;
 mod warnings;
 
@@ -23,14 +25,16 @@ use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output}
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
-use self::commands::PendingEvent;
+use self::commands::Pending;
 use self::joins::Joins;
+use self::queries::Queries;
 use self::warnings::Warnings;
 use super::error::Refusal;
 use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
 use super::model::{Member, MemberEventKind};
+use super::query::Reply;
 use super::socket::Socket;
 
 /// Datagrams, and requests, taken in before the next look at everything else.
@@ -88,7 +92,8 @@ pub(super) struct Driver<'n> {
     group: Option<(MemberEventKind, Vec<Member>)>,
     /// Whom the log has told to have failed, and of whom nothing else was told since.
     failed: HashSet<String>,
-    pending: VecDeque<PendingEvent>,
+    pending: VecDeque<Pending>,
+    queries: Queries,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
     end: Option<End>,
@@ -112,6 +117,7 @@ impl<'n> Driver<'n> {
             group: None,
             failed: HashSet::new(),
             pending: VecDeque::new(),
+            queries: Queries::new(),
             joins: Joins::new(),
             leaving: Vec::new(),
             end: None,
@@ -135,6 +141,7 @@ impl<'n> Driver<'n> {
                 request = self.requests.recv() => self.take(request),
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
+                Some(answer) = self.queries.answered() => self.answer(answer),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
         }
@@ -176,14 +183,15 @@ impl<'n> Driver<'n> {
         if self.joins.deadline().is_some_and(|due| due <= Wall::now()) {
             self.advance_joins();
         }
+        self.retry_answers();
         let mut until = self.drain();
         let mut accepted = true;
         while accepted && !self.pending.is_empty() {
-            accepted = self.retry_events();
-            // An event that is accepted wants to be sent and delivered; one that has to wait may want to be tried sooner.
+            accepted = self.retry_pending();
+            // What is accepted wants to be sent and delivered; what has to wait may want to be tried sooner.
             until = self.drain();
         }
-        let patience = self.pending.front().map(|event| event.deadline);
+        let patience = self.pending.front().map(|pending| pending.deadline);
         let until = self.clock.wall(until);
         patience.into_iter().chain(self.joins.deadline()).fold(until, Wall::min)
     }
@@ -210,6 +218,18 @@ impl<'n> Driver<'n> {
                     self.tell_members();
                     self.tell(event);
                 }
+                Output::Event(CoreEvent::Query(asked)) => {
+                    let question = queries::question(&self.queries, &asked);
+                    self.asked(question);
+                }
+                Output::Event(CoreEvent::QueryAck(id, from)) => {
+                    self.queries.tell(id, Reply::Ack { from: from.to_owned() });
+                }
+                Output::Event(CoreEvent::QueryResponse(id, from, payload)) => {
+                    let (from, payload) = (from.to_owned(), payload.to_vec());
+                    self.queries.tell(id, Reply::Response { from, payload });
+                }
+                Output::Event(CoreEvent::QueryDone(id)) => self.queries.done(id),
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
                 Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),

@@ -52,6 +52,10 @@ impl Driver<'_> {
                 let name = name.replace('\n', "\\n");
                 log::info!(target: "agent", "Received event: user-event: {name}");
             }
+            Event::Query(question) => {
+                let name = question.name.replace('\n', "\\n");
+                log::info!(target: "agent", "Received event: query: {name}");
+            }
         }
         let event = Arc::new(event);
         self.hub.publish(event.clone());

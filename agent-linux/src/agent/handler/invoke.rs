@@ -59,6 +59,10 @@ pub(super) fn environment(event: &Event, own: &Identity) -> Environment {
         variables.push(("SERF_USER_EVENT".into(), OsString::from_vec(name.clone())));
         variables.push(("SERF_USER_LTIME".into(), ltime.to_string().into()));
     }
+    if let Event::Query(question) = event {
+        variables.push(("SERF_QUERY_NAME".into(), question.name.clone().into()));
+        variables.push(("SERF_QUERY_LTIME".into(), question.ltime().to_string().into()));
+    }
     variables
 }
 
@@ -66,6 +70,7 @@ fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Member { kind, .. } => kind.as_str(),
         Event::User { .. } => "user",
+        Event::Query(_) => "query",
     }
 }
 
@@ -83,14 +88,17 @@ fn tag_variable(name: &str) -> String {
 fn input(event: &Event) -> Vec<u8> {
     match event {
         Event::Member { members, .. } => members.iter().map(member_line).collect::<String>().into_bytes(),
-        Event::User { payload, .. } => {
-            let mut payload = payload.clone();
-            if payload.last().is_some_and(|last| *last != b'\n') {
-                payload.push(b'\n');
-            }
-            payload
-        }
+        Event::User { payload, .. } => line(payload),
+        Event::Query(question) => line(&question.payload),
     }
+}
+
+fn line(payload: &[u8]) -> Vec<u8> {
+    let mut line = payload.to_vec();
+    if line.last().is_some_and(|last| *last != b'\n') {
+        line.push(b'\n');
+    }
+    line
 }
 
 fn member_line(member: &Member) -> String {
@@ -101,7 +109,8 @@ fn member_line(member: &Member) -> String {
 }
 
 /// Runs `script` for `event` with `/bin/sh -c`, in a process group of its own, and logs as Serf does. Returns when
-/// the script has ended and nobody holds its output open any more, or when it was killed after `limit`.
+/// the script has ended and nobody holds its output open any more, or when it was killed after `limit`. What it printed is the
+/// answer to a query, if it has succeeded.
 pub(super) async fn run(
     script: &str,
     event: &Event,
@@ -122,7 +131,10 @@ pub(super) async fn run(
         log::debug!(target: "agent", "Event '{}' script output: {text}", event_name(event));
     }
     let (outcome, reason) = match ended {
-        Ok(Ended::Exited(status)) if status.success() => return Outcome::Succeeded,
+        Ok(Ended::Exited(status)) if status.success() => {
+            answer(event, output.kept).await;
+            return Outcome::Succeeded;
+        }
         Ok(Ended::Exited(status)) => (Outcome::Failed, describe(status)),
         Ok(Ended::Killed(limit)) => (Outcome::TimedOut, format!("killed, it ran longer than {limit:?}")),
         Ok(Ended::Unstarted(reason)) => (Outcome::Failed, reason),
@@ -130,6 +142,17 @@ pub(super) async fn run(
     };
     log::error!(target: "agent", "Error invoking script '{script}': {reason}");
     outcome
+}
+
+/// An answer whose beginning is lost is too long for every limit, and is refused like others that are.
+async fn answer(event: &Event, output: Vec<u8>) {
+    let Event::Query(question) = event else { return };
+    if output.is_empty() {
+        return;
+    }
+    if let Err(refusal) = question.respond(output).await {
+        log::warn!(target: "agent", "Failed to respond to query '{}': {refusal}", question.name);
+    }
 }
 
 enum Ended {

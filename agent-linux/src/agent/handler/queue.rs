@@ -67,7 +67,7 @@ pub struct Unfinished {
 
 /// The handlers of an agent. Scripts run in the order in which events are offered, for one event in the order of
 /// the configuration, one after the other. With a concurrency above 1, only events of one user-event name keep
-/// their order among themselves, and so do all member events. A handler that is too far behind loses the newest, counted.
+/// their order among themselves, and so do queries of one name, and all member events. A handler that is too far behind loses the newest, counted.
 ///
 /// Must be used within a tokio runtime. Clones share everything.
 #[derive(Clone)]
@@ -184,6 +184,7 @@ enum Lane {
     Everything,
     Members,
     User(Vec<u8>),
+    Query(String),
 }
 
 impl Lane {
@@ -192,6 +193,7 @@ impl Lane {
             _ if limits.concurrency <= 1 => Lane::Everything,
             Event::Member { .. } => Lane::Members,
             Event::User { name, .. } => Lane::User(name.clone()),
+            Event::Query(question) => Lane::Query(question.name.clone()),
         }
     }
 }

@@ -366,5 +366,13 @@ pub fn tag(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Several of them; of two with one key the last one counts.
+///
+/// # Errors
+/// As [`tag`], for the first one that is none.
+pub fn tags(texts: &[String]) -> Result<BTreeMap<String, String>, String> {
+    texts.iter().map(|text| tag(text)).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,77 @@
+//! Questions to a fleet of processes.
+
+use crate::harness::{Agent, Output, Setup, fleet_of, wait_until};
+
+/// Members with a handler that answers.
+fn fleet(count: usize) -> Vec<Agent> {
+    fleet_of(count, |name| {
+        Setup::new(name)
+            .arg(format!("-tag=own={name}"))
+            .arg("-event-handler=query:load=printf '%s %s' $SERF_SELF_NAME $SERF_QUERY_NAME; cat")
+            .arg("-event-handler=query:large=head -c 1100 /dev/zero | tr '\\0' x")
+    })
+}
+
+/// The lines that a query shows, in one order.
+fn ask(agent: &Agent, args: &[&str]) -> Vec<String> {
+    let Output { stdout, code, .. } = agent.cli(args);
+    assert_eq!(code, 0, "{stdout}");
+    let mut lines: Vec<_> = stdout.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn all_members_answer_and_who_is_dead_is_waited_for_until_it_has_failed() {
+    let mut agents = fleet(5);
+    // Longer than any test runs: it ends as all have answered.
+    let whole = ["query", "-timeout=24h", "load", "!"];
+    let mut expected: Vec<_> = (1..=5).map(|n| format!("Ack from 'n{n}'")).collect();
+    expected.push("Query 'load' dispatched".to_owned());
+    expected.extend((1..=5).map(|n| format!("Response from 'n{n}': n{n} load!")));
+    expected.extend(["Total Acks: 5".to_owned(), "Total Responses: 5".to_owned()]);
+    for agent in &agents {
+        assert_eq!(ask(agent, &whole), expected);
+    }
+    let some = ask(&agents[0], &["query", "-timeout=24h", "-no-ack", "-node=n2", "-node=n3", "load"]);
+    assert_eq!(
+        some[1..],
+        ["Response from 'n2': n2 load", "Response from 'n3': n3 load", "Total Responses: 2"]
+    );
+    let tagged = ask(&agents[0], &["query", "-timeout=24h", "-no-ack", "-tag=own=[45]", "load"]);
+    assert_eq!(tagged[1..3], ["Response from 'n4': n4 load", "Response from 'n5': n5 load"]);
+
+    let dead = agents.remove(4).crash();
+    let without = ask(&agents[0], &whole);
+    assert!(without.contains(&"Total Responses: 4".to_owned()), "{without:?}");
+    agents.push(dead.start());
+    agents[0].wait_sees("n5", "alive");
+    assert_eq!(ask(&agents[0], &whole), expected);
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_told_to_the_operator_and_nobody_waits_for_it() {
+    let agents = fleet(2);
+    let lines = ask(&agents[0], &["query", "-timeout=24h", "large"]);
+    assert!(lines.contains(&"Total Responses: 0".to_owned()), "{lines:?}");
+    let said = "[WARN] agent: Failed to respond to query 'large': failed to respond to key query: \
+                response exceeds limit of 1024 bytes";
+    wait_until("the warning", || agents.iter().all(|agent| agent.printed().contains(said)));
+}
+
+#[test]
+fn reachability_names_who_does_not_answer() {
+    let agents = fleet(3);
+    let well = agents[0].cli(["reachability", "-verbose"]);
+    assert_eq!(well.code, 0, "{}", well.stdout);
+    assert!(
+        well.stdout
+            .starts_with("Total members: 3, live members: 3\nStarting reachability test...\n\tAck from")
+    );
+    assert!(well.stdout.ends_with("Successfully contacted all live nodes\n"), "{}", well.stdout);
+    agents[2].signal("STOP");
+    let ill = agents[0].cli(["reachability"]);
+    agents[2].signal("CONT");
+    assert_eq!(ill.code, 1, "{}", ill.stdout);
+    assert!(ill.stdout.contains("Not reached, though believed alive: n3\n"), "{}", ill.stdout);
+}
