@@ -46,6 +46,31 @@ fn boards_and_agents_are_one_fleet() {
 }
 
 #[test]
+fn agents_and_boards_ask_and_answer_one_another() {
+    let mut fleet = Fleet::start(8, 2, "qemu-mps2", 3);
+    fleet.wait_agree();
+    let uptime = fleet.servers[0].query(&["uptime"]);
+    let answers = |shown: &str| {
+        let lines = shown.lines().filter(|line| line.starts_with("Response from 'b") && line.ends_with(" s"));
+        lines.count()
+    };
+    assert_eq!(answers(&uptime), 3, "{uptime}");
+    assert!(uptime.contains("Total Acks: 5\nTotal Responses: 3\n"), "{uptime}");
+    // Boards are chosen by a part of what a server's expressions can say.
+    let levels = fleet.servers[1].query(&["-no-ack", "-tag=role=^sens.*r$", "-node=b2", "levels"]);
+    assert!(levels.contains("Response from 'b2': members=5 failed=0 "), "{levels}");
+    assert!(levels.ends_with("Total Responses: 1\n"), "{levels}");
+
+    fleet.servers[1].fire("ask", ["uptime"], false);
+    for board in &fleet.boards {
+        board.wait_lines(" s\"", 3);
+        for name in ["b1", "b2", "b3"] {
+            assert!(board.count(&format!("{name} says: b\"")) >= 1, "{name} to {}", board.name());
+        }
+    }
+}
+
+#[test]
 fn the_event_reboot_starts_boards_again_as_the_same_members() {
     let mut fleet = Fleet::start(7, 1, "qemu-mps2", 2);
     fleet.wait_agree();

@@ -39,6 +39,12 @@ impl Server {
         self.host.run(|| self.agent.wait_sees(name, status));
     }
 
+    /// What `serf query` shows, with an end only once all have answered.
+    pub fn query(&self, args: &[&str]) -> String {
+        let args = ["query", "-timeout=24h"].iter().chain(args);
+        self.host.run(|| self.agent.cli(args)).stdout
+    }
+
     /// Fires events in quick succession; one that is refused for want of room is fired again.
     pub fn fire<P: AsRef<[u8]>>(
         &self,

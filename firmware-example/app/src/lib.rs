@@ -5,9 +5,11 @@
 //! - `reboot` starts the board again.
 //! - The button fires the event `button`, whose payload is the node's name. Held, it logs what this node knows and has
 //!   counted.
+//! - The queries `uptime` and `levels` are answered; `ask` makes the board ask the fleet what the payload names.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod answers;
 mod memory;
 
 use core::net::SocketAddr;
@@ -15,11 +17,11 @@ use core::net::SocketAddr;
 use board::{Board, Press};
 use embassy_futures::select::select3;
 use embassy_net::HardwareAddress;
-use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_sync::blocking_mutex::raw::{NoopRawMutex, RawMutex};
 use embassy_sync::channel::Channel;
 use embedded_storage_async::nor_flash::NorFlash;
 use serf_nostd::driver::embassy::{self, Buffers, Command};
-use serf_nostd::{Config, DATAGRAM_MAX, Event, Identity, Node};
+use serf_nostd::{Config, DATAGRAM_MAX, Event, Identity, Node, Question};
 use static_cell::ConstStaticCell;
 
 pub use serf_nostd::{Storage, storage};
@@ -82,7 +84,7 @@ where
 
     let commands = Channel::<NoopRawMutex, Command<16, 32>, 2>::new();
     let mut blinks: u32 = 0;
-    let node = embassy::run(&mut node, stack, PORT, BUFFERS.take(), &commands, async |event| match event {
+    let on_event = async |event: Event<'_>| match event {
         Event::User(event) => {
             if !memory.cover(event.id.ltime).await {
                 defmt::error!("the flash can't be written: event {=[u8]:a} is not handled", event.name);
@@ -97,6 +99,7 @@ where
                     defmt::info!("blink {=u32}", blinks);
                 }
                 b"reboot" => restart(),
+                b"ask" => ask(&commands, payload),
                 _ => {}
             }
         }
@@ -108,9 +111,12 @@ where
             restart();
         }
         Event::NameConflict(_) => defmt::error!("another node has this name"),
-        // This firmware does not leave.
+        Event::QueryResponse(_, from, payload) => defmt::info!("{=str} says: {=[u8]:a}", from, payload),
+        // This firmware does not leave, and no acknowledgement tells it more than the answer.
         _ => {}
-    });
+    };
+    let on_query = |question: &Question<'_>| answers::to(question.name);
+    let node = embassy::run(&mut node, stack, PORT, BUFFERS.take(), &commands, on_event, on_query);
     let buttons = async {
         loop {
             let command = match button().await {
@@ -136,6 +142,15 @@ where
     };
     select3(node, buttons, moved).await;
     restart()
+}
+
+/// Asks the fleet, if this is text that fits.
+fn ask<M: RawMutex, const N: usize>(commands: &Channel<M, Command<16, 32>, N>, name: &[u8]) {
+    let name = core::str::from_utf8(name).ok().and_then(|name| heapless::String::try_from(name).ok());
+    let query = name.map(|name| Command::Query { name, payload: heapless::Vec::new() });
+    if query.and_then(|query| commands.try_send(query).ok()).is_none() {
+        defmt::warn!("what was to be asked is too long, or too much is to be done");
+    }
 }
 
 /// Logs what the node knows and has counted.

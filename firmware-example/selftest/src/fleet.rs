@@ -26,7 +26,7 @@ struct Flight {
 pub type Nodes<'s> = [Option<Node<'s>>; NODES];
 
 type Storage = storage! {
-    members: 4, seen: 32, coalesced: 4, name_bytes: 16, tag_bytes: 16, slot_bytes: 128
+    members: 4, seen: 56, coalesced: 4, in_flight: 4, queries: 1, name_bytes: 16, tag_bytes: 16, slot_bytes: 128
 };
 
 /// Memory for three nodes and the network between them, about 30 KiB.

@@ -15,7 +15,8 @@ use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_sync::channel::Channel;
 use embassy_time::{Duration, Timer, with_timeout};
 
-use crate::{DATAGRAM_MAX, Event, EventError, Input, Instant, Node, Output};
+use crate::wire::message::EventId;
+use crate::{Ask, DATAGRAM_MAX, Event, EventError, Input, Instant, Node, Output, QueryError, Question};
 
 /// How long a datagram may take to leave, its neighbour's answer to ARP included.
 pub const SEND_PATIENCE: Duration = Duration::from_millis(50);
@@ -60,11 +61,27 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
         /// Whether receivers may coalesce it.
         coalesce: bool,
     },
+    /// Ask the whole fleet; what it says comes to `on_event`. While the node is full the command waits, and others behind it.
+    Query {
+        /// What it is about.
+        name: heapless::String<NAME>,
+        /// Any bytes.
+        payload: heapless::Vec<u8, PAYLOAD>,
+    },
     /// Call this with the node, to log its members, levels or counters.
     Inspect(fn(&Node<'_>)),
     /// Leave the fleet in good order; [`run`] returns when it is done.
     Leave,
 }
+
+/// Writes the answer to a query into the buffer, [`DATAGRAM_MAX`] bytes; how long it is. `None`: there is none.
+pub type Answer = fn(&Node<'_>, &mut [u8]) -> Option<usize>;
+
+/// Answers that wait for room; one more is not given, and its asker waits until its time is over.
+const WAITING_ANSWERS: usize = 2;
+
+/// What is answered to queries that have no answer yet.
+type Answers = heapless::Vec<(EventId, Option<Answer>), WAITING_ANSWERS>;
 
 /// The clock that the node is given: time since the start of embassy's.
 pub fn now() -> Instant {
@@ -72,7 +89,8 @@ pub fn now() -> Instant {
 }
 
 /// Runs a node on `port` until it has left. Events go to `on_event`, which may wait (for flash, say): gossip waits with
-/// it, so not for long. Commands come from `commands`.
+/// it, so not for long. Queries go to `on_query`, which says what answers them, if anything does: `|_| None` on a device that is
+/// not to be asked. Commands come from `commands`.
 pub async fn run<
     M,
     const RX: usize,
@@ -87,12 +105,14 @@ pub async fn run<
     buffers: &mut Buffers<RX, TX>,
     commands: &Channel<M, Command<NAME, PAYLOAD>, N>,
     mut on_event: impl AsyncFnMut(Event<'_>),
+    mut on_query: impl FnMut(&Question<'_>) -> Option<Answer>,
 ) where
     M: RawMutex,
 {
     let Buffers { rx, tx, datagram } = buffers;
     let (mut rx_slots, mut tx_slots) = ([PacketMetadata::EMPTY; RX_SLOTS], [PacketMetadata::EMPTY; TX_SLOTS]);
     let mut waiting: Option<Command<NAME, PAYLOAD>> = None;
+    let mut answers = Answers::new();
     loop {
         let mut socket = UdpSocket::new(stack, &mut rx_slots, rx, &mut tx_slots, tx);
         // A new socket, and no node listens on port 0: it can't fail.
@@ -101,7 +121,9 @@ pub async fn run<
             if let Some(command) = waiting.take() {
                 waiting = handle_command(node, command);
             }
-            let until = match drain(node, &mut socket, datagram, &mut on_event).await {
+            retry_answers(node, datagram, &mut answers);
+            let drained = drain(node, &mut socket, datagram, &mut on_event, &mut on_query, &mut answers);
+            let until = match drained.await {
                 Drained::Sleep(until) => until,
                 Drained::Left => return,
                 Drained::Wedged => {
@@ -141,12 +163,35 @@ fn handle_command<const NAME: usize, const PAYLOAD: usize>(
                 Ok(_) => {}
             }
         }
+        Command::Query { name, payload } => match node.query(now(), &Ask::all(name, payload)) {
+            Err(QueryError::Event(EventError::Full | EventError::Starting)) => return Some(command),
+            Err(_) => warning!("a query was refused"),
+            Ok(_) => {}
+        },
         Command::Inspect(look) => look(node),
         Command::Leave => {
             let _ = node.leave(now());
         }
     }
     None
+}
+
+/// Answers a query, or says that there is no answer.
+fn answer(
+    node: &mut Node<'_>,
+    buffer: &mut [u8],
+    query: EventId,
+    answer: Option<Answer>,
+) -> Result<(), QueryError> {
+    match answer.and_then(|write| write(node, buffer)) {
+        Some(len) => node.respond(now(), query, buffer.get(..len).unwrap_or_default()),
+        None => node.decline(now(), query),
+    }
+}
+
+/// Answers those that had no room. What is too late, or too long, is given up.
+fn retry_answers(node: &mut Node<'_>, buffer: &mut [u8], answers: &mut Answers) {
+    answers.retain(|(query, write)| answer(node, buffer, *query, *write) == Err(QueryError::Full));
 }
 
 enum Drained {
@@ -161,6 +206,8 @@ async fn drain(
     socket: &mut UdpSocket<'_>,
     datagram: &mut [u8],
     on_event: &mut impl AsyncFnMut(Event<'_>),
+    on_query: &mut impl FnMut(&Question<'_>) -> Option<Answer>,
+    answers: &mut Answers,
 ) -> Drained {
     loop {
         match node.poll(now(), datagram) {
@@ -177,6 +224,14 @@ async fn drain(
                 }
             }
             Output::Event(Event::Left) => return Drained::Left,
+            Output::Event(Event::Query(question)) => {
+                let (query, write) = (question.id, on_query(&question));
+                match answer(node, datagram, query, write) {
+                    Err(QueryError::Full) => _ = answers.push((query, write)),
+                    Err(_) => warning!("an answer was refused"),
+                    Ok(()) => {}
+                }
+            }
             Output::Event(event) => on_event(event).await,
             Output::Sleep(until) => return Drained::Sleep(until),
         }
