@@ -20,7 +20,10 @@ impl Fleet {
     /// The seed first, the others all at once; returns when every agent sees every agent alive.
     pub fn start(binary: &Path, count: usize) -> Fleet {
         let started = Instant::now();
-        let setup = |number: usize| Setup::new(&format!("n{number}")).binary(binary).unhandled();
+        let setup = |number: usize| {
+            let setup = Setup::new(&format!("n{number}")).binary(binary).unhandled();
+            setup.arg("-event-handler=query:bench=echo 1")
+        };
         let seed = setup(1).start();
         let mut agents = scope(|threads| {
             let starting: Vec<_> = (2..=count)

@@ -131,6 +131,8 @@ fn beside(theirs: &Figures, ours: &Figures) -> String {
         ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
         ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
         ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("query until its end, median (ms)", "query_ms", Divided(100.0)),
+        ("answers that did not come, of 5 queries", "unanswered", Goal(AtMost(0.0))),
         ("CPU per event and node (µs)", "event_cpu_us", Goal(None)),
         ("bytes per event and node", "event_bytes", Goal(None)),
         ("burst of 2,000 through one connection, delivered (%)", "burst_percent", Goal(AtLeast(100.0))),
@@ -156,6 +158,8 @@ fn beside_many(theirs: &Figures, ours: &Figures) -> String {
         ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
         ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
         ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("query until its end, median (ms)", "query_ms", Divided(100.0)),
+        ("answers that did not come, of 5 queries", "unanswered", Goal(AtMost(0.0))),
         ("all see all alive after the start (s)", "converged_s", Goal(None)),
     ];
     side_by_side(MANY, &rows, theirs, ours)

@@ -19,6 +19,8 @@ pub const EVENTS: usize = 30;
 pub const BURST: usize = 2_000;
 /// Agents killed at once.
 const KILLED: usize = 3;
+/// Queries, one after the other.
+const QUERIES: usize = 5;
 /// After the start, until the news of it have died away.
 const SETTLE: Duration = Duration::from_secs(10);
 pub const IDLE: Duration = Duration::from_secs(20);
@@ -68,6 +70,8 @@ pub fn everything(binary: &Path, count: usize) -> Figures {
     put("event_bytes", (busy.bytes - idle.bytes) * seconds_per_event);
     spread.put(&mut put);
 
+    queries(&fleet, &mut put);
+
     let (delivered, seconds) = burst(&fleet.agents, &fleet.streams);
     put("burst_percent", delivered as f64 * 100.0 / (BURST * count) as f64);
     put("burst_s", seconds);
@@ -80,7 +84,7 @@ pub fn everything(binary: &Path, count: usize) -> Figures {
     figures
 }
 
-/// Convergence and single events only, for larger fleets.
+/// Convergence, single events and queries only, for larger fleets.
 pub fn events(binary: &Path, count: usize) -> Figures {
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
@@ -90,7 +94,22 @@ pub fn events(binary: &Path, count: usize) -> Figures {
     put("converged_s", fleet.converged);
     sleep(SETTLE);
     spread(&fleet).put(&mut put);
+    queries(&fleet, &mut put);
     figures
+}
+
+/// Queries from one agent after the other, timed from before the call until it is told that this was all. Each agent's handler
+/// is a script that prints a line.
+fn queries(fleet: &Fleet, put: &mut impl FnMut(&str, f64)) {
+    let (mut times, mut answers) = (Vec::new(), 0);
+    for agent in fleet.agents.iter().cycle().take(QUERIES) {
+        let mut rpc = agent.rpc();
+        let asked = Instant::now();
+        answers += rpc.query("bench").expect("the agent answers").len();
+        times.push(asked.elapsed().as_secs_f64() * 1e3);
+    }
+    put("query_ms", median(&times));
+    put("unanswered", (QUERIES * fleet.agents.len() - answers) as f64);
 }
 
 /// Per node and second.

@@ -7,6 +7,7 @@ mod bursts;
 mod clocks;
 mod coalescing;
 mod disk;
+mod docs;
 mod events;
 mod harness;
 mod joining;

@@ -111,6 +111,28 @@ impl Rpc {
         Ok(Stream { events, socket })
     }
 
+    /// Asks the fleet, and reads to the end: who has answered.
+    ///
+    /// # Errors
+    /// The agent has ended or refuses.
+    pub fn query(&mut self, name: &str) -> io::Result<Vec<String>> {
+        let request = map([("Name", name.into()), ("WaitFullTimeout", false.into())]);
+        self.send("query", &request)?;
+        self.receive()?.map_err(io::Error::other)?;
+        let mut answered = Vec::new();
+        loop {
+            self.receive()?.map_err(io::Error::other)?;
+            let record = self.value()?;
+            let text = |key| field(&record, key).map(bytes).map(lossy).unwrap_or_default();
+            match &*text("Type") {
+                "done" => return Ok(answered),
+                // Go's agents can send records of nobody before the last one.
+                "response" if !text("From").is_empty() => answered.push(text("From")),
+                _ => {}
+            }
+        }
+    }
+
     /// Asks for a stream, and reads neither the answer nor what follows.
     ///
     /// # Errors
