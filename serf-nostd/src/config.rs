@@ -1,5 +1,6 @@
 //! What can be set, and the profiles that set it as Serf does.
 
+use crate::expression::{TagMatcher, matches};
 use crate::time::Duration;
 
 /// Timing and limits of a node. Start from a profile and change fields.
@@ -66,17 +67,6 @@ pub struct Config {
     pub event_floor: u64,
 }
 
-/// A function from expression and value. See [`Config::tag_matcher`].
-#[derive(Clone, Copy, Debug)]
-pub struct TagMatcher(pub fn(&str, &str) -> Option<bool>);
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for TagMatcher {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "TagMatcher");
-    }
-}
-
 impl Config {
     /// Serf's LAN profile, the default.
     pub const LAN: Config = Config {
@@ -100,7 +90,7 @@ impl Config {
         event_size_limit: 512,
         query_size_limit: 1024,
         answer_pace: 1,
-        tag_matcher: TagMatcher(crate::queries::filter::matches),
+        tag_matcher: TagMatcher(matches),
         origin_fanout: 64,
         forward_fanout: 2,
         cluster: None,
@@ -135,5 +125,26 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Config::LAN
+    }
+}
+
+/// What grows with a fleet of `n` grows with this: `ceil(log10(n + 1))`.
+pub(crate) fn log10_ceil(n: usize) -> u32 {
+    let mut digits = 0;
+    let mut power = 1usize;
+    while power < n + 1 {
+        power = power.saturating_mul(10);
+        digits += 1;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log10_ceil;
+
+    #[test]
+    fn digits_of_a_fleet_s_size() {
+        assert_eq!([0, 1, 8, 9, 99, 100, 999].map(log10_ceil), [0, 1, 1, 1, 2, 3, 3]);
     }
 }

@@ -8,7 +8,7 @@ use crate::events::fleet::INTRODUCTION;
 use crate::events::reaches_all;
 use crate::events::store::list;
 use crate::failure::Links;
-use crate::random::Random;
+use crate::random::Targets;
 use crate::rules::Rule;
 use crate::sync::Engines;
 use crate::time::Instant;
@@ -16,56 +16,6 @@ use crate::wire::message::Address;
 
 /// Members that an id is announced to at a time.
 const LAZY_FANOUT: usize = 2;
-
-/// Walks the live members from a random one in random steps: as many distinct ones as are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Targets {
-    at: u32,
-    stride: u32,
-    live: u32,
-    left: u32,
-}
-
-impl Targets {
-    /// `wanted` of `live` members.
-    pub(crate) fn draw(random: &mut Random, live: usize, wanted: usize) -> Targets {
-        let live = live as u32;
-        let at = random.below(live);
-        let mut stride = 1 + random.below(live.saturating_sub(1));
-        while live > 0 && gcd(stride, live) != 1 {
-            stride = stride % live + 1;
-        }
-        Targets { at, stride, live, left: (wanted as u32).min(live) }
-    }
-
-    /// The place of the next one among the live members; those may be fewer by now.
-    pub(crate) fn next(&mut self, live: usize) -> Option<usize> {
-        if self.left == 0 || live == 0 {
-            return None;
-        }
-        self.left -= 1;
-        let place = self.at as usize % live;
-        self.at = (self.at + self.stride) % self.live.max(1);
-        Some(place)
-    }
-
-    /// How many are still to come.
-    pub(crate) fn left(&self) -> u32 {
-        self.left
-    }
-
-    /// Whether the next one is the last.
-    pub(crate) fn at_last(&self) -> bool {
-        self.left == 1
-    }
-}
-
-fn gcd(mut a: u32, mut b: u32) -> u32 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
-}
 
 /// What is being sent to several members.
 #[derive(Clone, Copy, Debug)]
@@ -216,26 +166,4 @@ fn round(cx: &mut Cx<'_>, links: Links, kind: Kind, fanout: usize) -> Round {
 
 fn has_member_news(e: &Engines<'_>) -> bool {
     !e.members.updates.is_empty() || e.events.has_relayed() || e.events.fleet.news > 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_are_distinct_and_as_many_as_wanted() {
-        let mut random = Random::new(7);
-        for live in 1..70 {
-            for wanted in [1, 2, 3, 32] {
-                let mut targets = Targets::draw(&mut random, live, wanted);
-                let mut hit = [false; 70];
-                let mut count = 0;
-                while let Some(place) = targets.next(live) {
-                    assert!(!core::mem::replace(&mut hit[place], true));
-                    count += 1;
-                }
-                assert_eq!(count, wanted.min(live));
-            }
-        }
-    }
 }

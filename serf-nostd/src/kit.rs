@@ -5,8 +5,9 @@ use std::format;
 
 use crate::config::Config;
 use crate::context::Cx;
+use crate::membership::Identity;
 use crate::membership::messages::Effect;
-use crate::node::{Identity, Node};
+use crate::node::Node;
 use crate::storage;
 use crate::sync::{AntiEntropy, Engines};
 use crate::time::Instant;

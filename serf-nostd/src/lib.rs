@@ -109,6 +109,7 @@ mod config;
 mod context;
 pub mod driver;
 mod events;
+mod expression;
 mod failure;
 mod gossip;
 mod hash;
@@ -131,13 +132,11 @@ mod time;
 pub mod wire;
 
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
-pub use config::{Config, TagMatcher};
+pub use config::Config;
 pub use events::{EventError, UserEvent};
-pub use membership::{Member, MemberChange, Status};
-pub use node::{
-    Event, Gauges, Identity, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError,
-};
-pub use queries::filter::matches;
+pub use expression::{TagMatcher, matches};
+pub use membership::{Identity, Member, MemberChange, Status};
+pub use node::{Event, Gauges, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError};
 pub use queries::{Ask, QueryError};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};

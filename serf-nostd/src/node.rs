@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::gossip::Gossip;
 use crate::membership::record::State;
 use crate::membership::table::{self, SELF};
-use crate::membership::{Leave, Member, Membership};
+use crate::membership::{Identity, Leave, Member, Membership};
 use crate::queries::{self, Queries};
 use crate::rules::{Rule, Settings};
 use crate::stats::Stats;
@@ -27,9 +27,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX};
 use crate::wire::packet::{DATAGRAM_MAX, OVERHEAD};
 
-pub use api::{
-    Event, Gauges, Identity, Input, JoinError, LeaveError, Output, Question, SetupError, TagsError,
-};
+pub use api::{Event, Gauges, Input, JoinError, LeaveError, Output, Question, SetupError, TagsError};
 
 /// Longest event, name and payload together, that fits a datagram with everything around it.
 const EVENT_MAX: usize = DATAGRAM_MAX - OVERHEAD - 40;

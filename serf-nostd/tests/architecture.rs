@@ -1,6 +1,6 @@
 //! `docs/architecture.md` names what there is, and all of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PAGE: &str = include_str!("../../docs/architecture.md");
 
@@ -48,20 +48,63 @@ fn every_room_is_in_the_picture() {
     }
 }
 
-/// `Type::function` and `function` as they stand in the sources: what the walks name exists.
+/// Where this room stands in the picture: 0 at the top.
+fn floor(room: &str) -> Option<usize> {
+    let picture = PAGE.split("```").nth(1)?;
+    let names = |line: &str, name: &str| {
+        line.split_whitespace().any(|word| word == format!("{name}/") || word == format!("{name}.rs"))
+    };
+    picture
+        .lines()
+        .scan(0, |floor, line| {
+            *floor += line.contains('├') as usize;
+            Some((*floor, line))
+        })
+        .find(|(_, line)| names(line, room))
+        .map(|(floor, _)| floor)
+}
+
 #[test]
-fn every_function_that_the_walks_name_is_there() {
-    let mut sources = String::new();
-    let mut folders = vec![src().to_owned()];
+fn no_room_uses_one_above_it() {
+    let mut held = 0;
+    for (file, text) in sources() {
+        let place = file.strip_prefix(src()).expect("one of them");
+        let room = place.iter().next().and_then(|name| name.to_str()).expect("ASCII").trim_end_matches(".rs");
+        let Some(own) = floor(room) else { continue };
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code = shipped.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for used in code.flat_map(|line| line.split("crate::").skip(1)) {
+            let used = used.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+            if let Some(other) = floor(used) {
+                assert!(other >= own, "{} uses {used}, which stands above it", place.display());
+                held += 1;
+            }
+        }
+    }
+    assert!(held > 100, "{held} uses were held against the picture");
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let (mut sources, mut folders) = (Vec::new(), vec![src().to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("sources") {
             let path = entry.expect("an entry").path();
             match path.is_dir() {
                 true => folders.push(path),
-                false => sources += &std::fs::read_to_string(path).expect("UTF-8"),
+                false => {
+                    let text = std::fs::read_to_string(&path).expect("UTF-8");
+                    sources.push((path, text));
+                }
             }
         }
     }
+    sources
+}
+
+/// `Type::function` and `function` as they stand in the sources: what the walks name exists.
+#[test]
+fn every_function_that_the_walks_name_is_there() {
+    let sources: String = sources().into_iter().map(|(_, text)| text).collect();
     let mut named = 0;
     for name in code().filter(|name| name.contains("::") && !name.contains(' ')) {
         let last = name.rsplit("::").next().expect("not empty");

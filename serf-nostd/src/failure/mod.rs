@@ -10,13 +10,13 @@ pub(crate) mod probe;
 pub(crate) mod suspicion;
 
 use crate::context::Cx;
-use crate::gossip::Targets;
 use crate::hash;
 use crate::membership::Membership;
 use crate::membership::record::{State, flag, update};
 use crate::membership::table::SELF;
 use crate::membership::transitions::Next;
 use crate::outgoing::Answer;
+use crate::random::Targets;
 use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};

@@ -101,17 +101,6 @@ fn log2(x: u32) -> u32 {
     whole << 16 | fraction
 }
 
-/// `ceil(log10(n + 1))`.
-pub(crate) fn log10_ceil(n: usize) -> u32 {
-    let mut digits = 0;
-    let mut power = 1usize;
-    while power < n + 1 {
-        power = power.saturating_mul(10);
-        digits += 1;
-    }
-    digits
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,7 +121,6 @@ mod tests {
 
     #[test]
     fn logarithms() {
-        assert_eq!([0, 1, 8, 9, 99, 100, 999].map(log10_ceil), [0, 1, 1, 1, 2, 3, 3]);
         assert_eq!(log2(8), 3 << 16);
     }
 }

@@ -6,6 +6,7 @@
 //! long enough, makes room ([`Membership::age_gone`]).
 
 pub(crate) mod digest;
+pub(crate) mod identity;
 pub(crate) mod intents;
 pub(crate) mod listing;
 pub(crate) mod messages;
@@ -17,13 +18,13 @@ pub(crate) mod updates;
 
 use crate::backoff::Backoff;
 use crate::clock::LTIME_LIMIT;
-use crate::config::Config;
+use crate::config::{Config, log10_ceil};
 use crate::context::Cx;
-use crate::failure::suspicion;
 use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::TAGS_MAX;
 
+pub use identity::Identity;
 use intents::{EarlyIntent, Intents};
 use notices::MemberEventCoalescer;
 use record::{LastNotified, State, flag, update};
@@ -306,7 +307,7 @@ impl<'a> Membership<'a> {
     /// How often an update is sent: Serf's `retransmit_mult * ceil(log10(n + 1))`.
     pub(crate) fn transmissions(&self, config: &Config) -> usize {
         let n = self.table.len();
-        (config.retransmit_mult as usize * suspicion::log10_ceil(n) as usize).clamp(1, u8::MAX as usize)
+        (config.retransmit_mult as usize * log10_ceil(n) as usize).clamp(1, u8::MAX as usize)
     }
 }
 

@@ -5,9 +5,8 @@
 
 use super::record::{State, flag};
 use super::table::{SELF, Unheld};
-use super::{Membership, unadvertised_after};
+use super::{Identity, Membership, unadvertised_after};
 use crate::context::Cx;
-use crate::node::Identity;
 use crate::rules::Rule;
 use crate::time::Duration;
 

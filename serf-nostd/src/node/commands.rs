@@ -132,7 +132,7 @@ impl Node<'_> {
         self.apply(effect, &Message::LeaveIntent(intent));
     }
 
-    /// Replaces this node's tags (encoded, as in [`super::Identity`]) and spreads them.
+    /// Replaces this node's tags (encoded, as in [`crate::Identity`]) and spreads them.
     ///
     /// # Errors
     /// [`TagsError`]; the old ones stay.

@@ -14,12 +14,11 @@ pub(crate) mod filter;
 use core::error::Error;
 use core::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, log10_ceil};
 use crate::context::Cx;
 use crate::events::store::{Pin, list};
 use crate::events::{EventError, Events};
 use crate::failure::Links;
-use crate::failure::suspicion::log10_ceil;
 use crate::membership::Membership;
 use crate::membership::table::SELF;
 use crate::outgoing::Answer;
