@@ -111,6 +111,7 @@ pub mod driver;
 mod events;
 mod expression;
 mod failure;
+mod filter;
 mod gossip;
 mod hash;
 #[cfg(test)]
@@ -135,6 +136,7 @@ pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 pub use events::{EventError, UserEvent};
 pub use expression::{TagMatcher, matches};
+pub use filter::Target;
 pub use membership::{Identity, Member, MemberChange, Status};
 pub use node::{Event, Gauges, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError};
 pub use queries::{Ask, QueryError};

@@ -327,10 +327,14 @@ impl<'a> Node<'a> {
             if let Some((id, change)) = notice {
                 return Some(Shown::Member(id, change));
             }
-            while let Some(slot) = events.next_for_app(cx) {
-                match events.store.kind(slot) {
-                    Kind::Query if !queries.accept(cx, members, events, slot) => {}
-                    _ => return Some(Shown::Slot(slot)),
+            while let Some(slot) = events.next_for_app() {
+                let told = match events.store.kind(slot) {
+                    Kind::Query => queries.accept(cx, members, events, slot),
+                    Kind::Event | Kind::Targeted => events.accept(cx, members, slot),
+                    _ => true,
+                };
+                if told {
+                    return Some(Shown::Slot(slot));
                 }
             }
             if let Some(id) = queries.next_over(events) {

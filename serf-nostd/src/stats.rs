@@ -88,6 +88,8 @@ stats! {
     events_duplicate,
     /// Events handed to the application.
     events_delivered,
+    /// Events for other members: passed on only.
+    events_elsewhere,
     /// Copies of payloads sent.
     payloads_sent,
     /// Event ids announced.
@@ -128,8 +130,8 @@ stats! {
     queries_asked,
     /// Queries of others, or its own, handed to the application.
     queries_received,
-    /// Queries whose filters this node does not understand: passed on, and not answered.
-    queries_unfiltered,
+    /// Queries and events whose filters this node does not understand: passed on only.
+    unfiltered,
     /// Queries that were not answered to their end, as too many others came.
     queries_given_up,
     /// Copies of answers to queries sent.

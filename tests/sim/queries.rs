@@ -113,7 +113,7 @@ fn filters_address_whom_they_name_and_nobody_else_is_waited_for() {
     classes.tags = &[("role", "d[ab]")];
     let (_, heard) = ask(&mut fleet, &classes);
     assert!(heard.asked.is_empty());
-    assert_eq!(fleet.total(|stats| stats.queries_unfiltered), 10);
+    assert_eq!(fleet.total(|stats| stats.unfiltered), 10);
 }
 
 #[test]

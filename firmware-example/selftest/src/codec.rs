@@ -38,6 +38,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "join-intent" => same::<JoinIntent<'_>>(body),
         "leave-intent" => same::<LeaveIntent<'_>>(body),
         "user-event" => same::<UserEvent<'_>>(body),
+        "targeted-event" => same::<(UserEvent<'_>, &[u8])>(body),
         "query" => same::<Query<'_>>(body),
         "query-response" => same::<QueryResponse<'_>>(body),
         "summary" => same::<Summary>(body),

@@ -10,7 +10,6 @@ use super::store::list;
 use crate::clock::{Lamport, Word};
 use crate::config::Config;
 use crate::context::Cx;
-use crate::hash;
 use crate::membership::Membership;
 use crate::rules::{Rule, Settings};
 use crate::time::{Duration, Instant};
@@ -366,7 +365,7 @@ impl Events<'_> {
             if waited || self.store.was_sent(slot) {
                 continue;
             }
-            let (name, before) = (event.coalesce.then(|| hash::bytes(event.name)), event.id);
+            let (name, before) = (event.coalesce.then(|| event.key()), event.id);
             let id = EventId { ltime: cx.clocks.event.stamp(), origin: before.origin };
             self.store.rename(slot, id);
             self.seen.remove(before);
@@ -425,7 +424,7 @@ mod tests {
         let ours = e.events.fleet.id;
         e.events.fleet.founding = false;
         cx.now += Duration::from_secs(600);
-        let fired = e.events.fire(&mut cx, links, false, (b"deploy", b"1"), false).expect("accepted");
+        let fired = e.events.fire(&mut cx, links, false, (b"deploy", b"1"), false, &[]).expect("accepted");
         let theirs = Fleet { id: 1, event_clock: 50, age: 900 };
         assert!(ours > 1 && e.events.fleet.yields_to(cx.now, &theirs));
         e.events.meet_fleet(&mut cx, &e.members, (theirs, None), Word::Answer, false);

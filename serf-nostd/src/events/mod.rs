@@ -28,6 +28,7 @@ use crate::backoff::Backoff;
 use crate::clock::{LTIME_LIMIT, Lamport, Word};
 use crate::context::Cx;
 use crate::failure::Links;
+use crate::filter::passes;
 use crate::hash;
 use crate::membership::Membership;
 use crate::membership::table::SELF;
@@ -73,6 +74,8 @@ pub enum EventError {
     Starting,
     /// The event clock has come to its end: forged times have used up 2^62. Only a new fleet helps.
     ClockExhausted,
+    /// Its target takes more than 512 bytes, or names a member with an empty name.
+    Target,
     /// The node is leaving or has left.
     Left,
 }
@@ -87,6 +90,7 @@ impl fmt::Display for EventError {
             EventError::ClockExhausted => {
                 f.write_str("the event clock has come to its end: only a new fleet helps")
             }
+            EventError::Target => f.write_str("the filters are longer than 512 bytes, or have an empty name"),
             EventError::Left => f.write_str("the node is leaving or has left"),
         }
     }
@@ -107,14 +111,15 @@ pub(crate) struct From {
 /// What travels as events do.
 #[derive(Clone, Copy)]
 pub(crate) enum Carried<'m> {
-    Event(Told<'m>),
+    /// For whom these filters let through.
+    Event(Told<'m>, &'m [u8]),
     Query(Query<'m>),
 }
 
 impl Carried<'_> {
     fn id(&self) -> EventId {
         match self {
-            Carried::Event(event) => event.id,
+            Carried::Event(event, _) => event.id,
             Carried::Query(query) => query.event_id(),
         }
     }
@@ -122,7 +127,7 @@ impl Carried<'_> {
     /// What it takes in the store, in bytes.
     fn len(&self) -> usize {
         match self {
-            Carried::Event(event) => event.name.len() + event.payload.len(),
+            Carried::Event(event, filters) => store::event_len(event, filters),
             Carried::Query(query) => native::encoded_len(&Message::Query(*query)),
         }
     }
@@ -130,7 +135,7 @@ impl Carried<'_> {
     /// The longest that this node takes: by its settings, and by its memory.
     fn limit(&self, config: &Settings, store: &Store<'_>) -> u16 {
         let configured = match self {
-            Carried::Event(_) => config.event_size_limit,
+            Carried::Event(..) => config.event_size_limit,
             Carried::Query(_) => config.query_size_limit,
         };
         configured.min(store.longest().min(u16::MAX as usize) as u16)
@@ -223,9 +228,10 @@ impl<'a> Events<'a> {
         cut_off: bool,
         (name, payload): (&[u8], &[u8]),
         coalesce: bool,
+        filters: &[u8],
     ) -> Result<u64, EventError> {
         let id = EventId { ltime: cx.clocks.event.now(), origin: cx.origin };
-        let event = Carried::Event(Told { id, coalesce, name, payload });
+        let event = Carried::Event(Told { id, coalesce, name, payload }, filters);
         let limit = event.limit(&cx.config, &self.store);
         if event.len() <= limit as usize && go::user_event_len(id.ltime, name, payload) > limit as usize {
             return Err(EventError::TooLongEncoded(limit));
@@ -320,11 +326,11 @@ impl<'a> Events<'a> {
             }
             Freshness::Below => {
                 self.confirm_own(links, &cx.config, id, from.addr);
-                if let Carried::Event(event) = &carried
+                if let Carried::Event(event, filters) = &carried
                     && event.coalesce
                     && pulled
                 {
-                    self.late_value(cx, event);
+                    self.late_value(cx, event, filters);
                     return None;
                 }
                 cx.stats.too_old += 1;
@@ -374,15 +380,15 @@ impl<'a> Events<'a> {
     }
 
     /// The last value of a name, fetched although it is at or below the floor.
-    fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>) {
-        let carried = Carried::Event(*event);
+    fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>, filters: &[u8]) {
+        let carried = Carried::Event(*event, filters);
         let len = carried.len();
         if len > carried.limit(&cx.config, &self.store) as usize {
             cx.stats.events_too_long += 1;
             self.lost_values ^= event.id.hash();
             return;
         }
-        if !self.coalescer.remembers(hash::bytes(event.name)) {
+        if !self.coalescer.remembers(store::key(event.name, filters)) {
             // It may be an older one than what was handed out of a name that was forgotten meanwhile.
             cx.stats.too_old += 1;
             return;
@@ -400,7 +406,7 @@ impl<'a> Events<'a> {
     fn keep(&mut self, cx: &mut Cx<'_>, carried: &Carried<'_>, into: u8) -> Option<u16> {
         let mut dropped = 0;
         let slot = match carried {
-            Carried::Event(event) => self.store.put(event, cx.now, into, &mut dropped),
+            Carried::Event(event, filters) => self.store.put(event, filters, cx.now, into, &mut dropped),
             Carried::Query(query) => {
                 let message = Message::Query(*query);
                 self.store.put_query(query.event_id(), &message, cx.now, into, &mut dropped)
@@ -423,8 +429,8 @@ impl<'a> Events<'a> {
         if !event.coalesce || cx.config.coalesce_quantum == Duration::ZERO {
             return self.deliver(slot);
         }
-        let (name, id) = (hash::bytes(event.name), event.id);
-        let len = event.name.len() + event.payload.len();
+        let (name, id) = (event.key(), event.id);
+        let len = self.store.len(slot);
         while self.store.quota_full(Pin::Coalescer, len) {
             let Some(held) = self.coalescer.oldest() else { break };
             cx.stats.coalesce_early += 1;
@@ -464,11 +470,22 @@ impl<'a> Events<'a> {
     }
 
     /// The next event for the application: its slot, which holds it until the next call.
-    pub(crate) fn next_for_app(&mut self, cx: &mut Cx<'_>) -> Option<u16> {
+    pub(crate) fn next_for_app(&mut self) -> Option<u16> {
         let slot = self.waiting.pop_front()?;
         self.store.unpin(slot, Pin::Application);
-        cx.stats.events_delivered += 1;
         Some(slot)
+    }
+
+    /// An event has come to the application's turn. Whether it is for this node.
+    pub(crate) fn accept(&self, cx: &mut Cx<'_>, members: &Membership<'_>, slot: u16) -> bool {
+        let filters = self.store.event(slot).filters;
+        let passed = passes(filters, members.candidate(SELF), cx.config.tag_matcher);
+        match passed {
+            Some(true) => cx.stats.events_delivered += 1,
+            Some(false) => cx.stats.events_elsewhere += 1,
+            None => cx.stats.unfiltered += 1,
+        }
+        passed == Some(true)
     }
 
     /// Own events that others have not shown to have.
@@ -506,8 +523,7 @@ impl<'a> Events<'a> {
             Freshness::New => {
                 if let Some(slot) = self.store.find(id) {
                     // Held but left unrecorded while the application had no room.
-                    let event = self.store.event(slot);
-                    let len = event.name.len() + event.payload.len();
+                    let len = self.store.len(slot);
                     if !self.store.quota_full(Pin::Application, len) && self.rate.take(cx.now, true) {
                         self.record(cx, id);
                         self.hand_over(cx, slot);

@@ -28,8 +28,12 @@ impl Events<'_> {
                 packet.push(&Message::Query(message::Query { timeout_us, ..query }))
             }
             None => {
-                let UserEvent { id, name, payload, coalesce } = self.store.event(slot);
-                packet.push(&Message::UserEvent(message::UserEvent { id, coalesce, name, payload }))
+                let UserEvent { id, name, payload, coalesce, filters } = self.store.event(slot);
+                let event = message::UserEvent { id, coalesce, name, payload };
+                packet.push(&match filters {
+                    [] => Message::UserEvent(event),
+                    _ => Message::TargetedEvent(event, filters),
+                })
             }
         };
         cx.stats.payloads_sent += written as u64;

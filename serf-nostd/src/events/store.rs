@@ -9,6 +9,7 @@
 //! Queries travel as events do, and are held as they are encoded; so are answers, which wait for their confirmation.
 
 use super::arena::Arena;
+use crate::hash;
 use crate::slice::{Index, Link, Linked, List, NIL};
 use crate::time::{Duration, Instant};
 use crate::wire::message::{self, EventId, Message, Query};
@@ -27,6 +28,21 @@ pub struct UserEvent<'a> {
     pub payload: &'a [u8],
     /// Whether its sender allowed coalescing.
     pub coalesce: bool,
+    /// Whom it is for; empty: all.
+    pub(crate) filters: &'a [u8],
+}
+
+impl UserEvent<'_> {
+    /// What is coalesced with it: events of the same name, for the same members.
+    pub(crate) fn key(&self) -> u64 {
+        key(self.name, self.filters)
+    }
+}
+
+/// The key of events of this name, for these members.
+pub(crate) fn key(name: &[u8], filters: &[u8]) -> u64 {
+    let name = hash::bytes(name);
+    if filters.is_empty() { name } else { hash::mix(name ^ hash::bytes(filters).rotate_left(1)) }
 }
 
 /// Why a slot must stay.
@@ -52,6 +68,8 @@ const PINS: usize = 4;
 pub(crate) enum Kind {
     /// A user event: name and payload.
     Event,
+    /// A user event for some members: name, payload, filters, and how long those are.
+    Targeted,
     /// A query, as it is encoded.
     Query,
     /// A message about a member that is not held, as it is encoded.
@@ -62,6 +80,19 @@ pub(crate) enum Kind {
     Ack,
     /// Another one's answer: its name and payload.
     Response,
+}
+
+impl Kind {
+    /// Whether a slot is found by what it holds: others ask for it.
+    fn has_identity(self) -> bool {
+        matches!(self, Kind::Event | Kind::Targeted | Kind::Query)
+    }
+}
+
+/// What an event for these members takes in the store, in bytes.
+pub(crate) fn event_len(event: &message::UserEvent, filters: &[u8]) -> usize {
+    let targeted = if filters.is_empty() { 0 } else { filters.len() + 2 };
+    event.name.len() + event.payload.len() + targeted
 }
 
 /// When an event's id is announced, after its arrival: each time to two members.
@@ -186,8 +217,14 @@ impl<'a> Store<'a> {
 
     pub(crate) fn event(&self, slot: u16) -> UserEvent<'_> {
         let s = &self.slots[slot as usize];
-        let (name, payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
-        UserEvent { id: s.id, name, payload, coalesce: s.coalesce }
+        let (name, mut payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
+        let mut filters = &[][..];
+        if s.kind == Kind::Targeted
+            && let Some((rest, len)) = payload.split_last_chunk()
+        {
+            (payload, filters) = rest.split_at(rest.len() - u16::from_le_bytes(*len) as usize);
+        }
+        UserEvent { id: s.id, name, payload, coalesce: s.coalesce, filters }
     }
 
     /// A message about a member that is not held.
@@ -227,27 +264,39 @@ impl<'a> Store<'a> {
     pub(crate) fn put(
         &mut self,
         event: &message::UserEvent,
+        filters: &[u8],
         now: Instant,
         into: u8,
         dropped: &mut u64,
     ) -> Option<u16> {
-        let len = event.name.len() + event.payload.len();
+        let len = event_len(event, filters);
         let slot = self.make_room(len, dropped)?;
-        self.fill(slot, len, into, Kind::Event);
+        self.fill(slot, len, into, if filters.is_empty() { Kind::Event } else { Kind::Targeted });
         let s = &mut self.slots[slot as usize];
         (s.id, s.at, s.coalesce) = (event.id, now, event.coalesce);
-        self.write_pair(slot, event.name, event.payload);
+        let rest = self.write_pair(slot, event.name, event.payload);
+        if let Some((place, len)) = rest.split_last_chunk_mut() {
+            place.copy_from_slice(filters);
+            *len = (filters.len() as u16).to_le_bytes();
+        }
         self.index(slot);
         Some(slot)
     }
 
-    fn write_pair(&mut self, slot: u16, name: &[u8], payload: &[u8]) {
+    /// Writes both to the beginning of a slot's piece; what is left of that.
+    fn write_pair(&mut self, slot: u16, name: &[u8], payload: &[u8]) -> &mut [u8] {
         let s = &mut self.slots[slot as usize];
         s.name_len = name.len() as u16;
-        let piece = self.arena.piece_mut(s.place, name.len() + payload.len());
-        let (first, second) = piece.split_at_mut(name.len());
+        let (first, rest) = self.arena.piece_mut(s.place, s.len as usize).split_at_mut(name.len());
+        let (second, rest) = rest.split_at_mut(payload.len());
         first.copy_from_slice(name);
         second.copy_from_slice(payload);
+        rest
+    }
+
+    /// What a slot's piece takes, in bytes.
+    pub(crate) fn len(&self, slot: u16) -> usize {
+        self.slots[slot as usize].len as usize
     }
 
     /// Takes a query in, found by this identity.
@@ -477,7 +526,7 @@ impl<'a> Store<'a> {
     /// Forgets a slot that is not pinned.
     pub(crate) fn drop_slot(&mut self, slot: u16) {
         let s = self.slots[slot as usize];
-        if matches!(s.kind, Kind::Event | Kind::Query) {
+        if s.kind.has_identity() {
             self.unindex(slot);
         }
         self.arena.free(s.len as usize);
@@ -678,7 +727,7 @@ impl<'a> Store<'a> {
                 list::PINNED => s.pins != 0,
                 _ => true,
             });
-            if s.list != list::FREE && matches!(s.kind, Kind::Event | Kind::Query) {
+            if s.list != list::FREE && s.kind.has_identity() {
                 assert_eq!(self.find(s.id), Some(slot));
             }
         }
@@ -709,7 +758,7 @@ mod tests {
         let payload = vec![ltime as u8; len];
         let event =
             message::UserEvent { id: kit::id(ltime, 1), coalesce: false, name: b"n", payload: &payload };
-        store.put(&event, Instant::from_millis(ltime), into, &mut 0)
+        store.put(&event, &[], Instant::from_millis(ltime), into, &mut 0)
     }
 
     #[test]

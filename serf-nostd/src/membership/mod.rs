@@ -20,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::clock::LTIME_LIMIT;
 use crate::config::{Config, log10_ceil};
 use crate::context::Cx;
+use crate::filter::Candidate;
 use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::TAGS_MAX;
@@ -92,6 +93,11 @@ impl<'a> Membership<'a> {
 
     pub(crate) fn release(self) -> (Parts<'a>, &'a mut [EarlyIntent]) {
         (self.table.release(), self.intents.release())
+    }
+
+    /// A member, as filters look at it.
+    pub(crate) fn candidate(&self, member: u16) -> Candidate<'_> {
+        Candidate { name: self.table.name(member), tags: self.table.tags(member).unwrap_or(&[]) }
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

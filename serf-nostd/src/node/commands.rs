@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::{JoinError, LeaveError, Node, TagsError};
 use crate::events::EventError;
+use crate::filter::{self, Target};
 use crate::queries::{Ask, QueryError};
 use crate::time::Instant;
 use crate::wire::message::{EventId, LeaveIntent, Message};
@@ -22,14 +23,31 @@ impl Node<'_> {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<u64, EventError> {
+        self.targeted_event(now, &Target::default(), name, payload, coalesce)
+    }
+
+    /// The same for some members: each looks at its own name and tags when the event's turn comes. The others, this node among
+    /// them, pass it on. Events are coalesced with those of the same name and target.
+    ///
+    /// # Errors
+    /// [`EventError`]; [`EventError::Target`] only from here.
+    pub fn targeted_event(
+        &mut self,
+        now: Instant,
+        target: &Target<'_>,
+        name: &[u8],
+        payload: &[u8],
+        coalesce: bool,
+    ) -> Result<u64, EventError> {
         self.enter(now);
         let (cx, e) = (&mut self.cx, &mut self.engines);
         if e.members.is_leaving() {
             return Err(EventError::Left);
         }
+        let filters = filter::encode(target.nodes, target.tags).ok_or(EventError::Target)?;
         let cut_off = e.failure.is_cut_off(cx, &e.members);
         let links = e.failure.links(&e.members);
-        e.events.fire(cx, links, cut_off, (name, payload), coalesce)
+        e.events.fire(cx, links, cut_off, (name, payload), coalesce, &filters)
     }
 
     /// Asks the fleet. [`super::Event::QueryAck`], [`super::Event::QueryResponse`] and at last [`super::Event::QueryDone`] follow,

@@ -231,20 +231,9 @@ impl Node<'_> {
             }
 
             // ---- events
-            Message::UserEvent(event) => {
-                let from = From { addr: c.from, source: c.source, word: c.word() };
-                let links = e.failure.links(&e.members);
-                if let Some(answer) = e.events.receive(cx, links, Carried::Event(event), from) {
-                    self.answer_stranger(c, answer);
-                }
-            }
-            Message::Query(query) => {
-                let from = From { addr: c.from, source: c.source, word: c.word() };
-                let links = e.failure.links(&e.members);
-                if let Some(answer) = e.events.receive(cx, links, Carried::Query(query), from) {
-                    self.answer_stranger(c, answer);
-                }
-            }
+            Message::UserEvent(event) => self.carried(c, Carried::Event(event, &[])),
+            Message::TargetedEvent(event, filters) => self.carried(c, Carried::Event(event, filters)),
+            Message::Query(query) => self.carried(c, Carried::Query(query)),
             Message::QueryResponse(answer) => {
                 if e.queries.answered(cx, &e.members, &mut e.events, c.from, &answer) {
                     let confirmation = queries::confirmation(e.members.table.name(SELF), &answer);
@@ -557,6 +546,16 @@ impl Node<'_> {
             let id = fleet.map_or(0, |fleet| fleet.id);
             (fleet, self.engines.events.fleet.is_kin(id, former))
         })
+    }
+
+    /// An event, or a query.
+    fn carried(&mut self, c: &mut Context<'_>, carried: Carried<'_>) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let from = From { addr: c.from, source: c.source, word: c.word() };
+        let links = e.failure.links(&e.members);
+        if let Some(answer) = e.events.receive(cx, links, carried, from) {
+            self.answer_stranger(c, answer);
+        }
     }
 
     /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it. Who is in

@@ -565,6 +565,8 @@ pub enum Message<'a> {
     JoinIntent(JoinIntent<'a>),
     LeaveIntent(LeaveIntent<'a>),
     UserEvent(UserEvent<'a>),
+    /// A user event for whom these filters let through: as in [`Query::filters`].
+    TargetedEvent(UserEvent<'a>, &'a [u8]),
     Query(Query<'a>),
     QueryResponse(QueryResponse<'a>),
     Summary(Summary),

@@ -24,6 +24,7 @@ pub(crate) mod kind {
     pub const USER_EVENT: u8 = 10;
     pub const QUERY: u8 = 11;
     pub const QUERY_RESPONSE: u8 = 12;
+    pub const TARGETED_EVENT: u8 = 13;
     pub const SUMMARY: u8 = 20;
     pub const I_HAVE: u8 = 21;
     pub const I_WANT: u8 = 22;
@@ -158,6 +159,10 @@ impl<'a> Body<'a> {
         core::array::from_fn(|_| self.get())
     }
 
+    fn user_event(&mut self) -> UserEvent<'a> {
+        UserEvent { id: self.event_id(), coalesce: self.get(), name: self.get(), payload: self.get() }
+    }
+
     fn alive(&mut self) -> Alive<'a> {
         let alive = Alive {
             node: self.name(),
@@ -286,12 +291,8 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::LEAVE_INTENT => {
             Message::LeaveIntent(LeaveIntent { ltime: b.time(), node: b.name(), prune: b.get() })
         }
-        kind::USER_EVENT => Message::UserEvent(UserEvent {
-            id: b.event_id(),
-            coalesce: b.get(),
-            name: b.get(),
-            payload: b.get(),
-        }),
+        kind::USER_EVENT => Message::UserEvent(b.user_event()),
+        kind::TARGETED_EVENT => Message::TargetedEvent(b.user_event(), b.get()),
         kind::QUERY => Message::Query(Query {
             ltime: b.time(),
             id: b.get(),
@@ -386,6 +387,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::JoinIntent(m) => put(kind::JOIN_INTENT, m, buf),
         Message::LeaveIntent(m) => put(kind::LEAVE_INTENT, m, buf),
         Message::UserEvent(m) => put(kind::USER_EVENT, m, buf),
+        Message::TargetedEvent(event, filters) => put(kind::TARGETED_EVENT, &(event, filters), buf),
         Message::Query(m) => put(kind::QUERY, m, buf),
         Message::QueryResponse(m) => put(kind::QUERY_RESPONSE, m, buf),
         Message::Summary(m) => put(kind::SUMMARY, m, buf),

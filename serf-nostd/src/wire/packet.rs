@@ -455,6 +455,13 @@ mod tests {
                 Message::UserEvent(UserEvent { id: ID, coalesce: true, name: b"deploy", payload: b"123" }),
             ),
             (
+                "targeted-event",
+                Message::TargetedEvent(
+                    UserEvent { id: ID, coalesce: false, name: b"deploy", payload: b"123" },
+                    b"\x01\x04role\x02db",
+                ),
+            ),
+            (
                 "query",
                 Message::Query(Query {
                     ltime: 3,

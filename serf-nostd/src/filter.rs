@@ -1,4 +1,4 @@
-//! Whom a query is for: names and tags, as they stand in [`crate::wire::message::Query::filters`].
+//! Whom a query or an event is for: names and tags, as they stand in [`crate::wire::message::Query::filters`].
 
 use heapless::Vec;
 
@@ -38,6 +38,23 @@ fn text(filters: &mut Vec<u8, FILTERS_MAX>, text: &str) -> Option<()> {
     }
     filters.push(len as u8).ok()?;
     filters.extend_from_slice(text.as_bytes()).ok()
+}
+
+/// Whom an event is for: who has one of the names, if there are any, and all of the tags.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Target<'t> {
+    /// Names of members; none: whatever their names.
+    pub nodes: &'t [&'t str],
+    /// Tags, and an expression that the value of each must match; a missing tag counts as empty.
+    pub tags: &'t [(&'t str, &'t str)],
+}
+
+impl<'t> Target<'t> {
+    /// These members, of them those with these tags.
+    pub const fn new(nodes: &'t [&'t str], tags: &'t [(&'t str, &'t str)]) -> Target<'t> {
+        Target { nodes, tags }
+    }
 }
 
 /// Who is looked at: its name, and its tags, encoded as on Go Serf's wire.

@@ -9,8 +9,6 @@
 //! 4. The asker confirms each ([`Queries::answered`]); what is not confirmed is sent again.
 //! 5. It ends when all who were addressed have answered or do not live any more, else when its time is over.
 
-pub(crate) mod filter;
-
 use core::error::Error;
 use core::fmt;
 
@@ -19,6 +17,7 @@ use crate::context::Cx;
 use crate::events::store::{Pin, list};
 use crate::events::{EventError, Events};
 use crate::failure::Links;
+use crate::filter::{self, passes};
 use crate::membership::Membership;
 use crate::membership::table::SELF;
 use crate::outgoing::Answer;
@@ -26,8 +25,6 @@ use crate::time::{Duration, Instant};
 use crate::wire::message::{
     Address, EventId, Message, Query, QueryResponse, answer_flag, query_flag, query_identity,
 };
-
-use filter::{Candidate, passes};
 
 /// Serf's time-out is this many gossip intervals, times the digits of the fleet's size.
 const TIMEOUT_MULT: u32 = 16;
@@ -243,10 +240,7 @@ impl<'a> Queries<'a> {
         self.marks_of(place).fill(0);
         let mut left = 0;
         for member in members.table.iter().filter(|id| members.table.hot(*id).is_live()) {
-            let candidate = Candidate {
-                name: members.table.name(member),
-                tags: members.table.tags(member).unwrap_or(&[]),
-            };
+            let candidate = members.candidate(member);
             // Of whom this node cannot tell it is waited for, too.
             if passes(&filters, candidate, cx.config.tag_matcher) != Some(false) {
                 self.mark(place, member, Mark::Awaited);
@@ -300,9 +294,8 @@ impl<'a> Queries<'a> {
     ) -> bool {
         let held = cx.now.since(events.store.since(slot));
         let Some(query) = events.store.query(slot) else { return false };
-        let own = Candidate { name: members.table.name(SELF), tags: members.table.tags(SELF).unwrap_or(&[]) };
-        let passed = passes(query.filters, own, cx.config.tag_matcher);
-        cx.stats.queries_unfiltered += passed.is_none() as u64;
+        let passed = passes(query.filters, members.candidate(SELF), cx.config.tag_matcher);
+        cx.stats.unfiltered += passed.is_none() as u64;
         let deadline = (cx.now + Duration::from_micros(query.timeout_us)).minus(held);
         if passed != Some(true) || deadline <= cx.now {
             return false;
