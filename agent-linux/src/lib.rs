@@ -26,4 +26,4 @@ pub use agent::error::{Refusal, StartError};
 pub use agent::filter::Filter;
 pub use agent::handle::Handle;
 pub use agent::model::{Event, Member};
-pub use agent::query::{Query, Question, Replies, Reply};
+pub use agent::query::{Query, Question, Replies, Reply, Target};

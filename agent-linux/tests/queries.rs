@@ -9,7 +9,7 @@ use agent_linux::agent::error::Refusal;
 use agent_linux::agent::filter::Filter;
 use agent_linux::agent::handler::Spec;
 use agent_linux::agent::model::{Event, Status};
-use agent_linux::agent::query::{Query, Question, Replies, Reply};
+use agent_linux::agent::query::{Query, Question, Replies, Reply, Target};
 use agent_linux::rpc::client::{Client, Config, Error, Record};
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::QuestionRecord;
@@ -89,7 +89,7 @@ async fn filters_choose_who_is_asked_and_nobody_else_hears_of_it() {
     second.handle.set_tags([("role".to_owned(), "web12".to_owned())].into()).await.unwrap();
     let tagged = |expression: &str| {
         let tags = [("role".to_owned(), expression.to_owned())].into();
-        Query { tags, ack: true, ..query("load", b"x") }
+        Query { target: Target { tags, ..Target::default() }, ack: true, ..query("load", b"x") }
     };
     let known = async {
         while asked(&first, tagged("b[0-9]{2}$")).await != ["second: ack"] {
@@ -100,23 +100,29 @@ async fn filters_choose_who_is_asked_and_nobody_else_hears_of_it() {
     assert_eq!(asked(&first, tagged("^b")).await, [""; 0]);
     // A missing tag counts as empty.
     assert_eq!(asked(&second, tagged("^$")).await, ["first: ack", r"first: x\n"]);
-    let named = Query { nodes: vec!["first".to_owned(), "nobody".to_owned()], ..query("load", b"x") };
+    let nodes = vec!["first".to_owned(), "nobody".to_owned()];
+    let named = Query { target: Target { nodes, ..Target::default() }, ..query("load", b"x") };
     assert_eq!(asked(&second, named).await, [r"first: x\n"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_in_serfs_words() {
     let (first, _second) = pair(&[]).await;
+    let tagged = |expression: &str| {
+        let tags = [("a".to_owned(), expression.to_owned())].into();
+        Target { tags, ..Target::default() }
+    };
+    let named = |name: &str| Target { nodes: vec![name.to_owned()], ..Target::default() };
     for (wrong, words) in [
         (query("_serf_x", b""), "Queries cannot contain the '_serf_' prefix"),
         (query("_serf_ping", b"x"), "Queries cannot contain the '_serf_' prefix"),
         (query("x", &[0; 1100]), "query exceeds limit of 1024 bytes"),
         (
-            Query { tags: [("a".to_owned(), "(".to_owned())].into(), ..query("x", b"") },
+            Query { target: tagged("("), ..query("x", b"") },
             "Invalid regular expression '(': found open group without closing ')'",
         ),
         (
-            Query { nodes: vec!["x".repeat(600)], ..query("x", b"") },
+            Query { target: named(&"x".repeat(600)), ..query("x", b"") },
             "the filters are longer than 512 bytes, or have an empty name",
         ),
     ] {
@@ -131,6 +137,44 @@ async fn what_cannot_be_asked_is_refused_in_serfs_words() {
         }
     };
     assert_eq!((running.len(), refused), (64, Refusal::Query(QueryError::TooMany)));
+}
+
+#[tokio::test]
+async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
+    let (first, second) = pair(&[]).await;
+    let listeners = [&first, &second].map(|agent| agent.hub.subscribe(Filter::parse("user").unwrap()));
+    let node = |name: &str| Target { nodes: vec![name.to_owned()], ..Target::default() };
+    let tag = |expression: &str| {
+        let tags = [("role".to_owned(), expression.to_owned())].into();
+        Target { tags, ..Target::default() }
+    };
+    // In both directions, and for those who fire them; behind each other, so that what is wrong would come before.
+    for (target, payload) in [
+        (node("second"), "1"),
+        (node("first"), "2"),
+        (node("nobody"), "3"),
+        (tag("^$"), "4"),
+        (tag("."), "5"),
+        (Target::default(), "6"),
+    ] {
+        first.handle.event_for(target, "e", payload, false).await.unwrap();
+    }
+    for (listener, expected) in listeners.iter().zip([["2", "4", "6"], ["1", "4", "6"]]) {
+        let mut heard = Vec::new();
+        for _ in expected {
+            let (event, _) = timeout(DEADLINE, listener.next()).await.expect("an event");
+            let Event::User { payload, .. } = &*event else { panic!("{event:?}") };
+            heard.push(String::from_utf8(payload.clone()).unwrap());
+        }
+        heard.sort_unstable();
+        assert_eq!(heard, expected);
+    }
+    for (wrong, words) in [
+        (tag("("), "Invalid regular expression '(': found open group without closing ')'"),
+        (node(""), "the filters are longer than 512 bytes, or have an empty name"),
+    ] {
+        assert_eq!(first.handle.event_for(wrong, "e", "", false).await.unwrap_err().to_string(), words);
+    }
 }
 
 /// The next question at this agent.

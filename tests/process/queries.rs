@@ -75,3 +75,35 @@ fn reachability_names_who_does_not_answer() {
     assert_eq!(ill.code, 1, "{}", ill.stdout);
     assert!(ill.stdout.contains("Not reached, though believed alive: n3\n"), "{}", ill.stdout);
 }
+
+#[test]
+fn events_for_some_run_the_handlers_of_those_and_coalesce_among_themselves() {
+    let agents = fleet(4);
+    let fire = |args: &[&str]| assert_eq!(agents[0].cli([&["event"], args].concat()).code, 0, "{args:?}");
+    fire(&["-node=n2", "-node=n3", "deploy", "old"]);
+    fire(&["-tag=own=n[34]", "deploy", "tagged"]);
+    fire(&["-node=n2", "-node=n3", "deploy", "new"]);
+    fire(&["deploy", "all"]);
+    let heard = |agent: &Agent| {
+        let mut payloads = agent.recorder().payloads("deploy");
+        payloads.sort_unstable();
+        payloads
+    };
+    let expected: [&[&str]; 4] = [&["all"], &["all", "new"], &["all", "new", "tagged"], &["all", "tagged"]];
+    wait_until("each to hear what is for it", || agents.iter().map(heard).eq(expected));
+    fire(&["-coalesce=false", "-tag=own=1", "each", "once"]);
+    fire(&["-coalesce=false", "last"]);
+    wait_until("the last one", || agents.iter().all(|agent| agent.recorder().count("user", "last") == 1));
+    let each: Vec<_> = agents.iter().map(|agent| agent.recorder().payloads("each").len()).collect();
+    assert_eq!(each, [1, 0, 0, 0]);
+    for (args, said) in [
+        (["event", "-tag=bad", "e"], "Error: Invalid tag: 'bad'\n"),
+        (
+            ["event", "-tag=a=(", "e"],
+            "Error sending event: Invalid regular expression '(': found open group without closing ')'\n",
+        ),
+    ] {
+        let refused = agents[0].cli(args);
+        assert_eq!((refused.code, &*refused.stdout), (1, said));
+    }
+}

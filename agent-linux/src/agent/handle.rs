@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
 use super::model::{Member, Stats};
-use super::query::{Query, Replies};
+use super::query::{Query, Replies, Target};
 
 /// A question or order to the run loop, answered on its `reply`. [`Handle`] has a method for each.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum Request {
         payload: Vec<u8>,
         /// Whether receivers may coalesce it.
         coalesce: bool,
+        /// Whom it is for.
+        target: Target,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -106,8 +108,22 @@ impl Handle {
         payload: impl Into<Vec<u8>>,
         coalesce: bool,
     ) -> Result<(), Refusal> {
+        self.event_for(Target::default(), name, payload, coalesce).await
+    }
+
+    /// The same for some members: the others pass it on only. It is coalesced with events of the same name and target.
+    ///
+    /// # Errors
+    /// [`Refusal::Event`], [`Refusal::Expression`], [`Refusal::Gone`].
+    pub async fn event_for(
+        &self,
+        target: Target,
+        name: impl Into<Vec<u8>>,
+        payload: impl Into<Vec<u8>>,
+        coalesce: bool,
+    ) -> Result<(), Refusal> {
         let (name, payload) = (name.into(), payload.into());
-        self.ask(|reply| Request::Event { name, payload, coalesce, reply }).await?
+        self.ask(|reply| Request::Event { name, payload, coalesce, target, reply }).await?
     }
 
     /// Asks the fleet, this node included. What is said to it comes one by one; members answer with what their handlers print, or

@@ -9,6 +9,34 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::error::Refusal;
+use super::expression;
+
+/// Whom a query or an event is for: who has one of the names, if there are any, and all of the tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Names of members; none: whatever their names.
+    pub nodes: Vec<String>,
+    /// Tags, and a regular expression that must be found in the value of each; a missing tag counts as empty.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// Calls this with it, as the core wants it.
+    pub(super) fn lend<T>(&self, to: impl FnOnce(&[&str], &[(&str, &str)]) -> T) -> T {
+        let nodes: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
+        let tags: Vec<(&str, &str)> = self.tags.iter().map(|(tag, text)| (&**tag, &**text)).collect();
+        to(&nodes, &tags)
+    }
+
+    /// That its expressions can be evaluated.
+    ///
+    /// # Errors
+    /// [`Refusal::Expression`].
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let each = self.tags.values().try_for_each(|text| expression::anywhere(text).map(drop));
+        each.map_err(Refusal::Expression)
+    }
+}
 
 /// A question to the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,10 +45,8 @@ pub struct Query {
     pub name: String,
     /// Any bytes.
     pub payload: Vec<u8>,
-    /// Names of the members that are asked; none: all are.
-    pub nodes: Vec<String>,
-    /// Tags, and a regular expression that must be found in the value of each; a missing tag counts as empty.
-    pub tags: BTreeMap<String, String>,
+    /// Who is asked.
+    pub target: Target,
     /// Whether whoever is asked is to say so at once.
     pub ack: bool,
     /// How long answers are waited for; `None`: as long as Serf does, 3.2 s in a small fleet.

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
 use super::{flags, ui};
+use crate::process::config;
+use crate::rpc::client::{Client, Error};
+use crate::rpc::message::TargetedEvent;
 
-/// Sends a user event to every member of the cluster. The name and the payload may be any bytes.
+/// Sends a user event to every member of the cluster, or to some. The name and the payload may be any bytes.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf event [options] name [payload]")]
 struct Flags {
@@ -15,6 +18,13 @@ struct Flags {
     /// handed out. Default is true
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
     coalesce: bool,
+    /// Only for this member. May be repeated
+    #[arg(long, value_name = "<name>")]
+    node: Vec<String>,
+    /// Only for members in whose tag the regular expression is found; a missing tag counts as empty. May be given for several
+    /// tags
+    #[arg(long, value_name = "<key>=<regexp>")]
+    tag: Vec<String>,
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]
@@ -23,7 +33,7 @@ struct Flags {
 
 /// Runs the command.
 pub(super) fn run(args: Vec<OsString>) -> ExitCode {
-    let Flags { coalesce, rpc, args } = match flags::parse(args) {
+    let Flags { coalesce, node, tag, rpc, args } = match flags::parse(args) {
         Ok(flags) => flags,
         Err(code) => return code,
     };
@@ -37,7 +47,21 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             );
         }
     };
-    rpc.run(async |client| match client.event(name, payload, coalesce).await {
+    let tags = match config::tags(&tag) {
+        Ok(tags) => tags,
+        Err(error) => {
+            ui::say(format!("Error: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let event = TargetedEvent {
+        filter_nodes: node,
+        filter_tags: tags,
+        name: name.to_vec(),
+        payload: payload.to_vec(),
+        coalesce,
+    };
+    rpc.run(async |client| match send(&client, &event).await {
         Ok(()) => {
             let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
             ui::say([b"Event '", name, tail.as_bytes()].concat());
@@ -45,4 +69,12 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         }
         Err(error) => failed("sending event", error),
     })
+}
+
+/// An event for all goes to agents of any kind.
+async fn send(client: &Client, event: &TargetedEvent) -> Result<(), Error> {
+    match event.filter_nodes.is_empty() && event.filter_tags.is_empty() {
+        true => client.event(&event.name, &event.payload, event.coalesce).await,
+        false => client.targeted_event(event).await,
+    }
 }

@@ -122,6 +122,16 @@ impl Client {
         self.ask("event", request, false, self.config.answer).await.map(drop)
     }
 
+    /// The same for some members: all who have one of the names, if there are any, and all of the tags.
+    ///
+    /// # Errors
+    /// As [`Client::event`]. Go's agents do not know this, and close the connection.
+    pub async fn targeted_event(&self, event: &TargetedEvent) -> Result<(), Error> {
+        let mut request = Vec::new();
+        event.encode(&mut request);
+        self.ask("targeted-event", request, false, self.config.answer).await.map(drop)
+    }
+
     /// All members that the agent knows, itself included, in no order.
     ///
     /// # Errors

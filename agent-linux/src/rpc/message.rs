@@ -118,6 +118,44 @@ impl UserEvent {
     }
 }
 
+/// `targeted-event`: an event for some members. A command of its own, as Go's agents would pass over the filters of an `event`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TargetedEvent {
+    /// Names of the members that it is for; none: whatever their names.
+    #[serde(deserialize_with = "texts")]
+    pub filter_nodes: Vec<String>,
+    /// Regular expressions, found anywhere in the values of these tags.
+    #[serde(deserialize_with = "text_map")]
+    pub filter_tags: BTreeMap<String, String>,
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub name: Vec<u8>,
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+    /// Whether receivers may coalesce it.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub coalesce: bool,
+}
+
+impl TargetedEvent {
+    /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(MAP | 5);
+        wire::encode(out, &"Coalesce");
+        wire::encode(out, &self.coalesce);
+        wire::encode(out, &"FilterNodes");
+        wire::encode(out, &self.filter_nodes);
+        wire::encode(out, &"FilterTags");
+        wire::encode(out, &self.filter_tags);
+        wire::encode(out, &"Name");
+        wire::encode_text(out, &self.name);
+        wire::encode(out, &"Payload");
+        wire::encode(out, &bytes_or_nil(&self.payload));
+    }
+}
+
 /// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
 const MAP: u8 = 0x80;
 

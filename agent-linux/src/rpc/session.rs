@@ -27,7 +27,7 @@ use crate::agent::filter::Filter;
 use crate::agent::hub;
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
-use crate::agent::query::{self, Replies, Reply};
+use crate::agent::query::{self, Replies, Reply, Target};
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -250,6 +250,12 @@ impl Session {
                 let UserEvent { name, payload, coalesce } = parse(body)?;
                 handle.event(name, payload, coalesce).await.map_err(refused)?;
             }
+            Command::TargetedEvent => {
+                let TargetedEvent { filter_nodes: nodes, filter_tags: tags, name, payload, coalesce } =
+                    parse(body)?;
+                let target = Target { nodes, tags };
+                handle.event_for(target, name, payload, coalesce).await.map_err(refused)?;
+            }
             Command::Query => {
                 let request: Query = parse(body)?;
                 let share = self.room_for_stream(seq)?;
@@ -425,8 +431,7 @@ fn asked(request: Query) -> query::Query {
     query::Query {
         name: request.name,
         payload: request.payload,
-        nodes: request.filter_nodes,
-        tags: request.filter_tags,
+        target: Target { nodes: request.filter_nodes, tags: request.filter_tags },
         ack: request.request_ack,
         timeout: timeout.map(Duration::from_nanos),
         wait_full_timeout: request.wait_full_timeout == Some(true),

@@ -9,7 +9,7 @@ use agent_linux::agent::error::Refusal;
 use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
 use agent_linux::agent::model::{Member, Status};
-use agent_linux::agent::query::{Replies, Reply};
+use agent_linux::agent::query::{Replies, Reply, Target};
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::{RequestHeader, ResponseHeader};
 use agent_linux::rpc::server::{Options, serve};
@@ -71,8 +71,9 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
     while let Some(request) = requests.recv().await {
         match request {
             Request::Event { name, reply, .. } if name == b"wait" => held.push(reply),
-            Request::Event { name, payload, coalesce, reply } => {
-                note(format!("event {} {} {coalesce}", name.escape_ascii(), payload.escape_ascii()));
+            Request::Event { name, payload, coalesce, target, reply } => {
+                let whom = if target == Target::default() { String::new() } else { format!(" {target:?}") };
+                note(format!("event {} {} {coalesce}{whom}", name.escape_ascii(), payload.escape_ascii()));
                 for reply in held.drain(..) {
                     let _ = reply.send(Ok(()));
                 }

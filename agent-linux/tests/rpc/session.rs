@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_linux::rpc::client::{Client, Config, Error};
-use agent_linux::rpc::message::{Join, Joined, Members, Query, QueryRecord, Stats};
+use agent_linux::rpc::message::{Join, Joined, Members, Query, QueryRecord, Stats, TargetedEvent};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
 use tokio::io::AsyncWriteExt;
@@ -62,6 +62,7 @@ async fn what_comes_before_the_token_is_refused_once_and_keeps_in_step() {
         "monitor",
         "stop",
         "leave",
+        "targeted-event",
         "query",
         "respond",
         "install-key",
@@ -333,7 +334,7 @@ async fn what_the_fleet_says_to_a_query_comes_as_records_of_three_types() {
         let (from, payload, kind) = (from.to_owned(), payload.to_vec(), kind.to_owned());
         assert_eq!(raw.value::<QueryRecord>().await, QueryRecord { from, payload, r#type: kind });
     }
-    let asked = "Query { name: \"load\", payload: [255], nodes: [\"web1\"], tags: {\"role\": \"we\"}, ack: true, \
+    let asked = "Query { name: \"load\", payload: [255], target: Target { nodes: [\"web1\"], tags: {\"role\": \"we\"} }, ack: true, \
                  timeout: Some(1.5s), wait_full_timeout: false }";
     assert_eq!(fake.done(), [asked]);
 
@@ -368,4 +369,20 @@ async fn a_query_that_has_ended_takes_no_place_of_a_stream() {
         client.respond(1, b"x").await,
         Err(Error::Refused("No pending queries matching ID".to_owned()))
     );
+}
+
+#[tokio::test]
+async fn an_event_for_some_brings_its_filters_in_a_command_that_go_does_not_know() {
+    let fake = Fake::start(Options::default()).await;
+    let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
+    let event = TargetedEvent {
+        filter_nodes: vec!["a".to_owned()],
+        filter_tags: BTreeMap::from([("role".to_owned(), "db".to_owned())]),
+        name: b"deploy".to_vec(),
+        payload: b"\xff".to_vec(),
+        coalesce: true,
+    };
+    client.targeted_event(&event).await.unwrap();
+    let target = r#"Target { nodes: ["a"], tags: {"role": "db"} }"#;
+    assert_eq!(fake.done(), [format!(r"event deploy \xff true {target}")]);
 }

@@ -11,7 +11,7 @@ use super::{Driver, End, news, queries};
 use crate::agent::error::{Refusal, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
-use crate::agent::query::{Query, Replies};
+use crate::agent::query::{Query, Replies, Target};
 use crate::agent::{tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
@@ -27,21 +27,33 @@ pub(super) struct Pending {
 }
 
 enum Message {
-    Event { name: Vec<u8>, payload: Vec<u8>, coalesce: bool, reply: oneshot::Sender<Result<(), Refusal>> },
-    Query { query: Query, reply: oneshot::Sender<Result<Replies, Refusal>> },
+    Event {
+        name: Vec<u8>,
+        payload: Vec<u8>,
+        coalesce: bool,
+        target: Target,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Query {
+        query: Query,
+        reply: oneshot::Sender<Result<Replies, Refusal>>,
+    },
 }
 
 impl Driver<'_> {
     pub(super) fn handle_request(&mut self, request: Request) {
         match request {
-            Request::Event { name, payload, coalesce, reply } => {
+            Request::Event { name, payload, coalesce, target, reply } => {
                 log::debug!(
                     target: "agent",
                     "Requesting user event send: {}. Coalesced: {coalesce}. Payload: {:?}",
                     String::from_utf8_lossy(&name),
                     String::from_utf8_lossy(&payload)
                 );
-                self.launch(Message::Event { name, payload, coalesce, reply });
+                match target.check() {
+                    Ok(()) => self.launch(Message::Event { name, payload, coalesce, target, reply }),
+                    Err(refusal) => _ = reply.send(Err(refusal)),
+                }
             }
             Request::Query { query, reply } => {
                 log::debug!(
@@ -105,8 +117,8 @@ impl Driver<'_> {
         let mut accepted = false;
         while let Some(pending) = self.pending.pop_front() {
             let outcome = match &pending.message {
-                Message::Event { name, payload, coalesce, .. } => {
-                    self.fire(name, payload, *coalesce).map(|_| None).map_err(Refusal::Event)
+                Message::Event { name, payload, coalesce, target, .. } => {
+                    self.fire(target, name, payload, *coalesce).map(|_| None).map_err(Refusal::Event)
                 }
                 Message::Query { query, .. } => self.ask(query).map(Some).map_err(Refusal::Query),
             };
@@ -130,10 +142,19 @@ impl Driver<'_> {
         accepted
     }
 
-    fn fire(&mut self, name: &[u8], payload: &[u8], coalesce: bool) -> Result<u64, EventError> {
+    fn fire(
+        &mut self,
+        target: &Target,
+        name: &[u8],
+        payload: &[u8],
+        coalesce: bool,
+    ) -> Result<u64, EventError> {
         match self.awaiting_first_join {
             true => Err(EventError::Starting),
-            false => self.node.user_event(self.clock.now(), name, payload, coalesce),
+            false => target.lend(|nodes, tags| {
+                let target = serf_nostd::Target::new(nodes, tags);
+                self.node.targeted_event(self.clock.now(), &target, name, payload, coalesce)
+            }),
         }
     }
 

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 
 use super::Driver;
 use crate::agent::error::Refusal;
-use crate::agent::expression;
 use crate::agent::model::Event;
 use crate::agent::query::{Answer, Query, Question, Replies, Reply};
 
@@ -63,7 +62,7 @@ pub(super) fn check(query: &Query) -> Result<(), Refusal> {
     if query.name.starts_with(INTERNAL) && (query.name != PING || !query.payload.is_empty()) {
         return Err(Refusal::QueryName);
     }
-    query.tags.values().try_for_each(|text| expression::anywhere(text).map(drop)).map_err(Refusal::Expression)
+    query.target.check()
 }
 
 impl Driver<'_> {
@@ -71,13 +70,15 @@ impl Driver<'_> {
         if self.awaiting_first_join {
             return Err(QueryError::Event(EventError::Starting));
         }
-        let nodes: Vec<&str> = query.nodes.iter().map(String::as_str).collect();
-        let tags: Vec<(&str, &str)> = query.tags.iter().map(|(tag, text)| (&**tag, &**text)).collect();
-        let mut ask = Ask::all(&query.name, &query.payload);
-        (ask.nodes, ask.tags, ask.ack) = (&nodes, &tags, query.ack);
-        ask.timeout = query.timeout.map(|timeout| Duration::from_micros(timeout.as_micros() as u64));
-        ask.wait_full_timeout = query.wait_full_timeout;
-        self.node.query(self.clock.now(), &ask).map(|id| self.queries.listen(id))
+        let now = self.clock.now();
+        let asked = query.target.lend(|nodes, tags| {
+            let mut ask = Ask::all(&query.name, &query.payload);
+            (ask.nodes, ask.tags, ask.ack) = (nodes, tags, query.ack);
+            ask.timeout = query.timeout.map(|timeout| Duration::from_micros(timeout.as_micros() as u64));
+            ask.wait_full_timeout = query.wait_full_timeout;
+            self.node.query(now, &ask)
+        });
+        asked.map(|id| self.queries.listen(id))
     }
 
     pub(super) fn asked(&mut self, question: Arc<Question>) {
