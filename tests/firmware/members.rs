@@ -1,6 +1,7 @@
 //! Boards are full members beside Linux agents.
 
 use crate::fleet::Fleet;
+use crate::harness::wait_until;
 use crate::lab::Lab;
 use crate::server::Server;
 
@@ -60,6 +61,13 @@ fn agents_and_boards_ask_and_answer_one_another() {
     let levels = fleet.servers[1].query(&["-no-ack", "-tag=role=^sens.*r$", "-node=b2", "levels"]);
     assert!(levels.contains("Response from 'b2': members=5 failed=0 "), "{levels}");
     assert!(levels.ends_with("Total Responses: 1\n"), "{levels}");
+
+    // An event for one of them, and what it sets is known to all.
+    fleet.servers[0].cli(&["event", "-coalesce=false", "-node=b2", "role", "door"]);
+    let doors = |server: &Server| server.cli(&["members", "-tag=role=door"]);
+    wait_until("the role", || fleet.servers.iter().all(|server| doors(server).starts_with("b2 ")));
+    let door = fleet.servers[0].query(&["-no-ack", "-tag=role=^door$", "uptime"]);
+    assert!(door.contains("Response from 'b2'") && door.ends_with("Total Responses: 1\n"), "{door}");
 
     fleet.servers[1].fire("ask", ["uptime"], false);
     for board in &fleet.boards {

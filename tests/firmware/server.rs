@@ -41,7 +41,11 @@ impl Server {
 
     /// What `serf query` shows, with an end only once all have answered.
     pub fn query(&self, args: &[&str]) -> String {
-        let args = ["query", "-timeout=24h"].iter().chain(args);
+        self.cli(&[&["query", "-timeout=24h"], args].concat())
+    }
+
+    /// What a command shows.
+    pub fn cli(&self, args: &[&str]) -> String {
         self.host.run(|| self.agent.cli(args)).stdout
     }
 

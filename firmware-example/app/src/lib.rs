@@ -2,6 +2,7 @@
 //!
 //! - `led` with payload `on` or `off` switches the LED; coalesced events do so once, with the last value.
 //! - `blink` is counted, each one.
+//! - `role` makes the board go by the role that the payload names: for one board, by an event for that one.
 //! - `reboot` starts the board again.
 //! - The button fires the event `button`, whose payload is the node's name. Held, it logs what this node knows and has
 //!   counted.
@@ -100,6 +101,7 @@ where
                 }
                 b"reboot" => restart(),
                 b"ask" => ask(&commands, payload),
+                b"role" => set_role(&commands, payload),
                 _ => {}
             }
         }
@@ -150,6 +152,18 @@ fn ask<M: RawMutex, const N: usize>(commands: &Channel<M, Command<16, 32>, N>, n
     let query = name.map(|name| Command::Query { name, payload: heapless::Vec::new() });
     if query.and_then(|query| commands.try_send(query).ok()).is_none() {
         defmt::warn!("what was to be asked is too long, or too much is to be done");
+    }
+}
+
+/// Goes by the tag `role` with this value, if it is text that fits.
+fn set_role<M: RawMutex, const N: usize>(commands: &Channel<M, Command<16, 32>, N>, role: &[u8]) {
+    let mut tags = heapless::Vec::new();
+    let fits = role.len() < 24 && core::str::from_utf8(role).is_ok();
+    // A map of one; the marks of texts of less than 32 bytes hold their length.
+    let parts = [b"\xff\x81\xa4role", &[0xa0 | role.len() as u8][..], role];
+    let written = fits && parts.iter().all(|part| tags.extend_from_slice(part).is_ok());
+    if !written || commands.try_send(Command::SetTags(tags)).is_err() {
+        defmt::warn!("no role: longer than 23 bytes, or too much is to be done");
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
         /// Any bytes.
         payload: heapless::Vec<u8, PAYLOAD>,
     },
+    /// Go by these tags from now on, encoded as in [`crate::Identity`].
+    SetTags(heapless::Vec<u8, PAYLOAD>),
     /// Call this with the node, to log its members, levels or counters.
     Inspect(fn(&Node<'_>)),
     /// Leave the fleet in good order; [`run`] returns when it is done.
@@ -168,6 +170,11 @@ fn handle_command<const NAME: usize, const PAYLOAD: usize>(
             Err(_) => warning!("a query was refused"),
             Ok(_) => {}
         },
+        Command::SetTags(tags) => {
+            if node.set_tags(now(), tags).is_err() {
+                warning!("tags were refused");
+            }
+        }
         Command::Inspect(look) => look(node),
         Command::Leave => {
             let _ = node.leave(now());
