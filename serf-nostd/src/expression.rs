@@ -11,40 +11,52 @@ impl defmt::Format for TagMatcher {
     }
 }
 
+/// Most signs of an expression that a device evaluates.
+const SIGNS: usize = 63;
+
 /// The expressions of a device: a part of RE2's, found anywhere in the value. Known are plain characters, `.`, `*` behind one of
-/// those, `^` at the beginning and `$` at the end; `None` for any other sign that means something to RE2.
+/// those, `^` at the beginning and `$` at the end, 63 characters or dots at most; `None` for any other sign that means something to
+/// RE2, and for more. The work is that of 64 steps for each character of the value.
 pub fn matches(expression: &str, value: &str) -> Option<bool> {
     let (anchored, expression) = match expression.strip_prefix('^') {
         Some(rest) => (true, rest),
         None => (false, expression),
     };
-    let inner = expression.strip_suffix('$').unwrap_or(expression);
-    let known = |c: char| !"\\[](){}|+?^$".contains(c);
-    if !inner.chars().all(known) || inner.starts_with('*') || inner.contains("**") {
-        return None;
-    }
-    // One step for each place and each sign at most, as long as there are few stars: that bounds both.
-    if inner.matches('*').count() > 2 {
-        return None;
-    }
-    let (expression, value) = (expression.as_bytes(), value.as_bytes());
-    let last = if anchored { 0 } else { value.len() };
-    Some((0..=last).any(|at| here(expression, &value[at..])))
-}
-
-/// Whether an expression matches at the beginning of a text (Kernighan and Pike, The Practice of Programming, section 9.2).
-fn here(expression: &[u8], text: &[u8]) -> bool {
-    match expression {
-        [] => true,
-        [b'$'] => text.is_empty(),
-        [sign, b'*', rest @ ..] => {
-            let run = text.iter().take_while(|byte| *sign == b'.' || **byte == *sign).count();
-            (0..=run).any(|at| here(rest, &text[at..]))
-        }
-        [sign, rest @ ..] => {
-            text.split_first().is_some_and(|(byte, text)| (*sign == b'.' || byte == sign) && here(rest, text))
+    let (to_end, expression) = match expression.strip_suffix('$') {
+        Some(rest) => (true, rest),
+        None => (false, expression),
+    };
+    // Each sign, and whether it may come any number of times.
+    let mut signs = heapless::Vec::<(char, bool), SIGNS>::new();
+    for sign in expression.chars() {
+        match signs.last_mut() {
+            Some((_, starred @ false)) if sign == '*' => *starred = true,
+            _ if "\\[](){}|+?^$*".contains(sign) => return None,
+            _ => signs.push((sign, false)).ok()?,
         }
     }
+    // Bit `i`: the first `i` signs fit what has been looked at so far (Thompson, Regular Expression Search Algorithm, 1968).
+    let skip_starred = |mut fit: u64| {
+        for (i, (_, starred)) in signs.iter().enumerate() {
+            fit |= (*starred as u64 & fit >> i) << (i + 1);
+        }
+        fit
+    };
+    let done = 1 << signs.len();
+    let mut fit = skip_starred(1);
+    for c in value.chars() {
+        if fit & done != 0 && !to_end {
+            return Some(true);
+        }
+        let mut next = !anchored as u64;
+        for (i, (sign, starred)) in signs.iter().enumerate() {
+            if fit >> i & 1 == 1 && (*sign == c || *sign == '.' && c != '\n') {
+                next |= 1 << (i + !*starred as usize);
+            }
+        }
+        fit = skip_starred(next);
+    }
+    Some(fit & done != 0)
 }
 
 #[cfg(test)]
@@ -70,7 +82,13 @@ mod tests {
             ("a+", "a", None),
             ("*a", "a", None),
             ("a\\.", "a.", None),
-            ("a*b*c*", "abc", None),
+            ("^a*b*c*$", "aabcc", Some(true)),
+            ("^a*b*c*$", "abca", Some(false)),
+            ("^.*a.$", "xaay", Some(true)),
+            ("^z.rich$", "z\u{fc}rich", Some(true)),
+            ("^\u{e9}*$", "\u{e9}\u{e9}", Some(true)),
+            ("a**", "a", None),
+            (".\n", "\n\n", Some(false)),
         ] {
             assert_eq!(matches(expression, value), expected, "{expression:?} and {value:?}");
         }

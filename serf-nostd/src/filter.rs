@@ -69,7 +69,7 @@ pub(crate) struct Candidate<'c> {
 pub(crate) fn passes(filters: &[u8], member: Candidate<'_>, matcher: TagMatcher) -> Option<bool> {
     let mut rest = filters;
     let (mut named, mut is_named) = (false, false);
-    let mut passes = true;
+    let (mut passes, mut known) = (true, true);
     while let Some(kind) = rest.split_off_first() {
         match *kind {
             NODE => {
@@ -78,12 +78,17 @@ pub(crate) fn passes(filters: &[u8], member: Candidate<'_>, matcher: TagMatcher)
             }
             TAG => {
                 let (tag, expression) = (take_text(&mut rest)?, take_text(&mut rest)?);
-                passes &= (matcher.0)(expression, value(member.tags, tag).unwrap_or(""))?;
+                match (matcher.0)(expression, value(member.tags, tag).unwrap_or("")) {
+                    Some(found) => passes &= found,
+                    None => known = false,
+                }
             }
             _ => return None,
         }
     }
-    Some(passes && (is_named || !named))
+    // One that does not fit settles it, whatever the others say.
+    let passes = passes && (is_named || !named);
+    if passes && !known { None } else { Some(passes) }
 }
 
 fn take_text<'f>(rest: &mut &'f [u8]) -> Option<&'f str> {

@@ -85,11 +85,13 @@
 //! - a clock that jumped, or a node that is heard again, goes through all suspects, and all who are gone, once;
 //! - names whose 32-bit hashes are equal are told apart one by one: who makes such names (unsealed wire) makes look-ups of
 //!   just those linear;
+//! - a query is held against all members once where it is asked, and every 100 ms those who have not answered are looked at; one
+//!   filter costs 64 steps for each character of a tag;
 //! - [`Node::gauges`] counts all who are gone.
 //!
 //! # Engines
-//! `membership` (who is in the fleet), `failure` (who still answers), `events` (what was fired) and `sync` (what others know
-//! otherwise) own their state and rules; each uses only those before it. `gossip` sends what they have to say, `wire` alone
+//! `membership` (who is in the fleet), `failure` (who still answers), `events` (what was fired), `queries` (what was asked) and `sync`
+//! (what others know otherwise) own their state and rules; each uses only those before it. `gossip` sends what they have to say, `wire` alone
 //! knows bytes, and [`Node`] is the door, which carries what one engine wants of another. `docs/architecture.md` in the
 //! repository shows the house, and the walks of a datagram, an event and a failing member through it.
 #![cfg_attr(not(test), no_std)]

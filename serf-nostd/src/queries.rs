@@ -25,6 +25,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::message::{
     Address, EventId, Message, Query, QueryResponse, answer_flag, query_flag, query_identity,
 };
+use crate::wire::native;
 
 /// Serf's time-out is this many gossip intervals, times the digits of the fleet's size.
 const TIMEOUT_MULT: u32 = 16;
@@ -32,6 +33,8 @@ const TIMEOUT_MULT: u32 = 16;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Doubled so often at most.
 const DOUBLINGS: u32 = 4;
+/// And so often at most: an asker that does not confirm for so long, some 14 s, is not there.
+const MOST_SENDS: u8 = 12;
 /// How often it is looked whether those who have not answered live still.
 const LOOK: Duration = Duration::from_millis(100);
 /// The unit of a query's pace.
@@ -214,6 +217,7 @@ impl<'a> Queries<'a> {
         ask: &Ask<'_>,
     ) -> Result<EventId, QueryError> {
         let Some(place) = self.running.iter().position(|running| !running.used) else {
+            cx.stats.queries_full += 1;
             return Err(QueryError::TooMany);
         };
         let filters = filter::encode(ask.nodes, ask.tags).ok_or(QueryError::Filters)?;
@@ -300,6 +304,12 @@ impl<'a> Queries<'a> {
         if passed != Some(true) || deadline <= cx.now {
             return false;
         }
+        // What is sent to anybody's address would be sent in anybody's name: only a member is answered, where it lives.
+        let asker = members.table.find(query.source).map(|asker| members.table.hot(asker));
+        if !asker.is_some_and(|asker| asker.is_live() && asker.addr == query.addr) {
+            cx.stats.strangers += 1;
+            return false;
+        }
         cx.clocks.query.adopt(query.ltime + 1);
         let places = 0..self.asked.len();
         let Some(place) = places.min_by_key(|place| self.asked[*place].worth(cx.now)) else { return false };
@@ -339,13 +349,35 @@ impl<'a> Queries<'a> {
         }
         let answer = *asked;
         let flags = if payload.is_some() { answer_flag::ANSWER } else { answer_flag::NO_ANSWER };
+        let payload = payload.unwrap_or_default();
+        self.check_len(cx, members, answer, payload)?;
         // What has not gone out yet goes with it.
         let ack = if events.store.drop_unsent_answers(id) { answer_flag::ACK } else { 0 };
-        self.send(cx, members, events, answer, flags | ack, payload.unwrap_or_default())?;
+        let sent = self.send(cx, members, events, answer, flags | ack, payload);
+        if sent.is_err() && ack != 0 {
+            // In the room that it had.
+            let _ = self.send(cx, members, events, answer, ack, &[]);
+        }
+        sent?;
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id) {
             asked.answered = true;
         }
         Ok(())
+    }
+
+    /// Whether an answer is short enough, whatever its flags.
+    fn check_len(
+        &self,
+        cx: &Cx<'_>,
+        members: &Membership<'_>,
+        asked: Asked,
+        payload: &[u8],
+    ) -> Result<(), QueryError> {
+        let (ltime, from) = (asked.id.ltime, members.table.name(SELF));
+        let answer = QueryResponse { ltime, id: asked.number, from, flags: 0, payload };
+        let limit = cx.config.query_size_limit;
+        let short = native::encoded_len(&Message::QueryResponse(answer)) <= limit as usize;
+        if short { Ok(()) } else { Err(QueryError::TooLong(limit)) }
     }
 
     /// An answer is on its way, after a random time.
@@ -361,16 +393,12 @@ impl<'a> Queries<'a> {
         let from = members.table.name(SELF);
         let answer = QueryResponse { ltime: asked.id.ltime, id: asked.number, from, flags, payload };
         let message = Message::QueryResponse(answer);
-        let len = crate::wire::native::encoded_len(&message);
-        let limit = cx.config.query_size_limit;
-        if len > limit as usize {
-            return Err(QueryError::TooLong(limit));
-        }
         if asked.asker == members.table.hot(SELF).addr {
             let taken = self.answered(cx, members, events, asked.asker, &answer);
             return if taken { Ok(()) } else { Err(QueryError::Full) };
         }
-        if events.store.quota_full(Pin::Answer, len) {
+        if events.store.quota_full(Pin::Answer, native::encoded_len(&message)) {
+            cx.stats.queries_full += 1;
             return Err(QueryError::Full);
         }
         let wait = PACE.times(asked.pace as u32).times(cx.random.below(members.table.len() as u32));
@@ -406,6 +434,10 @@ impl<'a> Queries<'a> {
             };
             if due > cx.now {
                 self.next_answer = self.next_answer.min(due);
+                continue;
+            }
+            if events.store.sends(slot) == MOST_SENDS {
+                events.store.drop_answer(slot);
                 continue;
             }
             let to = asked.asker;

@@ -128,6 +128,8 @@ stats! {
     foreign_forwarded,
     /// Queries asked by this node.
     queries_asked,
+    /// Queries that were not asked, and answers that had to wait, as there was no room.
+    queries_full,
     /// Queries of others, or its own, handed to the application.
     queries_received,
     /// Queries and events whose filters this node does not understand: passed on only.

@@ -215,6 +215,69 @@ fn strangers_answers_and_forged_ones_count_for_nothing() {
 }
 
 #[test]
+fn a_forged_query_makes_nobody_send_anything_to_anybody() {
+    let mut fleet = fleet(8, 10, Size::Small);
+    let mut heard = Heard::default();
+    // In nobody's name; in a member's, from another address; to be answered for a year.
+    for (number, source) in [(1, "stranger".to_owned()), (2, Fleet::name(3))] {
+        let query = body(11).int(2).int(number).addr(99).text(&source).bytes(&[]).int(1).raw(&[0]);
+        let query = query.int(365 * 24 * 3_600 * SECOND).text("load").bytes(b"").end();
+        fleet.inject_from(addr(98), 0, datagram(&[query]));
+    }
+    fleet.run(10 * SECOND, &mut |i, _, at, seen| heard.hear(i, at, seen));
+    assert!(heard.asked.is_empty(), "{:?}", heard.asked);
+    assert_eq!(fleet.total(|stats| stats.query_answers), 0);
+    assert_eq!(fleet.total(|stats| stats.strangers), 20);
+
+    // In a member's, where it lives: it confirms what it has not asked, so that nobody repeats it.
+    let query = body(11).int(3).int(3).addr(3).text(&Fleet::name(3)).bytes(&[]).int(1).raw(&[0]);
+    let query = query.int(365 * 24 * 3_600 * SECOND).text("load").bytes(b"").end();
+    fleet.inject_from(addr(98), 0, datagram(&[query]));
+    fleet.run(60 * SECOND, &mut |i, _, at, seen| heard.hear(i, at, seen));
+    assert_eq!(heard.asked.len(), 10);
+    let sent = fleet.total(|stats| stats.query_answers);
+    assert!((9..=18).contains(&sent), "{sent}: an acknowledgement and an answer of each at most");
+}
+
+#[test]
+fn an_asker_that_does_not_confirm_is_given_up() {
+    let mut fleet = fleet(9, 3, Size::Small);
+    let asked = fleet.with(0, &mut |_, _, _, _| {}, |node, now| {
+        let mut long = Ask::all("silent", b"");
+        long.timeout = Some(Duration::from_secs(3_600));
+        node.query(now, &long)
+    });
+    asked.expect("on").expect("accepted");
+    fleet.run(SECOND / 100, &mut |_, _, _, _| {});
+    let before = fleet.total(|stats| stats.query_answers);
+    // It hears nothing any more, and others do not notice for a while.
+    fleet.freeze(0, 3_600 * SECOND);
+    fleet.run(600 * SECOND, &mut |_, _, _, _| {});
+    let more = fleet.total(|stats| stats.query_answers) - before;
+    assert!(more <= 2 * 12, "{more} copies to nobody");
+}
+
+#[test]
+fn a_query_from_before_the_first_contact_asks_nobody_else_and_leaves_nothing_to_compare() {
+    let mut fleet = Fleet::new(10, 3, Size::Small, Config::LAN);
+    fleet.boot(0, &[], false, &mut |_, _, _, _| {});
+    fleet.run(SECOND, &mut |_, _, _, _| {});
+    let (_, heard) = ask(&mut fleet, &Ask::all("load", b""));
+    assert_eq!(heard.answers.len(), 1);
+    let asked = fleet.with(0, &mut |_, _, _, _| {}, |node, now| node.query(now, &Ask::all("load", b"")));
+    asked.expect("on").expect("accepted");
+    fleet.boot(1, &[0], false, &mut |_, _, _, _| {});
+    fleet.boot(2, &[0], false, &mut |_, _, _, _| {});
+    let mut others = Heard::default();
+    fleet.run(60 * SECOND, &mut |i, _, at, seen| others.hear(i, at, seen));
+    assert!(others.asked.keys().all(|i| *i == 0), "{:?}", others.asked);
+    let compared = |fleet: &Fleet| fleet.total(|stats| stats.event_syncs + stats.pulls);
+    let before = compared(&fleet);
+    fleet.run(600 * SECOND, &mut |_, _, _, _| {});
+    assert_eq!(compared(&fleet), before, "all know the same");
+}
+
+#[test]
 fn a_query_of_a_node_that_is_alone_is_answered_by_itself() {
     let mut fleet = Fleet::new(6, 1, Size::Small, Config::LAN);
     fleet.boot(0, &[], false, &mut |_, _, _, _| {});

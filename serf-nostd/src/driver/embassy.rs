@@ -33,13 +33,14 @@ const TX_SLOTS: usize = 2;
 pub struct Buffers<const RX: usize, const TX: usize> {
     rx: [u8; RX],
     tx: [u8; TX],
-    datagram: [u8; DATAGRAM_MAX],
+    /// One more than any datagram: what fills it is too long.
+    datagram: [u8; DATAGRAM_MAX + 1],
 }
 
 impl<const RX: usize, const TX: usize> Buffers<RX, TX> {
     /// Empty buffers. `RX` and `TX`: bytes for datagrams that wait to be read, and to be sent.
     pub const fn new() -> Self {
-        Buffers { rx: [0; RX], tx: [0; TX], datagram: [0; DATAGRAM_MAX] }
+        Buffers { rx: [0; RX], tx: [0; TX], datagram: [0; DATAGRAM_MAX + 1] }
     }
 }
 
@@ -76,7 +77,7 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
     Leave,
 }
 
-/// Writes the answer to a query into the buffer, [`DATAGRAM_MAX`] bytes; how long it is. `None`: there is none.
+/// Writes the answer to a query into the buffer, [`DATAGRAM_MAX`] bytes at least; how long it is. `None`: there is none.
 pub type Answer = fn(&Node<'_>, &mut [u8]) -> Option<usize>;
 
 /// Answers that wait for room; one more is not given, and its asker waits until its time is over.
@@ -217,7 +218,7 @@ async fn drain(
     answers: &mut Answers,
 ) -> Drained {
     loop {
-        match node.poll(now(), datagram) {
+        match node.poll(now(), &mut datagram[..DATAGRAM_MAX]) {
             Output::Datagram { to, bytes } => {
                 // The interface speaks IPv4; members elsewhere are beyond it.
                 let Some(to) = endpoint(to) else { continue };
@@ -249,7 +250,7 @@ async fn drain(
 async fn take_arrived(
     node: &mut Node<'_>,
     socket: &mut UdpSocket<'_>,
-    datagram: &mut [u8; DATAGRAM_MAX],
+    datagram: &mut [u8; DATAGRAM_MAX + 1],
     most: usize,
 ) {
     for _ in 0..most {
@@ -260,10 +261,10 @@ async fn take_arrived(
     }
 }
 
-/// Copies a datagram out of the socket, as the node opens it in place. One that is too long is cut off: the node refuses and
-/// counts it like any that is damaged.
-fn take_in(node: &mut Node<'_>, datagram: &mut [u8; DATAGRAM_MAX], from: IpEndpoint, bytes: &[u8]) {
-    let len = bytes.len().min(DATAGRAM_MAX);
+/// Copies a datagram out of the socket, as the node opens it in place. One that is too long is cut off, but stays too long: the
+/// node refuses and counts it.
+fn take_in(node: &mut Node<'_>, datagram: &mut [u8; DATAGRAM_MAX + 1], from: IpEndpoint, bytes: &[u8]) {
+    let len = bytes.len().min(DATAGRAM_MAX + 1);
     datagram[..len].copy_from_slice(&bytes[..len]);
     let _ = node.handle(now(), Input::Datagram { from: address(from), bytes: &mut datagram[..len] });
 }

@@ -6,7 +6,7 @@
 //! has arrived; what either fleet fired before they met stays where it was.
 
 use super::Events;
-use super::store::list;
+use super::store::{Kind, list};
 use crate::clock::{Lamport, Word};
 use crate::config::Config;
 use crate::context::Cx;
@@ -359,6 +359,12 @@ impl Events<'_> {
         let mut at = self.store.first(list::OWN);
         while let Some(slot) = at {
             at = self.store.after(list::OWN, slot);
+            if self.store.kind(slot) == Kind::Query {
+                // It has asked those who were there: nobody.
+                self.seen.remove(self.store.id(slot));
+                self.store.release_own(slot);
+                continue;
+            }
             let event = self.store.event(slot);
             let waited = event.coalesce && cx.now.since(self.store.since(slot)) > cx.config.join_timeout;
             // Under two identities somebody would be handed it twice.

@@ -282,7 +282,7 @@ impl<'a> Events<'a> {
             return Err(EventError::Full);
         };
         cx.clocks.event.stamp();
-        cx.stats.events_fired += 1;
+        cx.stats.events_fired += matches!(own, Carried::Event(..)) as u64;
         self.store.pin(slot, Pin::Own);
         self.record(cx, id);
         self.hand_over(cx, slot);

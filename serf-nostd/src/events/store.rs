@@ -674,7 +674,11 @@ impl<'a> Store<'a> {
     /// The first copies have gone out: from now on the id is announced.
     pub(crate) fn sent(&mut self, slot: u16, now: Instant) {
         let s = &mut self.slots[slot as usize];
-        (s.at, s.sends) = (now, 1);
+        s.sends = 1;
+        // A query's time runs from when it came.
+        if s.kind != Kind::Query {
+            s.at = now;
+        }
         self.move_to(slot, list::ANNOUNCE);
     }
 

@@ -1,4 +1,4 @@
-//! One probe at a time, round-robin, with indirect help; pre_suspicions about who did not answer; and the help given to others.
+//! One probe at a time, round-robin, with indirect help; doubts about who did not answer; and the help given to others.
 
 use crate::config::Config;
 use crate::rules::{Rule, Settings};
@@ -95,7 +95,7 @@ pub(crate) struct Detector<'a> {
     pre_suspicions: heapless::Vec<PreSuspicion, PRE_SUSPICIONS>,
     relays: &'a mut [Relay],
     relaying: usize,
-    /// Lifeguard's awareness: how much this node pre_suspicions its own health. 0 is well.
+    /// Lifeguard's awareness: how much this node doubts its own health. 0 is well.
     awareness: u8,
     /// Outcomes of the last 64 probes' direct phase, one bit each, 1 for a loss.
     losses: u64,
@@ -298,7 +298,7 @@ impl<'a> Detector<'a> {
         true
     }
 
-    /// The clock jumped by `gap`: the running probe proves nothing, and pre_suspicions wait as long as if it had not.
+    /// The clock jumped by `gap`: the running probe proves nothing, and doubts wait as long as if it had not.
     pub(crate) fn restart(&mut self, now: Instant, gap: Duration) {
         self.running = None;
         self.next = now;

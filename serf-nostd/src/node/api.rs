@@ -53,7 +53,8 @@ pub enum Event<'o> {
     QueryAck(EventId, &'o str),
     /// A member's answer to this query of the node's own: its name, and any bytes.
     QueryResponse(EventId, &'o str, &'o [u8]),
-    /// A query of the node's own has ended: all who were meant have answered or do not live any more, or its time is over.
+    /// A query of the node's own has ended: all whom it has asked have answered or do not live any more, or its time is over. Of a fleet
+    /// that it does not hold as a whole it asks, and waits for, those whom it holds.
     QueryDone(EventId),
     /// A member changed. Changes of one window come one after the other.
     Member(MemberChange, Member<'o>),
@@ -143,7 +144,7 @@ pub struct Gauges {
     pub member_time: u64,
     /// Lamport time of the next event.
     pub event_time: u64,
-    /// Lamport time of the next query.
+    /// One more than the Lamport time of the last query. The next one gets the event clock's.
     pub query_time: u64,
     /// Events at or below this Lamport time are not delivered any more.
     pub event_floor: u64,

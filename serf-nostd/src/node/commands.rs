@@ -51,7 +51,7 @@ impl Node<'_> {
     }
 
     /// Asks the fleet. [`super::Event::QueryAck`], [`super::Event::QueryResponse`] and at last [`super::Event::QueryDone`] follow,
-    /// with the identity that is returned. This node is asked as well, if the filters let it through.
+    /// with the identity that is returned. This node is asked as well, if the filters let it through; who joins later is not.
     ///
     /// # Errors
     /// [`QueryError`]; nothing was begun.
