@@ -137,6 +137,9 @@ async fn what_cannot_be_asked_is_refused_in_serfs_words() {
         }
     };
     assert_eq!((running.len(), refused), (64, Refusal::Query(QueryError::TooMany)));
+    // Those whose client has gone are in nobody's way.
+    drop(running);
+    assert_eq!(asked(&first, query("x", b"")).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -208,6 +211,31 @@ async fn whoever_holds_a_question_may_answer_it_once() {
     assert_eq!(said(replies).await, [""; 0]);
     sleep(Duration::from_millis(200)).await;
     assert_eq!(held.respond(b"late".to_vec()).await, Err(Refusal::Answer(QueryError::Over)));
+}
+
+#[tokio::test]
+async fn what_has_been_answered_takes_no_place_of_what_has_not() {
+    let (first, second) = pair(&[]).await;
+    // More than there are places, each with a day to go.
+    for _ in 0..260 {
+        assert_eq!(asked(&first, query("load", b"")).await, [""; 0]);
+    }
+    for (asker, other) in [(&first, &second), (&second, &first)] {
+        let listeners = [asker, other].map(|agent| agent.hub.subscribe(Filter::parse("query:hold").unwrap()));
+        let mut running = Vec::new();
+        for _ in 0..3 {
+            running.push(asker.handle.query(query("hold", b"")).await.unwrap());
+        }
+        for listener in &listeners {
+            let held = [question(listener).await, question(listener).await, question(listener).await];
+            for question in held {
+                question.respond(b"yes".to_vec()).await.unwrap();
+            }
+        }
+        for replies in running {
+            assert_eq!(said(replies).await, ["first: yes", "second: yes"]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -143,9 +143,13 @@ impl Running {
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
 pub struct Asked {
     id: EventId,
+    /// When it came here.
+    since: Instant,
     deadline: Instant,
     number: u32,
     asker: Address,
+    /// Where the asker stands in the table, as long as it lives.
+    member: u16,
     pace: u8,
     answered: bool,
     /// The asker has not confirmed the last answer.
@@ -156,17 +160,20 @@ impl Asked {
     /// A free place.
     pub const EMPTY: Asked = Asked {
         id: EventId::LOWEST,
+        since: Instant::PAST,
         deadline: Instant::PAST,
         number: 0,
         asker: Address::UNSET,
+        member: 0,
         pace: 0,
         answered: false,
         open: false,
     };
 
-    /// What makes room for another one: who needs it no more, then whose time is over first.
-    fn worth(&self, now: Instant) -> (bool, u64) {
-        (self.open && self.deadline > now, self.deadline.as_micros())
+    /// Whether somebody waits for an answer still.
+    fn is_awaited(&self, now: Instant, members: &Membership<'_>) -> bool {
+        let asker = members.table.hot(self.member);
+        self.open && self.deadline > now && asker.is_live() && asker.addr == self.asker
     }
 }
 
@@ -265,6 +272,13 @@ impl<'a> Queries<'a> {
         Ok(id)
     }
 
+    /// Nobody waits for the answers to a query of this node's any more.
+    pub(crate) fn cancel(&mut self, id: EventId) {
+        if let Some(running) = self.running.iter_mut().find(|running| running.used && running.id == id) {
+            running.used = false;
+        }
+    }
+
     fn marks_of(&mut self, place: usize) -> &mut [u8] {
         let each = self.marks.len() / self.running.len();
         &mut self.marks[place * each..(place + 1) * each]
@@ -305,20 +319,27 @@ impl<'a> Queries<'a> {
             return false;
         }
         // What is sent to anybody's address would be sent in anybody's name: only a member is answered, where it lives.
-        let asker = members.table.find(query.source).map(|asker| members.table.hot(asker));
-        if !asker.is_some_and(|asker| asker.is_live() && asker.addr == query.addr) {
+        let lives = |asker: &u16| {
+            let asker = members.table.hot(*asker);
+            asker.is_live() && asker.addr == query.addr
+        };
+        let Some(member) = members.table.find(query.source).filter(lives) else {
             cx.stats.strangers += 1;
             return false;
-        }
+        };
         cx.clocks.query.adopt(query.ltime + 1);
         let places = 0..self.asked.len();
-        let Some(place) = places.min_by_key(|place| self.asked[*place].worth(cx.now)) else { return false };
-        cx.stats.queries_given_up += self.asked[place].worth(cx.now).0 as u64;
+        // One that nobody waits for makes room, else the oldest.
+        let worth = |asked: &Asked| (asked.is_awaited(cx.now, members), asked.since.as_micros());
+        let Some(place) = places.min_by_key(|place| worth(&self.asked[*place])) else { return false };
+        cx.stats.queries_given_up += worth(&self.asked[place]).0 as u64;
         let asked = Asked {
             id: query.event_id(),
+            since: cx.now,
             deadline,
             number: query.id,
             asker: query.addr,
+            member,
             pace: (query.flags >> query_flag::PACE_SHIFT) as u8,
             answered: false,
             open: true,
@@ -361,6 +382,8 @@ impl<'a> Queries<'a> {
         sent?;
         if let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id) {
             asked.answered = true;
+            // Whoever asks itself confirms nothing.
+            asked.open &= asked.member != SELF;
         }
         Ok(())
     }
@@ -426,7 +449,7 @@ impl<'a> Queries<'a> {
         while let Some(slot) = at {
             at = events.store.after(list::ANSWERS, slot);
             let (id, due) = (events.store.id(slot), events.store.since(slot));
-            let Some(asked) = self.asked.iter().find(|asked| asked.id == id && asked.deadline > cx.now)
+            let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id && asked.deadline > cx.now)
             else {
                 // Nobody waits for it any more.
                 events.store.drop_answer(slot);
@@ -437,6 +460,7 @@ impl<'a> Queries<'a> {
                 continue;
             }
             if events.store.sends(slot) == MOST_SENDS {
+                asked.open &= !events.store.is_last(slot);
                 events.store.drop_answer(slot);
                 continue;
             }

@@ -278,6 +278,26 @@ fn a_query_from_before_the_first_contact_asks_nobody_else_and_leaves_nothing_to_
 }
 
 #[test]
+fn queries_of_whom_has_failed_are_in_nobodys_way() {
+    let mut fleet = fleet(11, 4, Size::Small);
+    let long = |fleet: &mut Fleet, i: usize, name: &str| {
+        let mut long = Ask::all(name, b"");
+        long.timeout = Some(Duration::from_secs(24 * 3_600));
+        let asked = fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.query(now, &long));
+        asked.expect("on").expect("accepted");
+        fleet.run(SECOND, &mut |_, _, _, _| {});
+    };
+    long(&mut fleet, 3, "silent");
+    long(&mut fleet, 3, "silent");
+    fleet.crash(3);
+    fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+    let given_up = fleet.total(|stats| stats.queries_given_up);
+    long(&mut fleet, 0, "silent");
+    long(&mut fleet, 0, "silent");
+    assert_eq!(fleet.total(|stats| stats.queries_given_up), given_up);
+}
+
+#[test]
 fn a_query_of_a_node_that_is_alone_is_answered_by_itself() {
     let mut fleet = Fleet::new(6, 1, Size::Small, Config::LAN);
     fleet.boot(0, &[], false, &mut |_, _, _, _| {});

@@ -87,6 +87,9 @@ fn query(flags: &Flags, name: &OsString, payload: &OsString) -> Result<Query, St
     if !["text", "json"].contains(&&*flags.format) {
         return Err(format!("Invalid format: {}", flags.format));
     }
+    if flags.timeout < 0 {
+        return Err("The timeout must not be negative".to_owned());
+    }
     let name = name.to_str().ok_or("The name of a query must be UTF-8")?;
     Ok(Query {
         filter_nodes: flags.node.clone(),

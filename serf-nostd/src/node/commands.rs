@@ -66,6 +66,11 @@ impl Node<'_> {
         e.queries.ask(cx, &e.members, &mut e.events, links, cut_off, ask)
     }
 
+    /// Ends a query of this node's: nothing more is told of it. What others still answer is confirmed, and dropped.
+    pub fn cancel_query(&mut self, query: EventId) {
+        self.engines.queries.cancel(query);
+    }
+
     /// Answers a query that [`super::Event::Query`] has told of: once, and in its time.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ impl Driver<'_> {
         if self.awaiting_first_join {
             return Err(QueryError::Event(EventError::Starting));
         }
+        self.cancel_abandoned();
         let now = self.clock.now();
         let asked = query.target.lend(|nodes, tags| {
             let mut ask = Ask::all(&query.name, &query.payload);
@@ -79,6 +80,17 @@ impl Driver<'_> {
             self.node.query(now, &ask)
         });
         asked.map(|id| self.queries.listen(id))
+    }
+
+    /// Queries whose clients have gone are in nobody's way.
+    fn cancel_abandoned(&mut self) {
+        let node = &mut self.node;
+        self.queries.running.retain(|(id, to)| {
+            if to.is_closed() {
+                node.cancel_query(*id);
+            }
+            !to.is_closed()
+        });
     }
 
     pub(super) fn asked(&mut self, question: Arc<Question>) {
