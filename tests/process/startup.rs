@@ -77,7 +77,7 @@ fn a_file_without_an_end_and_tags_that_no_script_can_have_are_refused() {
     let scratch = Scratch::new();
     let file = scratch.write("serf.json", r#"{"tags": {"a": "b\u0000"}}"#);
     let said = refused(&Setup::new("n1").arg(format!("-config-file={}", file.display())));
-    assert!(said.contains("Invalid tag: \"a\" has a NUL byte"), "{said}");
+    assert!(said.contains("Invalid tag: \"a\" has no name, or a NUL byte"), "{said}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub enum Refusal {
     Name,
     /// The tags were not set.
     Tags(TagsError),
-    /// Nor were these: this one has a NUL byte, which no script's environment can hold.
+    /// Nor were these: this one has an empty name, or a NUL byte, which no script's environment can hold.
     TagText(String),
     /// The tags are set, but are not in the tags file: why.
     TagsFile(String),
@@ -69,7 +69,7 @@ impl fmt::Display for Refusal {
             Refusal::Tags(TagsError::TooLong) => f.write_str(&tags::too_long()),
             Refusal::Tags(other) => write!(f, "{other}"),
             Refusal::TagText(tag) => {
-                write!(f, "tag {tag:?} has a NUL byte, which no environment can hold")
+                write!(f, "tag {tag:?} has no name, or a NUL byte, which no environment can hold")
             }
             Refusal::TagsFile(why) => {
                 write!(f, "the tags are set, but the next start will not know them: {why}")

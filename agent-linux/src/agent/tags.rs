@@ -8,6 +8,11 @@ const MAGIC: u8 = 0xff;
 /// What encoded tags may take, in bytes.
 pub const TAGS_LIMIT: usize = 512;
 
+/// Whether a script's environment can hold the tag: it has a name, and no NUL byte.
+pub fn is_tag(name: &str, value: &str) -> bool {
+    !name.is_empty() && !name.contains('\0') && !value.contains('\0')
+}
+
 /// What Serf says of tags beyond [`TAGS_LIMIT`].
 pub fn too_long() -> String {
     format!("Encoded length of tags exceeds limit of {TAGS_LIMIT} bytes")

@@ -7,6 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::error::words;
+use super::tags::is_tag;
 
 /// The longest file that is read, in bytes: tags take 512 when they travel, and some devices have no end.
 const LONGEST: u64 = 64 << 10;
@@ -30,9 +31,9 @@ pub fn load(path: &Path) -> Result<BTreeMap<String, String>, String> {
         format!("Failed to decode tags file: {shown}: {error}. It holds one object, as {{\"role\": \"web\"}}")
     })?;
     // No script's environment could hold it.
-    match tags.iter().find(|(tag, value)| tag.is_empty() || tag.contains('\0') || value.contains('\0')) {
+    match tags.iter().find(|(tag, value)| !is_tag(tag, value)) {
         Some((tag, _)) => {
-            Err(format!("Failed to decode tags file: {shown}: tag {tag:?} is empty or has a NUL byte"))
+            Err(format!("Failed to decode tags file: {shown}: tag {tag:?} has no name, or a NUL byte"))
         }
         None => Ok(tags),
     }

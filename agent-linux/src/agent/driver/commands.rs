@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serf_nostd::wire::message::NAME_MAX;
 use serf_nostd::{EventError, LeaveError, QueryError};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
@@ -16,9 +17,6 @@ use crate::agent::{tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The longest name a member can have, in bytes.
-const NAME_LIMIT: usize = 128;
 
 /// An event or query that has no room yet.
 pub(super) struct Pending {
@@ -88,7 +86,7 @@ impl Driver<'_> {
             Request::ForceLeave { node, prune, reply } => {
                 let how = if prune { " (prune)" } else { "" };
                 log::info!(target: "agent", "Force leaving node{how}: {node}");
-                let possible = (1..=NAME_LIMIT).contains(&node.len());
+                let possible = (1..=NAME_MAX).contains(&node.len());
                 if possible {
                     self.node.force_leave(self.clock.now(), &node, prune);
                 }
@@ -173,8 +171,7 @@ impl Driver<'_> {
         delete: Vec<String>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     ) {
-        let nul = set.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'));
-        if let Some((key, _)) = nul {
+        if let Some((key, _)) = set.iter().find(|(key, value)| !tags::is_tag(key, value)) {
             let _ = reply.send(Err(Refusal::TagText(key.clone())));
             return;
         }

@@ -15,7 +15,7 @@ use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
-use crate::agent::tags_file;
+use crate::agent::{tags, tags_file};
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -264,10 +264,10 @@ impl Config {
             retry_interval = MIN_RETRY_INTERVAL;
         }
         // They stand in the environment of scripts.
-        if let Some((key, _)) =
-            settings.tags.iter().find(|(key, value)| key.contains('\0') || value.contains('\0'))
-        {
-            return Err(format!("Invalid tag: {key:?} has a NUL byte, which no environment can hold"));
+        if let Some((key, _)) = settings.tags.iter().find(|(key, value)| !tags::is_tag(key, value)) {
+            return Err(format!(
+                "Invalid tag: {key:?} has no name, or a NUL byte, which no environment can hold"
+            ));
         }
         let tags_file = Some(settings.tags_file).filter(|path| !path.is_empty()).map(PathBuf::from);
         if tags_file.is_some() && !settings.tags.is_empty() {
