@@ -112,7 +112,7 @@ async fn what_cannot_be_asked_is_refused_in_serfs_words() {
         let tags = [("a".to_owned(), expression.to_owned())].into();
         Target { tags, ..Target::default() }
     };
-    let named = |name: &str| Target { nodes: vec![name.to_owned()], ..Target::default() };
+    let named = |name: &str, count| Target { nodes: vec![name.to_owned(); count], ..Target::default() };
     for (wrong, words) in [
         (query("_serf_x", b""), "Queries cannot contain the '_serf_' prefix"),
         (query("_serf_ping", b"x"), "Queries cannot contain the '_serf_' prefix"),
@@ -121,8 +121,9 @@ async fn what_cannot_be_asked_is_refused_in_serfs_words() {
             Query { target: tagged("("), ..query("x", b"") },
             "Invalid regular expression '(': found open group without closing ')'",
         ),
+        (Query { target: named("", 1), ..query("x", b"") }, "Node name must have 1 to 128 bytes"),
         (
-            Query { target: named(&"x".repeat(600)), ..query("x", b"") },
+            Query { target: named(&"x".repeat(100), 6), ..query("x", b"") },
             "the filters are longer than 512 bytes, or have an empty name",
         ),
     ] {
@@ -174,7 +175,7 @@ async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
     }
     for (wrong, words) in [
         (tag("("), "Invalid regular expression '(': found open group without closing ')'"),
-        (node(""), "the filters are longer than 512 bytes, or have an empty name"),
+        (node(""), "Node name must have 1 to 128 bytes"),
     ] {
         assert_eq!(first.handle.event_for(wrong, "e", "", false).await.unwrap_err().to_string(), words);
     }

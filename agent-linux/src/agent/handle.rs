@@ -114,7 +114,7 @@ impl Handle {
     /// The same for some members: the others pass it on only. It is coalesced with events of the same name and target.
     ///
     /// # Errors
-    /// [`Refusal::Event`], [`Refusal::Expression`], [`Refusal::Gone`].
+    /// [`Refusal::Event`], [`Refusal::Name`], [`Refusal::Expression`], [`Refusal::Gone`].
     pub async fn event_for(
         &self,
         target: Target,
@@ -130,7 +130,7 @@ impl Handle {
     /// by [`Question::respond`](super::query::Question::respond).
     ///
     /// # Errors
-    /// [`Refusal::Query`], [`Refusal::QueryName`], [`Refusal::Expression`], [`Refusal::Gone`].
+    /// [`Refusal::Query`], [`Refusal::QueryName`], [`Refusal::Name`], [`Refusal::Expression`], [`Refusal::Gone`].
     pub async fn query(&self, query: Query) -> Result<Replies, Refusal> {
         self.ask(|reply| Request::Query { query, reply }).await?
     }

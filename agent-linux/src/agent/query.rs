@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serf_nostd::wire::message::EventId;
+use serf_nostd::wire::message::{EventId, NAME_MAX};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -28,11 +28,14 @@ impl Target {
         to(&nodes, &tags)
     }
 
-    /// That its expressions can be evaluated.
+    /// That its names can be some member's, and its expressions be evaluated.
     ///
     /// # Errors
-    /// [`Refusal::Expression`].
+    /// [`Refusal::Name`], [`Refusal::Expression`].
     pub(super) fn check(&self) -> Result<(), Refusal> {
+        if !self.nodes.iter().all(|node| (1..=NAME_MAX).contains(&node.len())) {
+            return Err(Refusal::Name);
+        }
         let each = self.tags.values().try_for_each(|text| expression::anywhere(text).map(drop));
         each.map_err(Refusal::Expression)
     }
