@@ -1,4 +1,5 @@
-//! Serf's gossip core without an allocator: who is in the cluster, who has failed, and events that reach everybody.
+//! Serf's gossip core without an allocator: who is in the cluster, who has failed, events that reach everybody or some
+//! ([`Node::user_event`], [`Node::targeted_event`]), and questions to the fleet ([`Node::query`]).
 //!
 //! # Promises
 //! - No `std`, no `alloc`, no `unsafe`. All memory is one [`Storage`] (or slices that you bring, [`Memory`]), whose
