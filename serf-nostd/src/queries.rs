@@ -637,3 +637,92 @@ pub(crate) fn confirmation(asker: &str, answer: &QueryResponse<'_>) -> Answer {
     let query = query_identity(answer.ltime, asker, answer.id);
     Answer::Confirmed { id: marked(query, answer.flags & !answer_flag::ACK != 0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit;
+    use crate::sync::Engines;
+    use crate::wire::packet::DATAGRAM_MAX;
+
+    /// A node among three others, at which a query has come to its turn: whether it is accepted, and its identity.
+    fn asked(source: &str, addr: Address) -> (Cx<'static>, Engines<'static>, bool, EventId) {
+        let (mut cx, mut e, _) = kit::fleet(3);
+        let query = Query {
+            ltime: 7,
+            id: 8,
+            addr,
+            source,
+            filters: &[],
+            flags: query_flag::ACK,
+            relay_factor: 0,
+            timeout_us: 3_600_000_000,
+            name: "load",
+            payload: b"",
+        };
+        let (id, message) = (query.event_id(), Message::Query(query));
+        let Engines { members, events, queries, .. } = &mut e;
+        let slot = events.store.put_query(id, &message, cx.now, list::HELD, &mut 0).expect("room");
+        let accepted = queries.accept(&mut cx, members, events, slot);
+        (cx, e, accepted, id)
+    }
+
+    /// The flags of the answers that wait.
+    fn waiting(events: &mut Events<'_>) -> std::vec::Vec<u32> {
+        let mut flags = std::vec::Vec::new();
+        let mut at = events.store.first(list::ANSWERS);
+        while let Some(slot) = at {
+            let answer = events.store.answer(slot);
+            let Ok(Message::QueryResponse(answer)) = native::decode(answer.kind, answer.body) else {
+                panic!("an answer is one")
+            };
+            flags.push(answer.flags);
+            at = events.store.after(list::ANSWERS, slot);
+        }
+        flags
+    }
+
+    #[test]
+    fn only_a_member_is_answered_and_only_where_it_lives() {
+        for (source, addr, expected) in
+            [("m1", kit::addr(1), true), ("m1", kit::addr(2), false), ("nobody", kit::addr(1), false)]
+        {
+            let (cx, mut e, accepted, _) = asked(source, addr);
+            assert_eq!((accepted, cx.stats.strangers), (expected, !expected as u64), "{source}");
+            assert_eq!(waiting(&mut e.events).len(), expected as usize);
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_with_the_answer_also_after_one_that_was_too_long() {
+        let (mut cx, mut e, _, id) = asked("m1", kit::addr(1));
+        let Engines { members, events, queries, .. } = &mut e;
+        let long = queries.respond(&mut cx, members, events, id, Some(&[0; 1_100]));
+        assert_eq!(long, Err(QueryError::TooLong(1_024)));
+        assert_eq!(waiting(events), [answer_flag::ACK]);
+        assert_eq!(queries.respond(&mut cx, members, events, id, Some(b"1")), Ok(()));
+        assert_eq!(waiting(events), [answer_flag::ACK | answer_flag::ANSWER]);
+        assert_eq!(queries.respond(&mut cx, members, events, id, None), Err(QueryError::Answered));
+    }
+
+    #[test]
+    fn what_nobody_confirms_is_sent_again_for_a_while_and_what_is_confirmed_is_not() {
+        for confirms in [false, true] {
+            let (mut cx, mut e, _, id) = asked("m1", kit::addr(1));
+            let Engines { members, events, queries, .. } = &mut e;
+            queries.respond(&mut cx, members, events, id, Some(b"1")).expect("room");
+            let mut sent = 0;
+            for _ in 0..1_000 {
+                cx.now += Duration::from_millis(50);
+                while let Some((to, _)) = queries.poll(&mut cx, events, &mut [0; DATAGRAM_MAX]) {
+                    assert_eq!(to, kit::addr(1));
+                    sent += 1;
+                    if confirms {
+                        queries.confirmed(events, marked(id, true), to);
+                    }
+                }
+            }
+            assert_eq!((sent, waiting(events).len()), (if confirms { 1 } else { MOST_SENDS }, 0));
+        }
+    }
+}
