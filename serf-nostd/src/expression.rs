@@ -1,4 +1,5 @@
-//! Expressions for the values of tags: those of a device, and whose else a node may speak.
+//! Expressions that the values of tags are held against: the ones that a device evaluates, and the function by which a node that
+//! evaluates others brings its own.
 
 /// A function from expression and value. See [`crate::Config::tag_matcher`].
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ const SIGNS: usize = 63;
 
 /// The expressions of a device: a part of RE2's, found anywhere in the value. Known are plain characters, `.`, `*` behind one of
 /// those, `^` at the beginning and `$` at the end, 63 characters or dots at most; `None` for any other sign that means something to
-/// RE2, and for more. The work is that of 64 steps for each character of the value.
+/// RE2, and if there are more. The work is that of 64 steps for each character of the value.
 pub fn matches(expression: &str, value: &str) -> Option<bool> {
     let (anchored, expression) = match expression.strip_prefix('^') {
         Some(rest) => (true, rest),

@@ -86,7 +86,8 @@
 //! - a clock that jumped, or a node that is heard again, goes through all suspects, and all who are gone, once;
 //! - names whose 32-bit hashes are equal are told apart one by one: who makes such names (unsealed wire) makes look-ups of
 //!   just those linear;
-//! - a query is held against all members once where it is asked, and every 100 ms those who have not answered are looked at; one
+//! - a query is held against all members once where it is asked, and every 100 ms all members are looked at for who has not
+//!   answered and lives; what confirms answers goes through those that wait; one
 //!   filter costs 64 steps for each character of a tag;
 //! - [`Node::gauges`] counts all who are gone.
 //!

@@ -311,7 +311,8 @@ impl<'a> Node<'a> {
 
     // ---- to the application ----
 
-    /// Ends of members first, since their places wait for it; then joins, members, events, and the node's own leave.
+    /// Ends of members first, since their places wait for it; then joins, members, events and queries, ends of queries, and the node's
+    /// own leave.
     fn next_event(&mut self) -> Option<Shown> {
         if let Some((id, change)) = self.engines.members.next_reaped(&self.cx) {
             return Some(Shown::Member(id, change));
@@ -386,8 +387,8 @@ impl<'a> Node<'a> {
 
     // ---- to other nodes ----
 
-    /// Answers first, since somebody waits for them; then probes, whose time is measured; then questions, pulls, and what
-    /// nobody has asked for.
+    /// Answers first, since somebody waits for them; then probes, whose time is measured; then questions, answers to queries, pulls, and
+    /// what nobody has asked for.
     fn next_datagram(&mut self, tx: &mut [u8]) -> Option<(Address, usize)> {
         if let Some(sent) = self.next_answer(tx) {
             return Some(sent);

@@ -1,4 +1,4 @@
-//! What is to be sent to one node: noted when a request comes, written when the caller polls. Bounded; the newest is refused,
+//! What is to be sent to one node: noted when a request comes (or a member is to be pinged out of turn), written when the caller polls. Bounded; the newest is refused,
 //! since whoever asked asks again.
 
 use crate::wire::message::{Address, EventId};

@@ -54,7 +54,8 @@ stats! {
     names_taken,
     /// Times that the application was told of another node with this node's name.
     name_conflicts,
-    /// Newcomers not taken in because only somebody who is in no fleet with this node has told of them.
+    /// Newcomers not taken in because only somebody who is in no fleet with this node has told of them; queries and answers of who is
+    /// no member, or elsewhere than it says.
     strangers,
     /// Intents for unknown members that were forgotten to make room.
     intents_forgotten,
@@ -76,7 +77,7 @@ stats! {
     relays_refused,
     /// Answers refused because too many were owed.
     answers_refused,
-    /// Times the clock jumped and running suspicions were restarted.
+    /// Times the clock jumped and running suspicions were put off.
     freezes,
     /// Own events accepted.
     events_fired,
@@ -111,7 +112,7 @@ stats! {
     app_full,
     /// Events too long for this node's limit.
     events_too_long,
-    /// Stored events dropped to make room; all had been sent.
+    /// Stored events dropped to make room, sent ones first.
     store_dropped,
     /// Own events whose return was not seen within 30 s, while others were there, or before others' floors had passed them, or
     /// before this node had left their fleet for another one.

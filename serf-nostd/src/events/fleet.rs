@@ -350,8 +350,8 @@ impl Events<'_> {
         }
     }
 
-    /// Own events that were accepted while nobody was there get times at which others take them. Values that have waited
-    /// for long keep theirs: others may have fired newer ones.
+    /// Own events that were accepted while nobody was there get times at which others take them, and so other identities. Values that
+    /// have waited longer than a join may take keep theirs: others may have fired newer ones. Queries are given up.
     fn restamp(&mut self, cx: &mut Cx<'_>) {
         if !cx.config.has(Rule::Restamp) {
             return;
@@ -371,13 +371,13 @@ impl Events<'_> {
             if waited || self.store.was_sent(slot) {
                 continue;
             }
-            let (name, before) = (event.coalesce.then(|| event.key()), event.id);
+            let (key, before) = (event.coalesce.then(|| event.key()), event.id);
             let id = EventId { ltime: cx.clocks.event.stamp(), origin: before.origin };
             self.store.rename(slot, id);
             self.seen.remove(before);
             self.seen.insert(id);
-            if let Some(name) = name {
-                self.coalescer.renamed(name, before, id);
+            if let Some(key) = key {
+                self.coalescer.renamed(key, before, id);
             }
         }
     }

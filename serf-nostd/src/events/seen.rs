@@ -1,5 +1,5 @@
 //! Which events have been seen: a sorted set of identities over a fixed slice. When it is full the lowest leaves and
-//! becomes the floor; at or below the floor nothing is ever delivered again.
+//! becomes the floor; at or below the floor nothing is delivered again, but for last values that were asked for (`Events::late_value`).
 
 use core::cmp::Ordering;
 

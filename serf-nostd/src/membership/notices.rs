@@ -1,7 +1,7 @@
 //! Member events: what the application has been told about each member, and what it is to be told next.
 //!
 //! Changes within a window are told as one: a join that is followed by an update is a join with the new tags, and of
-//! several changes the last state is told. Nothing is repeated, and no join is lost.
+//! several changes the last state is told. Nothing is repeated; who comes and fails within one window is not told of.
 
 use super::record::{Hot, LastNotified, MemberChange, NOTICES, Status, flag};
 use crate::slice::List;

@@ -85,7 +85,7 @@ pub(crate) mod flag {
     pub const TAGS_CHANGED: u8 = 128;
 }
 
-/// What is waiting to be said about a member; bits of [`Cold::say`].
+/// What is waiting to be said about a member; bits of [`Cold::update`].
 pub(crate) mod update {
     /// Its state: alive, suspect, dead or left.
     pub const STATE: u8 = 1;
@@ -215,7 +215,7 @@ impl Hot {
         !self.notice_link.is_loose()
     }
 
-    /// To be erased, and remembered only until the word has spread.
+    /// To be erased: shown to nobody any more, and remembered so that others do not bring it back.
     pub(crate) fn is_pruned(&self) -> bool {
         self.has(flag::PRUNE) && self.has(flag::UNADVERTISED)
     }

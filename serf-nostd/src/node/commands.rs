@@ -1,4 +1,4 @@
-//! What the application can order: events, joining, leaving, tags.
+//! What the application can order: events, queries and answers, joining, leaving, tags, whether it is ready.
 
 use core::net::SocketAddr;
 

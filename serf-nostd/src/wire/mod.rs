@@ -1,5 +1,6 @@
 //! What nodes say to each other: the messages ([`message`]), their bytes on the native wire (`native`) and the
-//! layers of a datagram ([`packet`]). Nothing outside this room knows an encoding.
+//! layers of a datagram ([`packet`]). But for filters (`filter`), which are read
+//! where they stand, nothing outside this room knows an encoding.
 
 pub(crate) mod go;
 pub mod message;

@@ -40,7 +40,7 @@ pub enum Reject {
     TooLong,
     /// Not of the native wire.
     NotNative,
-    /// Looks like Go Serf's wire: the peer was started with another `-wire`.
+    /// Looks like Go Serf's wire: the peer is Go's, or speaks its wire.
     GoWire,
     /// A version of the native wire that this build does not speak.
     Version,
