@@ -172,8 +172,13 @@ impl Asked {
 
     /// Whether somebody waits for an answer still.
     fn is_awaited(&self, now: Instant, members: &Membership<'_>) -> bool {
-        let asker = members.table.hot(self.member);
-        self.open && self.deadline > now && asker.is_live() && asker.addr == self.asker
+        self.open && self.deadline > now && lives_at(members, self.member, self.asker)
+    }
+
+    /// An answer to it.
+    fn answer<'m>(&self, members: &'m Membership<'_>, flags: u32, payload: &'m [u8]) -> QueryResponse<'m> {
+        let from = members.table.name(SELF);
+        QueryResponse { ltime: self.id.ltime, id: self.number, from, flags, payload }
     }
 }
 
@@ -284,10 +289,19 @@ impl<'a> Queries<'a> {
         &mut self.marks[place * each..(place + 1) * each]
     }
 
+    /// Where a mark stands, and its bit.
+    fn mark_of(&mut self, place: usize, member: u16, which: Mark) -> (&mut u8, u8) {
+        (&mut self.marks_of(place)[member as usize / 4], 1 << (member % 4 * 2 + which as u16))
+    }
+
+    fn is_marked(&mut self, place: usize, member: u16, which: Mark) -> bool {
+        let (marks, bit) = self.mark_of(place, member, which);
+        *marks & bit != 0
+    }
+
     /// Sets a mark; whether it was not set.
     fn mark(&mut self, place: usize, member: u16, which: Mark) -> bool {
-        let bit = 1 << (member % 4 * 2 + which as u16);
-        let marks = &mut self.marks_of(place)[member as usize / 4];
+        let (marks, bit) = self.mark_of(place, member, which);
         let new = *marks & bit == 0;
         *marks |= bit;
         new
@@ -295,8 +309,9 @@ impl<'a> Queries<'a> {
 
     /// Takes a mark away; whether it was set.
     fn unmark(&mut self, place: usize, member: u16, which: Mark) -> bool {
-        let set = !self.mark(place, member, which);
-        self.marks_of(place)[member as usize / 4] &= !(1 << (member % 4 * 2 + which as u16));
+        let (marks, bit) = self.mark_of(place, member, which);
+        let set = *marks & bit != 0;
+        *marks &= !bit;
         set
     }
 
@@ -319,11 +334,8 @@ impl<'a> Queries<'a> {
             return false;
         }
         // What is sent to anybody's address would be sent in anybody's name: only a member is answered, where it lives.
-        let lives = |asker: &u16| {
-            let asker = members.table.hot(*asker);
-            asker.is_live() && asker.addr == query.addr
-        };
-        let Some(member) = members.table.find(query.source).filter(lives) else {
+        let asker = members.table.find(query.source);
+        let Some(member) = asker.filter(|asker| lives_at(members, *asker, query.addr)) else {
             cx.stats.strangers += 1;
             return false;
         };
@@ -363,44 +375,31 @@ impl<'a> Queries<'a> {
         id: EventId,
         payload: Option<&[u8]>,
     ) -> Result<(), QueryError> {
-        let asked = self.asked.iter_mut().find(|asked| asked.id == id && asked.deadline > cx.now);
-        let asked = asked.ok_or(QueryError::Over)?;
+        let place = self.asked.iter().position(|asked| asked.id == id && asked.deadline > cx.now);
+        let place = place.ok_or(QueryError::Over)?;
+        let asked = self.asked[place];
         if asked.answered {
             return Err(QueryError::Answered);
         }
-        let answer = *asked;
         let flags = if payload.is_some() { answer_flag::ANSWER } else { answer_flag::NO_ANSWER };
         let payload = payload.unwrap_or_default();
-        self.check_len(cx, members, answer, payload)?;
+        let answer = Message::QueryResponse(asked.answer(members, flags, payload));
+        let limit = cx.config.query_size_limit;
+        if native::encoded_len(&answer) > limit as usize {
+            return Err(QueryError::TooLong(limit));
+        }
         // What has not gone out yet goes with it.
         let ack = if events.store.drop_unsent_answers(id) { answer_flag::ACK } else { 0 };
-        let sent = self.send(cx, members, events, answer, flags | ack, payload);
+        let sent = self.send(cx, members, events, asked, flags | ack, payload);
         if sent.is_err() && ack != 0 {
             // In the room that it had.
-            let _ = self.send(cx, members, events, answer, ack, &[]);
+            let _ = self.send(cx, members, events, asked, ack, &[]);
         }
         sent?;
-        if let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id) {
-            asked.answered = true;
-            // Whoever asks itself confirms nothing.
-            asked.open &= asked.member != SELF;
-        }
+        self.asked[place].answered = true;
+        // Whoever asks itself confirms nothing.
+        self.asked[place].open &= asked.member != SELF;
         Ok(())
-    }
-
-    /// Whether an answer is short enough, whatever its flags.
-    fn check_len(
-        &self,
-        cx: &Cx<'_>,
-        members: &Membership<'_>,
-        asked: Asked,
-        payload: &[u8],
-    ) -> Result<(), QueryError> {
-        let (ltime, from) = (asked.id.ltime, members.table.name(SELF));
-        let answer = QueryResponse { ltime, id: asked.number, from, flags: 0, payload };
-        let limit = cx.config.query_size_limit;
-        let short = native::encoded_len(&Message::QueryResponse(answer)) <= limit as usize;
-        if short { Ok(()) } else { Err(QueryError::TooLong(limit)) }
     }
 
     /// An answer is on its way, after a random time.
@@ -413,10 +412,9 @@ impl<'a> Queries<'a> {
         flags: u32,
         payload: &[u8],
     ) -> Result<(), QueryError> {
-        let from = members.table.name(SELF);
-        let answer = QueryResponse { ltime: asked.id.ltime, id: asked.number, from, flags, payload };
+        let answer = asked.answer(members, flags, payload);
         let message = Message::QueryResponse(answer);
-        if asked.asker == members.table.hot(SELF).addr {
+        if asked.member == SELF {
             let taken = self.answered(cx, members, events, asked.asker, &answer);
             return if taken { Ok(()) } else { Err(QueryError::Full) };
         }
@@ -485,11 +483,10 @@ impl<'a> Queries<'a> {
         while let Some(slot) = at {
             at = events.store.after(list::ANSWERS, slot);
             let (id, last) = (events.store.id(slot), events.store.is_last(slot));
-            let asked = self.asked.iter_mut().find(|asked| asked.id == id && asked.asker == from);
             // What has not been sent is not confirmed either.
-            if let Some(asked) = asked
-                && marked(id, last) == confirmed
+            if marked(id, last) == confirmed
                 && events.store.was_sent(slot)
+                && let Some(asked) = self.asked.iter_mut().find(|asked| asked.id == id && asked.asker == from)
             {
                 asked.open &= !last;
                 events.store.drop_answer(slot);
@@ -524,12 +521,11 @@ impl<'a> Queries<'a> {
         let id = self.running[place].id;
         let is_answer = answer.flags & answer_flag::ANSWER != 0;
         let is_last = is_answer || answer.flags & answer_flag::NO_ANSWER != 0;
-        if !self.unmark(place, member, Mark::Awaited) {
+        if !self.is_marked(place, member, Mark::Awaited) {
             // It was not asked, or has answered before.
             cx.stats.query_answers_late += 1;
             return true;
         }
-        self.mark(place, member, Mark::Awaited);
         // Without room for it, it comes again.
         let acks = answer.flags & answer_flag::ACK != 0 && self.mark(place, member, Mark::Acked);
         if acks && !show(cx, events, id, answer.from, None) {
@@ -606,6 +602,12 @@ impl<'a> Queries<'a> {
         over.used = false;
         Some(over.id)
     }
+}
+
+/// Whether a member lives at this address.
+fn lives_at(members: &Membership<'_>, member: u16, addr: Address) -> bool {
+    let member = members.table.hot(member);
+    member.is_live() && member.addr == addr
 }
 
 /// Hands an answer (or with no payload an acknowledgement) to the application; false if there is no room.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use serf_nostd::wire::message::NAME_MAX;
 use serf_nostd::{EventError, QueryError, SetupError, TagsError};
 
 use super::address::{AddressError, bind_error};
@@ -41,6 +42,14 @@ pub enum Refusal {
     TagText(String),
     /// The tags are set, but are not in the tags file: why.
     TagsFile(String),
+}
+
+/// Whether a member can have this name.
+///
+/// # Errors
+/// [`Refusal::Name`].
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    if (1..=NAME_MAX).contains(&name.len()) { Ok(()) } else { Err(Refusal::Name) }
 }
 
 /// The most addresses of one join.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serf_nostd::wire::message::{EventId, NAME_MAX};
+use serf_nostd::wire::message::EventId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::error::Refusal;
+use super::error::{Refusal, check_name};
 use super::expression;
 
 /// Whom a query or an event is for: who has one of the names, if there are any, and all of the tags.
@@ -33,9 +33,7 @@ impl Target {
     /// # Errors
     /// [`Refusal::Name`], [`Refusal::Expression`].
     pub(super) fn check(&self) -> Result<(), Refusal> {
-        if !self.nodes.iter().all(|node| (1..=NAME_MAX).contains(&node.len())) {
-            return Err(Refusal::Name);
-        }
+        self.nodes.iter().try_for_each(|node| check_name(node))?;
         let each = self.tags.values().try_for_each(|text| expression::anywhere(text).map(drop));
         each.map_err(Refusal::Expression)
     }

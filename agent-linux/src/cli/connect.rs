@@ -1,11 +1,14 @@
 //! What all commands share that talk to an agent.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::{runtime, ui};
 use crate::agent::log::printable;
-use crate::rpc::client::{Client, Config};
+use crate::process::config;
+use crate::rpc::client::{Client, Config, Error, Records};
+use crate::rpc::message::QueryRecord;
 
 /// Where the agent is.
 #[derive(clap::Args, Debug)]
@@ -33,6 +36,21 @@ impl RpcFlags {
         });
         code.unwrap_or_else(|error| failed("starting", error))
     }
+}
+
+/// What flags `key=value` say; if one is none that is told, and there is an exit code for it.
+pub(super) fn tags(flags: &[String]) -> Result<BTreeMap<String, String>, ExitCode> {
+    config::tags(flags).map_err(|error| {
+        ui::say(format!("Error: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The next thing that the cluster says to a query; `None` once it has said all.
+pub(super) async fn next_reply(replies: &mut Records<QueryRecord>) -> Result<Option<QueryRecord>, Error> {
+    let record = replies.next().await?.ok_or(Error::Closed)?.record;
+    // Go's agents can send records of nobody before the last one.
+    Ok(Some(record).filter(|record| record.r#type != "done" && !record.from.is_empty()))
 }
 
 /// Tells what went wrong; the exit code for it. Part of the text may come from whoever answers at the agent's address.

@@ -5,8 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
-use super::{flags, ui};
-use crate::process::config;
+use super::{connect, flags, ui};
 use crate::rpc::client::{Client, Error};
 use crate::rpc::message::TargetedEvent;
 
@@ -47,12 +46,9 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             );
         }
     };
-    let tags = match config::tags(&tag) {
+    let tags = match connect::tags(&tag) {
         Ok(tags) => tags,
-        Err(error) => {
-            ui::say(format!("Error: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     let event = TargetedEvent {
         filter_nodes: node,

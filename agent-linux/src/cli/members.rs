@@ -8,9 +8,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::connect::{RpcFlags, failed};
-use super::{flags, go_json, ui};
+use super::{connect, flags, go_json, ui};
 use crate::agent::log::in_one_line;
-use crate::process::config;
 use crate::rpc::message::{Member, MembersFiltered};
 
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
@@ -47,12 +46,9 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let mut tags = match config::tags(&flags.tag) {
+    let mut tags = match connect::tags(&flags.tag) {
         Ok(tags) => tags,
-        Err(error) => {
-            ui::say(format!("Error: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     if !flags.role.is_empty() {
         ui::say("Deprecation warning: 'Role' has been replaced with 'Tags'");

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::connect::{RpcFlags, failed};
+use super::connect::{RpcFlags, failed, next_reply};
 use super::{flags, go_json, ui};
 use crate::agent::log::{in_one_line, printable};
 use crate::process::config::{self, duration};
@@ -121,16 +121,11 @@ async fn ask(client: Client, query: &Query, json: bool) -> ExitCode {
     let mut answers = Answers::default();
     let mut listening = show(format!("Query '{}' dispatched", query.name));
     while listening {
-        let record = match records.next().await {
-            Ok(Some(received)) => received.record,
-            Ok(None) => return failed("receiving answers", "client closed"),
+        let QueryRecord { from, payload, r#type } = match next_reply(&mut records).await {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
             Err(error) => return failed("receiving answers", error),
         };
-        let QueryRecord { from, payload, r#type } = record;
-        // Go's agents can send records of nobody before the last one.
-        if r#type == "done" || from.is_empty() {
-            break;
-        }
         if r#type == "ack" {
             listening = show(format!("Ack from '{}'", in_one_line(&from)));
             answers.acks.get_or_insert_default().push(from);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::connect::{RpcFlags, failed};
+use super::connect::{RpcFlags, failed, next_reply};
 use super::{flags, ui};
 use crate::agent::log::in_one_line;
 use crate::rpc::client::Client;
@@ -59,15 +59,11 @@ async fn test(client: Client, verbose: bool) -> ExitCode {
     let mut acks = BTreeMap::<String, usize>::new();
     let mut last = start;
     loop {
-        let record = match records.next().await {
-            Ok(Some(received)) => received.record,
-            Ok(None) => return failed("receiving answers", "client closed"),
+        let record = match next_reply(&mut records).await {
+            Ok(Some(record)) => record,
+            Ok(None) => break,
             Err(error) => return failed("receiving answers", error),
         };
-        // Go's agents can send records of nobody before the last one.
-        if record.r#type == "done" || record.from.is_empty() {
-            break;
-        }
         last = Instant::now();
         if verbose {
             ui::say(format!("\tAck from '{}'", in_one_line(&record.from)));

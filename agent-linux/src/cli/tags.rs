@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use super::connect::{RpcFlags, failed};
-use super::{flags, ui};
-use crate::process::config;
+use super::{connect, flags, ui};
 
 /// Changes the tags of a running agent, and with them what all members know of it.
 ///
@@ -37,12 +36,9 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         ui::say(flags::usage(&Flags::command()));
         return ExitCode::FAILURE;
     }
-    let set = match config::tags(&set) {
+    let set = match connect::tags(&set) {
         Ok(tags) => tags,
-        Err(error) => {
-            ui::say(format!("Error: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     rpc.run(async |client| match client.tags(set, delete).await {
         Ok(()) => {

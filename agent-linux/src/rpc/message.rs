@@ -109,12 +109,9 @@ impl UserEvent {
     /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | 3);
-        wire::encode(out, &"Coalesce");
-        wire::encode(out, &self.coalesce);
-        wire::encode(out, &"Name");
-        wire::encode_text(out, &self.name);
-        wire::encode(out, &"Payload");
-        wire::encode(out, &bytes_or_nil(&self.payload));
+        field(out, "Coalesce", &self.coalesce);
+        text_field(out, "Name", &self.name);
+        field(out, "Payload", &bytes_or_nil(&self.payload));
     }
 }
 
@@ -143,21 +140,28 @@ impl TargetedEvent {
     /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | 5);
-        wire::encode(out, &"Coalesce");
-        wire::encode(out, &self.coalesce);
-        wire::encode(out, &"FilterNodes");
-        wire::encode(out, &self.filter_nodes);
-        wire::encode(out, &"FilterTags");
-        wire::encode(out, &self.filter_tags);
-        wire::encode(out, &"Name");
-        wire::encode_text(out, &self.name);
-        wire::encode(out, &"Payload");
-        wire::encode(out, &bytes_or_nil(&self.payload));
+        field(out, "Coalesce", &self.coalesce);
+        field(out, "FilterNodes", &self.filter_nodes);
+        field(out, "FilterTags", &self.filter_tags);
+        text_field(out, "Name", &self.name);
+        field(out, "Payload", &bytes_or_nil(&self.payload));
     }
 }
 
 /// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
 const MAP: u8 = 0x80;
+
+/// Appends an entry of a map.
+fn field(out: &mut Vec<u8>, key: &str, value: &impl Serialize) {
+    wire::encode(out, &key);
+    wire::encode(out, value);
+}
+
+/// The same for a text that may be any bytes: see [`wire::encode_text`].
+fn text_field(out: &mut Vec<u8>, key: &str, text: &[u8]) {
+    wire::encode(out, &key);
+    wire::encode_text(out, text);
+}
 
 /// `query`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -210,12 +214,9 @@ impl QueryRecord {
     /// Appends the record.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | 3);
-        wire::encode(out, &"From");
-        wire::encode(out, &self.from);
-        wire::encode(out, &"Payload");
-        wire::encode(out, &bytes_or_nil(&self.payload));
-        wire::encode(out, &"Type");
-        wire::encode(out, &self.r#type);
+        field(out, "From", &self.from);
+        field(out, "Payload", &bytes_or_nil(&self.payload));
+        field(out, "Type", &self.r#type);
     }
 }
 
@@ -390,11 +391,9 @@ impl Stream {
     /// Appends the request's body. Written by hand for the filter: see [`wire::encode_text`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | (1 + self.observe as u8));
-        wire::encode(out, &"Type");
-        wire::encode_text(out, &self.r#type);
+        text_field(out, "Type", &self.r#type);
         if self.observe {
-            wire::encode(out, &"Observe");
-            wire::encode(out, &true);
+            field(out, "Observe", &true);
         }
     }
 }
@@ -481,16 +480,11 @@ impl UserRecord {
     /// Appends the record. Written by hand for the name: see [`wire::encode_text`].
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | 5);
-        wire::encode(out, &"Coalesce");
-        wire::encode(out, &self.coalesce);
-        wire::encode(out, &"Event");
-        wire::encode(out, &"user");
-        wire::encode(out, &"LTime");
-        wire::encode(out, &self.ltime);
-        wire::encode(out, &"Name");
-        wire::encode_text(out, &self.name);
-        wire::encode(out, &"Payload");
-        wire::encode(out, &bytes_or_nil(&self.payload));
+        field(out, "Coalesce", &self.coalesce);
+        field(out, "Event", &"user");
+        field(out, "LTime", &self.ltime);
+        text_field(out, "Name", &self.name);
+        field(out, "Payload", &bytes_or_nil(&self.payload));
     }
 }
 
@@ -511,16 +505,11 @@ impl QuestionRecord {
     /// Appends the record.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(MAP | 5);
-        wire::encode(out, &"Event");
-        wire::encode(out, &"query");
-        wire::encode(out, &"ID");
-        wire::encode(out, &self.id);
-        wire::encode(out, &"LTime");
-        wire::encode(out, &self.ltime);
-        wire::encode(out, &"Name");
-        wire::encode(out, &self.name);
-        wire::encode(out, &"Payload");
-        wire::encode(out, &bytes_or_nil(&self.payload));
+        field(out, "Event", &"query");
+        field(out, "ID", &self.id);
+        field(out, "LTime", &self.ltime);
+        field(out, "Name", &self.name);
+        field(out, "Payload", &bytes_or_nil(&self.payload));
     }
 }
 

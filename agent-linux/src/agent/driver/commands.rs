@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serf_nostd::wire::message::NAME_MAX;
 use serf_nostd::{EventError, LeaveError, QueryError};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
 use super::{Driver, End, news, queries};
-use crate::agent::error::{Refusal, words};
+use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
 use crate::agent::query::{Query, Replies, Target};
@@ -86,11 +85,11 @@ impl Driver<'_> {
             Request::ForceLeave { node, prune, reply } => {
                 let how = if prune { " (prune)" } else { "" };
                 log::info!(target: "agent", "Force leaving node{how}: {node}");
-                let possible = (1..=NAME_MAX).contains(&node.len());
-                if possible {
+                let possible = check_name(&node);
+                if possible.is_ok() {
                     self.node.force_leave(self.clock.now(), &node, prune);
                 }
-                let _ = reply.send(if possible { Ok(()) } else { Err(Refusal::Name) });
+                let _ = reply.send(possible);
             }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),

@@ -67,7 +67,8 @@ pub struct Unfinished {
 
 /// The handlers of an agent. Scripts run in the order in which events are offered, for one event in the order of
 /// the configuration, one after the other. With a concurrency above 1, only events of one user-event name keep
-/// their order among themselves, and so do queries of one name, and all member events. A handler that is too far behind loses the newest, counted.
+/// their order among themselves, and so do queries of one name, and all member events. A handler that is too far behind
+/// loses the newest, counted.
 ///
 /// Must be used within a tokio runtime. Clones share everything.
 #[derive(Clone)]
