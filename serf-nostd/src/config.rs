@@ -49,7 +49,8 @@ pub struct Config {
     /// Longest query, as it is encoded with its filters (Serf: 1,024); likewise an answer.
     pub query_size_limit: u16,
     /// How long this node wants between two answers to a query of its own, in units of 100 microseconds: as each member waits
-    /// for a random time up to so much for each member, its receive queue does not run over.
+    /// for a random time up to so much for each member, its receive queue does not run over. Of no more than `origin_fanout`
+    /// others it takes them all at once.
     pub answer_pace: u8,
     /// Whether a tag's value matches an expression of a query's filter; `None` if this node cannot tell, and then does not
     /// answer. A device's is [`crate::matches`], a server's speaks regular expressions.

@@ -143,7 +143,7 @@ pub use expression::{TagMatcher, matches};
 pub use filter::Target;
 pub use membership::{Identity, Member, MemberChange, Status};
 pub use node::{Event, Gauges, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError};
-pub use queries::{Ask, QueryError};
+pub use queries::{Ask, Fired, QueryError};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};

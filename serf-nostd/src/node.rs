@@ -192,6 +192,13 @@ impl<'a> Node<'a> {
         self.engines.members.table.live() + 1
     }
 
+    /// The names of those who still have something to say to a query of this node's: not the last word yet, or no receipt. Only
+    /// of members that live; also right after its end, until the next query is asked.
+    pub fn awaited(&self, query: EventId) -> impl Iterator<Item = &str> + '_ {
+        let Engines { members, queries, .. } = &self.engines;
+        queries.awaited(members, query).map(|id| members.table.name(id))
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.cx.stats
@@ -282,7 +289,7 @@ impl<'a> Node<'a> {
         let Engines { members, failure, events, queries } = &mut self.engines;
         failure.expire(&mut self.cx, members);
         members.expire(&mut self.cx);
-        queries.expire(&self.cx, members);
+        queries.expire(&mut self.cx, members, events);
         // While nobody answers, own events wait; and while somebody is asked where the others have gone.
         let alone = failure.is_cut_off(&self.cx, members);
         let finding_back = self.sync.joins.is_finding_back();

@@ -257,6 +257,14 @@ impl<'a> Coalescer<'a> {
         self.find(name).is_none_or(|id| self.windows[id as usize].silent)
     }
 
+    /// Whether the application is still to be told a value of this name, or never will be.
+    pub(crate) fn withholds(&self, name: u64) -> bool {
+        self.find(name).is_some_and(|id| {
+            let window = &self.windows[id as usize];
+            window.slot != NONE || window.silent
+        })
+    }
+
     /// Whether this is the last value of a name. Goes through them all.
     pub(crate) fn is_last_value(&self, event: EventId) -> bool {
         self.windows[..self.touched].iter().any(|window| window.greatest == event)

@@ -40,7 +40,7 @@ use crate::slice::Ring;
 use crate::time::{Duration, Instant};
 use crate::wire::go;
 use crate::wire::message::UserEvent as Told;
-use crate::wire::message::{Address, EventId, Message, Query};
+use crate::wire::message::{Address, EventId, Message, Query, Receipt};
 use crate::wire::native;
 use crate::wire::packet::Encoded;
 
@@ -486,6 +486,15 @@ impl<'a> Events<'a> {
             None => cx.stats.unfiltered += 1,
         }
         passed == Some(true)
+    }
+
+    /// Whether the application has been handed this event, or a later one with which it was coalesced.
+    pub(crate) fn is_handed_out(&self, config: &Settings, receipt: &Receipt) -> bool {
+        let Receipt { event, key, len } = *receipt;
+        let waits = self.store.find(event).is_some_and(|slot| self.store.is_pinned(slot, Pin::Application));
+        let withheld = key != 0 && self.coalescer.withholds(key);
+        let fits = len <= config.event_size_limit && len as usize <= self.store.longest();
+        fits && !waits && !withheld && self.seen.classify(event) == Freshness::Known
     }
 
     /// Own events that others have not shown to have.

@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use super::{JoinError, LeaveError, Node, TagsError};
 use crate::events::EventError;
 use crate::filter::{self, Target};
-use crate::queries::{Ask, QueryError};
-use crate::time::Instant;
+use crate::queries::{Ask, Fired, QueryError};
+use crate::time::{Duration, Instant};
 use crate::wire::message::{EventId, LeaveIntent, Message};
 
 impl Node<'_> {
@@ -64,6 +64,26 @@ impl Node<'_> {
         let cut_off = e.failure.is_cut_off(cx, &e.members);
         let links = e.failure.links(&e.members);
         e.queries.ask(cx, &e.members, &mut e.events, links, cut_off, ask)
+    }
+
+    /// Asks for receipts of an event that this node has just fired, for so long. Each member that it is for, this node included,
+    /// gives one when it has handed the event to its application, or a later one with which it was coalesced:
+    /// [`super::Event::QueryAck`]. With the last one, or after the time, comes [`super::Event::QueryDone`]; [`Node::awaited`]
+    /// names who has given none. As a query it takes a place of [`crate::Capacities::queries`].
+    ///
+    /// # Errors
+    /// [`QueryError`]; the event is on its way all the same. After [`EventError::Full`] it may be tried again.
+    pub fn receipts(
+        &mut self,
+        now: Instant,
+        fired: &Fired<'_>,
+        timeout: Duration,
+    ) -> Result<EventId, QueryError> {
+        self.enter(now);
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        let cut_off = e.failure.is_cut_off(cx, &e.members);
+        let links = e.failure.links(&e.members);
+        e.queries.ask_receipts(cx, &e.members, &mut e.events, links, cut_off, fired, timeout)
     }
 
     /// Ends a query of this node's: nothing more is told of it. What others still answer is confirmed, and dropped.

@@ -248,6 +248,9 @@ pub struct UserEvent<'a> {
 pub mod query_flag {
     /// Whoever is asked is to say so at once.
     pub const ACK: u32 = 1;
+    /// The payload is a [`Receipt`]: whoever is asked says when it has handed that event out, with [`answer_flag::ACK`] and
+    /// [`answer_flag::NO_ANSWER`] together.
+    pub const RECEIPT: u32 = 2;
     /// Where the asker's pace stands: how long it wants between two answers, in units of 100 microseconds, in 8 bits.
     pub const PACE_SHIFT: u32 = 8;
 }
@@ -300,6 +303,46 @@ impl Query<'_> {
 pub fn query_identity(ltime: u64, source: &str, id: u32) -> EventId {
     let source = crate::hash::bytes(source.as_bytes());
     EventId { ltime, origin: crate::hash::mix(source ^ crate::hash::mix(id as u64)) & !1 }
+}
+
+/// Of which event a receipt is wanted: the payload of a [`Query`] with [`query_flag::RECEIPT`], whose filters are the event's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Receipt {
+    /// Its identity.
+    pub event: EventId,
+    /// With which events it may be coalesced: a hash of its name and filters. 0: with none.
+    pub key: u64,
+    /// What it takes at a receiver, in bytes: some take less than that.
+    pub len: u16,
+}
+
+impl Receipt {
+    /// Bytes of one.
+    const LEN: usize = 26;
+
+    /// All fields, little-endian.
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let fields = [self.event.ltime, self.event.origin, self.key, self.len as u64];
+        for (place, field) in bytes.chunks_mut(8).zip(fields) {
+            place.copy_from_slice(&field.to_le_bytes()[..place.len()]);
+        }
+        bytes
+    }
+
+    /// The opposite; `None` if that is not one.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Receipt> {
+        if bytes.len() != Self::LEN {
+            return None;
+        }
+        let mut fields = bytes
+            .chunks(8)
+            .map(|field| field.iter().rev().fold(0, |value: u64, byte| value << 8 | *byte as u64));
+        let mut next = || fields.next().unwrap_or_default();
+        let event = EventId { ltime: next(), origin: next() };
+        Some(Receipt { event, key: next(), len: next() as u16 })
+    }
 }
 
 /// An answer, or the ack of receipt, to a [`Query`].
