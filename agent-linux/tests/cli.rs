@@ -36,6 +36,8 @@ fn said(code: i32, out: &str) -> (Option<i32>, String, String) {
 #[tokio::test]
 async fn commands_print_what_serf_prints() {
     let fake = Fake::start(Options::default()).await;
+    let reached = "Event 'deploy' reached 18 of 20 members after 1.9 ms\n";
+    let missing = format!("{reached}No receipt from 'web2'\nNo receipt from 'a\\nb'\n");
     let table = [
         (
             &["members"][..],
@@ -73,6 +75,8 @@ async fn commands_print_what_serf_prints() {
         (&["event", "-coalesce=0", ""], 0, "Event '' dispatched! Coalescing enabled: false\n"),
         (&["event", "--", "-x", "-y"], 0, "Event '-x' dispatched! Coalescing enabled: true\n"),
         (&["event", "full"], 1, "Error sending event: event queue full\n"),
+        (&["event", "-wait=90%", "-wait-timeout=1m", "deploy"], 0, reached),
+        (&["event", "-wait", "-coalesce=false", "deploy"], 2, &missing),
         (&["join", "-replay", "a", "b"], 0, "Successfully joined cluster by contacting 2 nodes.\n"),
         (&["join", "nobody"], 1, "Error joining the cluster: 1 error occurred:\n\t* nobody there\n\n\n"),
         (&["force-leave", "-prune", "web2"], 0, ""),
@@ -95,12 +99,27 @@ async fn commands_print_what_serf_prints() {
             "event   false",
             "event -x -y true",
             "event full  true",
+            "deploy Wait { share: 90, timeout: 60s }",
+            "deploy Wait { share: 100, timeout: 5s }",
             "join [\"a\", \"b\"] true",
             "join [\"nobody\"] false",
             "force-leave web2 true",
             "leave"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_share_or_time_that_is_none_is_named() {
+    let fake = Fake::start(Options::default()).await;
+    for wait in ["95", "0%", "101%", "%", "many", "true", ""] {
+        let (code, _, err) = run(&fake, &["event", &format!("-wait={wait}"), "deploy"]).await;
+        let why = format!("invalid value \"{wait}\" for flag -wait: a share is 1% to 100%\n");
+        assert_eq!((code, err), (Some(1), why));
+    }
+    let negative = run(&fake, &["event", "-wait", "-wait-timeout=-1s", "deploy"]).await;
+    assert_eq!(negative, said(1, "The timeout must not be negative\n"));
+    assert!(fake.done().is_empty());
 }
 
 #[tokio::test]

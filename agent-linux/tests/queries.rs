@@ -10,6 +10,7 @@ use agent_linux::agent::filter::Filter;
 use agent_linux::agent::handler::Spec;
 use agent_linux::agent::model::{Event, Status};
 use agent_linux::agent::query::{Query, Question, Replies, Reply, Target};
+use agent_linux::agent::receipts::UserEvent;
 use agent_linux::rpc::client::{Client, Config, Error, Record};
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::QuestionRecord;
@@ -152,6 +153,12 @@ async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
         let tags = [("role".to_owned(), expression.to_owned())].into();
         Target { tags, ..Target::default() }
     };
+    let event = |target: Target, payload: &str| UserEvent {
+        target,
+        name: b"e".to_vec(),
+        payload: payload.into(),
+        coalesce: false,
+    };
     // In both directions, and for those who fire them; behind each other, so that what is wrong would come before.
     for (target, payload) in [
         (node("second"), "1"),
@@ -161,7 +168,7 @@ async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
         (tag("."), "5"),
         (Target::default(), "6"),
     ] {
-        first.handle.event_for(target, "e", payload, false).await.unwrap();
+        first.handle.event_for(event(target, payload)).await.unwrap();
     }
     for (listener, expected) in listeners.iter().zip([["2", "4", "6"], ["1", "4", "6"]]) {
         let mut heard = Vec::new();
@@ -177,7 +184,7 @@ async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
         (tag("("), "Invalid regular expression '(': found open group without closing ')'"),
         (node(""), "Node name must have 1 to 128 bytes"),
     ] {
-        assert_eq!(first.handle.event_for(wrong, "e", "", false).await.unwrap_err().to_string(), words);
+        assert_eq!(first.handle.event_for(event(wrong, "")).await.unwrap_err().to_string(), words);
     }
 }
 

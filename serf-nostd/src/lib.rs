@@ -1,5 +1,6 @@
 //! Serf's gossip core without an allocator: who is in the cluster, who has failed, events that reach everybody or some
-//! ([`Node::user_event`], [`Node::targeted_event`]), and questions to the fleet ([`Node::query`]).
+//! ([`Node::user_event`], [`Node::targeted_event`]), who has got them ([`Node::receipts`]),
+//! and questions to the fleet ([`Node::query`]).
 //!
 //! # Promises
 //! - No `std`, no `alloc`, no `unsafe`. All memory is one [`Storage`] (or slices that you bring, [`Memory`]), whose

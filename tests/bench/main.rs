@@ -122,8 +122,10 @@ enum Wanted {
     Goal(table::Goal),
     /// At most Go's figure divided by this.
     Divided(f64),
+    /// At most so many times another figure of ours.
+    TimesOwn(f64, &'static str),
 }
-use Wanted::{Divided, Goal};
+use Wanted::{Divided, Goal, TimesOwn};
 
 fn beside(theirs: &Figures, ours: &Figures) -> String {
     let rows = [
@@ -131,6 +133,8 @@ fn beside(theirs: &Figures, ours: &Figures) -> String {
         ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
         ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
         ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("event until its receipts are here, median (ms)", "receipts_ms", TimesOwn(2.0, "all_ms")),
+        ("receipts that did not come, of 30 events", "no_receipt", Goal(AtMost(0.0))),
         ("query until its end, median (ms)", "query_ms", Divided(100.0)),
         ("answers that did not come, of 5 queries", "unanswered", Goal(AtMost(0.0))),
         ("CPU per event and node (µs)", "event_cpu_us", Goal(None)),
@@ -158,6 +162,8 @@ fn beside_many(theirs: &Figures, ours: &Figures) -> String {
         ("event at all agents, median (ms)", "all_ms", Divided(10.0)),
         ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
         ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("event until its receipts are here, median (ms)", "receipts_ms", TimesOwn(2.0, "all_ms")),
+        ("receipts that did not come, of 30 events", "no_receipt", Goal(AtMost(0.0))),
         ("query until its end, median (ms)", "query_ms", Divided(100.0)),
         ("answers that did not come, of 5 queries", "unanswered", Goal(AtMost(0.0))),
         ("all see all alive after the start (s)", "converged_s", Goal(None)),
@@ -167,15 +173,16 @@ fn beside_many(theirs: &Figures, ours: &Figures) -> String {
 
 fn side_by_side(count: usize, rows: &[(&str, &str, Wanted)], theirs: &Figures, ours: &Figures) -> String {
     let mut text = head(&format!("{count} agents"), 1, &["figure", "Go Serf", "ours", "goal", "met"]);
+    let value = |figures: &Figures, key: &str| figures.get(key).copied().unwrap_or(f64::NAN);
     for (label, key, wanted) in rows {
-        let value = |figures: &Figures| figures.get(*key).copied().unwrap_or(f64::NAN);
-        let (theirs, ours) = (value(theirs), value(ours));
+        let (go, own) = (value(theirs, key), value(ours, key));
         let goal = match *wanted {
             Goal(goal) => goal,
-            Divided(by) => AtMost(theirs / by),
+            Divided(by) => AtMost(go / by),
+            TimesOwn(by, other) => AtMost(value(ours, other) * by),
         };
-        let [goal, met] = judged(ours, goal);
-        text += &row(&[(*label).into(), number(theirs), number(ours), goal, met]);
+        let [goal, met] = judged(own, goal);
+        text += &row(&[(*label).into(), number(go), number(own), goal, met]);
     }
     text
 }

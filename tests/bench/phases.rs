@@ -70,6 +70,7 @@ pub fn everything(binary: &Path, count: usize) -> Figures {
     put("event_bytes", (busy.bytes - idle.bytes) * seconds_per_event);
     spread.put(&mut put);
 
+    receipts(&fleet, &mut put);
     queries(&fleet, &mut put);
 
     let (delivered, seconds) = burst(&fleet.agents, &fleet.streams);
@@ -84,7 +85,7 @@ pub fn everything(binary: &Path, count: usize) -> Figures {
     figures
 }
 
-/// Convergence, single events and queries only, for larger fleets.
+/// Convergence, single events, receipts and queries only, for larger fleets.
 pub fn events(binary: &Path, count: usize) -> Figures {
     let mut figures = Figures::new();
     let mut put = |name: &str, value: f64| {
@@ -94,8 +95,25 @@ pub fn events(binary: &Path, count: usize) -> Figures {
     put("converged_s", fleet.converged);
     sleep(SETTLE);
     spread(&fleet).put(&mut put);
+    receipts(&fleet, &mut put);
     queries(&fleet, &mut put);
     figures
+}
+
+/// Events of which one agent after the other waits for receipts, timed from before the call until it is answered. Go's agents
+/// know nothing of that, and hang up.
+fn receipts(fleet: &Fleet, put: &mut impl FnMut(&str, f64)) {
+    let (mut times, mut missing) = (Vec::new(), 0);
+    for agent in fleet.agents.iter().cycle().take(EVENTS) {
+        let mut rpc = agent.rpc();
+        let fired = Instant::now();
+        let Ok(without) = rpc.event_with_receipts("waited-for") else { return };
+        missing += without;
+        times.push(fired.elapsed().as_secs_f64() * 1e3);
+        sleep(PAUSE);
+    }
+    put("receipts_ms", median(&times));
+    put("no_receipt", missing as f64);
 }
 
 /// Queries from one agent after the other, timed from before the call until it is told that this was all. Each agent's handler

@@ -69,6 +69,15 @@ fn agents_and_boards_ask_and_answer_one_another() {
     let door = fleet.servers[0].query(&["-no-ack", "-tag=role=^door$", "uptime"]);
     assert!(door.contains("Response from 'b2'") && door.ends_with("Total Responses: 1\n"), "{door}");
 
+    // Receipts, of boards and of servers.
+    let waited =
+        fleet.servers[0].cli(&["event", "-wait", "-wait-timeout=1h", "-coalesce=false", "led", "on"]);
+    assert!(waited.starts_with("Event 'led' reached 5 of 5 members after "), "{waited}");
+    fleet.boards[0].press();
+    for name in ["b1", "b2", "b3", "s1", "s2"] {
+        fleet.boards[0].wait_lines(&format!("{name} has it"), 1);
+    }
+
     fleet.servers[1].fire("ask", ["uptime"], false);
     for board in &fleet.boards {
         board.wait_lines(" s\"", 3);

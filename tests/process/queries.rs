@@ -107,3 +107,27 @@ fn events_for_some_run_the_handlers_of_those_and_coalesce_among_themselves() {
         assert_eq!((refused.code, &*refused.stdout), (1, said));
     }
 }
+
+#[test]
+fn receipts_name_who_has_not_handed_an_event_out() {
+    let agents = fleet(4);
+    let fire = |args: &[&str]| {
+        let Output { stdout, code, .. } = agents[0].cli([&["event", "-coalesce=false"], args].concat());
+        let reached = stdout.split(" after ").next().unwrap_or_default().to_owned();
+        (code, reached, stdout.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+    };
+    let whole = (0, "Event 'deploy' reached 4 of 4 members".to_owned(), Vec::new());
+    assert_eq!(fire(&["-wait", "-wait-timeout=1h", "deploy"]), whole);
+    // One that is stopped hands nothing out; nor does it say so.
+    agents[3].signal("STOP");
+    let named = vec!["No receipt from 'n4'".to_owned()];
+    let missing = (2, "Event 'deploy' reached 3 of 4 members".to_owned(), named);
+    assert_eq!(fire(&["-wait", "-wait-timeout=1s", "deploy"]), missing);
+    let enough = fire(&["-wait=75%", "-wait-timeout=1h", "deploy"]);
+    assert_eq!((enough.0, enough.1), (0, missing.1));
+    // After it has failed it is no living member any more.
+    agents[0].wait_sees("n4", "failed");
+    let rest = (0, "Event 'deploy' reached 3 of 3 members".to_owned(), Vec::new());
+    assert_eq!(fire(&["-wait", "-wait-timeout=1h", "deploy"]), rest);
+    agents[3].signal("CONT");
+}

@@ -18,6 +18,8 @@ pub enum Refusal {
     Gone,
     /// The event was not fired.
     Event(EventError),
+    /// The event is on its way, but its receipts were not asked for.
+    Receipts(QueryError),
     /// The fleet was not asked.
     Query(QueryError),
     /// Nor was it: names that begin with `_serf_` are Serf's own.
@@ -60,6 +62,10 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Gone => f.write_str("The agent has shut down"),
             Refusal::Event(error) => event(error, f),
+            Refusal::Receipts(error) => {
+                f.write_str("the event is on its way, but nobody could be asked for receipts: ")?;
+                query(error, f)
+            }
             Refusal::Query(error) => query(error, f),
             Refusal::QueryName => f.write_str("Queries cannot contain the '_serf_' prefix"),
             Refusal::Expression(why) => f.write_str(why),

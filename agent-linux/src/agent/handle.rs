@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::Refusal;
 use super::model::{Member, Stats};
 use super::query::{Query, Replies, Target};
+use super::receipts::{Receipts, UserEvent, Wait};
 
 /// A question or order to the run loop, answered on its `reply`. [`Handle`] has a method for each.
 #[derive(Debug)]
@@ -14,16 +15,19 @@ use super::query::{Query, Replies, Target};
 pub enum Request {
     /// Fire a user event; answered once it holds a slot of its own, or with `event queue full` after 5 s.
     Event {
-        /// Name, any bytes.
-        name: Vec<u8>,
-        /// Payload, any bytes.
-        payload: Vec<u8>,
-        /// Whether receivers may coalesce it.
-        coalesce: bool,
-        /// Whom it is for.
-        target: Target,
+        /// What, and for whom.
+        event: UserEvent,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Fire a user event and wait until members have handed it out; answered when enough have, or time is over.
+    Receipts {
+        /// What, and for whom.
+        event: UserEvent,
+        /// How many, and how long.
+        wait: Wait,
+        /// Answer.
+        reply: oneshot::Sender<Result<Receipts, Refusal>>,
     },
     /// Ask the fleet; answered once that has begun, or with `event queue full` after 5 s.
     Query {
@@ -108,22 +112,25 @@ impl Handle {
         payload: impl Into<Vec<u8>>,
         coalesce: bool,
     ) -> Result<(), Refusal> {
-        self.event_for(Target::default(), name, payload, coalesce).await
+        let (name, payload, target) = (name.into(), payload.into(), Target::default());
+        self.event_for(UserEvent { target, name, payload, coalesce }).await
     }
 
     /// The same for some members: the others pass it on only. It is coalesced with events of the same name and target.
     ///
     /// # Errors
     /// [`Refusal::Event`], [`Refusal::Name`], [`Refusal::Expression`], [`Refusal::Gone`].
-    pub async fn event_for(
-        &self,
-        target: Target,
-        name: impl Into<Vec<u8>>,
-        payload: impl Into<Vec<u8>>,
-        coalesce: bool,
-    ) -> Result<(), Refusal> {
-        let (name, payload) = (name.into(), payload.into());
-        self.ask(|reply| Request::Event { name, payload, coalesce, target, reply }).await?
+    pub async fn event_for(&self, event: UserEvent) -> Result<(), Refusal> {
+        self.ask(|reply| Request::Event { event, reply }).await?
+    }
+
+    /// Fires a user event and waits until members have handed it to their applications: so many of those that live and that it
+    /// is for, this node among them, or for so long.
+    ///
+    /// # Errors
+    /// As [`Handle::event_for`]; [`Refusal::Receipts`]: the event is on its way, but nobody was asked for receipts.
+    pub async fn event_with_receipts(&self, event: UserEvent, wait: Wait) -> Result<Receipts, Refusal> {
+        self.ask(|reply| Request::Receipts { event, wait, reply }).await?
     }
 
     /// Asks the fleet, this node included. What is said to it comes one by one; members answer with what their handlers print, or

@@ -14,6 +14,7 @@ pub mod lossy_channel;
 pub mod memory;
 pub mod model;
 pub mod query;
+pub mod receipts;
 pub mod socket;
 pub mod stdout;
 pub mod tags;

@@ -6,8 +6,13 @@ use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
 use super::{connect, flags, ui};
+use crate::agent::log::in_one_line;
+use crate::process::config::duration;
 use crate::rpc::client::{Client, Error};
-use crate::rpc::message::TargetedEvent;
+use crate::rpc::message::{EventReceipts, Receipts, TargetedEvent};
+
+/// The exit code if not as many have got it in time as were waited for.
+const NOT_REACHED: u8 = 2;
 
 /// Sends a user event to every member of the cluster, or to some. The name and the payload may be any bytes.
 #[derive(clap::Parser)]
@@ -24,6 +29,14 @@ struct Flags {
     /// tags
     #[arg(long, value_name = "<key>=<regexp>")]
     tag: Vec<String>,
+    /// Wait until so many of the living members have handed it to their handlers and streams, and tell how long that took; without
+    /// a share, all. If they do not in time, those who have not are named, and the exit code is 2
+    #[arg(long, value_name = "95%", num_args = 0..=1, require_equals = true, default_missing_value = "100%",
+        value_parser = share)]
+    wait: Option<u8>,
+    /// How long to wait for that. Default is 5s; with coalescing, each member waits for a quiet second first
+    #[arg(long, value_name = "5s", default_value = "5s", value_parser = duration::parse)]
+    wait_timeout: i64,
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]
@@ -32,7 +45,7 @@ struct Flags {
 
 /// Runs the command.
 pub(super) fn run(args: Vec<OsString>) -> ExitCode {
-    let Flags { coalesce, node, tag, rpc, args } = match flags::parse(args) {
+    let Flags { coalesce, node, tag, wait, wait_timeout, rpc, args } = match flags::parse(args) {
         Ok(flags) => flags,
         Err(code) => return code,
     };
@@ -57,14 +70,52 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         payload: payload.to_vec(),
         coalesce,
     };
-    rpc.run(async |client| match send(&client, &event).await {
-        Ok(()) => {
-            let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
-            ui::say([b"Event '", name, tail.as_bytes()].concat());
-            ExitCode::SUCCESS
-        }
-        Err(error) => failed("sending event", error),
+    if wait_timeout < 0 {
+        ui::say("The timeout must not be negative");
+        return ExitCode::FAILURE;
+    }
+    rpc.run(async |client| match wait {
+        Some(share) => wait_for(&client, EventReceipts { event, share, timeout: wait_timeout }).await,
+        None => match send(&client, &event).await {
+            Ok(()) => {
+                let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
+                ui::say([b"Event '", name, tail.as_bytes()].concat());
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed("sending event", error),
+        },
     })
+}
+
+/// Percent.
+fn share(text: &str) -> Result<u8, String> {
+    let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+    percent.filter(|percent| (1..=100).contains(percent)).ok_or("a share is 1% to 100%".to_owned())
+}
+
+/// Sends it, and shows who has got it.
+async fn wait_for(client: &Client, request: EventReceipts) -> ExitCode {
+    let Receipts { members, missing, took } = match client.event_with_receipts(&request).await {
+        Ok(receipts) => receipts,
+        Err(error) => return failed("sending event", error),
+    };
+    let reached = members.saturating_sub(missing.len() as u64);
+    let name = &request.event.name;
+    let tail = format!("' reached {reached} of {members} members after {}", spoken(took));
+    ui::say([b"Event '", &name[..], tail.as_bytes()].concat());
+    if reached * 100 >= members * request.share as u64 {
+        return ExitCode::SUCCESS;
+    }
+    for name in missing {
+        ui::say(format!("No receipt from '{}'", in_one_line(&name)));
+    }
+    ExitCode::from(NOT_REACHED)
+}
+
+/// Nanoseconds as people say them.
+fn spoken(nanos: u64) -> String {
+    let millis = nanos as f64 / 1e6;
+    if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.3} s", millis / 1e3) }
 }
 
 /// An event for all goes to agents of any kind.

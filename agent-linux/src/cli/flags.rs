@@ -16,7 +16,8 @@ use clap::{Arg, Command, Parser};
 use super::ui;
 
 /// Parses the arguments of one command. `T` is a clap parser in which
-/// - every flag is `long`, and takes a value: booleans need `action = ArgAction::Set` and a default;
+/// - every flag is `long`, and takes a value: booleans need `action = ArgAction::Set` and a default; a value that may be left
+///   out needs `num_args = 0..=1`, `require_equals` and a `default_missing_value`;
 /// - positionals are one trailing `Vec<OsString>`, checked by the command itself;
 /// - `override_usage` is the line behind `Usage: `, and doc comments are the help.
 ///
@@ -106,6 +107,10 @@ pub(crate) fn go_flags(command: &Command, args: Vec<OsString>) -> Result<Vec<OsS
             },
             Some(value) => value,
             None if is_bool(definition) => "true".into(),
+            None if may_be_bare(definition) => {
+                rewritten.push(OsString::from_vec([b"--", name.as_bytes()].concat()));
+                continue;
+            }
             None => args.next().ok_or_else(|| format!("flag needs an argument: -{}", name.display()))?,
         };
         rewritten.push(OsString::from_vec([b"--", name.as_bytes(), b"=", value.as_bytes()].concat()));
@@ -113,6 +118,11 @@ pub(crate) fn go_flags(command: &Command, args: Vec<OsString>) -> Result<Vec<OsS
     rewritten.push("--".into());
     rewritten.extend(args);
     Ok(rewritten)
+}
+
+/// Whether a flag has a value of its own if none is given behind a `=`.
+fn may_be_bare(definition: &Arg) -> bool {
+    definition.get_num_args().is_some_and(|values| values.min_values() == 0)
 }
 
 /// The help in Serf's form, without a line end.
@@ -188,7 +198,7 @@ fn reason(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string).unwrap_or_default();
     let flag = context(ContextKind::InvalidArg);
     let flag = flag.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
-    let flag = flag.split('=').next().unwrap_or_default();
+    let flag = flag.split(['=', '[']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let why = match std::error::Error::source(error) {

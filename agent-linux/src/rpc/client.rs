@@ -132,6 +132,17 @@ impl Client {
         self.ask("targeted-event", request, false, self.config.answer).await.map(drop)
     }
 
+    /// Sends an event, and waits until members have handed it to their applications: as many as are asked for, or so long.
+    ///
+    /// # Errors
+    /// As [`Client::event`]. Go's agents do not know this, and close the connection.
+    pub async fn event_with_receipts(&self, request: &EventReceipts) -> Result<Receipts, Error> {
+        let mut body = Vec::new();
+        request.encode(&mut body);
+        let limit = self.config.answer.saturating_add(Duration::from_nanos(request.timeout.max(0) as u64));
+        self.fetch("event-receipts", body, limit).await
+    }
+
     /// All members that the agent knows, itself included, in no order.
     ///
     /// # Errors

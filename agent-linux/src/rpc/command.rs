@@ -1,6 +1,6 @@
 //! The commands of the RPC: their names, which have a body, and what follows when one is refused.
 
-use super::message::{Joined, Keys, Members, NoCoordinate, Stats};
+use super::message::{Joined, Keys, Members, NoCoordinate, Receipts, Stats};
 use super::wire;
 
 /// A command of Serf's RPC.
@@ -10,6 +10,7 @@ pub(super) enum Command {
     Auth,
     Event,
     TargetedEvent,
+    EventReceipts,
     Query,
     Respond,
     Join,
@@ -45,6 +46,7 @@ impl Command {
             "auth" => Command::Auth,
             "event" => Command::Event,
             "targeted-event" => Command::TargetedEvent,
+            "event-receipts" => Command::EventReceipts,
             "join" => Command::Join,
             "members" => Command::Members,
             "members-filtered" => Command::MembersFiltered,
@@ -75,6 +77,7 @@ impl Command {
     pub(super) fn empty_answer(self) -> Vec<u8> {
         let mut bytes = Vec::new();
         match self {
+            Command::EventReceipts => wire::encode(&mut bytes, &Receipts::default()),
             Command::Join => wire::encode(&mut bytes, &Joined::default()),
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),

@@ -39,6 +39,8 @@ pub mod refusal {
     pub const NOT_SUPPORTED: &str = "Feature not supported";
     /// `respond` with a number that no query of this connection has, or whose time is over.
     pub const NO_SUCH_QUERY: &str = "No pending queries matching ID";
+    /// `event-receipts` with a share that is none of 1 to 100 percent, or a negative time.
+    pub const INVALID_WAIT: &str = "Share must be 1 to 100 percent, and the time not negative";
     /// The agent serves as many connections as it may.
     pub const TOO_MANY_CONNECTIONS: &str = "Too many RPC connections";
     /// The connection has as many streams as it may.
@@ -88,64 +90,6 @@ pub struct Auth {
     /// The agent's token.
     #[serde(deserialize_with = "text")]
     pub auth_key: String,
-}
-
-/// `event`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct UserEvent {
-    /// Any bytes.
-    #[serde(deserialize_with = "bytes")]
-    pub name: Vec<u8>,
-    /// Any bytes.
-    #[serde(deserialize_with = "bytes")]
-    pub payload: Vec<u8>,
-    /// Whether receivers may coalesce it.
-    #[serde(deserialize_with = "nil_as_default")]
-    pub coalesce: bool,
-}
-
-impl UserEvent {
-    /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(MAP | 3);
-        field(out, "Coalesce", &self.coalesce);
-        text_field(out, "Name", &self.name);
-        field(out, "Payload", &bytes_or_nil(&self.payload));
-    }
-}
-
-/// `targeted-event`: an event for some members. A command of its own, as Go's agents would pass over the filters of an `event`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct TargetedEvent {
-    /// Names of the members that it is for; none: whatever their names.
-    #[serde(deserialize_with = "texts")]
-    pub filter_nodes: Vec<String>,
-    /// Regular expressions, found anywhere in the values of these tags.
-    #[serde(deserialize_with = "text_map")]
-    pub filter_tags: BTreeMap<String, String>,
-    /// Any bytes.
-    #[serde(deserialize_with = "bytes")]
-    pub name: Vec<u8>,
-    /// Any bytes.
-    #[serde(deserialize_with = "bytes")]
-    pub payload: Vec<u8>,
-    /// Whether receivers may coalesce it.
-    #[serde(deserialize_with = "nil_as_default")]
-    pub coalesce: bool,
-}
-
-impl TargetedEvent {
-    /// Appends the request's body. Written by hand for the name: see [`wire::encode_text`].
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(MAP | 5);
-        field(out, "Coalesce", &self.coalesce);
-        field(out, "FilterNodes", &self.filter_nodes);
-        field(out, "FilterTags", &self.filter_tags);
-        text_field(out, "Name", &self.name);
-        field(out, "Payload", &bytes_or_nil(&self.payload));
-    }
 }
 
 /// MessagePack's mark of a map with up to 15 entries, to be joined with their number.
@@ -540,5 +484,7 @@ pub struct AnyRecord {
     pub payload: Vec<u8>,
 }
 
+mod events;
 mod lenient;
+pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};

@@ -28,6 +28,7 @@ use crate::agent::hub;
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
 use crate::agent::query::{self, Replies, Reply, Target};
+use crate::agent::receipts::{self, Wait};
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -251,10 +252,16 @@ impl Session {
                 handle.event(name, payload, coalesce).await.map_err(refused)?;
             }
             Command::TargetedEvent => {
-                let TargetedEvent { filter_nodes: nodes, filter_tags: tags, name, payload, coalesce } =
-                    parse(body)?;
-                let target = Target { nodes, tags };
-                handle.event_for(target, name, payload, coalesce).await.map_err(refused)?;
+                handle.event_for(fired(parse(body)?)).await.map_err(refused)?;
+            }
+            Command::EventReceipts => {
+                let EventReceipts { event, share, timeout } = parse(body)?;
+                if !(1..=100).contains(&share) || timeout < 0 {
+                    return Err(refusal::INVALID_WAIT.to_owned());
+                }
+                let wait = Wait { share, timeout: Duration::from_nanos(timeout as u64) };
+                let receipts = handle.event_with_receipts(fired(event), wait).await.map_err(refused)?;
+                wire::encode(&mut answer, &Receipts::from(receipts));
             }
             Command::Query => {
                 let request: Query = parse(body)?;
@@ -423,6 +430,11 @@ fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Str
 fn same_token(given: &[u8], expected: &[u8]) -> bool {
     let differing = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
     given.len() == expected.len() && differing == 0
+}
+
+fn fired(request: TargetedEvent) -> receipts::UserEvent {
+    let TargetedEvent { filter_nodes: nodes, filter_tags: tags, name, payload, coalesce } = request;
+    receipts::UserEvent { target: Target { nodes, tags }, name, payload, coalesce }
 }
 
 fn asked(request: Query) -> query::Query {

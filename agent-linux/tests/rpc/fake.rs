@@ -10,6 +10,7 @@ use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
 use agent_linux::agent::model::{Member, Status};
 use agent_linux::agent::query::{Replies, Reply, Target};
+use agent_linux::agent::receipts::{Receipts, UserEvent};
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::{RequestHeader, ResponseHeader};
 use agent_linux::rpc::server::{Options, serve};
@@ -70,8 +71,8 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
     let mut held = Vec::new();
     while let Some(request) = requests.recv().await {
         match request {
-            Request::Event { name, reply, .. } if name == b"wait" => held.push(reply),
-            Request::Event { name, payload, coalesce, target, reply } => {
+            Request::Event { event, reply } if event.name == b"wait" => held.push(reply),
+            Request::Event { event: UserEvent { target, name, payload, coalesce }, reply } => {
                 let whom = if target == Target::default() { String::new() } else { format!(" {target:?}") };
                 note(format!("event {} {} {coalesce}{whom}", name.escape_ascii(), payload.escape_ascii()));
                 for reply in held.drain(..) {
@@ -79,6 +80,11 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 }
                 let full = Refusal::Event(EventError::Full);
                 let _ = reply.send(if name == b"full" { Err(full) } else { Ok(()) });
+            }
+            Request::Receipts { event: UserEvent { name, .. }, wait, reply } => {
+                note(format!("{} {wait:?}", name.escape_ascii()));
+                let missing = vec!["web2".to_owned(), "a\nb".to_owned()];
+                let _ = reply.send(Ok(Receipts { members: 20, missing, took: Duration::from_micros(1_940) }));
             }
             Request::Members { reply } => drop(reply.send(members())),
             Request::Join { addresses, replay, reply } => {

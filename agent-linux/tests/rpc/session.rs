@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_linux::rpc::client::{Client, Config, Error};
-use agent_linux::rpc::message::{Join, Joined, Members, Query, QueryRecord, Stats, TargetedEvent};
+use agent_linux::rpc::message::{
+    EventReceipts, Join, Joined, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
+};
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
 use tokio::io::AsyncWriteExt;
@@ -63,6 +65,7 @@ async fn what_comes_before_the_token_is_refused_once_and_keeps_in_step() {
         "stop",
         "leave",
         "targeted-event",
+        "event-receipts",
         "query",
         "respond",
         "install-key",
@@ -385,4 +388,21 @@ async fn an_event_for_some_brings_its_filters_in_a_command_that_go_does_not_know
     client.targeted_event(&event).await.unwrap();
     let target = r#"Target { nodes: ["a"], tags: {"role": "db"} }"#;
     assert_eq!(fake.done(), [format!(r"event deploy \xff true {target}")]);
+}
+
+#[tokio::test]
+async fn receipts_are_asked_for_with_a_share_and_a_time() {
+    let fake = Fake::start(Options::default()).await;
+    let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
+    let event = TargetedEvent { name: b"\xff".to_vec(), ..TargetedEvent::default() };
+    let mut request = EventReceipts { event, share: 95, timeout: 1_500_000_000 };
+    let receipts = client.event_with_receipts(&request).await.unwrap();
+    let missing = vec!["web2".to_owned(), "a\nb".to_owned()];
+    assert_eq!(receipts, Receipts { members: 20, missing, took: 1_940_000 });
+    assert_eq!(fake.done(), [r"\xff Wait { share: 95, timeout: 1.5s }"]);
+    for (share, timeout) in [(0, 1), (101, 1), (50, -1)] {
+        (request.share, request.timeout) = (share, timeout);
+        let why = "Share must be 1 to 100 percent, and the time not negative".to_owned();
+        assert_eq!(client.event_with_receipts(&request).await, Err(Error::Refused(why)));
+    }
 }

@@ -114,7 +114,8 @@ where
         }
         Event::NameConflict(_) => defmt::error!("another node has this name"),
         Event::QueryResponse(_, from, payload) => defmt::info!("{=str} says: {=[u8]:a}", from, payload),
-        // This firmware does not leave, and no acknowledgement tells it more than the answer.
+        Event::QueryAck(_, from) => defmt::info!("{=str} has it", from),
+        // This firmware does not leave, and waits for nobody's last word.
         _ => {}
     };
     let on_query = |question: &Question<'_>| answers::to(question.name);
@@ -122,9 +123,12 @@ where
     let buttons = async {
         loop {
             let command = match button().await {
-                Press::Short => {
-                    Command::Event { name: bytes("button"), payload: bytes(&name), coalesce: false }
-                }
+                Press::Short => Command::Event {
+                    name: bytes("button"),
+                    payload: bytes(&name),
+                    coalesce: false,
+                    receipts: true,
+                },
                 Press::Long => Command::Inspect(report),
             };
             commands.send(command).await;

@@ -16,10 +16,15 @@ use embassy_sync::channel::Channel;
 use embassy_time::{Duration, Timer, with_timeout};
 
 use crate::wire::message::EventId;
-use crate::{Ask, DATAGRAM_MAX, Event, EventError, Input, Instant, Node, Output, QueryError, Question};
+use crate::{
+    Ask, DATAGRAM_MAX, Event, EventError, Fired, Input, Instant, Node, Output, QueryError, Question,
+};
 
 /// How long a datagram may take to leave, its neighbour's answer to ARP included.
 pub const SEND_PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long receipts of an event are waited for.
+pub const RECEIPTS_PATIENCE: crate::Duration = crate::Duration::from_secs(5);
 
 /// Datagrams taken in between two drains, at most: bounded work, however many arrive.
 const BURST: usize = 8;
@@ -61,6 +66,8 @@ pub enum Command<const NAME: usize, const PAYLOAD: usize> {
         payload: heapless::Vec<u8, PAYLOAD>,
         /// Whether receivers may coalesce it.
         coalesce: bool,
+        /// Whether receipts are wanted: they come to `on_event` within [`RECEIPTS_PATIENCE`], as acknowledgements of a query.
+        receipts: bool,
     },
     /// Ask the whole fleet; what it says comes to `on_event`. While the node is full the command waits, and others behind it.
     Query {
@@ -159,11 +166,17 @@ fn handle_command<const NAME: usize, const PAYLOAD: usize>(
     command: Command<NAME, PAYLOAD>,
 ) -> Option<Command<NAME, PAYLOAD>> {
     match &command {
-        Command::Event { name, payload, coalesce } => {
-            match node.user_event(now(), name, payload, *coalesce) {
-                Err(EventError::Full | EventError::Starting) => return Some(command),
-                Err(_) => warning!("an event was refused"),
-                Ok(_) => {}
+        Command::Event { name, payload, coalesce, receipts } => {
+            match (node.user_event(now(), name, payload, *coalesce), receipts) {
+                (Err(EventError::Full | EventError::Starting), _) => return Some(command),
+                (Err(_), _) => warning!("an event was refused"),
+                (Ok(ltime), true) => {
+                    let fired = Fired::new(ltime, name, payload, *coalesce);
+                    if node.receipts(now(), &fired, RECEIPTS_PATIENCE).is_err() {
+                        warning!("nobody is asked for receipts");
+                    }
+                }
+                (Ok(_), false) => {}
             }
         }
         Command::Query { name, payload } => match node.query(now(), &Ask::all(name, payload)) {

@@ -133,6 +133,19 @@ impl Rpc {
         }
     }
 
+    /// Fires an event that is not coalesced, and waits for receipts of all, for 10 s: of how many members there are none.
+    ///
+    /// # Errors
+    /// The agent has ended or refuses.
+    pub fn event_with_receipts(&mut self, name: &str) -> io::Result<usize> {
+        let timeout = 10_000_000_000_u64;
+        let request = map([("Name", name.into()), ("Share", 100.into()), ("Timeout", timeout.into())]);
+        self.send("event-receipts", &request)?;
+        self.receive()?.map_err(io::Error::other)?;
+        let answer = self.value()?;
+        Ok(field(&answer, "Missing").and_then(Value::as_array).map_or(0, Vec::len))
+    }
+
     /// Asks for a stream, and reads neither the answer nor what follows.
     ///
     /// # Errors

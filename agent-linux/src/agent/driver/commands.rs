@@ -11,7 +11,8 @@ use super::{Driver, End, news, queries};
 use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
-use crate::agent::query::{Query, Replies, Target};
+use crate::agent::query::{Query, Replies};
+use crate::agent::receipts::{Receipts, UserEvent, Wait};
 use crate::agent::{tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
@@ -25,11 +26,15 @@ pub(super) struct Pending {
 
 enum Message {
     Event {
-        name: Vec<u8>,
-        payload: Vec<u8>,
-        coalesce: bool,
-        target: Target,
+        event: UserEvent,
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Receipts {
+        event: UserEvent,
+        wait: Wait,
+        /// The event has been fired, and when; its receipts are to be asked for.
+        fired: Option<(u64, Wall)>,
+        reply: oneshot::Sender<Result<Receipts, Refusal>>,
     },
     Query {
         query: Query,
@@ -40,15 +45,17 @@ enum Message {
 impl Driver<'_> {
     pub(super) fn handle_request(&mut self, request: Request) {
         match request {
-            Request::Event { name, payload, coalesce, target, reply } => {
-                log::debug!(
-                    target: "agent",
-                    "Requesting user event send: {}. Coalesced: {coalesce}. Payload: {:?}",
-                    String::from_utf8_lossy(&name),
-                    String::from_utf8_lossy(&payload)
-                );
-                match target.check() {
-                    Ok(()) => self.launch(Message::Event { name, payload, coalesce, target, reply }),
+            Request::Event { event, reply } => {
+                log_event(&event);
+                match event.target.check() {
+                    Ok(()) => self.launch(Message::Event { event, reply }),
+                    Err(refusal) => _ = reply.send(Err(refusal)),
+                }
+            }
+            Request::Receipts { event, wait, reply } => {
+                log_event(&event);
+                match event.target.check() {
+                    Ok(()) => self.launch(Message::Receipts { event, wait, fired: None, reply }),
                     Err(refusal) => _ = reply.send(Err(refusal)),
                 }
             }
@@ -109,48 +116,65 @@ impl Driver<'_> {
         }
     }
 
-    /// Hands to the node what waits, in order, until something has to wait on. Whether anything was accepted.
+    /// Hands to the node what waits, in order, until something has to wait on. Whether anything has come to an end.
     pub(super) fn retry_pending(&mut self) -> bool {
-        let mut accepted = false;
-        while let Some(pending) = self.pending.pop_front() {
-            let outcome = match &pending.message {
-                Message::Event { name, payload, coalesce, target, .. } => {
-                    self.fire(target, name, payload, *coalesce).map(|_| None).map_err(Refusal::Event)
-                }
-                Message::Query { query, .. } => self.ask(query).map(Some).map_err(Refusal::Query),
-            };
-            if let Err(Refusal::Event(why) | Refusal::Query(QueryError::Event(why))) = &outcome
-                && matches!(why, EventError::Full | EventError::Starting)
-                && Wall::now() < pending.deadline
-            {
-                self.pending.push_front(pending);
+        let mut any = false;
+        while let Some(Pending { message, deadline }) = self.pending.pop_front() {
+            if let Some(message) = self.attempt(message, Wall::now() < deadline) {
+                self.pending.push_front(Pending { message, deadline });
                 break;
             }
-            accepted |= outcome.is_ok();
-            match pending.message {
-                Message::Event { reply, .. } => _ = reply.send(outcome.map(drop)),
-                Message::Query { reply, .. } => {
-                    if let Some(replies) = outcome.transpose() {
-                        _ = reply.send(replies);
+            any = true;
+        }
+        any
+    }
+
+    /// Hands one to the node; gives it back if it has to wait on, while there is patience for that.
+    fn attempt(&mut self, message: Message, patient: bool) -> Option<Message> {
+        let may_wait = |why: &EventError| patient && matches!(why, EventError::Full | EventError::Starting);
+        // Whoever asked may have gone.
+        match message {
+            Message::Event { event, reply } => match self.fire(&event) {
+                Err(why) if may_wait(&why) => return Some(Message::Event { event, reply }),
+                outcome => _ = reply.send(outcome.map(drop).map_err(Refusal::Event)),
+            },
+            Message::Query { query, reply } => match self.ask(&query) {
+                Err(QueryError::Event(why)) if may_wait(&why) => {
+                    return Some(Message::Query { query, reply });
+                }
+                outcome => _ = reply.send(outcome.map_err(Refusal::Query)),
+            },
+            Message::Receipts { event, wait, fired: None, reply } => match self.fire(&event) {
+                Err(why) if may_wait(&why) => {
+                    return Some(Message::Receipts { event, wait, fired: None, reply });
+                }
+                Err(why) => _ = reply.send(Err(Refusal::Event(why))),
+                Ok(ltime) => {
+                    let fired = Some((ltime, Wall::now()));
+                    return self.attempt(Message::Receipts { event, wait, fired, reply }, patient);
+                }
+            },
+            Message::Receipts { event, wait, fired: Some((ltime, since)), reply } => {
+                match self.ask_receipts(&event, wait, ltime) {
+                    Err(QueryError::Event(why)) if may_wait(&why) => {
+                        let fired = Some((ltime, since));
+                        return Some(Message::Receipts { event, wait, fired, reply });
                     }
+                    Err(why) => _ = reply.send(Err(Refusal::Receipts(why))),
+                    Ok(query) => self.await_receipts(query, wait, since, reply),
                 }
             }
         }
-        accepted
+        None
     }
 
-    fn fire(
-        &mut self,
-        target: &Target,
-        name: &[u8],
-        payload: &[u8],
-        coalesce: bool,
-    ) -> Result<u64, EventError> {
+    fn fire(&mut self, event: &UserEvent) -> Result<u64, EventError> {
+        let UserEvent { target, name, payload, coalesce } = event;
         match self.awaiting_first_join {
             true => Err(EventError::Starting),
             false => target.lend(|nodes, tags| {
                 let target = serf_nostd::Target::new(nodes, tags);
-                self.node.targeted_event(self.clock.now(), &target, name, payload, coalesce)
+                self.node.targeted_event(self.clock.now(), &target, name, payload, *coalesce)
             }),
         }
     }
@@ -200,4 +224,14 @@ impl Driver<'_> {
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())
     }
+}
+
+fn log_event(event: &UserEvent) {
+    log::debug!(
+        target: "agent",
+        "Requesting user event send: {}. Coalesced: {}. Payload: {:?}",
+        String::from_utf8_lossy(&event.name),
+        event.coalesce,
+        String::from_utf8_lossy(&event.payload)
+    );
 }

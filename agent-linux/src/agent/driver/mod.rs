@@ -3,6 +3,7 @@
 //! - `commands`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
 //! - `joins`: joins under way.
 //! - `queries`: asked here, and answered here.
+//! - `receipts`: of events of this agent's users.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
 //! - `warnings`: what the log tells of what is refused and lost.
@@ -11,6 +12,7 @@ mod commands;
 mod joins;
 mod news;
 mod queries;
+mod receipts;
 mod report;
 mod warnings;
 
@@ -28,6 +30,7 @@ use tokio::time::{Instant as Wall, sleep_until};
 use self::commands::Pending;
 use self::joins::Joins;
 use self::queries::Queries;
+use self::receipts::Awaited;
 use self::warnings::Warnings;
 use super::error::Refusal;
 use super::handle::Request;
@@ -94,6 +97,7 @@ pub(super) struct Driver<'n> {
     failed: HashSet<String>,
     pending: VecDeque<Pending>,
     queries: Queries,
+    receipts: Vec<Awaited>,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
     end: Option<End>,
@@ -118,6 +122,7 @@ impl<'n> Driver<'n> {
             failed: HashSet::new(),
             pending: VecDeque::new(),
             queries: Queries::new(),
+            receipts: Vec::new(),
             joins: Joins::new(),
             leaving: Vec::new(),
             end: None,
@@ -223,13 +228,17 @@ impl<'n> Driver<'n> {
                     self.asked(question);
                 }
                 Output::Event(CoreEvent::QueryAck(id, from)) => {
-                    self.queries.tell(id, Reply::Ack { from: from.to_owned() });
+                    let from = from.to_owned();
+                    self.acknowledged(id, from);
                 }
                 Output::Event(CoreEvent::QueryResponse(id, from, payload)) => {
                     let (from, payload) = (from.to_owned(), payload.to_vec());
                     self.queries.tell(id, Reply::Response { from, payload });
                 }
-                Output::Event(CoreEvent::QueryDone(id)) => self.queries.done(id),
+                Output::Event(CoreEvent::QueryDone(id)) => {
+                    self.queries.done(id);
+                    self.receipts_done(id);
+                }
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
                 Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),

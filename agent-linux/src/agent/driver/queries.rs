@@ -83,7 +83,8 @@ impl Driver<'_> {
     }
 
     /// Queries whose clients have gone are in nobody's way.
-    fn cancel_abandoned(&mut self) {
+    pub(super) fn cancel_abandoned(&mut self) {
+        self.cancel_abandoned_receipts();
         let node = &mut self.node;
         self.queries.running.retain(|(id, to)| {
             if to.is_closed() {
