@@ -248,8 +248,8 @@ pub struct UserEvent<'a> {
 pub mod query_flag {
     /// Whoever is asked is to say so at once.
     pub const ACK: u32 = 1;
-    /// The payload is a [`Receipt`]: whoever is asked says when it has handed that event out, with [`answer_flag::ACK`] and
-    /// [`answer_flag::NO_ANSWER`] together.
+    /// The payload is a [`Receipt`](super::Receipt): whoever is asked says when it has handed that event out, with [`answer_flag::ACK`](super::answer_flag::ACK) and
+    /// [`answer_flag::NO_ANSWER`](super::answer_flag::NO_ANSWER) together.
     pub const RECEIPT: u32 = 2;
     /// Where the asker's pace stands: how long it wants between two answers, in units of 100 microseconds, in 8 bits.
     pub const PACE_SHIFT: u32 = 8;
