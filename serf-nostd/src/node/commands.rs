@@ -69,7 +69,7 @@ impl Node<'_> {
     /// Asks for receipts of an event that this node has just fired, for so long. Each member that it is for, this node included,
     /// gives one when it has handed the event to its application, or a later one with which it was coalesced:
     /// [`super::Event::QueryAck`]. With the last one, or after the time, comes [`super::Event::QueryDone`]; [`Node::awaited`]
-    /// names who has given none. As a query it takes a place of [`crate::Capacities::queries`].
+    /// names who has given none. As a query it takes a place of the memory's `queries`.
     ///
     /// # Errors
     /// [`QueryError`]; the event is on its way all the same. After [`EventError::Full`] it may be tried again.
