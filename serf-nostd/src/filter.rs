@@ -104,7 +104,7 @@ fn take_text<'f>(rest: &mut &'f [u8]) -> Option<&'f str> {
 }
 
 /// The value of a tag in encoded tags: `0xff`, then a MessagePack map of texts. Bytes of anybody.
-fn value<'t>(tags: &'t [u8], tag: &str) -> Option<&'t str> {
+pub(crate) fn value<'t>(tags: &'t [u8], tag: &str) -> Option<&'t str> {
     let mut rest = tags.strip_prefix(&[0xff])?;
     let count = match *rest.split_off_first()? {
         marker @ 0x80..0x90 => (marker & 0x0f) as usize,

@@ -13,6 +13,7 @@ use crate::context::Cx;
 use crate::events::store::Kind;
 use crate::events::{self, Events};
 use crate::failure::Failure;
+use crate::filter::{Candidate, passes};
 use crate::gossip::Gossip;
 use crate::membership::record::State;
 use crate::membership::table::{self, SELF};
@@ -185,6 +186,12 @@ impl<'a> Node<'a> {
     pub fn member(&self, name: &str) -> Option<Member<'_>> {
         let table = &self.engines.members.table;
         table.find(name).filter(|id| !table.hot(*id).is_pruned()).map(|id| table.member(id))
+    }
+
+    /// Whether an event with these filters ([`crate::UserEvent`]) is for a member; not if this node does not understand them.
+    pub fn is_for(&self, filters: &[u8], member: &Member<'_>) -> bool {
+        let candidate = Candidate { name: member.name, tags: member.tags };
+        passes(filters, candidate, self.cx.config.tag_matcher) == Some(true)
     }
 
     /// How many members are believed to live, this node included.

@@ -19,6 +19,7 @@ use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
 use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
+use super::once;
 use super::socket::Socket;
 use super::tags;
 
@@ -100,6 +101,7 @@ impl Agent {
                 SocketAddr::new(ip, bound.port())
             }
         };
+        let setup = Setup { tags: once::marked(setup.tags, &setup.handlers), ..setup };
         let identity = handler::Identity { name: setup.name.clone(), tags: setup.tags.clone() };
         let handlers = Handlers::new(setup.handlers.clone(), identity, setup.limits);
         let hub = Hub::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
+use super::handler::Spec;
 use super::model::{Member, Stats};
 use super::query::{Query, Replies, Target};
 use super::receipts::{Receipts, UserEvent, Wait};
@@ -61,6 +62,13 @@ pub enum Request {
         node: String,
         /// Whether to erase it.
         prune: bool,
+        /// Answer.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Replace this node's handlers.
+    SetHandlers {
+        /// All of them.
+        handlers: Vec<Spec>,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -174,6 +182,14 @@ impl Handle {
     /// [`Refusal::Name`], [`Refusal::Gone`].
     pub async fn force_leave(&self, node: String, prune: bool) -> Result<(), Refusal> {
         self.ask(|reply| Request::ForceLeave { node, prune, reply }).await?
+    }
+
+    /// Replaces this node's handlers, also for the events that wait; a script that runs goes on.
+    ///
+    /// # Errors
+    /// [`Refusal::Tags`]: the tags have no room for the mark of those that run once, which therefore do not; [`Refusal::Gone`].
+    pub async fn set_handlers(&self, handlers: Vec<Spec>) -> Result<(), Refusal> {
+        self.ask(|reply| Request::SetHandlers { handlers, reply }).await?
     }
 
     /// Replaces this node's tags: 512 bytes together, encoded.

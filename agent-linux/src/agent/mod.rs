@@ -13,6 +13,7 @@ pub mod log;
 pub mod lossy_channel;
 pub mod memory;
 pub mod model;
+pub mod once;
 pub mod query;
 pub mod receipts;
 pub mod socket;

@@ -88,6 +88,7 @@ Event handlers:
   -event-handler=user=SCRIPT             for every user event
   -event-handler=user:deploy=SCRIPT      for the user event `deploy`
   -event-handler=user:a,member-join=...  for either
+  -event-handler=once:user:backup=SCRIPT on one member of those with such a handler
 
   /bin/sh runs the script. It finds the event in SERF_EVENT, this node in SERF_SELF_NAME, SERF_SELF_ROLE and
   SERF_TAG_<NAME>, a user event in SERF_USER_EVENT and SERF_USER_LTIME. It reads the payload, or a line

@@ -215,7 +215,14 @@ impl Process {
             Err(error) => return say(format_args!("Failed to reload configs: {error}")),
         };
         self.logger.set_level(new.log_level);
-        self.agent.handlers.set_specs(new.event_handlers);
+        match self.agent.handle.set_handlers(new.event_handlers).await {
+            Ok(()) => {}
+            Err(error @ Refusal::Tags(_)) => {
+                say(format_args!("Failed to mark handlers that run once: {error}"))
+            }
+            // The agent ends.
+            Err(_) => return,
+        }
         self.config.signals = new.signals;
         if self.config.tags_file.is_some() {
             // They are kept there, and what is configured says nothing of them.

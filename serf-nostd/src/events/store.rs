@@ -28,8 +28,8 @@ pub struct UserEvent<'a> {
     pub payload: &'a [u8],
     /// Whether its sender allowed coalescing.
     pub coalesce: bool,
-    /// Whom it is for; empty: all.
-    pub(crate) filters: &'a [u8],
+    /// Whom it is for, encoded as in [`Query::filters`](crate::wire::message::Query::filters); empty: all. See [`crate::Node::is_for`].
+    pub filters: &'a [u8],
 }
 
 impl UserEvent<'_> {

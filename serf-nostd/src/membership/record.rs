@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::filter;
 use crate::slice::{Link, Linked, Timed};
 use crate::time::Instant;
 use crate::wire::message::{Address, Alive, Settled, Versions};
@@ -63,6 +64,13 @@ pub struct Member<'a> {
     pub incarnation: u32,
     /// Versions it speaks.
     pub versions: Versions,
+}
+
+impl Member<'_> {
+    /// The value of a tag; `None` if it has none of this name, or what stands there is no text.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        filter::value(self.tags, name)
+    }
 }
 
 /// Bits of [`Hot::flags`].

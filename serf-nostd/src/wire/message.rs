@@ -105,6 +105,13 @@ impl EventId {
     /// Below every event.
     pub const LOWEST: EventId = EventId { ltime: 0, origin: 0 };
 
+    /// Rendezvous hashing: of some members, the one with the greatest rank is the one whose turn this event is. All who know the same
+    /// members agree on it, and each event has another order.
+    pub fn rank(&self, member: &str) -> u64 {
+        let event = crate::hash::mix(self.origin ^ crate::hash::mix(self.ltime));
+        crate::hash::mix(crate::hash::bytes(member.as_bytes()) ^ event)
+    }
+
     pub(crate) fn hash(&self) -> u32 {
         (crate::hash::mix(self.origin ^ crate::hash::mix(self.ltime)) >> 32) as u32
     }

@@ -13,7 +13,7 @@ use crate::agent::handle::Request;
 use crate::agent::handler::Identity;
 use crate::agent::query::{Query, Replies};
 use crate::agent::receipts::{Receipts, UserEvent, Wait};
-use crate::agent::{tags, tags_file};
+use crate::agent::{once, tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub(super) struct Pending {
     pub(super) deadline: Wall,
 }
 
-enum Message {
+pub(super) enum Message {
     Event {
         event: UserEvent,
         reply: oneshot::Sender<Result<(), Refusal>>,
@@ -98,6 +98,11 @@ impl Driver<'_> {
                 }
                 let _ = reply.send(possible);
             }
+            Request::SetHandlers { handlers, reply } => {
+                self.handlers.set_specs(handlers);
+                // They carry the mark of those that run once.
+                let _ = reply.send(self.set_tags(tags::decode(self.node.this().tags)));
+            }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
             Request::Stats { reply } => {
@@ -108,7 +113,7 @@ impl Driver<'_> {
 
     // ---- events and queries ----
 
-    fn launch(&mut self, message: Message) {
+    pub(super) fn launch(&mut self, message: Message) {
         self.pending.push_back(Pending { message, deadline: Wall::now() + PATIENCE });
         // Those that wait came first.
         if self.pending.len() == 1 {
@@ -205,7 +210,13 @@ impl Driver<'_> {
     }
 
     /// Goes by these tags from now on, and keeps them where they are to be kept.
-    fn change_tags(&mut self, tags: BTreeMap<String, String>, reply: oneshot::Sender<Result<(), Refusal>>) {
+    fn change_tags(
+        &mut self,
+        mut tags: BTreeMap<String, String>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) {
+        // That one is not its users' to keep.
+        tags.remove(once::MARK);
         let set = self.set_tags(tags.clone());
         match self.tags_file.clone().filter(|_| set.is_ok()) {
             None => _ = reply.send(set),
@@ -219,6 +230,7 @@ impl Driver<'_> {
     }
 
     fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {
+        let tags = once::marked(tags, &self.handlers.specs());
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
         set.map_err(Refusal::Tags)?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });

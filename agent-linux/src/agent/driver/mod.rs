@@ -4,6 +4,7 @@
 //! - `joins`: joins under way.
 //! - `queries`: asked here, and answered here.
 //! - `receipts`: of events of this agent's users.
+//! - `once`: events whose handlers run once in the fleet.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
 //! - `warnings`: what the log tells of what is refused and lost.
@@ -11,6 +12,7 @@
 mod commands;
 mod joins;
 mod news;
+mod once;
 mod queries;
 mod receipts;
 mod report;
@@ -29,6 +31,7 @@ use tokio::time::{Instant as Wall, sleep_until};
 
 use self::commands::Pending;
 use self::joins::Joins;
+use self::once::Turns;
 use self::queries::Queries;
 use self::receipts::Awaited;
 use self::warnings::Warnings;
@@ -37,6 +40,7 @@ use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
 use super::model::{Member, MemberEventKind};
+use super::once::{NAME as ONCE, Word};
 use super::query::Reply;
 use super::socket::Socket;
 
@@ -98,6 +102,7 @@ pub(super) struct Driver<'n> {
     pending: VecDeque<Pending>,
     queries: Queries,
     receipts: Vec<Awaited>,
+    turns: Turns,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
     end: Option<End>,
@@ -123,6 +128,7 @@ impl<'n> Driver<'n> {
             pending: VecDeque::new(),
             queries: Queries::new(),
             receipts: Vec::new(),
+            turns: Turns::new(),
             joins: Joins::new(),
             leaving: Vec::new(),
             end: None,
@@ -147,6 +153,7 @@ impl<'n> Driver<'n> {
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
                 Some(answer) = self.queries.answered() => self.answer(answer),
+                Some(event) = self.turns.ended() => self.turn_ended(event),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
         }
@@ -196,9 +203,10 @@ impl<'n> Driver<'n> {
             // What is accepted wants to be sent and delivered; what has to wait may want to be tried sooner.
             until = self.drain();
         }
+        let turn = self.look_at_turns();
         let patience = self.pending.front().map(|pending| pending.deadline);
         let until = self.clock.wall(until);
-        patience.into_iter().chain(self.joins.deadline()).fold(until, Wall::min)
+        [patience, turn, self.joins.deadline()].into_iter().flatten().fold(until, Wall::min)
     }
 
     /// Does what the node wants done; until when that was all.
@@ -218,10 +226,17 @@ impl<'n> Driver<'n> {
                     let (kind, member) = (news::kind(change), news::member(&member));
                     self.tell_member(kind, member);
                 }
+                Output::Event(CoreEvent::User(event)) if event.name == ONCE => {
+                    if let Some(word) = Word::decode(event.payload) {
+                        self.turns.once.heard(word, Wall::now());
+                    }
+                }
                 Output::Event(CoreEvent::User(event)) => {
+                    let (id, filters) = (event.id, event.filters.to_vec());
                     let event = news::user(&event);
                     self.tell_members();
-                    self.tell(event);
+                    let event = self.tell(event);
+                    self.take_turn(id, filters, event);
                 }
                 Output::Event(CoreEvent::Query(asked)) => {
                     let question = queries::question(&self.queries, &asked);

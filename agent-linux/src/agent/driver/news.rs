@@ -11,6 +11,7 @@ use crate::agent::tags;
 impl Driver<'_> {
     /// Adds a change to those of the same kind that came just before it.
     pub(super) fn tell_member(&mut self, kind: MemberEventKind, member: Member) {
+        self.turns.once.stir();
         let (name, addr) = (&member.name, member.addr);
         let failed = match kind {
             MemberEventKind::Failed => !self.failed.insert(name.clone()),
@@ -43,7 +44,7 @@ impl Driver<'_> {
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) -> Arc<Event> {
         match &event {
             Event::Member { kind, .. } => log::info!(target: "agent", "Received event: {}", kind.as_str()),
             Event::User { name, .. } => {
@@ -59,7 +60,8 @@ impl Driver<'_> {
         }
         let event = Arc::new(event);
         self.hub.publish(event.clone());
-        self.handlers.offer(event);
+        self.handlers.offer(event.clone());
+        event
     }
 }
 

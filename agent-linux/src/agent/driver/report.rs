@@ -29,6 +29,7 @@ impl Driver<'_> {
             ("event_floor", gauges.event_floor.to_string()),
             ("events_seen", gauges.seen.to_string()),
             ("events_waiting", gauges.waiting.to_string()),
+            ("once_waiting", self.turns.once.len().to_string()),
             ("requests_waiting", self.pending.len().to_string()),
             ("slots", gauges.slots.to_string()),
         ]);
@@ -44,6 +45,8 @@ impl Driver<'_> {
             ("datagrams_unsent", self.traffic.unsent.to_string()),
             ("send_errors", self.traffic.send_errors.to_string()),
             ("receive_errors", self.traffic.receive_errors.to_string()),
+            ("once_taken_over", self.turns.once.taken_over.to_string()),
+            ("once_forgotten", self.turns.once.forgotten.to_string()),
             ("log_lines_lost", crate::agent::log::lines_lost().to_string()),
         ]);
         self.node.stats().each(|name, count| drop(counted.insert(name.to_owned(), count.to_string())));
@@ -64,7 +67,8 @@ impl Driver<'_> {
         let mut handlers = Section::new();
         for spec in self.handlers.specs() {
             for (kind, name) in spec.filter.labels() {
-                handlers.insert(format!("{kind}:{name}"), spec.script.clone());
+                let once = if spec.once { "once:" } else { "" };
+                handlers.insert(format!("{once}{kind}:{name}"), spec.script.clone());
             }
         }
         handlers

@@ -4,7 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use serf_nostd::wire::message::EventId;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::invoke::{self, Identity, Outcome};
@@ -129,6 +130,11 @@ impl Handler {
         Handler { spec, queue: Mutex::default() }
     }
 
+    /// Whether it is for such an event; `once`: and runs once.
+    fn wants(&self, event: &Event, once: bool) -> bool {
+        self.spec.once == once && self.spec.filter.matches(event)
+    }
+
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,6 +183,13 @@ struct Job {
     event: Arc<Event>,
     size: usize,
     handlers: Vec<Arc<Handler>>,
+    once: Option<Once>,
+}
+
+/// An event whose handlers run once in the fleet, here: who wants to know when they are done.
+struct Once {
+    id: EventId,
+    done: mpsc::UnboundedSender<EventId>,
 }
 
 /// Events of one lane are handled one after the other.
@@ -225,7 +238,8 @@ impl Handlers {
         for job in state.lanes.values_mut().flatten() {
             job.handlers.iter().for_each(|handler| handler.give_back(job.size));
             state.counters.waiting -= job.handlers.len() as u64;
-            let wanting = state.handlers.iter().filter(|handler| handler.spec.filter.matches(&job.event));
+            let once = job.once.is_some();
+            let wanting = state.handlers.iter().filter(|handler| handler.wants(&job.event, once));
             job.handlers = wanting.cloned().collect();
             job.handlers.iter().for_each(|handler| handler.hold(job.size));
             state.counters.waiting += job.handlers.len() as u64;
@@ -237,25 +251,45 @@ impl Handlers {
         self.shared.state().own = own;
     }
 
-    /// Puts `event` into the queue of every handler that wants it and has room. Never waits.
+    /// Puts `event` into the queue of every handler that wants it and has room, but for those that run once. Never waits.
     pub fn offer(&self, event: Arc<Event>) {
+        self.put(event, None);
+    }
+
+    /// The same for the handlers that run once: it is this agent's turn. Whether there is room for any; then `done` is told when all
+    /// have ended.
+    pub(in crate::agent) fn offer_once(
+        &self,
+        event: Arc<Event>,
+        id: EventId,
+        done: mpsc::UnboundedSender<EventId>,
+    ) -> bool {
+        self.put(event, Some(Once { id, done }))
+    }
+
+    /// Whether there is a handler that runs once for such an event.
+    pub(in crate::agent) fn run_once(&self, event: &Event) -> bool {
+        self.shared.state().handlers.iter().any(|handler| handler.wants(event, true))
+    }
+
+    fn put(&self, event: Arc<Event>, once: Option<Once>) -> bool {
         let limits = &self.shared.limits;
         let mut state = self.shared.state();
         let state = &mut *state;
         if state.closed {
-            return;
+            return false;
         }
         let size = size_of(&event);
-        let wanting = state.handlers.iter().filter(|handler| handler.spec.filter.matches(&event));
+        let wanting = state.handlers.iter().filter(|handler| handler.wants(&event, once.is_some()));
         let (handlers, full): (Vec<_>, Vec<_>) =
             wanting.cloned().partition(|handler| handler.take_place(size, limits));
         state.counters.lost += full.len() as u64;
         if handlers.is_empty() {
-            return;
+            return false;
         }
         state.counters.waiting += handlers.len() as u64;
         let lane = Lane::of(&event, limits);
-        let job = Job { event, size, handlers };
+        let job = Job { event, size, handlers, once };
         match state.lanes.get_mut(&lane) {
             Some(jobs) => jobs.push_back(job),
             None => {
@@ -264,6 +298,7 @@ impl Handlers {
             }
         }
         self.shared.start(state);
+        true
     }
 
     /// Waits until every waiting event is handled and no script runs, but not longer than `deadline`: then what
@@ -316,11 +351,19 @@ impl Shared {
     }
 
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
+        let mut ran = !job.handlers.is_empty();
         for handler in &job.handlers {
-            let Some(environment) = self.begin(&job.event) else { break };
+            let Some(environment) = self.begin(&job.event) else {
+                ran = false;
+                break;
+            };
             let script = &handler.spec.script;
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
             self.end(outcome);
+        }
+        if let Some(Once { id, done }) = job.once.filter(|_| ran) {
+            // The agent may have ended.
+            let _ = done.send(id);
         }
         let mut state = self.state();
         state.busy -= 1;

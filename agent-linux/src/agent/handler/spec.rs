@@ -1,4 +1,4 @@
-//! A handler's spec: `[FILTER[,FILTER...]=]SCRIPT`.
+//! A handler's spec: `[[once:]FILTER[,FILTER...]=]SCRIPT`.
 
 use std::fmt;
 
@@ -11,18 +11,29 @@ pub struct Spec {
     pub filter: Filter,
     /// What `/bin/sh -c` is given.
     pub script: String,
+    /// Whether of all members with such a handler only one is to run it.
+    pub once: bool,
 }
 
-/// A filter that does not exist.
+/// What stands before a filter to say so.
+const ONCE: &str = "once:";
+
+/// A filter that does not exist, or one that cannot be run once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSpec {
     event: String,
     script: String,
+    once: bool,
 }
 
 impl fmt::Display for InvalidSpec {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Invalid event script: Event '{}' invoking '{}'", self.event, self.script)
+        write!(out, "Invalid event script: Event '{}' invoking '{}'", self.event, self.script)?;
+        if self.once {
+            // Others have no identity by which members could agree on them.
+            out.write_str("; 'once:' stands before user or user:NAME")?;
+        }
+        Ok(())
     }
 }
 
@@ -31,15 +42,22 @@ impl std::error::Error for InvalidSpec {}
 impl Spec {
     /// Reads a spec. The filters end at the first `=`; each makes an entry of its own, so a script whose spec has
     /// two filters that match the same event runs twice for it, as with Serf. A script that itself contains a `=`
-    /// needs a filter before it: `*=A=1 run.sh`.
+    /// needs a filter before it: `*=A=1 run.sh`. `once:` stands before the list, and is for all of it.
     ///
     /// # Errors
-    /// [`InvalidSpec`] for the first filter that does not exist.
+    /// [`InvalidSpec`] for the first filter that does not exist, or with `once:` is for anything but user events.
     pub fn parse(text: &str) -> Result<Vec<Spec>, InvalidSpec> {
         let (filters, script) = text.split_once('=').unwrap_or(("*", text));
-        let filter = Filter::parse(filters)
-            .map_err(|InvalidFilter(event)| InvalidSpec { event, script: script.to_owned() })?;
-        Ok(filter.split().map(|filter| Spec { filter, script: script.to_owned() }).collect())
+        let (filters, once) = match filters.strip_prefix(ONCE) {
+            Some(filters) => (filters, true),
+            None => (filters, false),
+        };
+        let invalid = |event| InvalidSpec { event, script: script.to_owned(), once };
+        let filter = Filter::parse(filters).map_err(|InvalidFilter(event)| invalid(event))?;
+        if once && filter.labels().any(|(kind, _)| kind != "user") {
+            return Err(invalid(filters.to_owned()));
+        }
+        Ok(filter.split().map(|filter| Spec { filter, script: script.to_owned(), once }).collect())
     }
 }
 
@@ -50,7 +68,7 @@ mod tests {
     fn entries(text: &str) -> Vec<(String, String)> {
         let labelled = |spec: Spec| {
             let labels: Vec<_> = spec.filter.labels().map(|(kind, name)| format!("{kind}:{name}")).collect();
-            (labels.join(","), spec.script)
+            (format!("{}{}", if spec.once { "once " } else { "" }, labels.join(",")), spec.script)
         };
         Spec::parse(text).unwrap().into_iter().map(labelled).collect()
     }
@@ -65,6 +83,8 @@ mod tests {
             ("user:=d.sh", vec![("user:", "d.sh")]),
             ("user,user:x=s", vec![("user:", "s"), ("user:x", "s")]),
             ("member-join,member-leave=m", vec![("member-join:", "m"), ("member-leave:", "m")]),
+            ("once:user:a,user=o", vec![("once user:a", "o"), ("once user:", "o")]),
+            ("once:x", vec![("*:", "once:x")]),
             ("query,query:load=q", vec![("query:", "q"), ("query:load", "q")]),
         ] {
             let expected: Vec<_> = expected.iter().map(|(l, s)| (l.to_string(), s.to_string())).collect();
@@ -79,6 +99,14 @@ mod tests {
             ("user,bogus=foo.sh", "Invalid event script: Event 'bogus' invoking 'foo.sh'"),
             ("FOO=1 cmd", "Invalid event script: Event 'FOO' invoking '1 cmd'"),
             ("user, member-join=x", "Invalid event script: Event ' member-join' invoking 'x'"),
+            (
+                "once:member-join=x",
+                "Invalid event script: Event 'member-join' invoking 'x'; 'once:' stands before user or user:NAME",
+            ),
+            (
+                "once:=x",
+                "Invalid event script: Event '' invoking 'x'; 'once:' stands before user or user:NAME",
+            ),
             ("Member-Join=x", "Invalid event script: Event 'Member-Join' invoking 'x'"),
         ] {
             assert_eq!(Spec::parse(text).unwrap_err().to_string(), message, "{text}");
