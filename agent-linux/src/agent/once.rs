@@ -2,7 +2,7 @@
 //!
 //! Agents with such handlers carry a mark, the tag [`MARK`], which names the events. All of them, each by itself, put the marked
 //! members in an order that differs from event to event (rendezvous hashing), and the first of those that live runs its handlers. It
-//! tells the others when they are done, and while they run long that they still do ([`Word`]). Whoever hears neither of them in
+//! tells the others when they are done, and while they run long that they still do. Whoever hears neither of them in
 //! time, or learns that the one in turn has failed, goes on to the next one. So the handlers run once as a rule, and at least once
 //! while any marked member lives; more often where members do not hear of one another: in a fleet that is cut in two, once on each
 //! side.
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::handler::Spec;
 use super::model::Event;
 
-/// The tag that names the user events for which a member has handlers that run once, joined by commas; [`EVERY`]: for all.
+/// The tag that names the user events for which a member has handlers that run once, joined by commas; `*`: for all.
 pub const MARK: &str = "_serf_once";
 /// The name of the events that say what has become of others.
 pub(super) const NAME: &[u8] = b"_serf_once";

@@ -12,7 +12,7 @@ use super::{flags, go_json, ui};
 use crate::agent::log::{in_one_line, printable};
 use crate::process::config::{self, duration};
 use crate::rpc::client::Client;
-use crate::rpc::message::{Query, QueryRecord};
+use crate::rpc::message::{Query, QueryRecord, refusal};
 
 /// Asks the whole cluster and shows what its members answer: what their handlers for `query` print.
 ///
@@ -88,7 +88,7 @@ fn query(flags: &Flags, name: &OsString, payload: &OsString) -> Result<Query, St
         return Err(format!("Invalid format: {}", flags.format));
     }
     if flags.timeout < 0 {
-        return Err("The timeout must not be negative".to_owned());
+        return Err(refusal::NEGATIVE_TIMEOUT.to_owned());
     }
     let name = name.to_str().ok_or("The name of a query must be UTF-8")?;
     Ok(Query {

@@ -37,6 +37,8 @@ pub mod refusal {
     pub const INVALID_TOKEN: &str = "Invalid authentication token";
     /// A command that is known, but not offered by this agent.
     pub const NOT_SUPPORTED: &str = "Feature not supported";
+    /// A query that is to end before it begins.
+    pub const NEGATIVE_TIMEOUT: &str = "The timeout must not be negative";
     /// `respond` with a number that no query of this connection has, or whose time is over.
     pub const NO_SUCH_QUERY: &str = "No pending queries matching ID";
     /// `event-receipts` with a share that is none of 1 to 100 percent, or a negative time.
@@ -124,7 +126,7 @@ pub struct Query {
     /// is not: the number changes nothing.
     #[serde(deserialize_with = "nil_as_default")]
     pub relay_factor: u8,
-    /// How long answers are waited for, in nanoseconds; 0 or less: as long as the agent sees fit.
+    /// How long answers are waited for, in nanoseconds; 0: as long as the agent sees fit. Less is refused.
     #[serde(deserialize_with = "nil_as_default")]
     pub timeout: i64,
     /// What it is about.

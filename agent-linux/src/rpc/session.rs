@@ -265,9 +265,10 @@ impl Session {
             }
             Command::Query => {
                 let request: Query = parse(body)?;
+                let timeout = u64::try_from(request.timeout).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
                 let share = self.room_for_stream(seq)?;
                 let pause = if request.wait_full_timeout.is_some() { Duration::ZERO } else { BEFORE_DONE };
-                let replies = handle.query(asked(request)).await.map_err(refused)?;
+                let replies = handle.query(asked(request, timeout)).await.map_err(refused)?;
                 return Ok(Outcome::Replies(replies, pause, share));
             }
             Command::Respond => {
@@ -437,15 +438,14 @@ fn fired(request: TargetedEvent) -> receipts::UserEvent {
     receipts::UserEvent { target: Target { nodes, tags }, name, payload, coalesce }
 }
 
-fn asked(request: Query) -> query::Query {
-    // Less than nothing, and nothing, is what the agent sees fit.
-    let timeout = u64::try_from(request.timeout).ok().filter(|timeout| *timeout > 0);
+/// `timeout`: in nanoseconds; 0 is what the agent sees fit.
+fn asked(request: Query, timeout: u64) -> query::Query {
     query::Query {
         name: request.name,
         payload: request.payload,
         target: Target { nodes: request.filter_nodes, tags: request.filter_tags },
         ack: request.request_ack,
-        timeout: timeout.map(Duration::from_nanos),
+        timeout: (timeout > 0).then(|| Duration::from_nanos(timeout)),
         wait_full_timeout: request.wait_full_timeout == Some(true),
     }
 }

@@ -341,12 +341,16 @@ async fn what_the_fleet_says_to_a_query_comes_as_records_of_three_types() {
                  timeout: Some(1.5s), wait_full_timeout: false }";
     assert_eq!(fake.done(), [asked]);
 
-    // Nothing is nil to Go; and what is negative is what the agent sees fit.
+    // Nothing is nil to Go.
     let mut record = Vec::new();
     QueryRecord { from: "db".to_owned(), payload: Vec::new(), r#type: "ack".to_owned() }.encode(&mut record);
     assert_eq!(record, b"\x83\xa4From\xa2db\xa7Payload\xc0\xa4Type\xa3ack");
-    raw.send("query", 8, &encoded(&Query { timeout: -1, name: "x".to_owned(), ..Query::default() })).await;
-    assert_eq!(raw.header().await, ("".to_owned(), 8));
+
+    // Go's agents end it before anybody can answer. No time at all is what the agent sees fit.
+    for (seq, timeout, said) in [(8, -1, "The timeout must not be negative"), (9, 0, "")] {
+        raw.send("query", seq, &encoded(&Query { timeout, name: "x".to_owned(), ..Query::default() })).await;
+        assert_eq!(raw.header().await, (said.to_owned(), seq));
+    }
     assert!(fake.done()[1].contains("timeout: None"), "{:?}", fake.done());
 }
 
