@@ -9,7 +9,7 @@ use super::{connect, flags, ui};
 use crate::agent::log::in_one_line;
 use crate::process::config::duration;
 use crate::rpc::client::{Client, Error};
-use crate::rpc::message::{EventReceipts, Receipts, TargetedEvent};
+use crate::rpc::message::{EventReceipts, Receipts, TargetedEvent, refusal};
 
 /// The exit code if not as many have got it in time as were waited for.
 const NOT_REACHED: u8 = 2;
@@ -71,7 +71,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         coalesce,
     };
     if wait_timeout < 0 {
-        ui::say("The timeout must not be negative");
+        ui::say(refusal::NEGATIVE_TIMEOUT);
         return ExitCode::FAILURE;
     }
     rpc.run(async |client| match wait {
