@@ -87,6 +87,9 @@ async fn commands_print_what_serf_prints() {
             "{\n  \"agent\": {\n    \"name\": \"fake\"\n  },\n  \"tags\": {}\n}\n",
         ),
         (&["monitor", "-log-level=bogus"], 1, "Error starting monitor: Unknown log level: BOGUS\n"),
+        (&["rtt", "web1"], 0, "Estimated web1 <-> fake rtt: 500.000 ms\n"),
+        (&["rtt", "web1", "web1"], 0, "Estimated web1 <-> web1 rtt: 500.000 ms\n"),
+        (&["rtt", "web1", "a\tb"], 1, "Could not find a coordinate for node \"a\\tb\"\n"),
         (&["leave"], 0, "Graceful leave complete\n"),
     ];
     for (args, code, out) in table {

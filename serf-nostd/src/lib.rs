@@ -112,6 +112,8 @@ mod backoff;
 mod clock;
 mod config;
 mod context;
+#[cfg(feature = "coordinates")]
+mod coordinate;
 pub mod driver;
 mod events;
 mod expression;
@@ -139,6 +141,8 @@ pub mod wire;
 
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
+#[cfg(feature = "coordinates")]
+pub use coordinate::Coordinate;
 pub use events::{EventError, UserEvent};
 pub use expression::{TagMatcher, matches};
 pub use filter::Target;

@@ -10,9 +10,11 @@ mod effects;
 use crate::clock::LTIME_LIMIT;
 use crate::config::Config;
 use crate::context::Cx;
+#[cfg(feature = "coordinates")]
+use crate::coordinate::Coordinate;
 use crate::events::store::Kind;
 use crate::events::{self, Events};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::filter::{Candidate, passes};
 use crate::gossip::Gossip;
 use crate::membership::record::State;
@@ -120,7 +122,13 @@ impl<'a> Node<'a> {
             window_index: memory.window_index,
             pulls: memory.pulls,
         };
-        let failure = Failure::new(memory.relays, memory.confirmers, now);
+        let failure = failure::Parts {
+            relays: memory.relays,
+            confirmers: memory.confirmers,
+            #[cfg(feature = "coordinates")]
+            coordinates: memory.coordinates,
+        };
+        let failure = Failure::new(failure, now);
         let events = Events::new(events, &cx, seed);
         let sync = AntiEntropy::new(now, cx.config.reconnect_interval);
         let queries =
@@ -133,7 +141,7 @@ impl<'a> Node<'a> {
     /// Ends this node at once, without a word to the others, and gives its memory back.
     pub fn release(self) -> Memory<'a> {
         let (table, intents) = self.engines.members.release();
-        let (relays, confirmers) = self.engines.failure.release();
+        let failure = self.engines.failure.release();
         let events = self.engines.events.release();
         let queries = self.engines.queries.release();
         Memory {
@@ -154,12 +162,14 @@ impl<'a> Node<'a> {
             window_index: events.window_index,
             intents,
             outgoing: self.cx.outgoing.release(),
-            relays,
+            relays: failure.relays,
             pulls: events.pulls,
-            confirmers,
+            confirmers: failure.confirmers,
             queries: queries.running,
             asked: queries.asked,
             query_marks: queries.marks,
+            #[cfg(feature = "coordinates")]
+            coordinates: failure.coordinates,
         }
     }
 
@@ -197,6 +207,23 @@ impl<'a> Node<'a> {
     /// How many members are believed to live, this node included.
     pub fn live(&self) -> usize {
         self.engines.members.table.live() + 1
+    }
+
+    /// Where a member is in the space of round trips, this node included: when it last answered this node. `None` if it has not, or
+    /// one of both takes no part.
+    #[cfg(feature = "coordinates")]
+    pub fn coordinate(&self, name: &str) -> Option<&Coordinate> {
+        let coordinates = &self.engines.failure.coordinates;
+        match self.engines.members.table.find(name)? {
+            SELF => coordinates.own(),
+            id => coordinates.of(id),
+        }
+    }
+
+    /// How often this node's own coordinate was lost, and begun again at the origin.
+    #[cfg(feature = "coordinates")]
+    pub fn coordinate_resets(&self) -> u32 {
+        self.engines.failure.coordinates.resets
     }
 
     /// The names of those who still have something to say to a query of this node's: not the last word yet, or no receipt. Only

@@ -1,6 +1,8 @@
 //! Every byte the core uses for what can fill up: one value with compile-time capacities, or slices that a server
 //! allocates as it likes.
 
+#[cfg(feature = "coordinates")]
+use crate::coordinate::Peer;
 use crate::events::coalesce::Window;
 use crate::events::pull::Pull;
 use crate::events::seen::SeenEvent;
@@ -64,6 +66,9 @@ pub struct Memory<'a> {
     pub asked: &'a mut [Asked],
     /// Two bits for each member and query of this node's.
     pub query_marks: &'a mut [u8],
+    /// Round trips and coordinates of members: one per member, or none if this node takes no part in that.
+    #[cfg(feature = "coordinates")]
+    pub coordinates: &'a mut [Peer],
 }
 
 impl Memory<'_> {
@@ -97,6 +102,8 @@ impl Memory<'_> {
             ("queries", !self.queries.is_empty()),
             ("asked", !self.asked.is_empty()),
             ("query_marks", self.query_marks.len() >= self.queries.len() * members.div_ceil(4)),
+            #[cfg(feature = "coordinates")]
+            ("coordinates", [0, members].contains(&self.coordinates.len())),
         ];
         match rules.iter().find(|(_, kept)| !kept) {
             Some((name, _)) => Err(name),
@@ -236,6 +243,8 @@ pub struct Storage<
     queries: [Running; QUERIES],
     asked: [Asked; QUERIES],
     query_marks: [[u8; QUERIES]; MEMBERS],
+    #[cfg(feature = "coordinates")]
+    coordinates: [Peer; MEMBERS],
 }
 
 impl<
@@ -293,6 +302,8 @@ impl<
             queries: [Running::EMPTY; QUERIES],
             asked: [Asked::EMPTY; QUERIES],
             query_marks: [[0; QUERIES]; MEMBERS],
+            #[cfg(feature = "coordinates")]
+            coordinates: [Peer::EMPTY; MEMBERS],
         }
     }
 
@@ -322,6 +333,8 @@ impl<
             queries: &mut self.queries,
             asked: &mut self.asked,
             query_marks: self.query_marks.as_flattened_mut(),
+            #[cfg(feature = "coordinates")]
+            coordinates: &mut self.coordinates,
         }
     }
 }
@@ -345,6 +358,8 @@ impl<
 
 /// What the slices of [`Memory`] are made of: opaque values with an `EMPTY` constant each, which is all zeros.
 pub mod cells {
+    #[cfg(feature = "coordinates")]
+    pub use crate::coordinate::Peer;
     pub use crate::events::coalesce::Window;
     pub use crate::events::pull::Pull;
     pub use crate::events::seen::SeenEvent;

@@ -38,6 +38,7 @@ pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
     scene.events();
     scene.tags();
     scene.queries();
+    scene.round_trips();
     scene.monitor();
     scene.join_and_leave();
     scene.entries
@@ -106,6 +107,24 @@ impl Scene<'_> {
         self.run(&["query", "too", "many", "words"]);
         self.run_silent(&["query", "-timeout=soon", "load"]);
         self.run(&["reachability"]);
+    }
+
+    fn round_trips(&mut self) {
+        self.run(&["rtt", "absent"]);
+        self.run(&["rtt", "n1", "absent"]);
+        self.run(&["rtt"]);
+        self.run(&["rtt", "too", "many", "names"]);
+        for names in [&["n1"][..], &["n2"], &["n2", "n1"], &["n1", "n2"]] {
+            let args = [&["rtt"], names].concat();
+            // Known after the first probe.
+            wait_until("a coordinate", || self.start(&args).wait().code == 0);
+            let Output { stdout, code, .. } = self.start(&args).wait();
+            let (head, time) = stdout.rsplit_once(": ").expect("a time");
+            let (number, unit) = time.split_once(' ').expect("with a unit");
+            let decimals = number.split_once('.').map(|(_, decimals)| decimals.len());
+            let said = format!("{head}, {decimals:?} decimals, {unit}");
+            self.entries.push(Entry { command: args.join(" "), code, said });
+        }
     }
 
     /// Of a monitor's output only the user event is comparable: the rest are the agent's log lines.

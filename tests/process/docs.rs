@@ -93,6 +93,11 @@ fn the_page_of_receipts_is_true() {
 }
 
 #[test]
+fn the_page_of_coordinates_is_true() {
+    check_page("coordinates.md");
+}
+
+#[test]
 fn the_page_of_handlers_that_run_once_is_true() {
     check_page("once.md");
 }

@@ -21,6 +21,8 @@ pub struct Trial {
     pub crashes: usize,
     /// Timing of the nodes.
     pub config: Config,
+    /// Whether they take part in coordinates, and wait for answers no longer than their round trips tell.
+    pub placed: bool,
     /// A rule that they do not keep.
     pub without: Option<Rule>,
 }
@@ -54,7 +56,9 @@ impl Trial {
     pub fn run(&self) -> Detection {
         // Changes of members are told as they happen: one that is taken back within a window would not be seen.
         let config = Config { coalesce_members: false, ..self.config.clone() };
-        let mut fleet = Fleet::new(self.seed, self.nodes, Size::Members(self.nodes as u16), config);
+        let count = self.nodes as u16;
+        let size = if self.placed { Size::Placed(count) } else { Size::Members(count) };
+        let mut fleet = Fleet::new(self.seed, self.nodes, size, config);
         fleet.without = self.without;
         fleet.assemble(&mut |_, _, _, _| {});
         fleet.run(60 * SECOND, &mut |_, _, _, _| {});

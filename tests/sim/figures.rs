@@ -31,6 +31,7 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
             seconds: 120,
             crashes: 10,
             config: Config::LAN,
+            placed: false,
             without: None,
         };
         let seen = trial.run();

@@ -24,6 +24,8 @@ pub enum Size {
     Boards,
     /// So many members with names no longer than the simulator's and without tags, 512 events.
     Members(u16),
+    /// The same, and they know where they are in the space of round trips.
+    Placed(u16),
     /// So many members with names and tags as long as Serf allows, 512 events.
     FullMembers(u16),
 }
@@ -34,7 +36,7 @@ impl Size {
         match self {
             Size::Tiny | Size::Boards => 8,
             Size::Small | Size::Server | Size::Agent | Size::Mixed => 64,
-            Size::Members(count) | Size::FullMembers(count) => count as usize,
+            Size::Members(count) | Size::Placed(count) | Size::FullMembers(count) => count as usize,
         }
     }
 }
@@ -59,15 +61,21 @@ pub(crate) fn take(size: Size) -> Memory<'static> {
         Some(spare.swap_remove(place).1)
     });
     spare.unwrap_or_else(|| match size {
-        Size::Tiny | Size::Boards => Box::leak(Box::new(Tiny::new())).memory(),
-        Size::Small | Size::Mixed => Box::leak(Box::new(Small::new())).memory(),
-        Size::Server => Box::leak(Box::new(Server::new())).memory(),
+        Size::Tiny | Size::Boards => unplaced(Box::leak(Box::new(Tiny::new())).memory()),
+        Size::Small | Size::Mixed => unplaced(Box::leak(Box::new(Small::new())).memory()),
+        Size::Server => unplaced(Box::leak(Box::new(Server::new())).memory()),
         Size::Agent => lazy((64, 32, 96), &Events { seen: 4096, slots: 4096, names: 1024, small: 256 }),
         Size::Members(count) => {
             lazy((count as usize, Fleet::name(count as usize - 1).len(), 0), &Events::FEW)
         }
+        Size::Placed(count) => Memory { coordinates: zeroed(count as usize), ..take(Size::Members(count)) },
         Size::FullMembers(count) => lazy((count as usize, 128, 512), &Events::FEW),
     })
+}
+
+/// Of a node that takes no part in coordinates.
+fn unplaced(memory: Memory<'static>) -> Memory<'static> {
+    Memory { coordinates: &mut [], ..memory }
 }
 
 /// Keeps memory for the next node of this size.
@@ -130,5 +138,6 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         queries: zeroed(4),
         asked: zeroed(16),
         query_marks: zeroed(members.div_ceil(4) * 4),
+        coordinates: &mut [],
     }
 }

@@ -22,6 +22,35 @@ impl Links {
     }
 }
 
+/// Latencies of a map: each machine has a place on a square, and a link into the network of its own; a share of the pairs is
+/// further apart than that, so that the way through a third machine is shorter. Functions of seed and machine, likewise.
+#[derive(Clone, Copy, Debug)]
+pub struct Map {
+    /// Decides where machines are, and which pairs are further apart.
+    pub seed: u64,
+    /// What it takes from one side of the square to the other, one way, in microseconds.
+    pub side: u64,
+    /// The longest link of a machine into the network, likewise.
+    pub access: u64,
+    /// Share of the pairs that are up to twice as far from each other as the map says.
+    pub detours: f64,
+}
+
+impl Map {
+    /// How long a datagram is under way between two machines, either way, in microseconds.
+    pub fn latency(&self, from: usize, to: usize) -> u64 {
+        let share = |bits: u64| (bits >> 40) as f64 / (1_u64 << 24) as f64;
+        let place = |i: usize| [1, 2].map(|axis| share(link(self.seed ^ axis, i, i)) * self.side as f64);
+        let ([ax, ay], [bx, by]) = (place(from), place(to));
+        let access = |i: usize| share(link(self.seed ^ 3, i, i)) * self.access as f64;
+        let straight = (ax - bx).hypot(ay - by) + access(from) + access(to);
+        let pair = link(self.seed ^ 4, from.min(to), from.max(to));
+        let detour = share(pair) < self.detours;
+        let factor = if detour { 1.0 + share(hash(pair)) } else { 1.0 };
+        (straight * factor) as u64
+    }
+}
+
 /// Datagrams that a machine may not get rid of, or not get: bits of [`Network::muted`].
 pub mod muted {
     /// All that it sends is lost.
@@ -46,6 +75,8 @@ pub struct Network {
     pub jitter: u64,
     /// Instead of these two: links that differ.
     pub links: Option<Links>,
+    /// Instead of these three: a map.
+    pub map: Option<Map>,
     /// Share of datagrams lost, each by itself.
     pub loss: f64,
     /// Share of the time in which a link loses everything, in bursts.
@@ -85,6 +116,7 @@ impl Network {
             latency: 2_000,
             jitter: 200,
             links: None,
+            map: None,
             loss: 0.0,
             burst_loss: 0.0,
             burst: 50_000,
@@ -143,8 +175,11 @@ impl Network {
             self.lost += 1;
             return [None, None];
         }
-        let (latency, jitter) =
-            self.links.map_or((self.latency, self.jitter), |links| links.latency(from, to));
+        let (latency, jitter) = match (self.map, self.links) {
+            (Some(map), _) => (map.latency(from, to), self.jitter),
+            (None, Some(links)) => links.latency(from, to),
+            (None, None) => (self.latency, self.jitter),
+        };
         let mut at = now + latency + self.rng.below(jitter + 1);
         if self.rng.chance(self.reorder) {
             at += self.rng.below(self.reorder_by);

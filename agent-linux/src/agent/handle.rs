@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serf_nostd::Coordinate;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
@@ -87,6 +88,13 @@ pub enum Request {
         delete: Vec<String>,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Where a member is in the space of round trips.
+    Coordinate {
+        /// Its name.
+        node: String,
+        /// Answer, if that is known.
+        reply: oneshot::Sender<Option<Coordinate>>,
     },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
@@ -206,6 +214,14 @@ impl Handle {
     /// [`Refusal::Tags`] and [`Refusal::TagText`]: nothing has changed; [`Refusal::TagsFile`]; [`Refusal::Gone`].
     pub async fn edit_tags(&self, set: BTreeMap<String, String>, delete: Vec<String>) -> Result<(), Refusal> {
         self.ask(|reply| Request::EditTags { set, delete, reply }).await?
+    }
+
+    /// Where a member is in the space of round trips: estimated ones are the distances of such places.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn coordinate(&self, node: String) -> Result<Option<Coordinate>, Refusal> {
+        self.ask(|reply| Request::Coordinate { node, reply }).await
     }
 
     /// The sections of `serf info`.

@@ -4,7 +4,8 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Asked, Cold, Confirmer, EarlyIntent, Hot, Outgoing, Pull, Relay, Running, SeenEvent, StoreSlot, Window,
+    Asked, Cold, Confirmer, EarlyIntent, Hot, Outgoing, Peer, Pull, Relay, Running, SeenEvent, StoreSlot,
+    Window,
 };
 
 /// Members held where nothing else is said.
@@ -38,6 +39,7 @@ pub struct ServerMemory {
     numbers: Box<[u16]>,
     names: Box<[u8]>,
     query_marks: Box<[u8]>,
+    coordinates: Box<[Peer]>,
     tags: Box<[u8]>,
     fixed: Box<Fixed>,
 }
@@ -78,6 +80,7 @@ impl ServerMemory {
             numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES)?,
             names: zeroed(NAME * max_members)?,
             query_marks: zeroed(QUERIES * max_members.div_ceil(4))?,
+            coordinates: zeroed(max_members)?,
             tags: zeroed(TAGS * max_members)?,
             fixed: Fixed::new_box_zeroed().map_err(|_| OutOfMemory)?,
         })
@@ -113,6 +116,7 @@ impl ServerMemory {
             queries: &mut fixed.queries,
             asked: &mut fixed.asked,
             query_marks: &mut self.query_marks,
+            coordinates: &mut self.coordinates,
         }
     }
 }

@@ -21,6 +21,7 @@ mod members;
 mod monitor;
 mod query;
 mod reachability;
+mod rtt;
 mod runtime;
 mod tags;
 pub(crate) mod ui;
@@ -32,7 +33,7 @@ struct Command {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-const COMMANDS: [Command; 13] = [
+const COMMANDS: [Command; 14] = [
     Command { name: "agent", about: "Run an agent, the node of a cluster", run: agent::run },
     Command { name: "demo", about: "Watch a small cluster at work on this machine", run: demo::run },
     Command { name: "event", about: "Send a user event to the whole cluster", run: event::run },
@@ -48,6 +49,7 @@ const COMMANDS: [Command; 13] = [
         about: "Test whether all members can be reached",
         run: reachability::run,
     },
+    Command { name: "rtt", about: "Estimate the round trip time between two nodes", run: rtt::run },
     Command { name: "tags", about: "Change the tags of an agent", run: tags::run },
     Command { name: "version", about: "Show the version", run: version::run },
 ];

@@ -197,6 +197,16 @@ impl Client {
         self.ask("tags", request, false, self.config.slow_answer).await.map(drop)
     }
 
+    /// Where a member is in the space of round trips, as the agent knows it.
+    ///
+    /// # Errors
+    /// Any.
+    pub async fn coordinate(&self, node: &str) -> Result<Option<Coordinate>, Error> {
+        let request = encoded(&GetCoordinate { node: node.to_owned() });
+        let found: Found = self.fetch("get-coordinate", request, self.config.answer).await?;
+        Ok(found.coord.filter(|_| found.ok))
+    }
+
     /// The sections of `serf info` and their keys.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The commands of the RPC: their names, which have a body, and what follows when one is refused.
 
-use super::message::{Joined, Keys, Members, NoCoordinate, Receipts, Stats};
+use super::message::{Found, Joined, Keys, Members, Receipts, Stats};
 use super::wire;
 
 /// A command of Serf's RPC.
@@ -19,6 +19,7 @@ pub(super) enum Command {
     Leave,
     ForceLeave,
     Tags,
+    Coordinate,
     Stream,
     Monitor,
     Stop,
@@ -34,8 +35,6 @@ pub(super) enum Later {
     Key,
     /// `list-keys`.
     ListKeys,
-    /// `get-coordinate`.
-    Coordinate,
 }
 
 impl Command {
@@ -61,7 +60,7 @@ impl Command {
             "respond" => Command::Respond,
             "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
             "list-keys" => Command::Later(Later::ListKeys),
-            "get-coordinate" => Command::Later(Later::Coordinate),
+            "get-coordinate" => Command::Coordinate,
             _ => return None,
         })
     }
@@ -82,7 +81,7 @@ impl Command {
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),
             Command::Later(Later::Key | Later::ListKeys) => wire::encode(&mut bytes, &Keys::default()),
-            Command::Later(Later::Coordinate) => wire::encode(&mut bytes, &NoCoordinate::default()),
+            Command::Coordinate => wire::encode(&mut bytes, &Found::default()),
             _ => {}
         }
         bytes

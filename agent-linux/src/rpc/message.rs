@@ -380,14 +380,63 @@ pub struct Keys {
     pub num_resp: u32,
 }
 
-/// Answer to `get-coordinate` where there is no coordinate.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct NoCoordinate {
-    /// Always nil.
-    pub coord: (),
-    /// Always false.
+/// `get-coordinate`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct GetCoordinate {
+    /// A member's name.
+    #[serde(deserialize_with = "text")]
+    pub node: String,
+}
+
+/// Answer to `get-coordinate`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Found {
+    /// Where the member is, if that is known.
+    pub coord: Option<Coordinate>,
+    /// Whether it is.
+    #[serde(deserialize_with = "nil_as_default")]
     pub ok: bool,
+}
+
+/// A place in the space of round trips, in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Coordinate {
+    /// Part of each distance, of either sign.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub adjustment: f64,
+    /// How far off distances are believed to be: 0 to 1.5.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub error: f64,
+    /// The link into the network: part of each distance.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub height: f64,
+    /// In each dimension.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub vec: Vec<f64>,
+}
+
+impl Coordinate {
+    /// The estimated round trip, in seconds.
+    pub fn distance(&self, other: &Coordinate) -> f64 {
+        let squares = self.vec.iter().zip(&other.vec).map(|(a, b)| (a - b) * (a - b));
+        let raw = squares.sum::<f64>().sqrt() + self.height + other.height;
+        let adjusted = raw + self.adjustment + other.adjustment;
+        if adjusted > 0.0 { adjusted } else { raw }
+    }
+}
+
+impl From<serf_nostd::Coordinate> for Coordinate {
+    fn from(core: serf_nostd::Coordinate) -> Coordinate {
+        Coordinate {
+            adjustment: core.adjustment.into(),
+            error: core.error.into(),
+            height: core.height.into(),
+            vec: core.vec.map(f64::from).to_vec(),
+        }
+    }
 }
 
 /// One log line of a monitor.

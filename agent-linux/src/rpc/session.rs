@@ -308,6 +308,11 @@ impl Session {
                 let Tags { tags, delete_tags } = parse(body)?;
                 handle.edit_tags(tags, delete_tags).await.map_err(refused)?;
             }
+            Command::Coordinate => {
+                let GetCoordinate { node } = parse(body)?;
+                let coord = handle.coordinate(node).await.map_err(refused)?.map(Coordinate::from);
+                wire::encode(&mut answer, &Found { ok: coord.is_some(), coord });
+            }
             Command::Stats => {
                 let stats = handle.stats().await.map_err(refused)?;
                 wire::encode(&mut answer, &stats);

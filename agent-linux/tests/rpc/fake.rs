@@ -17,7 +17,7 @@ use agent_linux::rpc::server::{Options, serve};
 use agent_linux::rpc::wire::{self, Limits, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serf_nostd::{EventError, TagsError};
+use serf_nostd::{Coordinate, EventError, TagsError};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -116,6 +116,10 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 let _ = fleet.send(Reply::Ack { from: "web1".to_owned() });
                 let _ = fleet.send(Reply::Response { from: "web1".to_owned(), payload: b"1.5\n".to_vec() });
                 let _ = fleet.send(Reply::Response { from: "db".to_owned(), payload: Vec::new() });
+            }
+            Request::Coordinate { node, reply } => {
+                let place = Coordinate { height: 0.25, ..Coordinate::ORIGIN };
+                let _ = reply.send((node == "web1" || node == "fake").then_some(place));
             }
             Request::Stats { reply } => {
                 let agent = BTreeMap::from([("name".to_owned(), "fake".to_owned())]);

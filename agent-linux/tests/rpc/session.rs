@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_linux::rpc::client::{Client, Config, Error};
 use agent_linux::rpc::message::{
-    EventReceipts, Join, Joined, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
+    EventReceipts, Found, Join, Joined, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
 };
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
@@ -130,10 +130,26 @@ async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for()
         let names: Vec<_> = keys.keys().map(String::as_str).collect();
         assert_eq!(names, ["Keys", "Messages", "NumErr", "NumNodes", "NumResp"]);
     }
+}
+
+#[tokio::test]
+async fn a_coordinate_is_told_as_go_tells_it_and_its_absence_too() {
+    let fake = Fake::start(Options::default()).await;
+    let mut raw = fake.greeted().await;
     raw.send("get-coordinate", 10, b"\x81\xa4Node\xa1x").await;
-    assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 10));
+    assert_eq!(raw.header().await, (String::new(), 10));
     let none: BTreeMap<String, Option<bool>> = raw.value().await;
     assert_eq!(none, BTreeMap::from([("Coord".to_owned(), None), ("Ok".to_owned(), Some(false))]));
+    raw.send("get-coordinate", 11, b"\x81\xa4Node\xa4web1").await;
+    assert_eq!(raw.header().await, (String::new(), 11));
+    let found: Found = raw.value().await;
+    let place = found.coord.expect("there");
+    assert!(found.ok && place.vec.len() == 8 && (place.height, place.error) == (0.25, 1.5), "{place:?}");
+    // Half a second of both heights, and nothing in between.
+    assert_eq!(place.distance(&place), 0.5);
+    let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
+    assert_eq!(client.coordinate("web1").await, Ok(Some(place)));
+    assert_eq!(client.coordinate("web2").await, Ok(None));
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ pub(crate) mod dispute;
 pub(crate) mod probe;
 pub(crate) mod suspicion;
 
+use crate::config::Config;
 use crate::context::Cx;
+#[cfg(feature = "coordinates")]
+use crate::coordinate::{Coordinates, Peer};
 use crate::hash;
 use crate::membership::Membership;
 use crate::membership::record::{State, flag, update};
@@ -50,25 +53,42 @@ pub(crate) struct Failure<'a> {
     pub(crate) detector: Detector<'a>,
     confirmers: Confirmers<'a>,
     pub(crate) disputes: Disputes,
+    #[cfg(feature = "coordinates")]
+    pub(crate) coordinates: Coordinates<'a>,
     /// When somebody was last heard.
     last_heard: Instant,
     /// When somebody last answered a question of this node's.
     last_answer: Instant,
 }
 
+/// The slices that failure detection works on.
+pub(crate) struct Parts<'a> {
+    pub(crate) relays: &'a mut [Relay],
+    pub(crate) confirmers: &'a mut [Confirmer],
+    #[cfg(feature = "coordinates")]
+    pub(crate) coordinates: &'a mut [Peer],
+}
+
 impl<'a> Failure<'a> {
-    pub(crate) fn new(relays: &'a mut [Relay], confirmers: &'a mut [Confirmer], now: Instant) -> Self {
+    pub(crate) fn new(parts: Parts<'a>, now: Instant) -> Self {
         Failure {
-            detector: Detector::new(relays, now),
-            confirmers: Confirmers::new(confirmers),
+            detector: Detector::new(parts.relays, now),
+            confirmers: Confirmers::new(parts.confirmers),
             disputes: Disputes::new(),
+            #[cfg(feature = "coordinates")]
+            coordinates: Coordinates::new(parts.coordinates),
             last_heard: now,
             last_answer: now,
         }
     }
 
-    pub(crate) fn release(self) -> (&'a mut [Relay], &'a mut [Confirmer]) {
-        (self.detector.release(), self.confirmers.release())
+    pub(crate) fn release(self) -> Parts<'a> {
+        Parts {
+            relays: self.detector.release(),
+            confirmers: self.confirmers.release(),
+            #[cfg(feature = "coordinates")]
+            coordinates: self.coordinates.release(),
+        }
     }
 
     pub(crate) fn links(&self, members: &Membership<'_>) -> Links {
@@ -105,7 +125,8 @@ impl<'a> Failure<'a> {
                         continue;
                     };
                     let seq = cx.random.next() as u32;
-                    self.detector.begin(cx.now, &cx.config, target, seq);
+                    let timeout = self.probe_timeout(&cx.config, target);
+                    self.detector.begin(cx.now, &cx.config, (target, seq), timeout);
                     return Some((target, seq));
                 }
                 Due::AskOthers { target: NIL, .. } | Due::Unanswered { target: NIL, .. } => {}
@@ -121,6 +142,29 @@ impl<'a> Failure<'a> {
         }
         None
     }
+
+    /// How long a member is waited for before others are asked to probe it: three times as long as it took at most of late and a
+    /// tenth of the usual time, where that is known, and never longer than usual.
+    #[cfg(feature = "coordinates")]
+    fn probe_timeout(&self, config: &Config, target: u16) -> Duration {
+        let usual = config.probe_timeout;
+        let known = self.coordinates.longest(target);
+        known.map_or(usual, |longest| usual.min(longest.times(3) + usual.scaled(1, 10)))
+    }
+
+    #[cfg(not(feature = "coordinates"))]
+    fn probe_timeout(&self, config: &Config, _: u16) -> Duration {
+        config.probe_timeout
+    }
+
+    /// A member has answered a direct probe in this time, and perhaps told where it is.
+    #[cfg(feature = "coordinates")]
+    pub(crate) fn measured(&mut self, cx: &mut Cx<'_>, id: u16, took: Duration, payload: &[u8]) {
+        self.coordinates.measured(&mut cx.random, id, took, payload);
+    }
+
+    #[cfg(not(feature = "coordinates"))]
+    pub(crate) fn measured(&mut self, _: &mut Cx<'_>, _: u16, _: Duration, _: &[u8]) {}
 
     /// Asks a few others to probe a target that has not answered (SWIM, section 3.1).
     fn ask_others(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, target: u16, seq: u32) {
@@ -276,6 +320,8 @@ impl<'a> Failure<'a> {
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.disputes.forget(id);
+        #[cfg(feature = "coordinates")]
+        self.coordinates.forget(id);
     }
 
     // ---- what is said against this node ----

@@ -81,8 +81,8 @@ pub(crate) enum Due {
 /// Whose answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// The probed member, to us (perhaps through others).
-    Target(u16),
+    /// The probed member, to us; after how long, unless it was perhaps through others.
+    Target(u16, Option<Duration>),
     /// Somebody that we probed for an asker.
     Relayed { to: Address, seq: u32 },
     /// Nobody that is waited for.
@@ -195,13 +195,21 @@ impl<'a> Detector<'a> {
         }
     }
 
-    /// A probe has been sent.
-    pub(crate) fn begin(&mut self, now: Instant, config: &Config, target: u16, seq: u32) {
+    /// A probe has been sent; after `timeout` others are to be asked for help.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        (target, seq): (u16, u32),
+        timeout: Duration,
+    ) {
         let scale = self.awareness as u32 + 1;
-        let end = now + config.probe_interval.times(scale);
-        // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer.
-        let timeout = (now + config.probe_timeout.times(scale)).min(end);
-        self.next = end;
+        self.next = now + config.probe_interval.times(scale);
+        // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer. Others have as long to help
+        // as they always have.
+        let timeout = (now + timeout.times(scale)).min(self.next);
+        let help = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
+        let end = (timeout + Duration::from_micros(help).times(scale)).min(self.next);
         let began = now;
         self.running =
             Some(Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
@@ -244,10 +252,13 @@ impl<'a> Detector<'a> {
 
     pub(crate) fn acked(&mut self, now: Instant, seq: u32) -> Answered {
         let probed = self.running.filter(|probe| probe.seq == seq);
+        let mut direct = None;
         if let Some(probe) = probed {
             if !probe.asked {
+                let took = now.since(probe.began);
                 self.losses <<= 1;
-                self.round_trip = now.since(probe.began).max(self.round_trip.scaled(7, 8));
+                self.round_trip = took.max(self.round_trip.scaled(7, 8));
+                direct = Some(took);
             }
             self.running = None;
             self.awareness = self.awareness.saturating_sub(1);
@@ -255,7 +266,7 @@ impl<'a> Detector<'a> {
         let pre_suspected = self.pre_suspicions.iter().find(|held| held.seq == seq);
         if let Some(target) = probed.map(|probe| probe.target).or(pre_suspected.map(|held| held.target)) {
             self.end_pre_suspicion(target);
-            return Answered::Target(target);
+            return Answered::Target(target, direct);
         }
         match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
             Some(i) => {
@@ -340,7 +351,7 @@ mod tests {
     fn a_probe_goes_direct_then_through_others_then_is_unanswered() {
         with_detector(|detector, config, now| {
             assert_eq!(detector.due(now, config, true), Some(Due::Next));
-            detector.begin(now, config, 3, 77);
+            detector.begin(now, config, (3, 77), config.probe_timeout);
             assert_eq!(detector.due(now, config, true), None);
             let asks = detector.deadline(config, true);
             assert_eq!(asks, now + config.probe_timeout);
@@ -357,13 +368,13 @@ mod tests {
     #[test]
     fn any_answer_ends_a_probe_and_what_followed_from_it() {
         with_detector(|detector, config, now| {
-            detector.begin(now, config, 3, 77);
+            detector.begin(now, config, (3, 77), config.probe_timeout);
             let later = now + Duration::from_millis(20);
-            assert_eq!(detector.acked(later, 77), Answered::Target(3));
+            assert_eq!(detector.acked(later, 77), Answered::Target(3, Some(Duration::from_millis(20))));
             assert_eq!((detector.round_trip(), detector.loss()), (Duration::from_millis(20), 0));
             assert_eq!(detector.acked(later, 77), Answered::Nobody, "once");
             assert!(detector.pre_suspect(later, config, (4, 78), Duration::from_secs(2)));
-            assert_eq!(detector.acked(later, 78), Answered::Target(4), "a late one");
+            assert_eq!(detector.acked(later, 78), Answered::Target(4, None), "a late one");
             assert_eq!(detector.end_pre_suspicion(4), None);
         });
     }
@@ -412,7 +423,7 @@ mod tests {
         with_detector(|detector, config, now| {
             detector.worsen(config, 100);
             assert_eq!(detector.awareness(), config.awareness_max - 1);
-            detector.begin(now, config, 3, 77);
+            detector.begin(now, config, (3, 77), config.probe_timeout);
             assert_eq!(detector.deadline(config, true), now + config.probe_timeout.times(8));
         });
     }

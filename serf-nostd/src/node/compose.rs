@@ -2,6 +2,8 @@
 //! into each, and in which order, stands here.
 
 use super::Node;
+#[cfg(feature = "coordinates")]
+use crate::coordinate::Coordinate;
 use crate::events::fleet::INTRODUCTION;
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, Outgoing};
@@ -199,7 +201,14 @@ impl Node<'_> {
 
     fn write_ack(&mut self, packet: &mut Packet<'_>, to: Address, ack: Answer) -> bool {
         let Answer::Ack { seq, above, asker, values, history, outdated } = ack else { return false };
-        let written = packet.push(&Message::Ack(Ack { seq, payload: &[] }));
+        #[cfg(feature = "coordinates")]
+        let coordinate = self.engines.failure.coordinates.own().map(Coordinate::pack);
+        #[cfg(feature = "coordinates")]
+        let payload = coordinate.as_ref().map_or(&[][..], |packed| packed);
+        #[cfg(not(feature = "coordinates"))]
+        let payload = &[];
+        let written = packet.push(&Message::Ack(Ack { seq, payload }))
+            || packet.push(&Message::Ack(Ack { seq, payload: &[] }));
         if outdated {
             let known = self.engines.members.table.hot(SELF).known();
             let _ = packet.push(&Message::Known(known));

@@ -192,7 +192,7 @@ impl Node<'_> {
             // ---- failure detection
             Message::Ping(ping) => self.ping(c, &ping),
             Message::IndirectPing(ping) => self.indirect_ping(c, &ping),
-            Message::Ack(ack) => self.ack(c, ack.seq),
+            Message::Ack(ack) => self.ack(c, ack.seq, ack.payload),
             Message::Nack(nack) => {
                 if e.failure.detector.nacked(nack.seq) {
                     e.failure.answered(cx, &mut e.members);
@@ -480,12 +480,16 @@ impl Node<'_> {
         }
     }
 
-    fn ack(&mut self, c: &mut Context<'_>, seq: u32) {
+    fn ack(&mut self, c: &mut Context<'_>, seq: u32, payload: &[u8]) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
         match e.failure.detector.acked(cx.now, seq) {
-            Answered::Target(id) => {
+            Answered::Target(id, took) => {
                 e.failure.answered(cx, &mut e.members);
                 if id != NIL {
+                    // From elsewhere it came another way.
+                    if let Some(took) = took.filter(|_| e.members.table.hot(id).addr == c.from) {
+                        e.failure.measured(cx, id, took, payload);
+                    }
                     self.proves(c, id);
                     self.engines.failure.member_answered(&mut self.cx, &mut self.engines.members, id);
                 }

@@ -105,6 +105,9 @@ impl Driver<'_> {
             }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
+            Request::Coordinate { node, reply } => {
+                let _ = reply.send(self.node.coordinate(&node).copied());
+            }
             Request::Stats { reply } => {
                 let _ = reply.send(self.report());
             }

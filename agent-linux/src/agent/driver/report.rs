@@ -12,6 +12,7 @@ impl Driver<'_> {
     pub(super) fn report(&self) -> BTreeMap<String, Section> {
         let (gauges, counters) = (self.node.gauges(), self.handlers.counters());
         let serf = section([
+            ("coordinate_resets", self.node.coordinate_resets().to_string()),
             ("encrypted", false.to_string()),
             ("event_queue", gauges.own.to_string()),
             ("event_time", gauges.event_time.to_string()),
