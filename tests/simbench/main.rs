@@ -7,6 +7,7 @@ mod attacks;
 mod foca;
 mod instructions;
 mod machine;
+mod queries;
 #[path = "../table.rs"]
 mod table;
 
@@ -17,11 +18,12 @@ use fleet_tests::detection::{Trial, quantile};
 use fleet_tests::measure::{self, Figures, LOSSES};
 use serf_nostd::Config;
 use table::Goal::{AtLeast, AtMost, None};
-use table::{goal, goals, head, number, row};
+use table::{goal, goals, head, judged, number, row};
 
-/// How this program tells itself to measure one fleet of ours, its storm of joining, the memory of a full-size one, or
-/// a fleet of foca's.
+/// How this program tells itself to measure one fleet of ours, its queries, its storm of joining, the memory of a full-size
+/// one, or a fleet of foca's.
 const FLEET: &str = "--fleet";
+const QUERIES: &str = "--queries";
 const FULL_SIZE: &str = "--full-size";
 const FOCA: &str = "--foca";
 const STORM: &str = "--storm";
@@ -32,6 +34,8 @@ const YEARS: &str = "--years";
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Fleets that join all at once: their news about each other are as many as the square of their number.
 const STORMS: [usize; 3] = [10, 100, 1_000];
+/// Fleets that are asked.
+const ASKED: [usize; 2] = [1_000, 10_000];
 /// foca's fleets: what it does for a packet grows with its table.
 const FOCA_SIZES: [usize; 3] = [10, 100, 1_000];
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/simbench/figures.md");
@@ -41,6 +45,7 @@ fn main() {
     let number = |i: usize| args.get(i).and_then(|text| text.parse().ok()).expect("a number follows");
     match args.first().map(String::as_str) {
         Some(FLEET) => show(&with_memory(measure::at_rest(number(1)))),
+        Some(QUERIES) => show(&queries::measure(number(1))),
         Some(STORM) => show(&storm(number(1))),
         Some(FOCA) => show(&foca::measure(number(1))),
         Some(FULL_SIZE) => show(&with_memory(machine::full_size(number(1)))),
@@ -73,15 +78,18 @@ fn report() {
     let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
     let storms = STORMS.map(|nodes| start(STORM, nodes));
     let full_size = start(FULL_SIZE, 2_000);
+    let asked = ASKED.map(|nodes| start(QUERIES, nodes));
     let instructions = instructions::table();
     let detection = detection();
     let fleets = children.map(finish);
     let rivals = rivals.map(finish);
     let storms = storms.map(finish);
     let full_size = finish(full_size);
+    let asked = asked.map(finish);
 
     let kept = [
         events(&fleets),
+        queries(&asked),
         detection,
         idle(&fleets),
         joining(&storms),
@@ -150,6 +158,51 @@ fn events(fleets: &[Figures; 4]) -> String {
     text += &goal("missed at 5 % loss", largest["missed_5"], AtMost(0.0));
     text += &goal("missed at 25 % loss", largest["missed_25"], AtMost(0.0));
     text
+}
+
+fn queries(fleets: &[Figures; 2]) -> String {
+    let columns = [
+        "nodes",
+        "answers within 2 s",
+        "never",
+        "the last, median (ms)",
+        "the last, worst (ms)",
+        "copies of each answer",
+        "datagrams per node",
+        "lost at full queues",
+        "Go's way: answers within 2 s",
+        "Go's way: lost at full queues",
+    ];
+    let title = "Queries to all at 5 % loss, 256 datagrams wait at each node, handled in 20 us";
+    let mut text = head(title, 0, &columns);
+    for (nodes, figures) in ASKED.into_iter().zip(fleets) {
+        let figure = |name: &str| number(figures[name]);
+        let share = |name: &str| format!("{} %", precise(figures[name]));
+        text += &row(&[
+            number(nodes as f64),
+            share("in_time"),
+            share("missed"),
+            figure("last_ms"),
+            figure("last_ms_worst"),
+            figure("answers"),
+            figure("datagrams"),
+            figure("overflowed"),
+            share("go_in_time"),
+            figure("go_overflowed"),
+        ]);
+    }
+    text += &goals("Queries to all at 5 % loss");
+    for (nodes, figures) in ASKED.into_iter().zip(fleets) {
+        let label = format!("answers of {} nodes within 2 s (%)", number(nodes as f64));
+        let [goal, met] = judged(figures["in_time"], AtLeast(99.9));
+        text += &row(&[label, precise(figures["in_time"]), goal, met]);
+    }
+    text
+}
+
+/// Where three digits would round what is missing away.
+fn precise(percent: f64) -> String {
+    format!("{percent:.3}")
 }
 
 fn detection() -> String {
