@@ -1,9 +1,9 @@
-//! A large fleet at rest, without the storm of everybody's joining: each node fetches the whole table in pages, as any
-//! joiner does, from a teller who knows the fleet as it will be.
+//! A fleet in which everybody knows everybody. A large one comes to that without the storm of everybody's joining: each node
+//! fetches the whole table in pages, as any joiner does, from a teller who knows the fleet as it will be.
 //!
 //! Nobody then has news for anybody. What the storm itself costs is measured by those who join the ordinary way.
 
-use serf_nostd::{DATAGRAM_MAX, Identity, Input, Instant, Node, Output};
+use serf_nostd::{DATAGRAM_MAX, Identity, Input, Instant, Node, Output, Status};
 
 use crate::fleet::{Fleet, Watcher};
 use crate::wire::{addr, body, datagram, fleet, kind, machine, read, take};
@@ -20,6 +20,37 @@ const FLEET: u32 = 0xf1ee;
 const PAGE_HEAD: usize = 4 + 3 + 8;
 
 impl Fleet {
+    /// What `viewer` believes about `subject`.
+    pub fn status(&self, viewer: usize, subject: usize) -> Option<Status> {
+        self.node(viewer)?.member(&self.machines[subject].name).map(|member| member.status)
+    }
+
+    /// Whether all machines that are on see each other alive, and nobody else.
+    pub fn agreed(&self) -> bool {
+        let on: Vec<usize> = (0..self.machines.len()).filter(|i| self.is_on(*i)).collect();
+        on.iter().all(|viewer| {
+            self.node(*viewer).is_some_and(|node| node.live() == on.len())
+                && on.iter().all(|subject| self.status(*viewer, *subject) == Some(Status::Alive))
+        })
+    }
+
+    /// Switches everything on (the first machine is everybody's seed) and runs until all agree, for a minute at most.
+    pub fn assemble(&mut self, watch: &mut Watcher) {
+        for i in 0..self.machines.len() {
+            self.boot(i, &[0], false, watch);
+            if i % 50 == 49 {
+                self.run(100_000, watch);
+            }
+        }
+        for _ in 0..60 {
+            self.run(1_000_000, watch);
+            if self.agreed() {
+                return;
+            }
+        }
+        panic!("the fleet did not come together within a minute");
+    }
+
     /// Switches everything on, with everybody knowing everybody.
     ///
     /// # Panics

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serf_nostd::rules::Rule;
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{Config, Event, Identity, Input, Instant, MemberChange, Node, Output, Status};
+use serf_nostd::{Ask, Config, Identity, Input, Instant, Node, Output, QueryError};
 
 use crate::clock::Clock;
 use crate::machine::{Machine, PORT};
@@ -13,55 +13,9 @@ use crate::memory;
 pub use crate::memory::Size;
 use crate::network::Network;
 use crate::rng::Rng;
+pub use crate::seen::Seen;
 use crate::transcript::Transcript;
 use crate::wire::{addr, machine};
-
-/// What an application saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// A user event.
-    User {
-        /// Lamport time and origin.
-        id: (u64, u64),
-        /// Its name.
-        name: Vec<u8>,
-        /// Its payload.
-        payload: Vec<u8>,
-        /// Whether it could be coalesced.
-        coalesce: bool,
-    },
-    /// It is asked this, and has answered with its name; to `silent` it says nothing, to `none` that there is no answer.
-    Asked(String),
-    /// A member has received a query of the node's own.
-    QueryAck(EventId, String),
-    /// A member's answer to that.
-    QueryResponse(EventId, String, Vec<u8>),
-    /// Its query has ended.
-    QueryDone(EventId),
-    /// A change of a member.
-    Member {
-        /// What has happened to it.
-        change: MemberChange,
-        /// Its name.
-        name: String,
-        /// Which machine is at its address; `usize::MAX` if none is.
-        at: usize,
-        /// What it is now.
-        status: Status,
-        /// Its tags, encoded.
-        tags: Vec<u8>,
-    },
-    /// A join was answered.
-    Joined,
-    /// A join was not answered.
-    JoinFailed,
-    /// The node's name is taken.
-    NameTaken,
-    /// Another living node has its name.
-    NameConflict,
-    /// The node has left.
-    Left,
-}
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum What {
@@ -217,6 +171,7 @@ impl Fleet {
         machine.served = u64::MAX;
         machine.fleets.clear();
         machine.companies.clear();
+        machine.questions.clear();
         machine.profile = Config { event_floor, ..self.config.clone() };
         let identity = Identity {
             name: &machine.name,
@@ -299,6 +254,23 @@ impl Fleet {
         Some(result)
     }
 
+    /// Lets a node ask the fleet, and keeps an eye on whom it has to wait for. `None` if it is off or frozen.
+    pub fn ask(
+        &mut self,
+        i: usize,
+        watch: &mut Watcher,
+        ask: &Ask<'_>,
+    ) -> Option<Result<EventId, QueryError>> {
+        if self.is_frozen(i) {
+            return None;
+        }
+        let now = self.local(i);
+        let Machine { node, questions, .. } = &mut self.machines[i];
+        let asked = questions.ask(node.as_mut()?, now, ask);
+        self.drain(i, watch);
+        Some(asked)
+    }
+
     fn push(&mut self, at: u64, what: What) {
         self.order += 1;
         self.queue.push(Due(std::cmp::Reverse((at, self.order)), what));
@@ -332,10 +304,11 @@ impl Fleet {
         let now = self.local(i);
         let (real, deaf) = (self.now, self.machines[i].deaf);
         let mut tx = std::mem::take(&mut self.tx);
-        while let Machine { node: Some(node), boots, .. } = &mut self.machines[i] {
+        while let Machine { node: Some(node), boots, questions, .. } = &mut self.machines[i] {
             let boots = *boots;
             self.transcript.number(i as u64);
             node.set_app_ready(!deaf);
+            questions.look(node);
             match node.poll(now, &mut tx) {
                 Output::Datagram { to, bytes } => {
                     self.transcript.addr(to);
@@ -344,56 +317,30 @@ impl Fleet {
                     self.send(i, to, bytes);
                 }
                 Output::Event(event) => {
-                    let (mut home, mut asked) = (None, None);
-                    let mut seen = match event {
-                        Event::User(event) => Seen::User {
-                            id: (event.id.ltime, event.id.origin),
-                            name: event.name.to_vec(),
-                            payload: event.payload.to_vec(),
-                            coalesce: event.coalesce,
-                        },
-                        Event::Member(change, member) => {
-                            home = Some(member.addr);
-                            Seen::Member {
-                                change,
-                                name: member.name.to_string(),
-                                at: usize::MAX,
-                                status: member.status,
-                                tags: member.tags.to_vec(),
-                            }
+                    let (mut seen, home) = Seen::of(event);
+                    match &mut seen {
+                        Seen::Asked { id, name, payload, tags } => {
+                            let this = node.this();
+                            tags.extend_from_slice(this.tags);
+                            let answer = [this.name.as_bytes(), payload].concat();
+                            let _ = match name.as_str() {
+                                "silent" => Ok(()),
+                                "none" => node.decline(now, *id),
+                                _ => node.respond(now, *id, &answer),
+                            };
                         }
-                        Event::Query(query) => {
-                            asked = Some(query.id);
-                            Seen::Asked(query.name.to_owned())
+                        Seen::QueryDone(id) => questions.end(*id, now, node),
+                        Seen::Member { at, .. } => {
+                            *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
                         }
-                        Event::QueryAck(id, from) => Seen::QueryAck(id, from.to_owned()),
-                        Event::QueryResponse(id, from, payload) => {
-                            Seen::QueryResponse(id, from.to_owned(), payload.to_vec())
-                        }
-                        Event::QueryDone(id) => Seen::QueryDone(id),
-                        Event::Joined(_) => Seen::Joined,
-                        Event::JoinFailed(_) => Seen::JoinFailed,
-                        Event::NameTaken(_) => Seen::NameTaken,
-                        Event::NameConflict(_) => Seen::NameConflict,
-                        Event::Left => Seen::Left,
-                        unknown => panic!("the judge does not know {unknown:?}"),
-                    };
-                    if let (Some(id), Seen::Asked(name)) = (asked, &seen) {
-                        let answer = node.this().name.to_owned();
-                        let _ = match name.as_str() {
-                            "silent" => Ok(()),
-                            "none" => node.decline(now, id),
-                            _ => node.respond(now, id, answer.as_bytes()),
-                        };
-                    }
-                    if let Seen::Member { at, .. } = &mut seen {
-                        *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
+                        _ => {}
                     }
                     self.transcript.bytes(format!("{seen:?}").as_bytes());
                     watch(i, boots, real, seen);
                 }
                 Output::Sleep(until) => {
                     self.transcript.number(until.as_micros());
+                    questions.look(node);
                     let machine = &mut self.machines[i];
                     machine.deadline = until.as_micros();
                     let mut until = machine.clock.when(machine.deadline);
@@ -518,6 +465,7 @@ impl Fleet {
             let alone = node.live() == 1;
             // What is refused is counted by the node; only attackers' datagrams are.
             let _ = node.handle(now, Input::Datagram { from, bytes });
+            machine.questions.look(node);
             let levels = node.gauges();
             if levels.fleet != machine.fleets.last().map_or(0, |(_, fleet)| *fleet) {
                 machine.fleets.push((self.now, levels.fleet));
@@ -529,37 +477,6 @@ impl Fleet {
                 self.drain(to, watch);
             }
         }
-    }
-
-    /// What `viewer` believes about `subject`.
-    pub fn status(&self, viewer: usize, subject: usize) -> Option<Status> {
-        self.node(viewer)?.member(&self.machines[subject].name).map(|member| member.status)
-    }
-
-    /// Whether all machines that are on see each other alive, and nobody else.
-    pub fn agreed(&self) -> bool {
-        let on: Vec<usize> = (0..self.machines.len()).filter(|i| self.is_on(*i)).collect();
-        on.iter().all(|viewer| {
-            self.node(*viewer).is_some_and(|node| node.live() == on.len())
-                && on.iter().all(|subject| self.status(*viewer, *subject) == Some(Status::Alive))
-        })
-    }
-
-    /// Switches everything on (the first machine is everybody's seed) and runs until all agree, for a minute at most.
-    pub fn assemble(&mut self, watch: &mut Watcher) {
-        for i in 0..self.machines.len() {
-            self.boot(i, &[0], false, watch);
-            if i % 50 == 49 {
-                self.run(100_000, watch);
-            }
-        }
-        for _ in 0..60 {
-            self.run(1_000_000, watch);
-            if self.agreed() {
-                return;
-            }
-        }
-        panic!("the fleet did not come together within a minute");
     }
 
     /// Bytes (with UDP and IP heads) and datagrams that all machines have sent.

@@ -1,12 +1,14 @@
 //! Many real nodes in one process, under virtual time and one seed.
 //!
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
-//! - [`acquaint`]: a fleet in which everybody knows everybody, without the storm of their joining.
+//! - [`acquaint`]: a fleet in which everybody knows everybody, also without the storm of their joining.
 //! - [`measure`]: figures of a fleet.
 //! - [`machine`]: a node's machine, and what survives a reboot.
 //! - [`clock`]: what a machine takes for the time.
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
+//! - [`seen`]: what an application sees.
+//! - [`questions`]: the queries of a node, and for whom they have to wait.
 //! - [`wire`]: datagrams written by hand.
 //! - [`judge`]: what must hold, checked at every delivery and at the end.
 //! - [`judged`]: a fleet with its judge.
@@ -32,7 +34,9 @@ pub mod measure;
 pub mod memory;
 pub mod network;
 pub mod proof;
+pub mod questions;
 pub mod rng;
+pub mod seen;
 pub mod shrink;
 pub mod transcript;
 pub mod wire;

@@ -7,6 +7,7 @@ use serf_nostd::{Config, Node};
 
 use crate::clock::Clock;
 use crate::memory::Size;
+use crate::questions::Questions;
 
 /// The port of every node.
 pub const PORT: u16 = 7946;
@@ -100,6 +101,8 @@ pub struct Machine {
     pub fleets: Vec<(u64, u32)>,
     /// When it came to know of somebody who lives, after it had known of nobody, and in which fleet it was then.
     pub companies: Vec<(u64, u32)>,
+    /// The queries of its node's, since it was switched on.
+    pub questions: Questions,
     /// Its application takes no events for now.
     pub deaf: bool,
     pub(crate) name: String,
@@ -138,6 +141,7 @@ impl Machine {
             floor: 0,
             fleets: Vec::new(),
             companies: Vec::new(),
+            questions: Questions::default(),
             deaf: false,
             name,
             home,

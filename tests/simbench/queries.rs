@@ -80,7 +80,7 @@ pub fn measure(nodes: usize) -> Figures {
 fn ask(fleet: &mut Fleet, asker: usize) -> Query {
     let mut query = Query { began: fleet.now(), asked: Vec::new(), answers: Vec::new() };
     let mut hear = |i: usize, _: u64, at: u64, seen: Seen| match seen {
-        Seen::Asked(_) => query.asked.push((i, at)),
+        Seen::Asked { .. } => query.asked.push((i, at)),
         Seen::QueryResponse(..) => query.answers.push(at),
         _ => {}
     };
