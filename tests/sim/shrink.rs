@@ -56,6 +56,8 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     offer(&|plan| plan.latency /= 2);
     offer(&|plan| plan.coalesced = 0.0);
     offer(&|plan| plan.names = 1);
+    offer(&|plan| plan.queries = 0.0);
+    offer(&|plan| plan.queries /= 2.0);
     offer(&|plan| plan.rate = (plan.rate / 2.0).max(0.25));
     for fault in 0..faults {
         offer(&|plan| {

@@ -8,6 +8,7 @@ use fleet_tests::chaos::{Failure, Happened, Plan, Success, run};
 use fleet_tests::cores::each_seed;
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::judge::Excused;
+use fleet_tests::judge::queries::Tally;
 use fleet_tests::shrink::shrink;
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Status};
@@ -100,6 +101,7 @@ fn seeds() -> u64 {
 struct Sum {
     happened: Happened,
     excused: Excused,
+    queries: Tally,
     failed: Vec<Failure>,
     /// Of each hundred seeds all that their nodes have put out, as one number.
     transcripts: BTreeMap<u64, u64>,
@@ -115,7 +117,8 @@ fn add(transcripts: &mut BTreeMap<u64, u64>, hundred: u64, transcript: u64) {
 fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
     let sums = each_seed(seeds, |seed, sum: &mut Sum| {
         match run(&plan(seed)) {
-            Ok(Success { happened, excused, transcript }) => {
+            Ok(Success { happened, excused, queries, transcript }) => {
+                sum.queries.add(queries);
                 sum.happened.add(&happened);
                 sum.excused.add(&excused);
                 add(&mut sum.transcripts, seed / 100, transcript);
@@ -128,6 +131,7 @@ fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
     for sum in sums {
         total.happened.add(&sum.happened);
         total.excused.add(&sum.excused);
+        total.queries.add(sum.queries);
         sum.transcripts.into_iter().for_each(|(hundred, sum)| add(&mut total.transcripts, hundred, sum));
         total.failed.extend(sum.failed);
     }
@@ -135,49 +139,77 @@ fn run_all(seeds: Range<u64>, plan: fn(u64) -> Plan) -> Sum {
     total
 }
 
+/// The seed that is to be run alone, if one is: `SEED=`.
+fn only() -> Option<u64> {
+    std::env::var("SEED").ok().and_then(|text| text.parse().ok())
+}
+
+/// That one, or so many.
+fn seed_or(count: u64) -> Range<u64> {
+    only().map_or(0..count, |seed| seed..seed + 1)
+}
+
+/// Prints what has failed; of a single seed all that happened.
+fn show(failed: &[Failure], what: &str) {
+    if only().is_some() {
+        failed.iter().for_each(|failure| println!("{:#?}\n{}", failure.plan, failure.told()));
+    }
+    for Failure { plan, step, text, .. } in failed.iter().take(SHOWN) {
+        println!("{what}{} ({}) fails at step {step}: {text}", plan.seed, plan.kinds());
+    }
+}
+
+/// Prints what is left of the first failure when it is made smaller, and fails, if there is one.
+fn none_fails(failed: Vec<Failure>, seeds: u64) {
+    let count = failed.len();
+    if let Some(first) = failed.into_iter().next() {
+        let small = shrink(first);
+        println!("The first of them, made smaller: {}\n{:#?}\n{}", small.text, small.plan, small.told());
+        panic!("{count} of {seeds} seeds fail: see above, run one with SEED=, keep it in regressions.rs");
+    }
+}
+
 /// The faults that networks and power have, more of them at once, on links of 2 ms.
 #[test]
 fn usual_faults_break_no_promise() {
     let Sum { excused, failed, .. } = run_all(0..seeds() / 3, Plan::usual);
     excused.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}, excused"));
-    for Failure { plan, step, text, .. } in failed.iter().take(SHOWN) {
-        println!("usual seed {} ({}) fails at step {step}: {text}", plan.seed, plan.kinds());
-    }
+    show(&failed, "usual seed ");
     assert!(failed.is_empty(), "{} of {} seeds fail", failed.len(), seeds() / 3);
 }
 
 /// The wide world, a few kinds of disorder at a time.
 #[test]
 fn mixed_faults_break_no_promise() {
-    let only = std::env::var("SEED").ok().and_then(|text| text.parse().ok());
-    let range = only.map_or(0..seeds(), |seed: u64| seed..seed + 1);
-    let Sum { happened: mut total, excused, failed, transcripts } = run_all(range, Plan::draw);
+    let Sum { happened: mut total, excused, failed, transcripts, .. } = run_all(seed_or(seeds()), Plan::draw);
     for (name, count) in total.each_mut() {
         println!("{name:>24}: {count}");
     }
     for (name, count) in excused.each() {
         println!("{name:>24}: {count}, excused");
     }
-    if only.is_some() {
-        failed.iter().for_each(|failure| println!("{:#?}\n{}", failure.plan, failure.told()));
-    }
-    for failure in failed.iter().take(SHOWN) {
-        let Failure { plan, step, text, .. } = failure;
-        println!("SEED={} ({}) fails at step {step}: {text}", plan.seed, plan.kinds());
-    }
-    let count = failed.len();
-    if let Some(first) = failed.into_iter().next() {
-        let small = shrink(first);
-        println!("The first of them, made smaller: {}\n{:#?}\n{}", small.text, small.plan, small.told());
-        panic!("{count} of {} seeds fail: see above, run one with SEED=, keep it in regressions.rs", seeds());
-    }
-    if only.is_none() && seeds() >= SEEDS {
+    show(&failed, "SEED=");
+    none_fails(failed, seeds());
+    if only().is_none() && seeds() >= SEEDS {
         for (name, count) in total.each_mut() {
             assert_ne!(*count, 0, "no {name} in {} seeds: the run proves too little", seeds());
         }
     }
-    if only.is_none() {
+    if only().is_none() {
         compare(&transcripts);
+    }
+}
+
+/// The wide world once more, asking.
+#[test]
+fn queries_among_mixed_faults_break_no_promise() {
+    let Sum { excused, mut queries, failed, .. } = run_all(seed_or(seeds() / 2), Plan::asking);
+    queries.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}"));
+    excused.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}, excused"));
+    show(&failed, "asking seed ");
+    none_fails(failed, seeds() / 2);
+    if only().is_none() {
+        queries.each().iter().for_each(|(name, count)| assert_ne!(**count, 0, "no {name}"));
     }
 }
 

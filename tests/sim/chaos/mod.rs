@@ -6,8 +6,10 @@
 //! - `start`: how the fleet begins.
 //! - `mischief`: faults that come and go.
 //! - `orders`: what people order: leaving, joining, tags.
+//! - `curiosity`: what is asked.
 //! - `forger`: a member that lies.
 
+mod curiosity;
 mod forger;
 pub mod happened;
 mod mischief;
@@ -22,6 +24,7 @@ use serf_nostd::Status;
 use crate::clock::Clock;
 use crate::fleet::{Fleet, Seen};
 use crate::judge::bounds::{event_loss, healing};
+use crate::judge::queries::Tally;
 use crate::judge::{Excused, Judge};
 use crate::machine::Driver;
 use crate::network::ECHO;
@@ -48,6 +51,8 @@ pub struct Success {
     pub happened: Happened,
     /// What the judge has let pass, and why.
     pub excused: Excused,
+    /// What queries have come to.
+    pub queries: Tally,
     /// All that the nodes have put out, as one number.
     pub transcript: u64,
 }
@@ -84,7 +89,8 @@ pub fn run(plan: &Plan) -> Result<Success, Box<Failure>> {
     let text = match catch_unwind(AssertUnwindSafe(|| run.go())) {
         Ok(Ok(excused)) => {
             let transcript = run.fleet.transcript.sum();
-            return Ok(Success { happened: run.happened, excused, transcript });
+            let queries = run.ears.judge.tally();
+            return Ok(Success { happened: run.happened, excused, queries, transcript });
         }
         Ok(Err(text)) => text,
         Err(panic) => {
@@ -128,9 +134,13 @@ struct Run<'p> {
     plan: &'p Plan,
     fleet: Fleet,
     ears: Ears,
-    /// Luck of the usual faults, and of the rest: so a plan without the rest is the run that it has always been.
+    /// Luck of the usual faults, of the rest, and of those who ask: so a plan without the rest is the run that it has always
+    /// been.
     rng: Rng,
     luck: Rng,
+    curiosity: Rng,
+    /// How many queries there have been.
+    queries: u64,
     happened: Happened,
     /// Who is flooding, and for how many tenths of a second yet.
     flood: (usize, u64),
@@ -159,6 +169,8 @@ impl<'p> Run<'p> {
             ears,
             rng: Rng::new(plan.seed ^ 0x72_756e),
             luck: Rng::new(plan.seed ^ 0x6c75_636b),
+            curiosity: Rng::new(plan.seed ^ 0x6375_7269),
+            queries: 0,
             happened: Happened::default(),
             flood: (0, 0),
             lives: vec![Life::default(); plan.nodes],
@@ -189,6 +201,7 @@ impl<'p> Run<'p> {
                 self.end_forging();
             }
             self.fire();
+            self.wonder();
             self.advance(BEAT)?;
         }
         self.peace()?;
@@ -348,13 +361,14 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// In peace an event from anybody reaches everybody.
+    /// In peace an event from anybody reaches everybody, and so does a query.
     fn probe(&mut self) -> Result<(), String> {
         // So long that even those who booted last count as having stayed.
         self.advance(30 * self.pace())?;
         for i in [0, self.plan.nodes / 2, self.plan.nodes - 1] {
             if self.fleet.is_on(i) && !self.lives[i].leaving {
                 self.fire_named(i, PROBE, false).map_err(|text| format!("{text}, in peace"))?;
+                self.ask_in_peace(i).map_err(|text| format!("{text}, in peace"))?;
             }
         }
         Ok(())

@@ -62,6 +62,8 @@ pub struct Plan {
     pub rate: f64,
     /// Share of the events that may be coalesced.
     pub coalesced: f64,
+    /// Queries per second.
+    pub queries: f64,
     /// Which faults there are, and how strong.
     pub faults: Faults,
     /// A rule that is left out.
@@ -178,6 +180,7 @@ impl Plan {
             names: 4,
             rate: 2.0,
             coalesced: 0.5,
+            queries: 0.0,
             faults: Faults::default(),
             without: None,
         }
@@ -192,6 +195,12 @@ impl Plan {
             plan.add(kind, &mut rng);
         }
         plan
+    }
+
+    /// As [`Plan::draw`], in a fleet that is asked as well: whatever else happens is drawn as it is there.
+    pub fn asking(seed: u64) -> Plan {
+        let mut rng = Rng::new(seed ^ 0x0061_736b);
+        Plan { queries: [0.3, 1.0, 3.0][rng.below(3) as usize], ..Plan::draw(seed) }
     }
 
     /// The plan that a seed stands for among those of just these kinds, by name.
@@ -270,8 +279,9 @@ impl Plan {
         let faults = Faults::NAMES.into_iter().zip(faults.each_mut());
         let faults: Vec<&str> =
             faults.filter(|(_, strength)| **strength > 0.0).map(|(name, _)| name).collect();
-        let Plan { nodes, size, profile, latency, .. } = self;
-        format!("{nodes} {size:?}, {profile:?}, {latency} us; {}", faults.join(", "))
+        let Plan { nodes, size, profile, latency, queries, .. } = self;
+        let asked = if *queries > 0.0 { format!("; {queries} queries/s") } else { String::new() };
+        format!("{nodes} {size:?}, {profile:?}, {latency} us; {}{asked}", faults.join(", "))
     }
 
     /// The same run without one rule of the protocol.

@@ -44,6 +44,8 @@ pub(super) struct Counted<'c> {
     pub strict: bool,
     /// What was fired before then is judged more mildly: a member lied.
     pub honest_since: u64,
+    /// Queries that were asked: they take places as events do.
+    pub queries: usize,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl Events {
 
     /// Peace: everything that must have arrived by now has, or is counted.
     pub(super) fn judge(&self, presence: &Presence, counted: &Counted, excused: &mut Excused) -> Verdict {
-        let within = counted.least.bear(self.fired.len());
+        let within = counted.least.bear(self.fired.len() + counted.queries);
         let living = presence.living();
         for (serial, fired) in self.fired.iter().filter(|(_, fired)| !fired.coalesce) {
             let has = |i: &usize| self.handed[*i].now.contains(serial);
@@ -138,7 +140,8 @@ impl Events {
                 // It was not connected to whatever was fired before the cut behind which it came in had healed.
                 let behind =
                     presence.trouble_after(since) > fired.at && presence.trouble_after(since) > since;
-                let overtaken = self.fired.range(serial + 1..).count() >= counted.least.seen;
+                let later = self.fired.range(serial + 1..).count() + counted.queries;
+                let overtaken = later >= counted.least.seen;
                 // Who is alone keeps its newest ones only, and counts the others.
                 let kept = fired.fleet != 0;
                 if counted.strict && !overtaken

@@ -10,6 +10,7 @@
 //! - `values`: coalesced ones.
 //! - `members`: who is shown how.
 //! - `history`: what applications were told of members.
+//! - [`queries`]: questions, and their answers.
 //! - `rest`: what it costs when all is well.
 //! - `core`: what nodes tell of themselves.
 
@@ -20,6 +21,7 @@ mod excuse;
 mod history;
 mod members;
 mod presence;
+pub mod queries;
 mod rest;
 mod values;
 
@@ -35,6 +37,7 @@ pub use excuse::Excused;
 use history::Histories;
 use members::{Members, Views};
 use presence::Presence;
+use queries::{Posed, Queries, Tally};
 use rest::Rest;
 use values::Values;
 
@@ -60,6 +63,7 @@ pub struct Judge {
     values: Values,
     members: Members,
     histories: Histories,
+    queries: Queries,
     rest: Rest,
     presence: Presence,
     excused: Excused,
@@ -87,6 +91,7 @@ impl Judge {
             values: Values::new(machines),
             members: Members::new(machines),
             histories: Histories::new(machines),
+            queries: Queries::default(),
             rest: Rest::default(),
             presence: Presence::new(machines),
             excused: Excused::default(),
@@ -205,6 +210,17 @@ impl Judge {
         self.rest.disturb(now);
     }
 
+    /// A query was accepted, with this serial number as its payload.
+    pub fn posed(&mut self, serial: u64, posed: Posed, now: u64) {
+        self.queries.posed(serial, posed);
+        self.rest.disturb(now);
+    }
+
+    /// What queries have come to.
+    pub fn tally(&self) -> Tally {
+        self.queries.tally
+    }
+
     /// An application was told something.
     pub fn saw(&mut self, i: usize, boots: u64, now: u64, seen: &Seen) {
         if self.presence.lives[i].boots != boots {
@@ -231,6 +247,10 @@ impl Judge {
                 }
             }
             Seen::Left => self.members.done(i),
+            Seen::Asked { .. } | Seen::QueryAck(..) | Seen::QueryResponse(..) | Seen::QueryDone(_) => {
+                let verdict = self.queries.saw(i, now, seen, &self.presence);
+                self.find(verdict);
+            }
             _ => {}
         }
     }
@@ -273,6 +293,8 @@ impl Judge {
             }
         }
         self.presence.look(fleet);
+        let ended = self.queries.look(fleet);
+        self.find(ended);
         if now >= self.next_second {
             self.next_second = now + 1_000_000;
             self.healing = healing(fleet.machines.len(), &fleet.config);
@@ -327,6 +349,7 @@ impl Judge {
             least: self.least,
             strict: self.strict,
             honest_since: self.honest_since,
+            queries: self.queries.count(),
         };
         self.events.judge(&self.presence, &counted, &mut self.excused)?;
         self.values.judge(&self.presence, &counted, &mut self.excused)
@@ -338,9 +361,10 @@ impl Judge {
     /// What is not.
     pub fn judge(&mut self, fleet: &Fleet) -> Result<Excused, String> {
         self.judge_events(fleet)?;
+        self.queries.judge(fleet, &self.presence, &mut self.excused)?;
         let nodes = fleet.machines.len();
         if self.lies_until.is_some() {
-            self.rest.judge_lies(nodes, self.events.fired.len())?;
+            self.rest.judge_lies(nodes, self.events.fired.len() + self.queries.count())?;
         }
         if fleet.now() >= self.honest_since {
             let views = Views::of(fleet);

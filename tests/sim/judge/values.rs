@@ -134,8 +134,14 @@ mod tests {
     }
 
     fn judge(values: &Values, presence: &Presence, losses: u64) -> Result<Excused, String> {
-        let counted =
-            Counted { losses: &|_| losses, own: &|_| 0, least: PLACES, strict: false, honest_since: 0 };
+        let counted = Counted {
+            losses: &|_| losses,
+            own: &|_| 0,
+            least: PLACES,
+            strict: false,
+            honest_since: 0,
+            queries: 0,
+        };
         let mut excused = Excused::default();
         values.judge(presence, &counted, &mut excused)?;
         Ok(excused)

@@ -43,8 +43,14 @@ fn judge(
     (losses, own): (u64, u64),
 ) -> Result<Excused, String> {
     let places = Places { members: 64, seen: 2 * least, slots: least, names: 8 };
-    let counted =
-        Counted { losses: &|_| losses, own: &|_| own, least: places, strict: false, honest_since: 0 };
+    let counted = Counted {
+        losses: &|_| losses,
+        own: &|_| own,
+        least: places,
+        strict: false,
+        honest_since: 0,
+        queries: 0,
+    };
     let mut excused = Excused::default();
     events.judge(presence, &counted, &mut excused)?;
     Ok(excused)
@@ -201,7 +207,7 @@ fn where_nothing_may_be_lost_only_what_was_overtaken_is() {
     let judge = |seen, losses| {
         let least = Places { members: 64, seen, slots: 1, names: 8 };
         let losses = &move |_| losses;
-        let counted = Counted { losses, own: &|_| 0, least, strict: true, honest_since: 0 };
+        let counted = Counted { losses, own: &|_| 0, least, strict: true, honest_since: 0, queries: 0 };
         events.judge(&presence, &counted, &mut Excused::default())
     };
     assert!(judge(4, 1).is_err(), "three have overtaken it, and a node remembers four");
