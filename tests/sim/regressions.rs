@@ -214,3 +214,20 @@ fn a_prune_is_not_undone() {
 fn whoever_is_known_by_another_address_learns_its_token() {
     holds(&Plan::draw(3418));
 }
+
+/// Whom a machine knew last has left, and lingers. What the machine fires then waits for somebody to tell it to; the leaver asks for
+/// it, and so has it under its first identity.
+#[test]
+fn an_own_event_that_was_given_to_who_asked_keeps_its_identity() {
+    let faults = Faults { leaves: 0.97, joins: 0.88, nats: 0.25, ..Faults::default() };
+    holds(&Plan {
+        seed: 8_589_936_702,
+        nodes: 6,
+        seconds: 2,
+        names: 1,
+        rate: 4.0,
+        coalesced: 0.0,
+        faults,
+        ..Plan::calm(0)
+    });
+}

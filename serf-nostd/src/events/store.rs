@@ -682,6 +682,12 @@ impl<'a> Store<'a> {
         self.move_to(slot, list::ANNOUNCE);
     }
 
+    /// Somebody who asked for it is given it, before its turn to be sent as well.
+    pub(crate) fn given(&mut self, slot: u16) {
+        let s = &mut self.slots[slot as usize];
+        s.sends = s.sends.max(1);
+    }
+
     /// Whether somebody may have an event, under the identity that it goes by.
     pub(crate) fn was_sent(&self, slot: u16) -> bool {
         self.slots[slot as usize].sends > 0

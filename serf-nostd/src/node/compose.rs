@@ -159,6 +159,7 @@ impl Node<'_> {
                     if packet.is_empty() {
                         e.events.fleet.write_tag_of(packet, id);
                     }
+                    e.events.store.given(slot);
                     e.events.write_event(cx, packet, slot)
                 }
                 None => packet.dont_have(id),
