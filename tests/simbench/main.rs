@@ -78,10 +78,11 @@ fn report() {
     let rivals = FOCA_SIZES.map(|nodes| start(FOCA, nodes));
     let storms = STORMS.map(|nodes| start(STORM, nodes));
     let full_size = start(FULL_SIZE, 2_000);
-    let asked = ASKED.map(|nodes| start(QUERIES, nodes));
     let instructions = instructions::table();
     let detection = detection();
     let fleets = children.map(finish);
+    // Not beside another fleet of 10,000: each takes 8 GiB.
+    let asked = ASKED.map(|nodes| start(QUERIES, nodes));
     let rivals = rivals.map(finish);
     let storms = storms.map(finish);
     let full_size = finish(full_size);
