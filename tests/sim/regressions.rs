@@ -231,3 +231,22 @@ fn an_own_event_that_was_given_to_who_asked_keeps_its_identity() {
         ..Plan::calm(0)
     });
 }
+
+/// The store of a board is full. A query whose turn it was made room for its own acknowledgement, whose bytes were then shown
+/// as an event that nobody had fired.
+#[test]
+fn a_query_is_shown_also_where_the_store_is_full() {
+    let faults = Faults { garbage: 0.58, muted: 0.7, ..Faults::default() };
+    holds(&Plan {
+        seed: 5_761,
+        nodes: 19,
+        size: Size::Boards,
+        seconds: 29,
+        names: 30,
+        rate: 0.5,
+        coalesced: 1.0,
+        queries: 3.0,
+        faults,
+        ..Plan::calm(0)
+    });
+}

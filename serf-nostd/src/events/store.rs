@@ -56,10 +56,12 @@ pub(crate) enum Pin {
     Application,
     /// An answer to a query that its asker has not confirmed.
     Answer,
+    /// Being shown to the application.
+    Shown,
 }
 
 /// How many kinds of pins there are.
-const PINS: usize = 4;
+const PINS: usize = 5;
 
 /// What a slot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

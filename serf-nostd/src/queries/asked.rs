@@ -128,8 +128,10 @@ impl Queries<'_> {
         }
         cx.stats.queries_received += 1;
         if wants_ack {
-            // If there is no room for it, the answer will say the same.
+            // The query is to be shown yet: it makes no room for this. If there is none, the answer will say the same.
+            events.store.pin(slot, Pin::Shown);
             let _ = self.send(cx, members, events, asked, answer_flag::ACK, &[]);
+            events.store.unpin(slot, Pin::Shown);
         }
         true
     }
@@ -286,12 +288,11 @@ mod tests {
     use super::*;
     use crate::kit;
     use crate::sync::Engines;
-    use crate::wire::message::Query;
+    use crate::wire::message::{self, Query};
     use crate::wire::packet::DATAGRAM_MAX;
 
-    /// A node among three others, at which a query has come to its turn: whether it is accepted, and its identity.
-    fn asked(source: &str, addr: Address) -> (Cx<'static>, Engines<'static>, bool, EventId) {
-        let (mut cx, mut e, _) = kit::fleet(3);
+    /// A query of this one's, held.
+    fn held(cx: &Cx<'_>, events: &mut Events<'_>, source: &str, addr: Address) -> (EventId, u16) {
         let query = Query {
             ltime: 7,
             id: 8,
@@ -305,8 +306,14 @@ mod tests {
             payload: b"",
         };
         let (id, message) = (query.event_id(), Message::Query(query));
+        (id, events.store.put_query(id, &message, cx.now, list::HELD, &mut 0).expect("room"))
+    }
+
+    /// A node among three others, at which a query has come to its turn: whether it is accepted, and its identity.
+    fn asked(source: &str, addr: Address) -> (Cx<'static>, Engines<'static>, bool, EventId) {
+        let (mut cx, mut e, _) = kit::fleet(3);
         let Engines { members, events, queries, .. } = &mut e;
-        let slot = events.store.put_query(id, &message, cx.now, list::HELD, &mut 0).expect("room");
+        let (id, slot) = held(&cx, events, source, addr);
         let accepted = queries.accept(&mut cx, members, events, slot);
         (cx, e, accepted, id)
     }
@@ -334,6 +341,22 @@ mod tests {
             let (cx, mut e, accepted, _) = asked(source, addr);
             assert_eq!((accepted, cx.stats.strangers), (expected, !expected as u64), "{source}");
             assert_eq!(waiting(&mut e.events).len(), expected as usize);
+        }
+    }
+
+    #[test]
+    fn a_query_that_is_to_be_shown_makes_no_room_for_its_own_acknowledgement() {
+        for (source, addr) in [("m1", kit::addr(1)), ("self", kit::addr(0))] {
+            let (mut cx, mut e, _) = kit::fleet(3);
+            let Engines { members, events, queries, .. } = &mut e;
+            let (id, slot) = held(&cx, events, source, addr);
+            for ltime in 100..100 + events.store.capacity() as u64 - 1 {
+                let event =
+                    message::UserEvent { id: kit::id(ltime, 1), name: b"e", payload: b"", coalesce: false };
+                events.store.put(&event, &[], cx.now, list::HELD, &mut 0).expect("room");
+            }
+            assert!(queries.accept(&mut cx, members, events, slot));
+            assert!(events.store.query(slot).is_some_and(|query| query.event_id() == id), "{source}");
         }
     }
 
