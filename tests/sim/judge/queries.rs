@@ -58,6 +58,8 @@ struct Course {
     names: BTreeSet<String>,
     acks: BTreeSet<String>,
     answers: BTreeSet<String>,
+    /// Who lived in the asker's table from first to last.
+    awaited: BTreeSet<String>,
     /// Its application was told of its end; and that has been judged.
     done: bool,
     judged: bool,
@@ -118,8 +120,8 @@ impl Queries {
     pub(super) fn posed(&mut self, serial: u64, posed: Posed) {
         self.tally.asked += 1;
         self.serials.insert(posed.id, serial);
-        let (shown, [names, acks, answers]) = Default::default();
-        let course = Course { posed, shown, names, acks, answers, done: false, judged: false };
+        let (shown, [names, acks, answers, awaited]) = Default::default();
+        let course = Course { posed, shown, names, acks, answers, awaited, done: false, judged: false };
         self.courses.insert(serial, course);
     }
 
@@ -191,6 +193,8 @@ impl Queries {
                 let course = self.serials.get(&question.id).and_then(|serial| self.courses.get_mut(serial));
                 if let Some(course) = course.filter(|course| !course.judged) {
                     course.judged = true;
+                    let awaited = question.asked.keys().filter(|name| !question.gone.contains(*name));
+                    course.awaited = awaited.cloned().collect();
                     let early = ended < question.deadline;
                     self.tally.early += early as u64;
                     self.tally.late += !early as u64;
@@ -219,12 +223,14 @@ impl Queries {
                 if course.answers.contains(&life.name) {
                     continue;
                 }
-                // Who has no place for the asker in its table tells a stranger nothing; nor the other way round.
-                let strangers =
-                    |one: usize, other: &str| fleet.node(one).is_none_or(|node| node.member(other).is_none());
+                // The asker's small table had no place for this one; or this one's had none for the asker, and a stranger is told
+                // nothing.
+                let small = |i: usize| fleet.machines[i].size.members() < fleet.machines.len();
+                let unknown = small(course.posed.asker.0) && !course.awaited.contains(&life.name);
+                let stranger = small(i) && !course.shown.contains(&(i, life.boots));
                 if life.shares_name || asker.shares_name {
                     excuse(excused, "one name for two");
-                } else if strangers(i, &asker.name) || strangers(course.posed.asker.0, &life.name) {
+                } else if unknown || stranger {
                     excuse(excused, "partial table");
                 } else {
                     return Err(format!("node {i} has not answered, in peace: {course:?}"));
