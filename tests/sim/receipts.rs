@@ -22,7 +22,7 @@ impl Heard {
     fn hear(&mut self, i: usize, at: u64, seen: Seen) {
         match seen {
             Seen::User { payload, .. } => self.events.push((i, payload)),
-            Seen::Asked(name) => panic!("{i} is asked {name:?}"),
+            Seen::Asked { name, .. } => panic!("{i} is asked {name:?}"),
             Seen::QueryAck(id, from) => {
                 let handed = |(i, _): &(usize, Vec<u8>)| Fleet::name(*i) == from;
                 self.false_ones += !self.events.iter().any(handed) as usize;
