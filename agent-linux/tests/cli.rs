@@ -113,6 +113,28 @@ async fn commands_print_what_serf_prints() {
 }
 
 #[tokio::test]
+async fn why_a_member_has_failed_is_told_as_text_and_as_json() {
+    let fake = Fake::start(Options::default()).await;
+    let address = fake.address.to_string();
+    let why = async |args: &[&str]| seen(serf(&address, args).env("TZ", "UTC").output().await.unwrap());
+    let text = "web2 is failed\n  \
+                1970-01-01T00:00:01.000+00:00  was probed once more (2 times)\n  \
+                1970-01-01T00:00:03.000+00:00  is suspected by web1\n  \
+                1970-01-01T00:00:04.000+00:00  is accused by a member that is not known any more, too: 2 by now have \
+                confirmed the suspicion\n  \
+                1970-01-01T00:00:05.000+00:00  is failed: it has not contradicted in time; 2 had confirmed the suspicion\n";
+    assert_eq!(why(&["why", "web2"]).await, said(0, text));
+    assert_eq!(why(&["why"]).await, said(0, text), "the failed ones");
+    assert_eq!(why(&["why", "a\tb"]).await, said(1, "There is no member 'a\\tb'\n"));
+    assert_eq!(why(&["why", "-format=xml"]).await, said(1, "Invalid format: xml\n"));
+    let (code, json, _) = why(&["why", "-format=json", "web2"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let change = &json["members"][0]["changes"][2];
+    assert_eq!((code, &json["members"][0]["status"]), (Some(0), &"failed".into()));
+    assert_eq!((&change["what"], &change["by"]), (&"suspected".into(), &"web1".into()));
+}
+
+#[tokio::test]
 async fn a_share_or_time_that_is_none_is_named() {
     let fake = Fake::start(Options::default()).await;
     for wait in ["95", "0%", "101%", "%", "many", "true", ""] {

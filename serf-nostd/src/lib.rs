@@ -146,6 +146,8 @@ pub use coordinate::Coordinate;
 pub use events::{EventError, UserEvent};
 pub use expression::{TagMatcher, matches};
 pub use filter::Target;
+#[cfg(feature = "journal")]
+pub use membership::journal::{Change, What};
 pub use membership::{Identity, Member, MemberChange, Status};
 pub use node::{Event, Gauges, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError};
 pub use queries::{Ask, Fired, QueryError};

@@ -17,9 +17,13 @@ use crate::events::{self, Events};
 use crate::failure::{self, Failure};
 use crate::filter::{Candidate, passes};
 use crate::gossip::Gossip;
+#[cfg(feature = "journal")]
+use crate::hash;
+#[cfg(feature = "journal")]
+use crate::membership::journal::Change;
 use crate::membership::record::State;
 use crate::membership::table::{self, SELF};
-use crate::membership::{Identity, Leave, Member, Membership};
+use crate::membership::{self, Identity, Leave, Member, Membership};
 use crate::queries::{self, Queries};
 use crate::rules::{Rule, Settings};
 use crate::stats::Stats;
@@ -110,7 +114,13 @@ impl<'a> Node<'a> {
             suspects: memory.suspects,
             gone: memory.gone,
         };
-        let mut members = Membership::new(table, memory.intents, boot);
+        let members = membership::Parts {
+            table,
+            intents: memory.intents,
+            #[cfg(feature = "journal")]
+            journal: memory.journal,
+        };
+        let mut members = Membership::new(members, boot);
         members.admit_self(&cx, &identity).map_err(|_| SetupError::Name)?;
         let events = events::Parts {
             seen: memory.seen,
@@ -140,7 +150,8 @@ impl<'a> Node<'a> {
 
     /// Ends this node at once, without a word to the others, and gives its memory back.
     pub fn release(self) -> Memory<'a> {
-        let (table, intents) = self.engines.members.release();
+        let members = self.engines.members.release();
+        let table = members.table;
         let failure = self.engines.failure.release();
         let events = self.engines.events.release();
         let queries = self.engines.queries.release();
@@ -160,7 +171,7 @@ impl<'a> Node<'a> {
             waiting: events.waiting,
             windows: events.windows,
             window_index: events.window_index,
-            intents,
+            intents: members.intents,
             outgoing: self.cx.outgoing.release(),
             relays: failure.relays,
             pulls: events.pulls,
@@ -170,6 +181,8 @@ impl<'a> Node<'a> {
             query_marks: queries.marks,
             #[cfg(feature = "coordinates")]
             coordinates: failure.coordinates,
+            #[cfg(feature = "journal")]
+            journal: members.journal,
         }
     }
 
@@ -224,6 +237,24 @@ impl<'a> Node<'a> {
     #[cfg(feature = "coordinates")]
     pub fn coordinate_resets(&self) -> u32 {
         self.engines.failure.coordinates.resets
+    }
+
+    /// What has happened to a member of late, the oldest first, as far as this node has learnt it and the ring still holds it.
+    /// Nothing is found of whom this node does not hold any more.
+    #[cfg(feature = "journal")]
+    pub fn changes(&self, name: &str) -> impl Iterator<Item = Change<'_>> + '_ {
+        let table = &self.engines.members.table;
+        let named = move |hash: u32| {
+            let member = table.iter().find(|id| table.hot(*id).hash == hash);
+            member.filter(|_| hash != 0).map(|id| table.name(id))
+        };
+        let entries = self.engines.members.journal.of(hash::name(name));
+        entries.map(move |entry| Change {
+            at: entry.at,
+            what: entry.what,
+            by: named(entry.by),
+            number: entry.number,
+        })
     }
 
     /// The names of those who still have something to say to a query of this node's: not the last word yet, or no receipt. Only

@@ -10,6 +10,8 @@ use crate::events::store::StoreSlot;
 use crate::failure::probe::Relay;
 use crate::failure::suspicion::Confirmer;
 use crate::membership::intents::EarlyIntent;
+#[cfg(feature = "journal")]
+use crate::membership::journal::Entry;
 use crate::membership::record::{Cold, Hot};
 use crate::outgoing::Outgoing;
 use crate::queries::{Asked, Running};
@@ -69,6 +71,9 @@ pub struct Memory<'a> {
     /// Round trips and coordinates of members: one per member, or none if this node takes no part in that.
     #[cfg(feature = "coordinates")]
     pub coordinates: &'a mut [Peer],
+    /// The latest changes of members: any number; none keeps nothing.
+    #[cfg(feature = "journal")]
+    pub journal: &'a mut [Entry],
 }
 
 impl Memory<'_> {
@@ -245,6 +250,8 @@ pub struct Storage<
     query_marks: [[u8; QUERIES]; MEMBERS],
     #[cfg(feature = "coordinates")]
     coordinates: [Peer; MEMBERS],
+    #[cfg(feature = "journal")]
+    journal: [[Entry; 4]; MEMBERS],
 }
 
 impl<
@@ -304,6 +311,8 @@ impl<
             query_marks: [[0; QUERIES]; MEMBERS],
             #[cfg(feature = "coordinates")]
             coordinates: [Peer::EMPTY; MEMBERS],
+            #[cfg(feature = "journal")]
+            journal: [[Entry::EMPTY; 4]; MEMBERS],
         }
     }
 
@@ -335,6 +344,8 @@ impl<
             query_marks: self.query_marks.as_flattened_mut(),
             #[cfg(feature = "coordinates")]
             coordinates: &mut self.coordinates,
+            #[cfg(feature = "journal")]
+            journal: self.journal.as_flattened_mut(),
         }
     }
 }
@@ -367,6 +378,8 @@ pub mod cells {
     pub use crate::failure::probe::Relay;
     pub use crate::failure::suspicion::Confirmer;
     pub use crate::membership::intents::EarlyIntent;
+    #[cfg(feature = "journal")]
+    pub use crate::membership::journal::Entry;
     pub use crate::membership::record::{Cold, Hot};
     pub use crate::outgoing::Outgoing;
     pub use crate::queries::{Asked, Running};

@@ -45,8 +45,9 @@ fn examples(text: &str) -> Vec<(String, Vec<String>)> {
 /// A line without how long something took.
 fn timeless(line: &str) -> String {
     let time = |word: &str| word.parse::<f64>().is_ok() && word.contains('.');
+    let moment = |word: &str| word.len() == 29 && word.contains('T') && word.contains(':');
     let words: Vec<_> = line.split(' ').collect();
-    let mut shown = words.clone();
+    let mut shown: Vec<_> = words.iter().map(|word| if moment(word) { "then" } else { word }).collect();
     for at in 1..words.len() {
         if ["ms", "s"].contains(&words[at]) && time(words[at - 1]) {
             (shown[at - 1], shown[at]) = ("some", "time");
@@ -95,6 +96,11 @@ fn the_page_of_receipts_is_true() {
 #[test]
 fn the_page_of_coordinates_is_true() {
     check_page("coordinates.md");
+}
+
+#[test]
+fn the_page_of_why_is_true() {
+    check_page("why.md");
 }
 
 #[test]

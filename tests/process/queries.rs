@@ -131,3 +131,23 @@ fn receipts_name_who_has_not_handed_an_event_out() {
     assert_eq!(fire(&["-wait", "-wait-timeout=1h", "deploy"]), rest);
     agents[3].signal("CONT");
 }
+
+#[test]
+fn why_a_killed_member_has_failed_is_known_to_the_others() {
+    let mut agents = fleet(4);
+    assert_eq!(agents[0].cli(["why"]).stdout, "No member has failed\n");
+    let dead = agents.remove(3).crash();
+    for agent in &agents {
+        agent.wait_sees("n4", "failed");
+        let Output { stdout, code, .. } = agent.cli(["why"]);
+        let lines: Vec<_> = stdout.lines().collect();
+        assert_eq!((code, lines[0]), (0, "n4 is failed"), "{stdout}");
+        assert!(lines[1].ends_with("  was heard of for the first time"), "{stdout}");
+        assert!(stdout.contains("  is suspected by n"), "{stdout}");
+        assert!(lines[lines.len() - 1].contains("  is failed"), "{stdout}");
+    }
+    agents.push(dead.start());
+    agents[0].wait_sees("n4", "alive");
+    let Output { stdout, .. } = agents[0].cli(["why", "-format=json", "n4"]);
+    assert!(stdout.contains("\"restarted\"") && stdout.contains("\"status\": \"alive\""), "{stdout}");
+}

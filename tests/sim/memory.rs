@@ -139,5 +139,6 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         asked: zeroed(16),
         query_marks: zeroed(members.div_ceil(4) * 4),
         coordinates: &mut [],
+        journal: zeroed(256),
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
 use super::handler::Spec;
-use super::model::{Member, Stats};
+use super::model::{Member, Stats, Why};
 use super::query::{Query, Replies, Target};
 use super::receipts::{Receipts, UserEvent, Wait};
 
@@ -95,6 +95,13 @@ pub enum Request {
         node: String,
         /// Answer, if that is known.
         reply: oneshot::Sender<Option<Coordinate>>,
+    },
+    /// What has happened to a member.
+    Why {
+        /// Its name.
+        node: String,
+        /// Answer; `None` if there is no such member.
+        reply: oneshot::Sender<Option<Why>>,
     },
     /// Sections of `serf info` (`agent`, `runtime`, `serf`, `tags`, `event_handlers`), all values as text.
     Stats {
@@ -222,6 +229,14 @@ impl Handle {
     /// [`Refusal::Gone`].
     pub async fn coordinate(&self, node: String) -> Result<Option<Coordinate>, Refusal> {
         self.ask(|reply| Request::Coordinate { node, reply }).await
+    }
+
+    /// How a member came to its state, as far as this agent has learnt it; `None` if it knows no such member.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn why(&self, node: String) -> Result<Option<Why>, Refusal> {
+        self.ask(|reply| Request::Why { node, reply }).await
     }
 
     /// The sections of `serf info`.

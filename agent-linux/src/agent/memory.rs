@@ -4,14 +4,16 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Asked, Cold, Confirmer, EarlyIntent, Hot, Outgoing, Peer, Pull, Relay, Running, SeenEvent, StoreSlot,
-    Window,
+    Asked, Cold, Confirmer, EarlyIntent, Entry, Hot, Outgoing, Peer, Pull, Relay, Running, SeenEvent,
+    StoreSlot, Window,
 };
 
 /// Members held where nothing else is said.
 pub const DEFAULT_MAX_MEMBERS: usize = 16_384;
 /// The most members that may be asked for: what the core can number. Their memory is taken at the start.
 pub const MAX_MEMBERS: u64 = 65_534;
+/// Changes of members that are remembered, of all together.
+const CHANGES: usize = 8_192;
 /// Longest name of a member, in bytes.
 const NAME: usize = 128;
 /// Longest encoded tags of a member, in bytes.
@@ -58,6 +60,7 @@ struct Fixed {
     confirmers: [Confirmer; SMALL],
     queries: [Running; QUERIES],
     asked: [Asked; SMALL],
+    journal: [Entry; CHANGES],
 }
 
 /// The system does not lend so much.
@@ -115,6 +118,7 @@ impl ServerMemory {
             confirmers: &mut fixed.confirmers,
             queries: &mut fixed.queries,
             asked: &mut fixed.asked,
+            journal: &mut fixed.journal,
             query_marks: &mut self.query_marks,
             coordinates: &mut self.coordinates,
         }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use serf_nostd::What;
 
 use super::log::in_one_line;
 use super::query::Question;
@@ -50,6 +53,28 @@ pub struct Member {
     pub status: Status,
     /// Versions: memberlist min, max, current, then Serf min, max, current.
     pub versions: [u8; 6],
+}
+
+/// How a member came to its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// As it is now.
+    pub status: Status,
+    /// What has happened to it, the oldest first: the latest 8,192 changes of all members are remembered.
+    pub changes: Vec<Change>,
+}
+
+/// Something that has happened to a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// When this agent learnt it, by the system's clock as it is now.
+    pub at: SystemTime,
+    /// What.
+    pub what: What,
+    /// By whose word.
+    pub by: Option<String>,
+    /// See [`What`].
+    pub number: u32,
 }
 
 /// The sections of `serf info`, all values as text.

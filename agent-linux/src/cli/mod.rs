@@ -26,6 +26,7 @@ mod runtime;
 mod tags;
 pub(crate) mod ui;
 mod version;
+mod why;
 
 struct Command {
     name: &'static str,
@@ -33,7 +34,7 @@ struct Command {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-const COMMANDS: [Command; 14] = [
+const COMMANDS: [Command; 15] = [
     Command { name: "agent", about: "Run an agent, the node of a cluster", run: agent::run },
     Command { name: "demo", about: "Watch a small cluster at work on this machine", run: demo::run },
     Command { name: "event", about: "Send a user event to the whole cluster", run: event::run },
@@ -52,6 +53,7 @@ const COMMANDS: [Command; 14] = [
     Command { name: "rtt", about: "Estimate the round trip time between two nodes", run: rtt::run },
     Command { name: "tags", about: "Change the tags of an agent", run: tags::run },
     Command { name: "version", about: "Show the version", run: version::run },
+    Command { name: "why", about: "Tell how members came to their states", run: why::run },
 ];
 
 /// Runs the command line (without the program's name).

@@ -202,9 +202,19 @@ impl Client {
     /// # Errors
     /// Any.
     pub async fn coordinate(&self, node: &str) -> Result<Option<Coordinate>, Error> {
-        let request = encoded(&GetCoordinate { node: node.to_owned() });
+        let request = encoded(&OfMember { node: node.to_owned() });
         let found: Found = self.fetch("get-coordinate", request, self.config.answer).await?;
         Ok(found.coord.filter(|_| found.ok))
+    }
+
+    /// How a member came to its state; `None` if the agent knows no such member.
+    ///
+    /// # Errors
+    /// Any. Go's agents do not know this, and close the connection.
+    pub async fn why(&self, node: &str) -> Result<Option<Why>, Error> {
+        let request = encoded(&OfMember { node: node.to_owned() });
+        let why: Why = self.fetch("why", request, self.config.answer).await?;
+        Ok(Some(why).filter(|why| !why.status.is_empty()))
     }
 
     /// The sections of `serf info` and their keys.

@@ -1,6 +1,6 @@
 //! The commands of the RPC: their names, which have a body, and what follows when one is refused.
 
-use super::message::{Found, Joined, Keys, Members, Receipts, Stats};
+use super::message::{Found, Joined, Keys, Members, Receipts, Stats, Why};
 use super::wire;
 
 /// A command of Serf's RPC.
@@ -20,6 +20,7 @@ pub(super) enum Command {
     ForceLeave,
     Tags,
     Coordinate,
+    Why,
     Stream,
     Monitor,
     Stop,
@@ -60,6 +61,7 @@ impl Command {
             "respond" => Command::Respond,
             "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
             "list-keys" => Command::Later(Later::ListKeys),
+            "why" => Command::Why,
             "get-coordinate" => Command::Coordinate,
             _ => return None,
         })
@@ -81,6 +83,7 @@ impl Command {
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),
             Command::Later(Later::Key | Later::ListKeys) => wire::encode(&mut bytes, &Keys::default()),
+            Command::Why => wire::encode(&mut bytes, &Why::default()),
             Command::Coordinate => wire::encode(&mut bytes, &Found::default()),
             _ => {}
         }

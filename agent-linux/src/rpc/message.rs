@@ -380,15 +380,6 @@ pub struct Keys {
     pub num_resp: u32,
 }
 
-/// `get-coordinate`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct GetCoordinate {
-    /// A member's name.
-    #[serde(deserialize_with = "text")]
-    pub node: String,
-}
-
 /// Answer to `get-coordinate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -537,5 +528,7 @@ pub struct AnyRecord {
 
 mod events;
 mod lenient;
+mod why;
 pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
+pub use why::{Change, OfMember, Why};

@@ -309,9 +309,14 @@ impl Session {
                 handle.edit_tags(tags, delete_tags).await.map_err(refused)?;
             }
             Command::Coordinate => {
-                let GetCoordinate { node } = parse(body)?;
+                let OfMember { node } = parse(body)?;
                 let coord = handle.coordinate(node).await.map_err(refused)?.map(Coordinate::from);
                 wire::encode(&mut answer, &Found { ok: coord.is_some(), coord });
+            }
+            Command::Why => {
+                let OfMember { node } = parse(body)?;
+                let why = handle.why(node).await.map_err(refused)?;
+                wire::encode(&mut answer, &why.map(Why::from).unwrap_or_default());
             }
             Command::Stats => {
                 let stats = handle.stats().await.map_err(refused)?;

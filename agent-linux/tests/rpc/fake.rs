@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agent_linux::agent::error::Refusal;
 use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
-use agent_linux::agent::model::{Member, Status};
+use agent_linux::agent::model::{Change, Member, Status, Why};
 use agent_linux::agent::query::{Replies, Reply, Target};
 use agent_linux::agent::receipts::{Receipts, UserEvent};
 use agent_linux::rpc::logs::LogHub;
@@ -17,7 +17,7 @@ use agent_linux::rpc::server::{Options, serve};
 use agent_linux::rpc::wire::{self, Limits, Reader};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serf_nostd::{Coordinate, EventError, TagsError};
+use serf_nostd::{Coordinate, EventError, TagsError, What};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -120,6 +120,23 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
             Request::Coordinate { node, reply } => {
                 let place = Coordinate { height: 0.25, ..Coordinate::ORIGIN };
                 let _ = reply.send((node == "web1" || node == "fake").then_some(place));
+            }
+            Request::Why { node, reply } => {
+                let change = |second, what, by: &str, number| Change {
+                    at: SystemTime::UNIX_EPOCH + Duration::from_secs(second),
+                    what,
+                    by: Some(by.to_owned()).filter(|by| !by.is_empty()),
+                    number,
+                };
+                let changes = vec![
+                    change(1, What::ProbedAgain, "", 0),
+                    change(2, What::ProbedAgain, "", 0),
+                    change(3, What::Suspected, "web1", 0),
+                    change(4, What::Accused, "", 2),
+                    change(5, What::DeclaredFailed, "", 2),
+                ];
+                let why = Why { status: Status::Failed, changes };
+                let _ = reply.send((node == "web2").then_some(why));
             }
             Request::Stats { reply } => {
                 let agent = BTreeMap::from([("name".to_owned(), "fake".to_owned())]);

@@ -66,6 +66,7 @@ async fn what_comes_before_the_token_is_refused_once_and_keeps_in_step() {
         "leave",
         "targeted-event",
         "event-receipts",
+        "why",
         "query",
         "respond",
         "install-key",

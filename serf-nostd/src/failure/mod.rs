@@ -15,6 +15,7 @@ use crate::context::Cx;
 use crate::coordinate::{Coordinates, Peer};
 use crate::hash;
 use crate::membership::Membership;
+use crate::membership::journal::{By, What};
 use crate::membership::record::{State, flag, update};
 use crate::membership::table::SELF;
 use crate::membership::transitions::Next;
@@ -133,6 +134,7 @@ impl<'a> Failure<'a> {
                 Due::AskOthers { target, seq } => self.ask_others(cx, members, target, seq),
                 Due::Unanswered { target, seq } => self.unanswered(cx, members, target, seq),
                 Due::Again { target, seq } => {
+                    members.note(cx, target, What::ProbedAgain, By::Nobody, 0);
                     self.ask_others(cx, members, target, seq);
                     return Some((target, seq));
                 }
@@ -188,6 +190,9 @@ impl<'a> Failure<'a> {
     /// A target has not answered its probe: it is probed again before anybody is told, unless others accuse it already.
     fn unanswered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, target: u16, seq: u32) {
         cx.stats.probes_failed += 1;
+        if members.table.hot(target).is_live() {
+            members.note(cx, target, What::Unanswered, By::Nobody, 0);
+        }
         if members.table.hot(target).state() == State::Alive {
             let span = suspicion::before_suspicion(&cx.config, members.table.live() + 1);
             if self.detector.pre_suspect(cx.now, &cx.config, (target, seq), span) {
@@ -205,6 +210,7 @@ impl<'a> Failure<'a> {
             Next::Becomes(_) => {
                 let name = members.table.name(target);
                 info!("memberlist", "Suspect {} has failed, no acks received", name);
+                members.note(cx, target, What::Suspected, By::Member(SELF), 0);
                 self.start_suspicion(cx, members, target, since);
             }
             Next::Confirmed => self.confirm_too(cx, members, target),
@@ -285,12 +291,14 @@ impl<'a> Failure<'a> {
         let cold = members.table.cold_mut(id);
         let before = suspicion::timeout(&cx.config, n, cold.confirmations, k);
         cold.confirmations += 1;
+        let so_many = cold.confirmations as u32;
         cold.set_accuser(accuser);
         let after = suspicion::timeout(&cx.config, n, cold.confirmations, k);
         let began = cold.deadline.minus(before);
         cold.deadline = (began + after).max(cx.now);
         members.table.suspects.moved(members.table.cold, id);
         members.queue_update(id, update::STATE);
+        members.note(cx, id, What::Accused, By::Hash(accuser_name), so_many);
     }
 
     /// Nobody has contradicted: the verdict. Of one that may be this node's own fault nobody is told.
@@ -302,6 +310,8 @@ impl<'a> Failure<'a> {
             members.table.cold(id).confirmations
         );
         let local = self.blames_itself(cx, members, members.table.cold(id).since);
+        let what = if local { What::DeclaredFailedAlone } else { What::DeclaredFailed };
+        members.note(cx, id, what, By::Nobody, members.table.cold(id).confirmations as u32);
         if members.timed_out(cx, id, local) {
             members.backoff.changed(cx.now);
             members.queue_update(id, update::STATE);

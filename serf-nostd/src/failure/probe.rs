@@ -81,8 +81,14 @@ pub(crate) enum Due {
 /// Whose answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// The probed member, to us; after how long, unless it was perhaps through others.
-    Target(u16, Option<Duration>),
+    /// The probed member, to us.
+    Target {
+        id: u16,
+        /// After how long, unless it was perhaps through others.
+        took: Option<Duration>,
+        /// It was in doubt.
+        doubted: bool,
+    },
     /// Somebody that we probed for an asker.
     Relayed { to: Address, seq: u32 },
     /// Nobody that is waited for.
@@ -265,8 +271,8 @@ impl<'a> Detector<'a> {
         }
         let pre_suspected = self.pre_suspicions.iter().find(|held| held.seq == seq);
         if let Some(target) = probed.map(|probe| probe.target).or(pre_suspected.map(|held| held.target)) {
-            self.end_pre_suspicion(target);
-            return Answered::Target(target, direct);
+            let doubted = self.end_pre_suspicion(target).is_some();
+            return Answered::Target { id: target, took: direct, doubted };
         }
         match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
             Some(i) => {
@@ -370,11 +376,16 @@ mod tests {
         with_detector(|detector, config, now| {
             detector.begin(now, config, (3, 77), config.probe_timeout);
             let later = now + Duration::from_millis(20);
-            assert_eq!(detector.acked(later, 77), Answered::Target(3, Some(Duration::from_millis(20))));
+            let took = Some(Duration::from_millis(20));
+            assert_eq!(detector.acked(later, 77), Answered::Target { id: 3, took, doubted: false });
             assert_eq!((detector.round_trip(), detector.loss()), (Duration::from_millis(20), 0));
             assert_eq!(detector.acked(later, 77), Answered::Nobody, "once");
             assert!(detector.pre_suspect(later, config, (4, 78), Duration::from_secs(2)));
-            assert_eq!(detector.acked(later, 78), Answered::Target(4, None), "a late one");
+            assert_eq!(
+                detector.acked(later, 78),
+                Answered::Target { id: 4, took: None, doubted: true },
+                "a late one"
+            );
             assert_eq!(detector.end_pre_suspicion(4), None);
         });
     }

@@ -5,6 +5,7 @@
 
 use super::Membership;
 use super::intents::Intent;
+use super::journal::{By, What};
 use super::record::{LastNotified, State, flag, update};
 use super::table::{SELF, Unheld, settled_live};
 use super::transitions::{News, Next};
@@ -144,8 +145,19 @@ impl Membership<'_> {
     /// Takes over what a member says of itself.
     fn accept(&mut self, cx: &mut Cx<'_>, id: u16, alive: &Alive<'_>, new: bool) {
         debug_assert_eq!(self.next_state(id, News::Alive), Next::Becomes(State::Alive));
-        let was_live = self.table.hot(id).is_live();
-        let moved = !new && self.table.hot(id).addr != alive.addr;
+        let before = self.table.hot(id);
+        let was_live = before.is_live();
+        let moved = !new && before.addr != alive.addr;
+        let what = match before.state() {
+            _ if new => Some(What::Met),
+            _ if before.boot != alive.boot => Some(What::Restarted),
+            State::Suspect => Some(What::Contradicted),
+            State::Failed | State::Left => Some(What::Returned),
+            State::Alive => None,
+        };
+        if let Some(what) = what {
+            self.note(cx, id, what, By::Nobody, alive.incarnation);
+        }
         let kept = if was_live { None } else { self.intents.take(alive.node, cx.now) };
         self.mark_alive(cx, id, |hot| {
             let new_life = hot.boot != alive.boot;
@@ -212,6 +224,7 @@ impl Membership<'_> {
             Next::Becomes(_) => {
                 let accuser = self.table.find(accusation.from);
                 self.mark_suspect(id, accuser);
+                self.note(cx, id, What::Suspected, By::Name(accusation.from), 0);
                 Effect::Suspected(id)
             }
             Next::Confirmed => Effect::Confirmed(id),
@@ -233,6 +246,8 @@ impl Membership<'_> {
             Next::Stays | Next::Confirmed => return Effect::Nothing,
         };
         let accuser = self.table.find(accusation.from);
+        let what = if left { What::Left } else { What::ToldFailed };
+        self.note(cx, id, what, By::Name(accusation.from), 0);
         self.mark_gone(cx, id, end, Duration::ZERO);
         self.table.edit(id, |hot| hot.incarnation = hot.incarnation.max(accusation.incarnation));
         self.table.cold_mut(id).accuse(accuser);
@@ -312,6 +327,9 @@ impl Membership<'_> {
         // Whom one has ordered to forget no other brings back by counting it as left; only it itself, by joining.
         let prune = intent.prune || hot.has(flag::PRUNE);
         let next = self.next_state(id, News::LeaveIntent);
+        if hot.is_live() {
+            self.note(cx, id, What::Leaving, By::Nobody, 0);
+        }
         self.table.edit(id, |hot| {
             hot.status_ltime = intent.ltime;
             hot.set(flag::PRUNE, prune);
@@ -321,6 +339,7 @@ impl Membership<'_> {
         });
         if let Next::Becomes(end) = next {
             let age = cx.now.since(self.table.cold(id).since);
+            self.note(cx, id, What::ForcedToLeave, By::Nobody, 0);
             self.mark_gone(cx, id, end, age);
         }
         Effect::Update(id, update::LEAVE)
@@ -411,6 +430,7 @@ impl Membership<'_> {
             let begins = next != Next::Stays;
             if begins {
                 self.mark_suspect(id, Some(SELF));
+                self.note(cx, id, What::ContestedByTable, By::Nobody, 0);
             }
             return Effect::Contested(id, begins);
         }
@@ -421,6 +441,7 @@ impl Membership<'_> {
             }
             return Effect::Nothing;
         };
+        self.note(cx, id, by_table(state), By::Nobody, 0);
         self.mark_gone(cx, id, end, if live { Duration::ZERO } else { age });
         if later {
             self.table.edit(id, |hot| {
@@ -451,6 +472,7 @@ impl Membership<'_> {
             }
         });
         self.table.set_tags(id, alive.tags);
+        self.note(cx, id, by_table(state), By::Nobody, 0);
         self.mark_gone(cx, id, if order.is_some() { State::Left } else { state }, age);
         // Old news for everybody else: not an event here either.
         self.notices.drop(self.table.hot, id);
@@ -479,6 +501,11 @@ impl Membership<'_> {
         }
         (count, next)
     }
+}
+
+/// What another table has said.
+fn by_table(state: State) -> What {
+    if state == State::Left { What::LeftByTable } else { What::FailedByTable }
 }
 
 /// Whether a boot and incarnation are further along than any honest member can be by now that was last known at others.

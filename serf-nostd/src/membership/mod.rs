@@ -8,6 +8,7 @@
 pub(crate) mod digest;
 pub(crate) mod identity;
 pub(crate) mod intents;
+pub(crate) mod journal;
 pub(crate) mod listing;
 pub(crate) mod messages;
 pub(crate) mod notices;
@@ -30,7 +31,7 @@ use intents::{EarlyIntent, Intents};
 use notices::MemberEventCoalescer;
 use record::{LastNotified, State, flag, update};
 pub use record::{Member, MemberChange, Status};
-use table::{Parts, SELF, Table};
+use table::{SELF, Table};
 use updates::UpdateQueue;
 
 /// How long the word that a member is pruned may take to reach everybody.
@@ -74,13 +75,24 @@ pub(crate) struct Membership<'a> {
     /// Whether the application takes events.
     pub(crate) app_ready: bool,
     pub(crate) reaping: Option<Reaping>,
+    /// What has happened to members of late.
+    #[cfg(feature = "journal")]
+    pub(crate) journal: journal::Journal<'a>,
+}
+
+/// The slices that membership works on.
+pub(crate) struct Parts<'a> {
+    pub(crate) table: table::Parts<'a>,
+    pub(crate) intents: &'a mut [EarlyIntent],
+    #[cfg(feature = "journal")]
+    pub(crate) journal: &'a mut [journal::Entry],
 }
 
 impl<'a> Membership<'a> {
-    pub(crate) fn new(parts: Parts<'a>, intents: &'a mut [EarlyIntent], boot: u64) -> Self {
+    pub(crate) fn new(parts: Parts<'a>, boot: u64) -> Self {
         Membership {
-            table: Table::new(parts),
-            intents: Intents::new(intents),
+            table: Table::new(parts.table),
+            intents: Intents::new(parts.intents),
             notices: MemberEventCoalescer::new(),
             updates: UpdateQueue::new(),
             backoff: Backoff::new(),
@@ -88,11 +100,18 @@ impl<'a> Membership<'a> {
             leave: None,
             app_ready: true,
             reaping: None,
+            #[cfg(feature = "journal")]
+            journal: journal::Journal::new(parts.journal),
         }
     }
 
-    pub(crate) fn release(self) -> (Parts<'a>, &'a mut [EarlyIntent]) {
-        (self.table.release(), self.intents.release())
+    pub(crate) fn release(self) -> Parts<'a> {
+        Parts {
+            table: self.table.release(),
+            intents: self.intents.release(),
+            #[cfg(feature = "journal")]
+            journal: self.journal.release(),
+        }
     }
 
     /// A member, as filters look at it.

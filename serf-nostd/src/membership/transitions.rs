@@ -3,6 +3,7 @@
 //! Whether something is news at all (of which life and incarnation, by whose word) is judged before, in
 //! [`super::messages`]; here it is.
 
+use super::journal::{By, What};
 use super::record::{State, flag};
 use super::table::{SELF, Unheld};
 use super::{Identity, Membership, unadvertised_after};
@@ -212,6 +213,7 @@ impl Membership<'_> {
         let was_live = self.table.hot(id).is_live();
         let revives = self.next_state(id, News::Answered) == Next::Becomes(State::Alive);
         if revives {
+            self.note(cx, id, What::Answered, By::Nobody, 0);
             self.mark_alive(cx, id, |_| {});
             if !was_live {
                 self.notices.note(self.table.hot, id, cx.now);

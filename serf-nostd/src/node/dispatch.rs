@@ -8,6 +8,7 @@ use crate::events::fleet::Source;
 use crate::events::pull::{Provider, asks};
 use crate::events::{Carried, From};
 use crate::failure::probe::Answered;
+use crate::membership::journal::{By, What};
 use crate::membership::record::flag;
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, RECORDS};
@@ -483,9 +484,12 @@ impl Node<'_> {
     fn ack(&mut self, c: &mut Context<'_>, seq: u32, payload: &[u8]) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
         match e.failure.detector.acked(cx.now, seq) {
-            Answered::Target(id, took) => {
+            Answered::Target { id, took, doubted } => {
                 e.failure.answered(cx, &mut e.members);
                 if id != NIL {
+                    if doubted {
+                        e.members.note(cx, id, What::Answered, By::Nobody, 0);
+                    }
                     // From elsewhere it came another way.
                     if let Some(took) = took.filter(|_| e.members.table.hot(id).addr == c.from) {
                         e.failure.measured(cx, id, took, payload);

@@ -3,6 +3,7 @@
 use super::Node;
 use crate::context::Cx;
 use crate::membership::Membership;
+use crate::membership::journal::{By, What};
 use crate::membership::messages::Effect;
 use crate::membership::record::update;
 use crate::membership::table::{SELF, settled_live};
@@ -116,6 +117,7 @@ impl Node<'_> {
     }
 
     fn forget(&mut self, id: u16) {
+        self.engines.members.note(&self.cx, id, What::Forgotten, By::Nobody, 0);
         self.engines.failure.forget(id);
         self.sync.forget(id);
         self.engines.queries.forget(id);

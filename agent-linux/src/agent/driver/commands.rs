@@ -108,6 +108,9 @@ impl Driver<'_> {
             Request::Coordinate { node, reply } => {
                 let _ = reply.send(self.node.coordinate(&node).copied());
             }
+            Request::Why { node, reply } => {
+                let _ = reply.send(self.why(&node));
+            }
             Request::Stats { reply } => {
                 let _ = reply.send(self.report());
             }

@@ -1,8 +1,10 @@
 //! `serf info`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
-use super::Driver;
+use super::{Driver, news};
+use crate::agent::model::{Change, Why};
 use crate::agent::tags;
 
 type Section = BTreeMap<String, String>;
@@ -62,6 +64,22 @@ impl Driver<'_> {
             ("serf".to_owned(), serf),
             ("tags".to_owned(), tags::decode(this.tags)),
         ])
+    }
+
+    /// How a member came to its state.
+    pub(super) fn why(&self, node: &str) -> Option<Why> {
+        let member = news::member(&self.node.member(node)?);
+        let (now, wall) = (self.clock.now(), SystemTime::now());
+        let changes = self.node.changes(node).map(|change| {
+            let ago = Duration::from_micros(now.as_micros().saturating_sub(change.at.as_micros()));
+            Change {
+                at: wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH),
+                what: change.what,
+                by: change.by.map(str::to_owned),
+                number: change.number,
+            }
+        });
+        Some(Why { status: member.status, changes: changes.collect() })
     }
 
     fn handlers_by_filter(&self) -> Section {
