@@ -100,7 +100,7 @@ fn events_for_some_run_the_handlers_of_those_and_coalesce_among_themselves() {
         (["event", "-tag=bad", "e"], "Error: Invalid tag: 'bad'\n"),
         (
             ["event", "-tag=a=(", "e"],
-            "Error sending event: Invalid regular expression '(': found open group without closing ')'\n",
+            "Error sending event: Invalid regular expression '(': unclosed group\n",
         ),
     ] {
         let refused = agents[0].cli(args);

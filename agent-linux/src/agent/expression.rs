@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use regex_lite::{Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder};
 use serf_nostd::TagMatcher;
 
 /// Longest expression, in bytes: it is read whole before it is known how much it compiles to.
@@ -34,7 +34,13 @@ fn compile(expression: &str, text: &str) -> Result<Regex, String> {
         return Err(format!("Regular expression too long, at most {MAX_EXPRESSION} bytes are allowed"));
     }
     let compiled = RegexBuilder::new(expression).size_limit(MAX_COMPILED).build();
-    compiled.map_err(|error| format!("Invalid regular expression '{text}': {error}"))
+    compiled.map_err(|error| {
+        // The last of several lines says what is wrong; those before it show where.
+        let error = error.to_string();
+        let why = error.lines().last().unwrap_or_default();
+        let why = why.trim_start_matches("error: ").trim_end_matches('.');
+        format!("Invalid regular expression '{text}': {why}")
+    })
 }
 
 /// Finds the expressions of queries in the values of tags.
@@ -65,11 +71,15 @@ mod tests {
             ("^(web|db)[0-9]+$", "db12", Some(true)),
             ("^(web|db)[0-9]+$", "db12x", Some(false)),
             ("", "", Some(true)),
+            (r"^\pL+\d$", "\u{e4}\u{f6}7", Some(true)),
+            ("(?i)^\u{e4}$", "\u{c4}", Some(true)),
             ("(", "(", None),
         ] {
             assert_eq!(found(expression, value), expected, "{expression}");
         }
         assert_eq!(found(&"x".repeat(MAX_EXPRESSION + 1), ""), None);
+        let large = anywhere(r"(?:\w?){200}z").unwrap_err();
+        assert!(large.ends_with("exceeds size limit of 65536 bytes"), "{large}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::Regex;
+use regex::Regex;
 
 use super::message::MembersFiltered;
 use crate::agent::expression::whole;
