@@ -137,7 +137,7 @@ async fn why_a_member_has_failed_is_told_as_text_and_as_json() {
 #[tokio::test]
 async fn a_share_or_time_that_is_none_is_named() {
     let fake = Fake::start(Options::default()).await;
-    for wait in ["95", "0%", "101%", "%", "many", "true", ""] {
+    for wait in ["95", "0%", "101%", "%", "+5%", "many", "true", ""] {
         let (code, _, err) = run(&fake, &["event", &format!("-wait={wait}"), "deploy"]).await;
         let why = format!("invalid value \"{wait}\" for flag -wait: a share is 1% to 100%\n");
         assert_eq!((code, err), (Some(1), why));

@@ -118,10 +118,7 @@ async fn what_cannot_be_asked_is_refused_in_serfs_words() {
         (query("_serf_x", b""), "Queries cannot contain the '_serf_' prefix"),
         (query("_serf_ping", b"x"), "Queries cannot contain the '_serf_' prefix"),
         (query("x", &[0; 1100]), "query exceeds limit of 1024 bytes"),
-        (
-            Query { target: tagged("("), ..query("x", b"") },
-            "Invalid regular expression '(': unclosed group",
-        ),
+        (Query { target: tagged("("), ..query("x", b"") }, "Invalid regular expression '(': unclosed group"),
         (Query { target: named("", 1), ..query("x", b"") }, "Node name must have 1 to 128 bytes"),
         (
             Query { target: named(&"x".repeat(100), 6), ..query("x", b"") },

@@ -1,7 +1,10 @@
 //! Handlers that run once in the fleet, on agents that die.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::harness::{Agent, Scratch, Setup, fleet_of, wait_until};
 
@@ -83,6 +86,38 @@ fn if_the_one_in_turn_dies_the_next_one_does_it() {
     assert_eq!(began.len(), 2, "{began:?}");
     assert_eq!(taken_over(&agents), 1);
     drop(dead);
+    fs::remove_file(out).expect("it is there");
+}
+
+#[test]
+fn if_the_one_in_turn_dies_and_is_back_at_once_the_next_one_does_it() {
+    let out = file("restarted");
+    let mut agents = fleet(3, &out, "6");
+    assert_eq!(agents[0].cli(["event", "-coalesce=false", "job", "x"]).code, 0);
+    wait_until("it to begin", || !noted(&out, "began").is_empty());
+    let (first, _) = noted(&out, "began")[0].clone();
+    let at = agents.iter().position(|agent| agent.name() == first).expect("one of them");
+    // Once the others have been told that it takes long, they wait for it.
+    sleep(Duration::from_secs(3));
+    let seed = agents[(at + 1) % 3].address().gossip.to_string();
+    let back = agents.remove(at).crash().arg(format!("-join={seed}")).start();
+    wait_until("another one to begin", || noted(&out, "began").iter().any(|(name, _)| *name != first));
+    agents.push(back);
+    wait_until("it to be done", || noted(&out, "done").iter().any(|(name, _)| *name != first));
+    fs::remove_file(out).expect("it is there");
+}
+
+#[test]
+fn of_a_thousand_in_a_row_each_is_handled_once() {
+    let out = file("burst");
+    let agents = fleet(3, &out, "0");
+    let events: Vec<_> = (0..1_000).map(|number| (&b"job"[..], number.to_string().into_bytes())).collect();
+    let answers = agents[0].rpc().burst(events.into_iter()).expect("the agent stays");
+    assert!(answers.iter().all(Result::is_ok));
+    wait_until("all to be handled", || noted(&out, "done").len() >= 1_000);
+    wait_until("all to know", || settled(&agents));
+    let done: BTreeSet<String> = noted(&out, "done").into_iter().map(|(_, event)| event).collect();
+    assert_eq!((done.len(), noted(&out, "done").len(), taken_over(&agents)), (1_000, 1_000, 0));
     fs::remove_file(out).expect("it is there");
 }
 

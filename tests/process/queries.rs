@@ -98,10 +98,7 @@ fn events_for_some_run_the_handlers_of_those_and_coalesce_among_themselves() {
     assert_eq!(each, [1, 0, 0, 0]);
     for (args, said) in [
         (["event", "-tag=bad", "e"], "Error: Invalid tag: 'bad'\n"),
-        (
-            ["event", "-tag=a=(", "e"],
-            "Error sending event: Invalid regular expression '(': unclosed group\n",
-        ),
+        (["event", "-tag=a=(", "e"], "Error sending event: Invalid regular expression '(': unclosed group\n"),
     ] {
         let refused = agents[0].cli(args);
         assert_eq!((refused.code, &*refused.stdout), (1, said));

@@ -76,3 +76,22 @@ fn who_takes_no_part_is_nowhere_and_is_probed_as_before() {
         assert_eq!(node.stats().probes_failed, 0);
     }
 }
+
+#[test]
+fn a_path_that_has_become_longer_is_learnt_and_costs_no_more_for_ever() {
+    for latency in [50_000, 200_000, 300_000] {
+        let rate = |size| {
+            let mut fleet = Fleet::new(5, 12, size, Config::LAN);
+            (fleet.network.latency, fleet.network.jitter) = (500, 100);
+            fleet.assemble(&mut |_, _, _, _| {});
+            fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+            fleet.network.latency = latency;
+            fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+            let before = (fleet.sent().1, fleet.total(|stats| stats.probes_failed));
+            fleet.run(300 * SECOND, &mut |_, _, _, _| {});
+            (fleet.sent().1 - before.0, fleet.total(|stats| stats.probes_failed) - before.1)
+        };
+        let (without, with) = (rate(Size::Members(12)), rate(Size::Placed(12)));
+        assert!(with.0 <= without.0 * 11 / 10 && with.1 == without.1, "{latency}: {with:?}, not {without:?}");
+    }
+}

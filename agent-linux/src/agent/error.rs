@@ -18,6 +18,8 @@ pub enum Refusal {
     Gone,
     /// The event was not fired.
     Event(EventError),
+    /// Nor was it: `_serf_once` is the agents' own name.
+    EventName,
     /// The event is on its way, but its receipts were not asked for.
     Receipts(QueryError),
     /// The fleet was not asked.
@@ -62,6 +64,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Gone => f.write_str("The agent has shut down"),
             Refusal::Event(error) => event(error, f),
+            Refusal::EventName => f.write_str("Events cannot be named '_serf_once', as agents' own are"),
             Refusal::Receipts(error) => {
                 f.write_str("the event is on its way, but nobody could be asked for receipts: ")?;
                 query(error, f)

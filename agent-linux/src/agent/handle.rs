@@ -202,7 +202,7 @@ impl Handle {
     /// Replaces this node's handlers, also for the events that wait; a script that runs goes on.
     ///
     /// # Errors
-    /// [`Refusal::Tags`]: the tags have no room for the mark of those that run once, which therefore do not; [`Refusal::Gone`].
+    /// [`Refusal::Tags`]: the tags have no room for the mark of those that run once, and nothing has changed; [`Refusal::Gone`].
     pub async fn set_handlers(&self, handlers: Vec<Spec>) -> Result<(), Refusal> {
         self.ask(|reply| Request::SetHandlers { handlers, reply }).await?
     }

@@ -27,7 +27,7 @@ const ARENA: usize = SLOTS * 576;
 /// Names of events that can be coalesced at once, and intents for members not known yet.
 const NAMES: usize = 1024;
 /// Queries of this node's that run at once.
-const QUERIES: usize = 64;
+pub(super) const QUERIES: usize = 64;
 /// Answers owed, queries that it has been asked, probes for others, pulls and accusers.
 const SMALL: usize = 256;
 

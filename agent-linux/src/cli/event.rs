@@ -75,7 +75,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     rpc.run(async |client| match wait {
-        Some(share) => wait_for(&client, EventReceipts { event, share, timeout: wait_timeout }).await,
+        Some(share) => wait_for(&client, EventReceipts::of(event, share, wait_timeout)).await,
         None => match send(&client, &event).await {
             Ok(()) => {
                 let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
@@ -89,7 +89,8 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
 
 /// Percent.
 fn share(text: &str) -> Result<u8, String> {
-    let percent = text.strip_suffix('%').and_then(|number| number.parse().ok());
+    let digits = text.strip_suffix('%').filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let percent = digits.and_then(|number| number.parse().ok());
     percent.filter(|percent| (1..=100).contains(percent)).ok_or("a share is 1% to 100%".to_owned())
 }
 
@@ -100,7 +101,7 @@ async fn wait_for(client: &Client, request: EventReceipts) -> ExitCode {
         Err(error) => return failed("sending event", error),
     };
     let reached = members.saturating_sub(missing.len() as u64);
-    let name = &request.event.name;
+    let name = &request.name;
     let tail = format!("' reached {reached} of {members} members after {}", spoken(took));
     ui::say([b"Event '", &name[..], tail.as_bytes()].concat());
     if reached * 100 >= members * request.share as u64 {

@@ -217,9 +217,9 @@ impl Process {
         self.logger.set_level(new.log_level);
         match self.agent.handle.set_handlers(new.event_handlers).await {
             Ok(()) => {}
-            Err(error @ Refusal::Tags(_)) => {
-                say(format_args!("Failed to mark handlers that run once: {error}"))
-            }
+            Err(error @ Refusal::Tags(_)) => say(format_args!(
+                "Failed to change the handlers, of which those that run once are marked by a tag: {error}"
+            )),
             // The agent ends.
             Err(_) => return,
         }

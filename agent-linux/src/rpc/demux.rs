@@ -131,7 +131,8 @@ impl Demux {
             match waiting {
                 Some(Waiting::Answer { has_body, to }) => {
                     let mut body = Vec::new();
-                    if has_body && error != refusal::AUTH_REQUIRED {
+                    if has_body && ![refusal::AUTH_REQUIRED, refusal::UNSUPPORTED_COMMAND].contains(&&*error)
+                    {
                         let Some(bytes) = stream.next().await? else { break };
                         body = bytes;
                     }

@@ -255,12 +255,14 @@ impl Session {
                 handle.event_for(fired(parse(body)?)).await.map_err(refused)?;
             }
             Command::EventReceipts => {
-                let EventReceipts { event, share, timeout } = parse(body)?;
+                let request: EventReceipts = parse(body)?;
+                let (share, timeout) = (request.share, request.timeout);
                 if !(1..=100).contains(&share) || timeout < 0 {
                     return Err(refusal::INVALID_WAIT.to_owned());
                 }
                 let wait = Wait { share, timeout: Duration::from_nanos(timeout as u64) };
-                let receipts = handle.event_with_receipts(fired(event), wait).await.map_err(refused)?;
+                let receipts =
+                    handle.event_with_receipts(fired(request.into_event()), wait).await.map_err(refused)?;
                 wire::encode(&mut answer, &Receipts::from(receipts));
             }
             Command::Query => {

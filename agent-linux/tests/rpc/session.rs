@@ -416,7 +416,7 @@ async fn receipts_are_asked_for_with_a_share_and_a_time() {
     let fake = Fake::start(Options::default()).await;
     let client = Client::connect(&fake.address.to_string(), Config::default()).await.unwrap();
     let event = TargetedEvent { name: b"\xff".to_vec(), ..TargetedEvent::default() };
-    let mut request = EventReceipts { event, share: 95, timeout: 1_500_000_000 };
+    let mut request = EventReceipts::of(event, 95, 1_500_000_000);
     let receipts = client.event_with_receipts(&request).await.unwrap();
     let missing = vec!["web2".to_owned(), "a\nb".to_owned()];
     assert_eq!(receipts, Receipts { members: 20, missing, took: 1_940_000 });

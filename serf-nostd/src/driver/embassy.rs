@@ -171,7 +171,7 @@ fn handle_command<const NAME: usize, const PAYLOAD: usize>(
                 (Err(EventError::Full | EventError::Starting), _) => return Some(command),
                 (Err(_), _) => warning!("an event was refused"),
                 (Ok(ltime), true) => {
-                    let fired = Fired::new(ltime, name, payload, *coalesce);
+                    let fired = Fired::new(ltime, name, *coalesce);
                     if node.receipts(now(), &fired, RECEIPTS_PATIENCE).is_err() {
                         warning!("nobody is asked for receipts");
                     }

@@ -257,12 +257,10 @@ impl<'a> Coalescer<'a> {
         self.find(name).is_none_or(|id| self.windows[id as usize].silent)
     }
 
-    /// Whether the application is still to be told a value of this name, or never will be.
-    pub(crate) fn withholds(&self, name: u64) -> bool {
-        self.find(name).is_some_and(|id| {
-            let window = &self.windows[id as usize];
-            window.slot != NONE || window.silent
-        })
+    /// The last value of a name, and whether its window has ended with it.
+    pub(crate) fn last_of(&self, name: u64) -> Option<(EventId, bool)> {
+        let window = &self.windows[self.find(name)? as usize];
+        Some((window.greatest, window.slot == NONE && !window.silent))
     }
 
     /// Whether this is the last value of a name. Goes through them all.

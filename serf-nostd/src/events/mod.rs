@@ -488,13 +488,18 @@ impl<'a> Events<'a> {
         passed == Some(true)
     }
 
-    /// Whether the application has been handed this event, or a later one with which it was coalesced.
-    pub(crate) fn is_handed_out(&self, config: &Settings, receipt: &Receipt) -> bool {
-        let Receipt { event, key, len } = *receipt;
-        let waits = self.store.find(event).is_some_and(|slot| self.store.is_pinned(slot, Pin::Application));
-        let withheld = key != 0 && self.coalescer.withholds(key);
-        let fits = len <= config.event_size_limit && len as usize <= self.store.longest();
-        fits && !waits && !withheld && self.seen.classify(event) == Freshness::Known
+    /// Whether the application has been handed this event, or a later one with which it was coalesced. Of what is not held any more
+    /// that is not known: it may have been lost as well.
+    pub(crate) fn is_handed_out(&self, receipt: &Receipt) -> bool {
+        let waits = |slot: u16| self.store.is_pinned(slot, Pin::Application);
+        let last = if receipt.key == 0 { None } else { self.coalescer.last_of(receipt.key) };
+        match last {
+            Some((last, told)) => told && last >= receipt.event && !self.store.find(last).is_some_and(waits),
+            None => {
+                let seen = self.seen.classify(receipt.event) == Freshness::Known;
+                seen && self.store.find(receipt.event).is_some_and(|slot| !waits(slot))
+            }
+        }
     }
 
     /// Own events that others have not shown to have.

@@ -56,8 +56,8 @@ pub(crate) enum Pin {
     Application,
     /// An answer to a query that its asker has not confirmed.
     Answer,
-    /// Being shown to the application.
-    Shown,
+    /// A query that is being shown to the application, or waits for an event.
+    Query,
 }
 
 /// How many kinds of pins there are.
@@ -561,6 +561,9 @@ impl<'a> Store<'a> {
     }
 
     pub(crate) fn pin(&mut self, slot: u16, pin: Pin) {
+        if self.is_pinned(slot, pin) {
+            return;
+        }
         let s = &mut self.slots[slot as usize];
         s.pins |= 1 << pin as u8;
         let pinned = &mut self.pinned[pin as usize];

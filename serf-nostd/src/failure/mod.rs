@@ -131,7 +131,12 @@ impl<'a> Failure<'a> {
                     return Some((target, seq));
                 }
                 Due::AskOthers { target: NIL, .. } | Due::Unanswered { target: NIL, .. } => {}
-                Due::AskOthers { target, seq } => self.ask_others(cx, members, target, seq),
+                Due::AskOthers { target, seq } => {
+                    // How long it took so far is no measure any more: it is waited for as long as usual, until that is known.
+                    #[cfg(feature = "coordinates")]
+                    self.coordinates.forget_times(target);
+                    self.ask_others(cx, members, target, seq);
+                }
                 Due::Unanswered { target, seq } => self.unanswered(cx, members, target, seq),
                 Due::Again { target, seq } => {
                     members.note(cx, target, What::ProbedAgain, By::Nobody, 0);

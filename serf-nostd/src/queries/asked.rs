@@ -122,16 +122,16 @@ impl Queries<'_> {
         self.want_no_receipt(events, place);
         self.asked[place] = asked;
         if wants_receipt {
-            events.store.pin(slot, Pin::Answer);
+            events.store.pin(slot, Pin::Query);
             self.give_receipt(cx, members, events, place);
             return false;
         }
         cx.stats.queries_received += 1;
         if wants_ack {
             // The query is to be shown yet: it makes no room for this. If there is none, the answer will say the same.
-            events.store.pin(slot, Pin::Shown);
+            events.store.pin(slot, Pin::Query);
             let _ = self.send(cx, members, events, asked, answer_flag::ACK, &[]);
-            events.store.unpin(slot, Pin::Shown);
+            events.store.unpin(slot, Pin::Query);
         }
         true
     }

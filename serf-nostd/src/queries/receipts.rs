@@ -9,10 +9,11 @@ use crate::context::Cx;
 use crate::events::Events;
 use crate::events::store::{self, Pin};
 use crate::failure::Links;
-use crate::filter::{self, Target};
+use crate::filter::{self, Target, passes};
 use crate::membership::Membership;
+use crate::membership::table::SELF;
 use crate::time::Duration;
-use crate::wire::message::{EventId, Receipt, UserEvent, answer_flag, query_flag};
+use crate::wire::message::{EventId, Receipt, answer_flag, query_flag};
 
 /// An event that this node has fired.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +25,14 @@ pub struct Fired<'e> {
     pub target: Target<'e>,
     /// Its name.
     pub name: &'e [u8],
-    /// Its payload.
-    pub payload: &'e [u8],
     /// Whether it may be coalesced.
     pub coalesce: bool,
 }
 
 impl<'e> Fired<'e> {
     /// An event for all.
-    pub const fn new(ltime: u64, name: &'e [u8], payload: &'e [u8], coalesce: bool) -> Fired<'e> {
-        Fired { ltime, target: Target::new(&[], &[]), name, payload, coalesce }
+    pub const fn new(ltime: u64, name: &'e [u8], coalesce: bool) -> Fired<'e> {
+        Fired { ltime, target: Target::new(&[], &[]), name, coalesce }
     }
 
     /// The same for some members.
@@ -55,12 +54,11 @@ impl Queries<'_> {
         fired: &Fired<'_>,
         timeout: Duration,
     ) -> Result<EventId, QueryError> {
-        let Fired { ltime, target, name, payload, coalesce } = *fired;
+        let Fired { ltime, target, name, coalesce } = *fired;
         let filters = filter::encode(target.nodes, target.tags).ok_or(QueryError::Filters)?;
         let event = EventId { ltime, origin: cx.origin };
-        let len = store::event_len(&UserEvent { id: event, coalesce, name, payload }, &filters) as u16;
         let key = if coalesce { store::key(name, &filters) } else { 0 };
-        let receipt = Receipt { event, key, len }.to_bytes();
+        let receipt = Receipt { event, key }.to_bytes();
         let sheet = Sheet {
             name: "",
             payload: &receipt,
@@ -100,8 +98,13 @@ impl Queries<'_> {
         place: usize,
     ) {
         let asked = self.asked[place];
-        let receipt = events.store.query(asked.slot).and_then(|query| Receipt::from_bytes(query.payload));
-        let handed_out = receipt.map(|receipt| events.is_handed_out(&cx.config, &receipt));
+        let query = events.store.query(asked.slot);
+        let receipt = query.and_then(|query| Some((Receipt::from_bytes(query.payload)?, query.filters)));
+        let handed_out = receipt.map(|(receipt, filters)| {
+            // Its tags may have changed since it was asked.
+            let meant = passes(filters, members.candidate(SELF), cx.config.tag_matcher) == Some(true);
+            meant && events.is_handed_out(&receipt)
+        });
         let given = handed_out == Some(true) && {
             let flags = answer_flag::ACK | answer_flag::NO_ANSWER;
             self.send(cx, members, events, asked, flags, &[]).is_ok()
@@ -115,7 +118,7 @@ impl Queries<'_> {
     pub(super) fn want_no_receipt(&mut self, events: &mut Events<'_>, place: usize) {
         let asked = &mut self.asked[place];
         if core::mem::take(&mut asked.wants_receipt) {
-            events.store.unpin(asked.slot, Pin::Answer);
+            events.store.unpin(asked.slot, Pin::Query);
         }
     }
 }

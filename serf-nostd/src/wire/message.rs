@@ -320,35 +320,24 @@ pub struct Receipt {
     pub event: EventId,
     /// With which events it may be coalesced: a hash of its name and filters. 0: with none.
     pub key: u64,
-    /// What it takes at a receiver, in bytes: some take less than that.
-    pub len: u16,
 }
 
 impl Receipt {
-    /// Bytes of one.
-    const LEN: usize = 26;
-
     /// All fields, little-endian.
-    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        let fields = [self.event.ltime, self.event.origin, self.key, self.len as u64];
-        for (place, field) in bytes.chunks_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_le_bytes()[..place.len()]);
+    pub(crate) fn to_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let fields = [self.event.ltime, self.event.origin, self.key];
+        for (place, field) in bytes.as_chunks_mut().0.iter_mut().zip(fields) {
+            *place = field.to_le_bytes();
         }
         bytes
     }
 
     /// The opposite; `None` if that is not one.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Receipt> {
-        if bytes.len() != Self::LEN {
-            return None;
-        }
-        let mut fields = bytes
-            .chunks(8)
-            .map(|field| field.iter().rev().fold(0, |value: u64, byte| value << 8 | *byte as u64));
-        let mut next = || fields.next().unwrap_or_default();
-        let event = EventId { ltime: next(), origin: next() };
-        Some(Receipt { event, key: next(), len: next() as u16 })
+        let ([ltime, origin, key], []) = bytes.as_chunks() else { return None };
+        let [ltime, origin, key] = [ltime, origin, key].map(|field| u64::from_le_bytes(*field));
+        Some(Receipt { event: EventId { ltime, origin }, key })
     }
 }
 

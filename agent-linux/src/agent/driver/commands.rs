@@ -10,7 +10,7 @@ use tokio::time::Instant as Wall;
 use super::{Driver, End, news, queries};
 use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
-use crate::agent::handler::Identity;
+use crate::agent::handler::{Identity, Spec};
 use crate::agent::query::{Query, Replies};
 use crate::agent::receipts::{Receipts, UserEvent, Wait};
 use crate::agent::{once, tags, tags_file};
@@ -24,7 +24,7 @@ pub(super) struct Pending {
     pub(super) deadline: Wall,
 }
 
-pub(super) enum Message {
+enum Message {
     Event {
         event: UserEvent,
         reply: oneshot::Sender<Result<(), Refusal>>,
@@ -47,14 +47,14 @@ impl Driver<'_> {
         match request {
             Request::Event { event, reply } => {
                 log_event(&event);
-                match event.target.check() {
+                match check(&event) {
                     Ok(()) => self.launch(Message::Event { event, reply }),
                     Err(refusal) => _ = reply.send(Err(refusal)),
                 }
             }
             Request::Receipts { event, wait, reply } => {
                 log_event(&event);
-                match event.target.check() {
+                match check(&event).and_then(|()| self.check_places()) {
                     Ok(()) => self.launch(Message::Receipts { event, wait, fired: None, reply }),
                     Err(refusal) => _ = reply.send(Err(refusal)),
                 }
@@ -77,13 +77,19 @@ impl Driver<'_> {
                 let _ = reply.send(members);
             }
             Request::Join { addresses, replay, reply } => {
+                if replay {
+                    self.turns.catch_up();
+                }
                 self.joins.look_up(addresses, self.node.this().addr.port(), replay, reply);
             }
             Request::Leave { reply } => {
                 log::info!(target: "agent", "requesting graceful leave from Serf");
                 self.awaiting_first_join = false;
                 match self.node.leave(self.clock.now()) {
-                    Ok(()) => self.leaving.push(reply),
+                    Ok(()) => {
+                        self.leave_turns();
+                        self.leaving.push(reply);
+                    }
                     Err(LeaveError::AlreadyLeaving) => {
                         let _ = reply.send(Err(Refusal::Leaving));
                     }
@@ -99,9 +105,12 @@ impl Driver<'_> {
                 let _ = reply.send(possible);
             }
             Request::SetHandlers { handlers, reply } => {
-                self.handlers.set_specs(handlers);
-                // They carry the mark of those that run once.
-                let _ = reply.send(self.set_tags(tags::decode(self.node.this().tags)));
+                // They carry the mark of those that run once, or nothing changes.
+                let set = self.set_tags(tags::decode(self.node.this().tags), &handlers);
+                if set.is_ok() {
+                    self.handlers.set_specs(handlers);
+                }
+                let _ = reply.send(set);
             }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
@@ -119,7 +128,7 @@ impl Driver<'_> {
 
     // ---- events and queries ----
 
-    pub(super) fn launch(&mut self, message: Message) {
+    fn launch(&mut self, message: Message) {
         self.pending.push_back(Pending { message, deadline: Wall::now() + PATIENCE });
         // Those that wait came first.
         if self.pending.len() == 1 {
@@ -172,14 +181,14 @@ impl Driver<'_> {
                         return Some(Message::Receipts { event, wait, fired, reply });
                     }
                     Err(why) => _ = reply.send(Err(Refusal::Receipts(why))),
-                    Ok(query) => self.await_receipts(query, wait, since, reply),
+                    Ok(query) => self.await_receipts(query, &event, wait, since, reply),
                 }
             }
         }
         None
     }
 
-    fn fire(&mut self, event: &UserEvent) -> Result<u64, EventError> {
+    pub(super) fn fire(&mut self, event: &UserEvent) -> Result<u64, EventError> {
         let UserEvent { target, name, payload, coalesce } = event;
         match self.awaiting_first_join {
             true => Err(EventError::Starting),
@@ -223,7 +232,7 @@ impl Driver<'_> {
     ) {
         // That one is not its users' to keep.
         tags.remove(once::MARK);
-        let set = self.set_tags(tags.clone());
+        let set = self.set_tags(tags.clone(), &self.handlers.specs());
         match self.tags_file.clone().filter(|_| set.is_ok()) {
             None => _ = reply.send(set),
             // The disk may not answer: the agent goes on.
@@ -235,13 +244,21 @@ impl Driver<'_> {
         }
     }
 
-    fn set_tags(&mut self, tags: BTreeMap<String, String>) -> Result<(), Refusal> {
-        let tags = once::marked(tags, &self.handlers.specs());
+    fn set_tags(&mut self, tags: BTreeMap<String, String>, handlers: &[Spec]) -> Result<(), Refusal> {
+        let tags = once::marked(tags, handlers);
         let set = self.node.set_tags(self.clock.now(), &tags::encode(&tags));
         set.map_err(Refusal::Tags)?;
         self.handlers.set_identity(Identity { name: self.node.this().name.to_owned(), tags });
         Ok(())
     }
+}
+
+/// What can be seen to be wrong before it is fired.
+fn check(event: &UserEvent) -> Result<(), Refusal> {
+    if event.name == once::NAME {
+        return Err(Refusal::EventName);
+    }
+    event.target.check()
 }
 
 fn log_event(event: &UserEvent) {

@@ -198,6 +198,9 @@ impl Driver<'_> {
 
     /// A join was answered, or was not.
     pub(super) fn joined(&mut self, addr: SocketAddr, answered: bool) {
+        if answered {
+            self.turns.begin();
+        }
         self.joins.attempts.retain(|attempt| attempt.addr != addr);
         for joining in &mut self.joins.running {
             let Some(place) = joining.place(addr) else { continue };

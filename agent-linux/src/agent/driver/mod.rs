@@ -153,7 +153,7 @@ impl<'n> Driver<'n> {
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
                 Some(answer) = self.queries.answered() => self.answer(answer),
-                Some(event) = self.turns.ended() => self.turn_ended(event),
+                Some((event, ran)) = self.turns.ended() => self.turn_ended(event, ran),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
         }

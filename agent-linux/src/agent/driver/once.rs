@@ -1,44 +1,87 @@
 //! Events whose handlers run once in the fleet: what this agent's turn is, and what members tell one another of it.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{Node, Status};
-use tokio::sync::{mpsc, oneshot};
+use serf_nostd::{EventError, Node, Status};
+use tokio::sync::mpsc;
 use tokio::time::Instant as Wall;
 
 use super::Driver;
 use crate::agent::model::Event;
-use crate::agent::once::{Act, MARK, NAME, Once, Order, Turn, Word, is_marked};
+use crate::agent::once::{Act, MARK, NAME, Once, Order, Said, TOLD, Turn, Word, is_marked};
 use crate::agent::query::Target;
 use crate::agent::receipts::UserEvent;
 
+/// Somebody who was away has come to all that there is by then.
+const CATCHING_UP: Duration = Duration::from_secs(30);
+/// Of so many later events this agent would know already, were it not behind.
+const BEHIND: u64 = 64;
+
 pub(super) struct Turns {
     pub(super) once: Once,
-    /// Told of events whose handlers have run here.
-    done: mpsc::UnboundedSender<EventId>,
-    ended: mpsc::UnboundedReceiver<EventId>,
+    /// Until then events may be old ones.
+    catching_up: Option<Wall>,
+    /// What is to be told, in order.
+    words: VecDeque<(Said, EventId)>,
+    /// This agent has met its fleet; and that is still to be told.
+    begun: bool,
+    begins: bool,
+    /// How often this agent had stood still when it was last looked.
+    freezes: u64,
+    /// Told of events whose handlers have ended here; or will not run, as they were taken away.
+    done: mpsc::UnboundedSender<(EventId, bool)>,
+    ended: mpsc::UnboundedReceiver<(EventId, bool)>,
 }
 
 impl Turns {
     pub(super) fn new() -> Turns {
         let (done, ended) = mpsc::unbounded_channel();
-        Turns { once: Once::default(), done, ended }
+        Turns {
+            once: Once::default(),
+            catching_up: None,
+            words: VecDeque::new(),
+            begun: false,
+            begins: false,
+            freezes: 0,
+            done,
+            ended,
+        }
     }
 
     /// Waits until handlers that run once have ended here. Cancel safe.
-    pub(super) async fn ended(&mut self) -> Option<EventId> {
+    pub(super) async fn ended(&mut self) -> Option<(EventId, bool)> {
         self.ended.recv().await
+    }
+
+    /// This agent has met its fleet: others are to know that it runs nothing of what it may have run before.
+    pub(super) fn begin(&mut self) {
+        self.begins |= !std::mem::replace(&mut self.begun, true);
+    }
+
+    /// What comes for a while may have come to others before.
+    pub(super) fn catch_up(&mut self) {
+        self.catching_up = Some(Wall::now() + CATCHING_UP);
     }
 }
 
 impl Driver<'_> {
     /// An event has been handed out: perhaps it is one to handle once.
     pub(super) fn take_turn(&mut self, id: EventId, filters: Vec<u8>, event: Arc<Event>) {
-        if self.handlers.run_once(&event) {
-            self.turns.once.add(id, event, filters, Wall::now());
+        if !self.handlers.run_once(&event) {
+            return;
         }
+        let freezes = self.node.stats().freezes;
+        if std::mem::replace(&mut self.turns.freezes, freezes) != freezes {
+            self.turns.catch_up();
+        }
+        let now = Wall::now();
+        let behind = self.node.gauges().event_time.saturating_sub(id.ltime) > BEHIND;
+        let late = behind || self.turns.catching_up.is_some_and(|until| now < until);
+        self.turns.once.add(id, event, filters, late, now);
     }
 
     /// Does what is to be done by now; when to come back.
@@ -52,25 +95,68 @@ impl Driver<'_> {
                         self.turns.once.drop(id);
                     }
                 }
-                Act::StillRuns(event) => self.say(event, false),
+                Act::Runs(event) => self.turns.words.push_back((Said::Runs, event)),
+                Act::Overdue(event) => self.overdue(event),
             }
         }
+        self.say_words();
         self.turns.once.deadline()
     }
 
-    pub(super) fn turn_ended(&mut self, event: EventId) {
-        self.turns.once.forget(event);
-        self.say(event, true);
+    /// An event's handlers have waited or run for long. If others could, those that have not begun are left to them.
+    fn overdue(&mut self, event: EventId) {
+        let others = self.turns.once.turn(event).and_then(|turn| order(&self.node, turn));
+        let withdrawn = others.is_some_and(|order| order.names.len() > 1) && self.handlers.withdraw(event);
+        if withdrawn {
+            self.turns.once.again(event, Some(self.node.this().name), Wall::now());
+        }
+        self.turns.words.push_back((if withdrawn { Said::GivenUp } else { Said::Runs }, event));
     }
 
-    /// Tells all that have handlers that run once.
-    fn say(&mut self, event: EventId, done: bool) {
-        let word = Word { event, done, from: self.node.this().name.to_owned() };
+    /// This agent leaves: handlers that have not begun are left to others, who take over as they hear of it.
+    pub(super) fn leave_turns(&mut self) {
+        let waiting: Vec<EventId> = self.turns.once.here().collect();
+        for event in waiting {
+            let others = self.turns.once.turn(event).and_then(|turn| order(&self.node, turn));
+            if others.is_some_and(|order| order.names.len() > 1) {
+                self.handlers.withdraw(event);
+            }
+        }
+    }
+
+    /// Handlers have ended, or were taken away before they began.
+    pub(super) fn turn_ended(&mut self, event: EventId, ran: bool) {
+        if ran {
+            self.turns.once.forget(event);
+            self.turns.words.push_back((Said::Done, event));
+        } else {
+            self.turns.once.again(event, None, Wall::now());
+        }
+    }
+
+    /// Tells all that have handlers that run once, as many events in a word as fit. What finds no room is told later, with what
+    /// has come by then.
+    fn say_words(&mut self) {
+        if std::mem::take(&mut self.turns.begins) && self.handlers.specs().iter().any(|spec| spec.once) {
+            self.turns.begins = !self.say(Said::Runs, Vec::new());
+        }
+        while let Some((said, _)) = self.turns.words.front().copied() {
+            let alike = self.turns.words.iter().take(TOLD).take_while(|(other, _)| *other == said);
+            let events: Vec<EventId> = alike.map(|(_, event)| *event).collect();
+            let count = events.len();
+            if !self.say(said, events) {
+                return;
+            }
+            self.turns.words.drain(..count);
+        }
+    }
+
+    /// Whether that has been told, or never can be.
+    fn say(&mut self, said: Said, events: Vec<EventId>) -> bool {
+        let word = Word { said, from: self.node.this().name.to_owned(), events };
         let target = Target { tags: [(MARK.to_owned(), ".".to_owned())].into(), ..Target::default() };
         let event = UserEvent { target, name: NAME.to_vec(), payload: word.encode(), coalesce: false };
-        // Should there be no room for it for long, others take over.
-        let (reply, _) = oneshot::channel();
-        self.launch(super::commands::Message::Event { event, reply });
+        !matches!(self.fire(&event), Err(EventError::Full | EventError::Starting))
     }
 }
 

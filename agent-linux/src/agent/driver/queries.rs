@@ -38,6 +38,11 @@ impl Queries {
         self.answered.recv().await
     }
 
+    /// How many run.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// What is said to a query of this node's from now on.
     fn listen(&mut self, id: EventId) -> Replies {
         let (sender, replies) = Replies::new();

@@ -1,12 +1,13 @@
 //! Receipts of this agent's users' events, as they come in.
 
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{Duration, Fired, QueryError, Target};
+use serf_nostd::{Duration, Fired, QueryError, Status, Target};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
 use super::Driver;
 use crate::agent::error::Refusal;
+use crate::agent::memory::QUERIES;
 use crate::agent::query::Reply;
 use crate::agent::receipts::{Receipts, UserEvent, Wait};
 
@@ -15,12 +16,21 @@ pub(super) struct Awaited {
     query: EventId,
     since: Wall,
     wait: Wait,
+    /// Named members that do not live: they are missing from the start.
+    absent: Vec<String>,
     members: usize,
     reached: usize,
     reply: oneshot::Sender<Result<Receipts, Refusal>>,
 }
 
 impl Driver<'_> {
+    /// That there is a place among the queries that run, or the event would set out without anybody being asked.
+    pub(super) fn check_places(&mut self) -> Result<(), Refusal> {
+        self.cancel_abandoned();
+        let running = self.receipts.len() + self.queries.running();
+        if running < QUERIES { Ok(()) } else { Err(Refusal::Query(QueryError::TooMany)) }
+    }
+
     /// Asks for receipts.
     pub(super) fn ask_receipts(
         &mut self,
@@ -32,7 +42,7 @@ impl Driver<'_> {
         let now = self.clock.now();
         let timeout = Duration::from_micros(wait.timeout.as_micros() as u64);
         event.target.lend(|nodes, tags| {
-            let fired = Fired::new(ltime, &event.name, &event.payload, event.coalesce);
+            let fired = Fired::new(ltime, &event.name, event.coalesce);
             self.node.receipts(now, &fired.target(Target::new(nodes, tags)), timeout)
         })
     }
@@ -41,12 +51,15 @@ impl Driver<'_> {
     pub(super) fn await_receipts(
         &mut self,
         query: EventId,
+        event: &UserEvent,
         wait: Wait,
         since: Wall,
         reply: oneshot::Sender<Result<Receipts, Refusal>>,
     ) {
-        let members = self.node.awaited(query).count();
-        self.receipts.push(Awaited { query, since, wait, members, reached: 0, reply });
+        let lives = |name: &String| self.node.member(name).is_some_and(|it| it.status == Status::Alive);
+        let absent: Vec<String> = event.target.nodes.iter().filter(|name| !lives(name)).cloned().collect();
+        let members = self.node.awaited(query).count() + absent.len();
+        self.receipts.push(Awaited { query, since, wait, absent, members, reached: 0, reply });
     }
 
     /// A member has acknowledged a query: one of those that ask for receipts, or another one.
@@ -64,8 +77,8 @@ impl Driver<'_> {
     /// No more receipts come for this query, if it asks for any.
     pub(super) fn receipts_done(&mut self, query: EventId) {
         let Some(at) = self.receipts.iter().position(|awaited| awaited.query == query) else { return };
-        let Awaited { since, reached, reply, .. } = self.receipts.swap_remove(at);
-        let mut missing: Vec<String> = self.node.awaited(query).map(str::to_owned).collect();
+        let Awaited { since, reached, reply, absent: mut missing, .. } = self.receipts.swap_remove(at);
+        missing.extend(self.node.awaited(query).map(str::to_owned));
         missing.sort();
         let receipts = Receipts { members: reached + missing.len(), missing, took: since.elapsed() };
         // Whoever asked may have gone.

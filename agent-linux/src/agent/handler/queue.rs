@@ -189,7 +189,7 @@ struct Job {
 /// An event whose handlers run once in the fleet, here: who wants to know when they are done.
 struct Once {
     id: EventId,
-    done: mpsc::UnboundedSender<EventId>,
+    done: mpsc::UnboundedSender<(EventId, bool)>,
 }
 
 /// Events of one lane are handled one after the other.
@@ -257,12 +257,12 @@ impl Handlers {
     }
 
     /// The same for the handlers that run once: it is this agent's turn. Whether there is room for any; then `done` is told when all
-    /// have ended.
+    /// have ended, or that they were taken away before they ran.
     pub(in crate::agent) fn offer_once(
         &self,
         event: Arc<Event>,
         id: EventId,
-        done: mpsc::UnboundedSender<EventId>,
+        done: mpsc::UnboundedSender<(EventId, bool)>,
     ) -> bool {
         self.put(event, Some(Once { id, done }))
     }
@@ -298,6 +298,26 @@ impl Handlers {
             }
         }
         self.shared.start(state);
+        true
+    }
+
+    /// Takes the handlers that run once for an event out of the queue, if they have not begun. Nothing is told of them any more.
+    pub(in crate::agent) fn withdraw(&self, id: EventId) -> bool {
+        let mut state = self.shared.state();
+        let State { lanes, ready, counters, .. } = &mut *state;
+        let is_it = |job: &Job| job.once.as_ref().is_some_and(|once| once.id == id);
+        let place = lanes.iter().find_map(|(lane, jobs)| Some((lane.clone(), jobs.iter().position(is_it)?)));
+        let Some((lane, place)) = place else { return false };
+        let Some(job) = lanes.get_mut(&lane).and_then(|jobs| jobs.remove(place)) else { return false };
+        job.handlers.iter().for_each(|handler| handler.give_back(job.size));
+        counters.waiting -= job.handlers.len() as u64;
+        // One with a job running is looked at when that ends.
+        if lanes[&lane].is_empty() && ready.contains(&lane) {
+            ready.retain(|other| *other != lane);
+            lanes.remove(&lane);
+        }
+        drop(state);
+        self.shared.changed.notify_waiters();
         true
     }
 
@@ -361,9 +381,9 @@ impl Shared {
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
             self.end(outcome);
         }
-        if let Some(Once { id, done }) = job.once.filter(|_| ran) {
+        if let Some(Once { id, done }) = job.once {
             // The agent may have ended.
-            let _ = done.send(id);
+            let _ = done.send((id, ran));
         }
         let mut state = self.state();
         state.busy -= 1;

@@ -70,9 +70,21 @@ impl TargetedEvent {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EventReceipts {
-    /// The event.
-    #[serde(flatten)]
-    pub event: TargetedEvent,
+    /// As of a [`TargetedEvent`], here and in what follows.
+    #[serde(deserialize_with = "texts")]
+    pub filter_nodes: Vec<String>,
+    /// Likewise.
+    #[serde(deserialize_with = "text_map")]
+    pub filter_tags: BTreeMap<String, String>,
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub name: Vec<u8>,
+    /// Any bytes.
+    #[serde(deserialize_with = "bytes")]
+    pub payload: Vec<u8>,
+    /// Whether receivers may coalesce it.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub coalesce: bool,
     /// Percent of the living members that it is for: 1 to 100.
     #[serde(deserialize_with = "nil_as_default")]
     pub share: u8,
@@ -82,10 +94,22 @@ pub struct EventReceipts {
 }
 
 impl EventReceipts {
+    /// For this event.
+    pub fn of(event: TargetedEvent, share: u8, timeout: i64) -> EventReceipts {
+        let TargetedEvent { filter_nodes, filter_tags, name, payload, coalesce } = event;
+        EventReceipts { filter_nodes, filter_tags, name, payload, coalesce, share, timeout }
+    }
+
+    /// The event.
+    pub fn into_event(self) -> TargetedEvent {
+        let EventReceipts { filter_nodes, filter_tags, name, payload, coalesce, .. } = self;
+        TargetedEvent { filter_nodes, filter_tags, name, payload, coalesce }
+    }
+
     /// Appends the request's body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
-        self.event.encode(out);
+        self.clone().into_event().encode(out);
         out[start] += 2;
         field(out, "Share", &self.share);
         field(out, "Timeout", &self.timeout);
