@@ -149,7 +149,7 @@ impl Capacities {
         slots: 16,
         coalesced: 8,
         in_flight: 8,
-        queries: 2,
+        queries: 4,
         name_bytes: 32,
         tag_bytes: 64,
         slot_bytes: 224,

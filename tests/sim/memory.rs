@@ -41,11 +41,12 @@ impl Size {
     }
 }
 
-type Tiny = storage! { members: 8, seen: 64, coalesced: 4, name_bytes: 16, tag_bytes: 32, slot_bytes: 64 };
-type Small =
-    storage! { members: 64, slots: 32, in_flight: 16, name_bytes: 16, tag_bytes: 32, slot_bytes: 96 };
+type Tiny = storage! { members: 8, seen: 64, coalesced: 4, queries: 2, name_bytes: 16, tag_bytes: 32, slot_bytes: 64 };
+type Small = storage! {
+    members: 64, slots: 32, in_flight: 16, queries: 2, name_bytes: 16, tag_bytes: 32, slot_bytes: 96
+};
 type Server = storage! {
-    members: 64, seen: 4096, slots: 1024, coalesced: 64, in_flight: 256,
+    members: 64, seen: 4096, slots: 1024, coalesced: 64, in_flight: 256, queries: 2,
     name_bytes: 16, tag_bytes: 32, slot_bytes: 96
 };
 

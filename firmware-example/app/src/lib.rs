@@ -73,10 +73,13 @@ where
     let instance = seed as u16;
     let identity = Identity { name: &name, addr, boot, instance, tags: TAGS, versions: Identity::VERSIONS };
     let config = Config { event_floor: floor, ..Config::DEVICE };
-    let node = Node::new(storage, config, identity, seed, embassy::now());
-    let Ok(mut node) = node else {
-        defmt::error!("the name or the storage's sizes can't be used");
-        restart()
+    // In one step: a `Result` in a variable of its own would have a place beside the node's for as long as this runs.
+    let mut node = match Node::new(storage, config, identity, seed, embassy::now()) {
+        Ok(node) => node,
+        Err(_) => {
+            defmt::error!("the name or the storage's sizes can't be used");
+            restart()
+        }
     };
     let mut seeds = heapless::Vec::<SocketAddr, 8>::new();
     seeds.extend(settings.peers.iter().map(|peer| SocketAddr::V4(*peer)));

@@ -122,6 +122,7 @@ impl Queries<'_> {
         self.want_no_receipt(events, place);
         self.asked[place] = asked;
         if wants_receipt {
+            self.wanted += 1;
             events.store.pin(slot, Pin::Query);
             self.give_receipt(cx, members, events, place);
             return false;

@@ -159,6 +159,9 @@ pub(crate) struct Queries<'a> {
     marks: &'a mut [u8],
     /// Answers still to be sent, or confirmed: when the next one is due.
     next_answer: Instant,
+    /// How many of `running` run, and how many of `asked` wait for an event: most of the time none, and nothing is looked at.
+    used: u16,
+    wanted: u16,
 }
 
 /// Which bit of a member's marks.
@@ -172,7 +175,14 @@ impl<'a> Queries<'a> {
     pub(crate) fn new(parts: Parts<'a>) -> Self {
         parts.running.fill(Running::EMPTY);
         parts.asked.fill(Asked::EMPTY);
-        Queries { running: parts.running, asked: parts.asked, marks: parts.marks, next_answer: Instant::FAR }
+        Queries {
+            running: parts.running,
+            asked: parts.asked,
+            marks: parts.marks,
+            next_answer: Instant::FAR,
+            used: 0,
+            wanted: 0,
+        }
     }
 
     pub(crate) fn release(self) -> Parts<'a> {
@@ -252,6 +262,7 @@ impl<'a> Queries<'a> {
             waits: sheet.waits,
             over: false,
         };
+        self.used += 1;
         self.end_early(place);
         Ok(id)
     }
@@ -275,6 +286,7 @@ impl<'a> Queries<'a> {
     pub(crate) fn cancel(&mut self, id: EventId) {
         if let Some(running) = self.running.iter_mut().find(|running| running.used && running.id == id) {
             running.used = false;
+            self.used -= 1;
         }
     }
 
@@ -378,7 +390,12 @@ impl<'a> Queries<'a> {
 
     /// What ends by itself, and what had to wait for an event.
     pub(crate) fn expire(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, events: &mut Events<'_>) {
-        self.give_receipts(cx, members, events);
+        if self.wanted > 0 {
+            self.give_receipts(cx, members, events);
+        }
+        if self.used == 0 {
+            return;
+        }
         for place in 0..self.running.len() {
             let running = self.running[place];
             if !running.used || running.over {
@@ -400,6 +417,9 @@ impl<'a> Queries<'a> {
 
     /// When something is due. `tells`: the application is told of what has ended.
     pub(crate) fn deadline(&self, tells: bool) -> Instant {
+        if self.used == 0 {
+            return self.next_answer;
+        }
         let running = self.running.iter().filter(|running| running.used);
         let due = |running: &Running| match (running.over, tells) {
             (true, true) => Instant::PAST,
@@ -411,11 +431,12 @@ impl<'a> Queries<'a> {
 
     /// A query that has ended, once all its answers have been shown.
     pub(crate) fn next_over(&mut self, events: &Events<'_>) -> Option<EventId> {
-        let over = self.running.iter_mut().find(|running| running.used && running.over)?;
-        if events.waiting() > 0 {
+        if self.used == 0 || events.waiting() > 0 {
             return None;
         }
+        let over = self.running.iter_mut().find(|running| running.used && running.over)?;
         over.used = false;
+        self.used -= 1;
         Some(over.id)
     }
 }

@@ -119,6 +119,7 @@ impl Queries<'_> {
         let asked = &mut self.asked[place];
         if core::mem::take(&mut asked.wants_receipt) {
             events.store.unpin(asked.slot, Pin::Query);
+            self.wanted -= 1;
         }
     }
 }
