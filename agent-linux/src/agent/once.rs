@@ -25,6 +25,8 @@ const EVERY: &str = "*";
 
 /// How long the next one waits for whoever is in turn to say something, and the one after it for twice as long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So much longer for each event that is open: in a storm words take their time.
+const EACH_OPEN: Duration = Duration::from_millis(10);
 /// Who comes to an event late waits so long for the word that it is done.
 const LATE: Duration = Duration::from_secs(2);
 /// Handlers that take longer than this are told of.
@@ -286,6 +288,8 @@ impl Once {
     pub(super) fn look(&mut self, now: Instant, mut order: impl FnMut(&Turn) -> Option<Order>) -> Vec<Act> {
         let stirred = std::mem::take(&mut self.stirred);
         let (mut acts, mut taken_over) = (Vec::new(), 0);
+        // One by itself is in nobody's way.
+        let patience = PATIENCE + EACH_OPEN * self.turns.len().saturating_sub(1) as u32;
         self.turns.retain_mut(|turn| {
             if turn.due > now && !stirred {
                 return true;
@@ -317,7 +321,7 @@ impl Once {
                 let before = |(place, name): (usize, &String)| (gave_up(name), place) < (own_gave_up, own);
                 let ahead = names.iter().enumerate().filter(|it| before(*it)).count();
                 turn.elsewhere |= ahead > 0;
-                turn.due = since + PATIENCE * ahead as u32;
+                turn.due = since + patience * ahead as u32;
             }
             if turn.due <= now {
                 acts.push(Act::Run(turn.id, turn.event.clone()));

@@ -85,11 +85,9 @@ impl Driver<'_> {
             Request::Leave { reply } => {
                 log::info!(target: "agent", "requesting graceful leave from Serf");
                 self.awaiting_first_join = false;
+                self.leave_turns();
                 match self.node.leave(self.clock.now()) {
-                    Ok(()) => {
-                        self.leave_turns();
-                        self.leaving.push(reply);
-                    }
+                    Ok(()) => self.leaving.push(reply),
                     Err(LeaveError::AlreadyLeaving) => {
                         let _ = reply.send(Err(Refusal::Leaving));
                     }

@@ -198,7 +198,7 @@ impl Driver<'_> {
 
     /// A join was answered, or was not.
     pub(super) fn joined(&mut self, addr: SocketAddr, answered: bool) {
-        if answered {
+        if answered && self.handlers.specs().iter().any(|spec| spec.once) {
             self.turns.begin();
         }
         self.joins.attempts.retain(|attempt| attempt.addr != addr);

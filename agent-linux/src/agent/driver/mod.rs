@@ -197,16 +197,19 @@ impl<'n> Driver<'n> {
         }
         self.retry_answers();
         let mut until = self.drain();
+        // What members tell one another comes before what users fire.
+        if self.look_at_turns() {
+            until = self.drain();
+        }
         let mut accepted = true;
         while accepted && !self.pending.is_empty() {
             accepted = self.retry_pending();
             // What is accepted wants to be sent and delivered; what has to wait may want to be tried sooner.
             until = self.drain();
         }
-        let turn = self.look_at_turns();
         let patience = self.pending.front().map(|pending| pending.deadline);
         let until = self.clock.wall(until);
-        [patience, turn, self.joins.deadline()].into_iter().flatten().fold(until, Wall::min)
+        [patience, self.turns.deadline(), self.joins.deadline()].into_iter().flatten().fold(until, Wall::min)
     }
 
     /// Does what the node wants done; until when that was all.

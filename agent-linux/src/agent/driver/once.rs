@@ -18,6 +18,8 @@ use crate::agent::receipts::UserEvent;
 
 /// Somebody who was away has come to all that there is by then.
 const CATCHING_UP: Duration = Duration::from_secs(30);
+/// How soon what found no room is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Of so many later events this agent would know already, were it not behind.
 const BEHIND: u64 = 64;
 
@@ -27,6 +29,8 @@ pub(super) struct Turns {
     catching_up: Option<Wall>,
     /// What is to be told, in order.
     words: VecDeque<(Said, EventId)>,
+    /// There was no room for them: when to try again.
+    no_room_until: Option<Wall>,
     /// This agent has met its fleet; and that is still to be told.
     begun: bool,
     begins: bool,
@@ -44,6 +48,7 @@ impl Turns {
             once: Once::default(),
             catching_up: None,
             words: VecDeque::new(),
+            no_room_until: None,
             begun: false,
             begins: false,
             freezes: 0,
@@ -55,6 +60,26 @@ impl Turns {
     /// Waits until handlers that run once have ended here. Cancel safe.
     pub(super) async fn ended(&mut self) -> Option<(EventId, bool)> {
         self.ended.recv().await
+    }
+
+    /// When there is something to do by itself.
+    pub(super) fn deadline(&self) -> Option<Wall> {
+        [self.once.deadline(), self.no_room_until].into_iter().flatten().min()
+    }
+
+    /// What is to be told next: of no events, that this agent has begun.
+    fn next_word(&self) -> Option<(Said, Vec<EventId>)> {
+        if self.begins {
+            return Some((Said::Runs, Vec::new()));
+        }
+        let (said, _) = *self.words.front()?;
+        let alike = self.words.iter().take(TOLD).take_while(|(other, _)| *other == said);
+        Some((said, alike.map(|(_, event)| *event).collect()))
+    }
+
+    fn told(&mut self, count: usize) {
+        self.begins &= count > 0;
+        self.words.drain(..count);
     }
 
     /// This agent has met its fleet: others are to know that it runs nothing of what it may have run before.
@@ -84,8 +109,8 @@ impl Driver<'_> {
         self.turns.once.add(id, event, filters, late, now);
     }
 
-    /// Does what is to be done by now; when to come back.
-    pub(super) fn look_at_turns(&mut self) -> Option<Wall> {
+    /// Does what is to be done by now; whether anything was told.
+    pub(super) fn look_at_turns(&mut self) -> bool {
         let node = &self.node;
         for act in self.turns.once.look(Wall::now(), |turn| order(node, turn)) {
             match act {
@@ -99,8 +124,7 @@ impl Driver<'_> {
                 Act::Overdue(event) => self.overdue(event),
             }
         }
-        self.say_words();
-        self.turns.once.deadline()
+        self.say_words()
     }
 
     /// An event's handlers have waited or run for long. If others could, those that have not begun are left to them.
@@ -113,15 +137,17 @@ impl Driver<'_> {
         self.turns.words.push_back((if withdrawn { Said::GivenUp } else { Said::Runs }, event));
     }
 
-    /// This agent leaves: handlers that have not begun are left to others, who take over as they hear of it.
+    /// This agent is about to leave: handlers that have not begun are left to others, and what has ended is told.
     pub(super) fn leave_turns(&mut self) {
         let waiting: Vec<EventId> = self.turns.once.here().collect();
         for event in waiting {
             let others = self.turns.once.turn(event).and_then(|turn| order(&self.node, turn));
-            if others.is_some_and(|order| order.names.len() > 1) {
-                self.handlers.withdraw(event);
+            if others.is_some_and(|order| order.names.len() > 1) && self.handlers.withdraw(event) {
+                self.turns.once.drop(event);
+                self.turns.words.push_back((Said::GivenUp, event));
             }
         }
+        self.say_words();
     }
 
     /// Handlers have ended, or were taken away before they began.
@@ -135,20 +161,23 @@ impl Driver<'_> {
     }
 
     /// Tells all that have handlers that run once, as many events in a word as fit. What finds no room is told later, with what
-    /// has come by then.
-    fn say_words(&mut self) {
-        if std::mem::take(&mut self.turns.begins) && self.handlers.specs().iter().any(|spec| spec.once) {
-            self.turns.begins = !self.say(Said::Runs, Vec::new());
+    /// has come by then. Whether anything was told.
+    fn say_words(&mut self) -> bool {
+        let (mut told, now) = (false, Wall::now());
+        if self.turns.no_room_until.is_some_and(|until| now < until) {
+            return false;
         }
-        while let Some((said, _)) = self.turns.words.front().copied() {
-            let alike = self.turns.words.iter().take(TOLD).take_while(|(other, _)| *other == said);
-            let events: Vec<EventId> = alike.map(|(_, event)| *event).collect();
+        self.turns.no_room_until = None;
+        while let Some((said, events)) = self.turns.next_word() {
             let count = events.len();
             if !self.say(said, events) {
-                return;
+                self.turns.no_room_until = Some(now + AGAIN);
+                break;
             }
-            self.turns.words.drain(..count);
+            self.turns.told(count);
+            told = true;
         }
+        told
     }
 
     /// Whether that has been told, or never can be.
