@@ -100,7 +100,10 @@ impl Fleet {
         let mut heard = [Heard::default(); NODES];
         let mut now = Instant::ZERO;
         for (i, storage) in [a, b, c].into_iter().enumerate() {
-            make(&mut nodes[i], storage.memory(), i, 1, now)?;
+            let memory = storage.memory();
+            #[cfg(feature = "coordinates")]
+            let memory = serf_nostd::Memory { coordinates: &mut [], ..memory };
+            make(&mut nodes[i], memory, i, 1, now)?;
         }
         let mut world = World { nodes, network, tx, heard: &mut heard };
 

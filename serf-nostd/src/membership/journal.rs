@@ -55,6 +55,7 @@ pub enum What {
     Forgotten,
 }
 
+#[cfg(feature = "journal")]
 impl What {
     /// Its name, in lower case with hyphens.
     pub const fn as_str(self) -> &'static str {
