@@ -145,7 +145,7 @@ fn beside(theirs: &Figures, ours: &Figures) -> String {
         ("killed agent failed at all (s)", "noticed_all_s", Goal(None)),
         ("living agents told to have failed, starved of CPU", "accused", Goal(AtMost(0.0))),
         ("idle CPU per node (%)", "idle_cpu_percent", Divided(3.0)),
-        ("idle traffic per node, all of it (bytes/s)", "idle_bytes", Divided(2.0)),
+        ("idle traffic per node, all of it (bytes/s)", "idle_bytes", Goal(AtMost(165.0))),
         ("idle UDP datagrams per node (1/s)", "idle_datagrams", Goal(None)),
         ("resident memory, idle (MiB)", "idle_rss_mib", Divided(4.0)),
         ("of it proportional (PSS, MiB)", "idle_pss_mib", Divided(4.0)),
