@@ -43,8 +43,13 @@ impl Receipts {
         self.members - self.missing.len()
     }
 
-    /// Whether that is the share that was waited for.
+    /// Whether that is the share that was waited for, in percent.
     pub fn are_enough(&self, share: u8) -> bool {
-        self.reached() * 100 >= self.members * share as usize
+        is_share(self.reached(), self.members, share)
     }
+}
+
+/// Whether so many of these members are that share of them, in percent.
+pub(crate) fn is_share(reached: usize, members: usize, share: u8) -> bool {
+    reached * 100 >= members * share as usize
 }

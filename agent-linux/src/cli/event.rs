@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::connect::{RpcFlags, failed};
 use super::{connect, flags, ui};
 use crate::agent::log::in_one_line;
+use crate::agent::receipts::is_share;
 use crate::process::config::duration;
 use crate::rpc::client::{Client, Error};
 use crate::rpc::message::{EventReceipts, Receipts, TargetedEvent, refusal};
@@ -104,7 +105,7 @@ async fn wait_for(client: &Client, request: EventReceipts) -> ExitCode {
     let name = &request.name;
     let tail = format!("' reached {reached} of {members} members after {}", spoken(took));
     ui::say([b"Event '", &name[..], tail.as_bytes()].concat());
-    if reached * 100 >= members * request.share as u64 {
+    if is_share(reached as usize, members as usize, request.share) {
         return ExitCode::SUCCESS;
     }
     for name in missing {

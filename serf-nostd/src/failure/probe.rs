@@ -214,8 +214,7 @@ impl<'a> Detector<'a> {
         // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer. Others have as long to help
         // as they always have.
         let timeout = (now + timeout.times(scale)).min(self.next);
-        let help = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
-        let end = (timeout + Duration::from_micros(help).times(scale)).min(self.next);
+        let end = (timeout + help_time(config).times(scale)).min(self.next);
         let began = now;
         self.running =
             Some(Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
@@ -308,8 +307,7 @@ impl<'a> Detector<'a> {
             return false;
         }
         // A nack must reach the asker before its probe ends, or the asker blames itself for the target's silence.
-        let asker_waits = config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros());
-        let deadline = now + Duration::from_micros(asker_waits).scaled(4, 5);
+        let deadline = now + help_time(config).scaled(4, 5);
         self.relays[self.relaying] = Relay { seq, asker_seq: asker.1, asker: asker.0, nack, deadline };
         self.relaying += 1;
         true
@@ -341,6 +339,11 @@ impl<'a> Detector<'a> {
         }
         self.end_pre_suspicion(id);
     }
+}
+
+/// How long an asker waits for what others can do for its probe.
+fn help_time(config: &Config) -> Duration {
+    Duration::from_micros(config.probe_interval.as_micros().saturating_sub(config.probe_timeout.as_micros()))
 }
 
 #[cfg(test)]

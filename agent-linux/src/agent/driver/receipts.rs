@@ -9,7 +9,7 @@ use super::Driver;
 use crate::agent::error::Refusal;
 use crate::agent::memory::QUERIES;
 use crate::agent::query::Reply;
-use crate::agent::receipts::{Receipts, UserEvent, Wait};
+use crate::agent::receipts::{Receipts, UserEvent, Wait, is_share};
 
 /// An event of which receipts are awaited.
 pub(super) struct Awaited {
@@ -68,7 +68,7 @@ impl Driver<'_> {
             return self.queries.tell(query, Reply::Ack { from });
         };
         awaited.reached += 1;
-        if awaited.reached * 100 >= awaited.members * awaited.wait.share as usize {
+        if is_share(awaited.reached, awaited.members, awaited.wait.share) {
             self.node.cancel_query(query);
             self.receipts_done(query);
         }
