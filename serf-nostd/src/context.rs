@@ -10,7 +10,8 @@ use crate::slice::Ring;
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
-use crate::wire::packet::Wire;
+use crate::wire::packet::{Packet, Wire};
+use crate::wire::seal::{Reply, Seal};
 
 pub(crate) struct Cx<'a> {
     /// When the door was last called: whatever follows from that call happens at this instant.
@@ -19,7 +20,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) random: Random,
     pub(crate) stats: Stats,
     pub(crate) clocks: Clocks,
-    pub(crate) wire: Wire,
+    pub(crate) wire: Wire<'a>,
     /// Who fires this node's events, in their identities: a hash of its name and boot.
     pub(crate) origin: u64,
     /// What is to be sent to one node each, at once: mostly answers.
@@ -27,12 +28,18 @@ pub(crate) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub(crate) fn new(config: Settings, outgoing: &'a mut [Outgoing], seed: u64, now: Instant) -> Self {
+    pub(crate) fn new(
+        config: Settings,
+        outgoing: &'a mut [Outgoing],
+        seal: Seal<'a>,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         let mut clocks = Clocks::new(now);
         clocks.event.adopt(config.event_floor.saturating_add(1));
         Cx {
             now,
-            wire: Wire::new(config.cluster),
+            wire: Wire::new(config.cluster, seal),
             config,
             random: Random::new(seed),
             stats: Stats::default(),
@@ -64,10 +71,28 @@ impl<'a> Cx<'a> {
     /// Notes what is to be sent to an address, in a datagram of at most `limit` bytes. The newest is refused when there is no
     /// room: whoever asked asks again.
     pub(crate) fn enqueue(&mut self, to: Address, limit: usize, what: Answer) {
-        if !self.outgoing.push_back(Outgoing { to, limit: limit.min(u16::MAX as usize) as u16, what }) {
+        self.enqueue_reply(to, limit, Reply::PLAIN, what);
+    }
+
+    /// The same as the answer to a datagram of its own kind.
+    pub(crate) fn enqueue_reply(&mut self, to: Address, limit: usize, reply: Reply, what: Answer) {
+        let limit = limit.min(u16::MAX as usize) as u16;
+        if !self.outgoing.push_back(Outgoing { to, limit, reply, what }) {
             self.stats.answers_refused += 1;
         }
     }
+
+    /// What comes in answer to this datagram is to be seen to be new, where datagrams are sealed.
+    #[cfg(feature = "seal")]
+    pub(crate) fn write_challenge(&self, packet: &mut Packet<'_>, to: &Address) {
+        if self.wire.seal.is_on() {
+            let number = self.wire.seal.challenge(to, self.now);
+            let _ = packet.push(&crate::wire::message::Message::Challenge(number));
+        }
+    }
+
+    #[cfg(not(feature = "seal"))]
+    pub(crate) fn write_challenge(&self, _: &mut Packet<'_>, _: &Address) {}
 
     /// From now on own events are those of this life.
     pub(crate) fn begin_life(&mut self, name: &str, boot: u64) {

@@ -127,7 +127,7 @@ impl Gossip {
             }
         };
         self.round = (!last).then_some(round);
-        (!packet.is_empty()).then(|| (to, packet.finish()))
+        (!packet.is_empty()).then(|| (to, packet.finish(&mut cx.wire)))
     }
 }
 

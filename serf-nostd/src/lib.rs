@@ -155,3 +155,5 @@ pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};
 pub use wire::packet::{DATAGRAM_MAX, Reject};
+#[cfg(feature = "seal")]
+pub use wire::seal::{Key, KeyError};

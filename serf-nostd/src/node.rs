@@ -6,6 +6,8 @@ mod commands;
 mod compose;
 mod dispatch;
 mod effects;
+#[cfg(feature = "seal")]
+mod keys;
 
 use crate::clock::LTIME_LIMIT;
 use crate::config::Config;
@@ -17,7 +19,7 @@ use crate::events::{self, Events};
 use crate::failure::{self, Failure};
 use crate::filter::{Candidate, passes};
 use crate::gossip::Gossip;
-#[cfg(feature = "journal")]
+#[cfg(any(feature = "journal", feature = "seal"))]
 use crate::hash;
 #[cfg(feature = "journal")]
 use crate::membership::journal::Change;
@@ -33,6 +35,9 @@ use crate::sync::{AntiEntropy, Engines};
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX};
 use crate::wire::packet::{DATAGRAM_MAX, OVERHEAD};
+#[cfg(feature = "seal")]
+use crate::wire::seal;
+use crate::wire::seal::Seal;
 
 pub use api::{Event, Gauges, Input, JoinError, LeaveError, Output, Question, SetupError, TagsError};
 
@@ -102,7 +107,17 @@ impl<'a> Node<'a> {
         check(&memory, &config, &identity)?;
         let instance = if config.has(Rule::Instance) { identity.instance } else { 0 };
         let boot = identity.boot << u16::BITS | instance as u64;
-        let mut cx = Cx::new(config, memory.outgoing, seed, now);
+        #[cfg(feature = "seal")]
+        let seal = {
+            let (name, addr) = (hash::bytes(identity.name.as_bytes()), Address::from(identity.addr).hash());
+            let life = seal::Life { name, boot: identity.boot, seed, addr };
+            let (windows, window_index) = (memory.sessions, memory.session_index);
+            let parts = seal::Parts { keys: memory.keys, windows, window_index };
+            Seal::new(parts, life, config.has(Rule::Windows))
+        };
+        #[cfg(not(feature = "seal"))]
+        let seal = Seal::new();
+        let mut cx = Cx::new(config, memory.outgoing, seal, seed, now);
         cx.begin_life(identity.name, boot);
         let table = table::Parts {
             hot: memory.members,
@@ -155,6 +170,8 @@ impl<'a> Node<'a> {
         let failure = self.engines.failure.release();
         let events = self.engines.events.release();
         let queries = self.engines.queries.release();
+        #[cfg(feature = "seal")]
+        let seal = self.cx.wire.seal.release();
         Memory {
             members: table.hot,
             cold: table.cold,
@@ -173,6 +190,12 @@ impl<'a> Node<'a> {
             window_index: events.window_index,
             intents: members.intents,
             outgoing: self.cx.outgoing.release(),
+            #[cfg(feature = "seal")]
+            keys: seal.keys,
+            #[cfg(feature = "seal")]
+            sessions: seal.windows,
+            #[cfg(feature = "seal")]
+            session_index: seal.window_index,
             relays: failure.relays,
             pulls: events.pulls,
             confirmers: failure.confirmers,
@@ -343,6 +366,8 @@ impl<'a> Node<'a> {
         if now > self.next_wakeup + self.cx.config.probe_interval {
             let gap = now.since(self.next_wakeup);
             self.next_wakeup = now;
+            // A machine that was stored and runs again may have sealed with the next counters before.
+            self.cx.wire.seal.begin_anew();
             if self.cx.config.has(Rule::Freeze) {
                 self.engines.failure.thaw(&mut self.cx, &mut self.engines.members, gap);
             }

@@ -2,6 +2,7 @@
 //! since whoever asked asks again.
 
 use crate::wire::message::{Address, EventId};
+use crate::wire::seal::Reply;
 
 /// Most records that one request may name.
 pub(crate) const RECORDS: usize = 16;
@@ -13,6 +14,7 @@ pub struct Outgoing {
     pub(crate) to: Address,
     /// Longest datagram that may be sent: to an address that has not answered us no more than it sent.
     pub(crate) limit: u16,
+    pub(crate) reply: Reply,
     pub(crate) what: Answer,
 }
 
@@ -21,6 +23,7 @@ impl Outgoing {
     pub const EMPTY: Outgoing = Outgoing {
         to: Address::UNSET,
         limit: 0,
+        reply: Reply::PLAIN,
         what: Answer::Ack {
             seq: 0,
             above: EventId::LOWEST,
@@ -98,6 +101,8 @@ pub(crate) enum Answer {
     NameTaken {
         nonce: u32,
     },
+    /// Who this node is, in answer to a challenge; or a challenge alone.
+    Proof,
     /// Records from this name hash on.
     Page {
         nonce: u32,

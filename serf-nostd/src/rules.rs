@@ -164,4 +164,8 @@ rules! {
     ComeDown,
     /// Newcomers are taken in, and other fleets entered, at the word of members only, or of who was asked.
     Strangers,
+    /// What has come once in a session is refused when it comes again.
+    Windows,
+    /// Of what is sealed only what is seen to be new is believed, where an old word does harm.
+    Freshness,
 }

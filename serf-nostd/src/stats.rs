@@ -32,6 +32,20 @@ stats! {
     refused_wire,
     /// Datagrams of a fleet with another cluster name.
     refused_cluster,
+    /// Datagrams that were not sealed where all are, or sealed where none is.
+    refused_unsealed,
+    /// Datagrams sealed with a key that this node does not have, or for a cluster of another name.
+    refused_key,
+    /// Datagrams whose seal did not fit.
+    refused_forged,
+    /// Datagrams that had come before, or came later than three that were sent after them; and this node's own.
+    refused_replayed,
+    /// Times that another node sealed as this one did: a copy of its flash or its machine.
+    clones,
+    /// Sessions under which members have shown that they seal.
+    proofs,
+    /// Times that a sender was challenged to show that what it says is new.
+    challenges,
     /// Messages of kinds that this build does not know.
     unknown_messages,
     /// Pings for somebody else that came here.

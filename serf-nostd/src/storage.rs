@@ -16,6 +16,12 @@ use crate::membership::record::{Cold, Hot};
 use crate::outgoing::Outgoing;
 use crate::queries::{Asked, Running};
 use crate::wire::message::{NAME_MAX, TAGS_MAX};
+#[cfg(feature = "seal")]
+use crate::wire::seal::{KeySlot, PeerSession};
+
+/// Keys that a device can have at once: the fleet's, the next one, and one to spare.
+#[cfg(feature = "seal")]
+const KEYS: usize = 3;
 
 /// The slices that a node works on. [`Storage`] lends them with fixed lengths; a server fills them from its heap.
 ///
@@ -68,6 +74,15 @@ pub struct Memory<'a> {
     pub asked: &'a mut [Asked],
     /// Two bits for each member and query of this node's.
     pub query_marks: &'a mut [u8],
+    /// Keys that this node can have at once: at least 1.
+    #[cfg(feature = "seal")]
+    pub keys: &'a mut [KeySlot],
+    /// What tells replays from what is new: one per member.
+    #[cfg(feature = "seal")]
+    pub sessions: &'a mut [PeerSession],
+    /// Three cells per member, or none: then all sessions are looked through for one.
+    #[cfg(feature = "seal")]
+    pub session_index: &'a mut [u16],
     /// Round trips and coordinates of members: one per member, or none if this node takes no part in that.
     #[cfg(feature = "coordinates")]
     pub coordinates: &'a mut [Peer],
@@ -107,6 +122,12 @@ impl Memory<'_> {
             ("queries", !self.queries.is_empty()),
             ("asked", !self.asked.is_empty()),
             ("query_marks", self.query_marks.len() >= self.queries.len() * members.div_ceil(4)),
+            #[cfg(feature = "seal")]
+            ("keys", (1..u8::MAX as usize).contains(&self.keys.len())),
+            #[cfg(feature = "seal")]
+            ("sessions", self.sessions.len() == members),
+            #[cfg(feature = "seal")]
+            ("session_index", [0, 3 * members].contains(&self.session_index.len())),
             #[cfg(feature = "coordinates")]
             ("coordinates", [0, members].contains(&self.coordinates.len())),
         ];
@@ -248,6 +269,10 @@ pub struct Storage<
     queries: [Running; QUERIES],
     asked: [Asked; QUERIES],
     query_marks: [[u8; QUERIES]; MEMBERS],
+    #[cfg(feature = "seal")]
+    keys: [KeySlot; KEYS],
+    #[cfg(feature = "seal")]
+    sessions: [PeerSession; MEMBERS],
     #[cfg(feature = "coordinates")]
     coordinates: [Peer; MEMBERS],
     #[cfg(feature = "journal")]
@@ -309,6 +334,10 @@ impl<
             queries: [Running::EMPTY; QUERIES],
             asked: [Asked::EMPTY; QUERIES],
             query_marks: [[0; QUERIES]; MEMBERS],
+            #[cfg(feature = "seal")]
+            keys: [KeySlot::EMPTY; KEYS],
+            #[cfg(feature = "seal")]
+            sessions: [PeerSession::EMPTY; MEMBERS],
             #[cfg(feature = "coordinates")]
             coordinates: [Peer::EMPTY; MEMBERS],
             #[cfg(feature = "journal")]
@@ -342,6 +371,12 @@ impl<
             queries: &mut self.queries,
             asked: &mut self.asked,
             query_marks: self.query_marks.as_flattened_mut(),
+            #[cfg(feature = "seal")]
+            keys: &mut self.keys,
+            #[cfg(feature = "seal")]
+            sessions: &mut self.sessions,
+            #[cfg(feature = "seal")]
+            session_index: &mut [],
             #[cfg(feature = "coordinates")]
             coordinates: &mut self.coordinates,
             #[cfg(feature = "journal")]
@@ -383,4 +418,6 @@ pub mod cells {
     pub use crate::membership::record::{Cold, Hot};
     pub use crate::outgoing::Outgoing;
     pub use crate::queries::{Asked, Running};
+    #[cfg(feature = "seal")]
+    pub use crate::wire::seal::{KeySlot, PeerSession};
 }

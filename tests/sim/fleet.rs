@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serf_nostd::rules::Rule;
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{Ask, Config, Identity, Input, Instant, Node, Output, QueryError};
+use serf_nostd::{Ask, Config, Identity, Input, Instant, Key, Node, Output, QueryError};
 
 use crate::clock::Clock;
 use crate::machine::{Machine, PORT};
@@ -44,6 +44,8 @@ pub struct Fleet {
     pub network: Network,
     /// Timing of nodes that boot from now on.
     pub config: Config,
+    /// The key of nodes that boot from now on.
+    pub key: Option<Key>,
     /// A rule that their nodes do not keep.
     pub without: Option<Rule>,
     now: u64,
@@ -79,6 +81,7 @@ impl Fleet {
             machines,
             network: Network::new(seed, count),
             config,
+            key: None,
             without: None,
             now: 0,
             queue: BinaryHeap::new(),
@@ -185,6 +188,9 @@ impl Fleet {
         let (memory, config) = (memory::take(machine.size), machine.profile.clone());
         let node = Node::without(self.without, memory, config, identity, seed, now);
         let mut node = node.expect("the simulator's sizes fit");
+        if let Some(key) = &self.key {
+            node.install_key(key).expect("there is room for one");
+        }
         node.start(now, seeds);
         machine.node = Some(node);
         self.drain(i, watch);

@@ -109,7 +109,7 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
     let &Events { seen, slots, names, small } = events;
     // In one piece, as the allocator writes zeros into small ones: what most members never need comes last.
     let texts = (members * (name + tags)).div_ceil(2);
-    let mut numbers: &mut [u16] = zeroed(texts + 6 * members + 4 * slots + 3 * names);
+    let mut numbers: &mut [u16] = zeroed(texts + 9 * members + 4 * slots + 3 * names);
     let mut take = |len| numbers.split_off_mut(..len).unwrap_or_default();
     let (slot_index, waiting, window_index) = (take(3 * slots), take(slots), take(3 * names));
     let (member_names, member_tags) =
@@ -141,5 +141,8 @@ fn lazy((members, name, tags): (usize, usize, usize), events: &Events) -> Memory
         query_marks: zeroed(members.div_ceil(4) * 4),
         coordinates: &mut [],
         journal: zeroed(256),
+        keys: zeroed(4),
+        sessions: zeroed(members),
+        session_index: take(3 * members),
     }
 }

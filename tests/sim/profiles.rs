@@ -69,7 +69,9 @@ fn caught(rule: Rule) -> Caught {
         | Rule::LeftToo
         | Rule::GoneElsewhere
         | Rule::ComeDown
-        | Rule::Strangers => Scenario,
+        | Rule::Strangers
+        | Rule::Windows
+        | Rule::Freshness => Scenario,
     }
 }
 

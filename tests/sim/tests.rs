@@ -213,6 +213,18 @@ fn queries_among_mixed_faults_break_no_promise() {
     }
 }
 
+/// The wide world, sealed: an outsider who replays what he has recorded changes nothing.
+#[test]
+fn replays_in_sealed_fleets_break_no_promise() {
+    let Sum { happened, excused, mut queries, failed, .. } = run_all(seed_or(seeds() / 2), Plan::sealed);
+    println!("{:>24}: {}", "replayed", happened.replayed);
+    queries.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}"));
+    excused.each().iter().for_each(|(name, count)| println!("{name:>24}: {count}, excused"));
+    show(&failed, "sealed seed ");
+    none_fails(failed, seeds() / 2);
+    assert_ne!(happened.replayed, 0);
+}
+
 /// What the nodes have put out must be what `transcripts.txt` says, as far as that goes: a commit that only moves code keeps
 /// it, one that changes it is about that and says why. `TRANSCRIPTS=write` with `SEEDS=1000` writes it anew.
 fn compare(transcripts: &BTreeMap<u64, u64>) {

@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn the_examples_of_the_protocol_are_those_of_the_core() {
         let shown = examples(include_str!("../../docs/protocol.md"));
-        let written = examples(include_str!("../../serf-nostd/tests/wire/native-v2.txt"));
+        let mut written = examples(include_str!("../../serf-nostd/tests/wire/native-v2.txt"));
+        written.extend(examples(include_str!("../../serf-nostd/tests/wire/sealed-v2.txt")));
         assert_eq!(shown, written);
     }
 }

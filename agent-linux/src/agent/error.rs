@@ -174,7 +174,7 @@ impl fmt::Display for StartError {
                 write!(f, "not enough memory for {members} members; ask for fewer with -max-members")
             }
             StartError::Node(SetupError::EventSize) => {
-                f.write_str("user event size limit exceeds limit of 1350 bytes")
+                f.write_str("user event size limit exceeds limit of 1327 bytes")
             }
             StartError::Node(SetupError::Boot) => {
                 f.write_str("the system's clock is beyond the year 4199: set it")

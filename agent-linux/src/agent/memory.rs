@@ -4,8 +4,8 @@ use serf_nostd::Memory;
 use zerocopy::FromZeros;
 
 use serf_nostd::storage::cells::{
-    Asked, Cold, Confirmer, EarlyIntent, Entry, Hot, Outgoing, Peer, Pull, Relay, Running, SeenEvent,
-    StoreSlot, Window,
+    Asked, Cold, Confirmer, EarlyIntent, Entry, Hot, KeySlot, Outgoing, Peer, PeerSession, Pull, Relay,
+    Running, SeenEvent, StoreSlot, Window,
 };
 
 /// Members held where nothing else is said.
@@ -28,6 +28,8 @@ const ARENA: usize = SLOTS * 576;
 const NAMES: usize = 1024;
 /// Queries of this node's that run at once.
 pub(super) const QUERIES: usize = 64;
+/// Keys in the ring.
+const KEYS: usize = 32;
 /// Answers owed, queries that it has been asked, probes for others, pulls and accusers.
 const SMALL: usize = 256;
 
@@ -42,6 +44,7 @@ pub struct ServerMemory {
     names: Box<[u8]>,
     query_marks: Box<[u8]>,
     coordinates: Box<[Peer]>,
+    sessions: Box<[PeerSession]>,
     tags: Box<[u8]>,
     fixed: Box<Fixed>,
 }
@@ -61,6 +64,7 @@ struct Fixed {
     queries: [Running; QUERIES],
     asked: [Asked; SMALL],
     journal: [Entry; CHANGES],
+    keys: [KeySlot; KEYS],
 }
 
 /// The system does not lend so much.
@@ -80,10 +84,11 @@ impl ServerMemory {
         Ok(ServerMemory {
             members: zeroed(max_members)?,
             cold: zeroed(max_members)?,
-            numbers: zeroed(6 * max_members + 4 * SLOTS + 3 * NAMES)?,
+            numbers: zeroed(9 * max_members + 4 * SLOTS + 3 * NAMES)?,
             names: zeroed(NAME * max_members)?,
             query_marks: zeroed(QUERIES * max_members.div_ceil(4))?,
             coordinates: zeroed(max_members)?,
+            sessions: zeroed(max_members)?,
             tags: zeroed(TAGS * max_members)?,
             fixed: Fixed::new_box_zeroed().map_err(|_| OutOfMemory)?,
         })
@@ -121,6 +126,9 @@ impl ServerMemory {
             journal: &mut fixed.journal,
             query_marks: &mut self.query_marks,
             coordinates: &mut self.coordinates,
+            keys: &mut fixed.keys,
+            sessions: &mut self.sessions,
+            session_index: take(3 * max_members),
         }
     }
 }

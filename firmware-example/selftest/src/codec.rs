@@ -44,7 +44,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "summary" => same::<Summary>(body),
         "join" => same::<Join<'_>>(body),
         "join-answer" => same::<JoinAnswer>(body),
-        "name-taken" | "values" => same::<u32>(body),
+        "name-taken" | "values" | "challenge" | "challenge-answer" => same::<u32>(body),
         "page-request" => same::<PageRequest>(body),
         // Two words of fixed length, written before their values are known.
         "page" => same::<([u8; 4], [u8; 4])>(body),

@@ -117,7 +117,7 @@ pub(crate) enum Carried<'m> {
 }
 
 impl Carried<'_> {
-    fn id(&self) -> EventId {
+    pub(crate) fn id(&self) -> EventId {
         match self {
             Carried::Event(event, _) => event.id,
             Carried::Query(query) => query.event_id(),

@@ -49,6 +49,11 @@ impl Provider {
         Provider { addr, token: NO_TOKEN, asks: asks::UNKNOWING }
     }
 
+    /// Somebody who has sent it, without showing that it is new.
+    pub(crate) fn doubted(addr: Address, asks: u8) -> Provider {
+        Provider { addr, token: NO_TOKEN, asks }
+    }
+
     /// Whether it is only asked whether it has an event: such a question is answered for one event.
     pub(crate) fn is_unknowing(&self) -> bool {
         self.asks == asks::UNKNOWING
@@ -138,7 +143,7 @@ impl<'a> Pulls<'a> {
             pull.left = pull.left.max(from.asks);
             pull.real |= from.is_proven();
             if pull.from.addr == from.addr {
-                if pull.from.is_unknowing() {
+                if pull.from.token == NO_TOKEN {
                     // It has it: asked at once, and before anybody else.
                     (pull.due, pull.tries) = (now, 0);
                 }

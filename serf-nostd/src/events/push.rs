@@ -153,6 +153,10 @@ impl Events<'_> {
         }
         let provider = self.pulls.whom(cx.now)?;
         let mut packet = cx.wire.packet(tx, usize::MAX);
+        if !provider.is_proven() {
+            // What it answers must not be what it has said before.
+            cx.write_challenge(&mut packet, &provider.addr);
+        }
         let ids = packet.i_want(provider.token)?;
         let mut room = true;
         cx.stats.pulls += self.pulls.ask(provider, cx.now, overdue(&cx.config, links), |id| {
@@ -160,7 +164,7 @@ impl Events<'_> {
             room = !Provider::is_unknowing(&provider);
             fits
         });
-        Some((provider.addr, packet.finish()))
+        Some((provider.addr, packet.finish(&mut cx.wire)))
     }
 
     /// Of the greatest ids that were seen those of which this node has heard of late, and whose payload it holds: in pings

@@ -125,6 +125,14 @@ impl Membership<'_> {
         let _ = packet.push(&Message::Alive(alive(&self.table, SELF)));
     }
 
+    /// Who this node is and means to be, to somebody who may not hold it yet: as much of that as fits.
+    pub(crate) fn write_proof(&self, packet: &mut Packet<'_>) {
+        let whole = write_update(packet, &self.table, SELF, update::STATE | update::JOIN);
+        if !whole && self.table.hot(SELF).state() == State::Alive {
+            let _ = packet.push(&Message::Alive(Alive { tags: None, ..alive(&self.table, SELF) }));
+        }
+    }
+
     /// A ping, and nothing else.
     pub(crate) fn write_ping(&self, packet: &mut Packet<'_>, seq: u32, target: u16) {
         let (node, source) = (self.table.name(target), self.table.name(SELF));
@@ -218,37 +226,38 @@ mod tests {
     /// Names in the order in which a datagram of so many bytes tells of them.
     fn written(
         members: &mut Membership<'_>,
-        wire: crate::wire::packet::Wire,
+        wire: &mut crate::wire::packet::Wire<'_>,
         limit: usize,
     ) -> Vec<std::string::String> {
         let mut tx = [0; DATAGRAM_MAX];
         let mut packet = wire.packet(&mut tx, limit);
         members.write_updates(&mut packet, &Config::LAN);
-        let len = packet.finish();
+        let len = packet.finish(wire);
         let named = |message: Message<'_>| match message {
             Message::Alive(alive) => alive.node.into(),
             Message::Suspect(accusation) | Message::Dead(accusation) => accusation.node.into(),
             Message::JoinIntent(intent) => intent.node.into(),
             other => unreachable!("{other:?} is no update"),
         };
-        wire.open(&mut tx[..len]).expect("our own").map(|message| named(message.expect("our own"))).collect()
+        let opened = wire.open(&mut tx[..len]).expect("our own");
+        opened.messages.map(|message| named(message.expect("our own"))).collect()
     }
 
     #[test]
     fn the_least_sent_goes_first_and_each_as_often_as_serf_sends_it() {
-        let (cx, mut e, _) = kit::fleet(4);
+        let (mut cx, mut e, _) = kit::fleet(4);
         for i in 1..=4 {
             let id = e.members.table.find(&std::format!("m{i}")).expect("held");
             e.members.queue_update(id, update::STATE);
         }
         let limit = e.members.transmissions(&cx.config);
         assert_eq!(limit, 4, "4 x ceil(log10(5 + 1))");
-        let short = written(&mut e.members, cx.wire, 48);
+        let short = written(&mut e.members, &mut cx.wire, 48);
         assert_eq!(short, ["m1"]);
-        assert_eq!(written(&mut e.members, cx.wire, DATAGRAM_MAX), ["m2", "m3", "m4", "m1"]);
+        assert_eq!(written(&mut e.members, &mut cx.wire, DATAGRAM_MAX), ["m2", "m3", "m4", "m1"]);
         let mut sent = vec![];
         while !e.members.updates.is_empty() {
-            sent.extend(written(&mut e.members, cx.wire, DATAGRAM_MAX));
+            sent.extend(written(&mut e.members, &mut cx.wire, DATAGRAM_MAX));
         }
         let times = |name| 1 + (name == "m1") as usize + sent.iter().filter(|sent| *sent == name).count();
         assert_eq!(["m1", "m2", "m3", "m4"].map(times), [limit; 4]);
@@ -256,10 +265,10 @@ mod tests {
 
     #[test]
     fn a_newer_update_replaces_the_older_and_begins_anew() {
-        let (cx, mut e, _) = kit::fleet(1);
+        let (mut cx, mut e, _) = kit::fleet(1);
         let id = e.members.table.find("m1").expect("held");
         e.members.queue_update(id, update::STATE);
-        written(&mut e.members, cx.wire, DATAGRAM_MAX);
+        written(&mut e.members, &mut cx.wire, DATAGRAM_MAX);
         e.members.queue_update(id, update::JOIN);
         assert_eq!(
             (e.members.updates.len(), e.members.table.cold(id).update),

@@ -101,7 +101,7 @@ pub enum SetupError {
     Tags,
     /// The boot number is not below 2^46.
     Boot,
-    /// The limit for events is beyond what fits a datagram: 1,350 bytes.
+    /// The limit for events is beyond what fits a datagram: 1,327 bytes.
     EventSize,
     /// One of the intervals and timeouts of a second's work (probe, gossip, reconnect) is zero.
     Timing,
@@ -120,7 +120,7 @@ impl fmt::Display for SetupError {
             }
             SetupError::Tags => f.write_str("the tags are longer than 512 bytes, or than the storage's"),
             SetupError::Boot => f.write_str("the boot number is not below 2^46"),
-            SetupError::EventSize => f.write_str("the limit for events is above 1,350 bytes"),
+            SetupError::EventSize => f.write_str("the limit for events is above 1,327 bytes"),
             SetupError::Timing => f.write_str("an interval or timeout is zero"),
             SetupError::Floor => f.write_str("the event floor is not below 2^61"),
         }

@@ -32,7 +32,8 @@ impl Node<'_> {
     fn ping_datagram(&mut self, target: u16, seq: u32, tx: &mut [u8]) -> (Address, usize) {
         let mut packet = self.cx.wire.packet(tx, DATAGRAM_MAX);
         self.write_ping(&mut packet, seq, target);
-        (self.engines.members.table.hot(target).addr, packet.finish())
+        let to = self.engines.members.table.hot(target).addr;
+        (to, packet.finish(&mut self.cx.wire))
     }
 
     fn write_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
@@ -91,7 +92,7 @@ impl Node<'_> {
         let (to, limit) = ask.address(&self.engines.members);
         let mut packet = self.cx.wire.packet(tx, limit);
         self.sync.write(&self.cx, &self.engines, &mut packet, ask);
-        (to, packet.finish())
+        (to, packet.finish(&mut self.cx.wire))
     }
 
     // ---- answers ----
@@ -100,23 +101,37 @@ impl Node<'_> {
     pub(super) fn next_answer(&mut self, tx: &mut [u8]) -> Option<(Address, usize)> {
         while let Some(first) = self.cx.outgoing.front() {
             let mut packet = self.cx.wire.packet(tx, first.limit as usize);
+            self.write_head(&mut packet, &first);
+            let head = packet.len();
             while let Some(next) = self.cx.outgoing.front() {
-                let same = next.to == first.to && next.limit == first.limit;
-                if !same || !self.write_answer(&mut packet, &next) {
+                let same = (next.to, next.limit, next.reply) == (first.to, first.limit, first.reply);
+                if !same || !self.write_answer(&mut packet, head, &next) {
                     break;
                 }
                 self.cx.outgoing.pop_front();
             }
             if !packet.is_empty() {
-                return Some((first.to, packet.finish()));
+                return Some((first.to, packet.finish_reply(&mut self.cx.wire, &first.reply)));
             }
         }
         None
     }
 
-    /// Writes one answer. False if it does not fit any more, or is of a kind that wants a datagram of its own.
-    fn write_answer(&mut self, packet: &mut Packet<'_>, next: &Outgoing) -> bool {
-        if !packet.is_empty() && !shares(&next.what) {
+    /// What a sealed answer begins with: what shows its receiver that it is new, and a challenge to show the same.
+    fn write_head(&self, packet: &mut Packet<'_>, first: &Outgoing) {
+        #[cfg(feature = "seal")]
+        if first.reply.answers() != 0 {
+            let _ = packet.push(&Message::ChallengeAnswer(first.reply.answers()));
+        }
+        if first.reply.challenges() {
+            self.cx.write_challenge(packet, &first.to);
+        }
+    }
+
+    /// Writes one answer behind others, the first of which stands at `head`. False if it does not fit any more, or is of a kind that
+    /// wants a datagram of its own.
+    fn write_answer(&mut self, packet: &mut Packet<'_>, head: usize, next: &Outgoing) -> bool {
+        if packet.len() > head && !shares(&next.what) {
             return false;
         }
         let before = packet.len();
@@ -125,7 +140,7 @@ impl Node<'_> {
             packet.truncate(before);
         }
         // An answer that fits no datagram of its length is not sent; whoever asked asks again.
-        written || before == packet.len() && packet.is_empty()
+        written || before == packet.len() && before == head
     }
 
     fn write_answer_to(&mut self, packet: &mut Packet<'_>, next: &Outgoing) -> bool {
@@ -172,6 +187,12 @@ impl Node<'_> {
             Answer::TooOld { id } => packet.too_old(id),
             Answer::Confirmed { id } => packet.confirmed(id),
             Answer::Join { nonce, joiner, pages } => self.write_join_answer(packet, nonce, joiner, pages),
+            Answer::Proof => {
+                if next.reply.answers() != 0 {
+                    e.members.write_proof(packet);
+                }
+                true
+            }
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
             Answer::Page { nonce, cursor } => {
                 let limit = packet.reserve(INTRODUCTION);

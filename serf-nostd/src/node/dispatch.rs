@@ -20,7 +20,8 @@ use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, IndirectPing, JoinIntent, LeaveIntent, Message,
     Page, Ping, Summary,
 };
-use crate::wire::packet::{DATAGRAM_MAX, Messages, Reject};
+use crate::wire::packet::{DATAGRAM_MAX, Messages, Opened, Reject};
+use crate::wire::seal::{Reply, Sender};
 
 /// The longest question to somebody in another fleet, in bytes.
 const QUESTION: usize = 256;
@@ -69,10 +70,23 @@ struct Context<'d> {
     outdated: bool,
     /// It is this member's answer to a probe, from its own address.
     acked: Option<u16>,
+    /// Who has sealed it, if it is sealed.
+    sender: Option<Sender>,
+    /// It counts as new, whatever it is.
+    believed: bool,
+    /// The number of the challenge that it has brought, or 0.
+    challenge: u32,
+    /// That has been answered.
+    challenge_answered: bool,
+    /// Nothing has shown yet that it is new, and its sender has not been challenged.
+    doubted: bool,
+    /// How often its sender may be asked for events that it has.
+    asks: Option<u8>,
 }
 
 impl<'d> Context<'d> {
-    fn new(messages: Messages<'d>, from: Address, len: usize) -> Self {
+    fn new(opened: Opened<'d>, from: Address, len: usize) -> Self {
+        let Opened { messages, sender } = opened;
         Context {
             messages,
             company: None,
@@ -96,7 +110,23 @@ impl<'d> Context<'d> {
             relayed: false,
             outdated: false,
             acked: None,
+            sender,
+            believed: false,
+            challenge: 0,
+            challenge_answered: false,
+            asks: None,
+            doubted: sender.is_some_and(|sender| sender.peer.is_none()),
         }
+    }
+
+    /// Whether it is new: who is without the key can send nothing else, but what was sealed once he can send again.
+    fn is_new(&self) -> bool {
+        self.believed || self.sender.is_none() || self.is_proven() || self.answers || self.records.is_some()
+    }
+
+    /// Whether it is sealed under a session that is known.
+    fn is_proven(&self) -> bool {
+        self.sender.is_some_and(|sender| sender.peer.is_some())
     }
 
     fn word(&self) -> Word {
@@ -118,6 +148,17 @@ impl Node<'_> {
             Ok(()) => {}
             Err(Reject::OtherCluster) => stats.refused_cluster += 1,
             Err(Reject::GoWire | Reject::Version) => stats.refused_wire += 1,
+            Err(Reject::Sealed) => stats.refused_unsealed += 1,
+            #[cfg(feature = "seal")]
+            Err(Reject::Unsealed) => stats.refused_unsealed += 1,
+            #[cfg(feature = "seal")]
+            Err(Reject::UnknownKey) => stats.refused_key += 1,
+            #[cfg(feature = "seal")]
+            Err(Reject::Forged) => stats.refused_forged += 1,
+            #[cfg(feature = "seal")]
+            Err(Reject::Replayed) => stats.refused_replayed += 1,
+            #[cfg(feature = "seal")]
+            Err(Reject::Cloned) => stats.clones += 1,
             Err(Reject::TooLong | Reject::NotNative | Reject::Damaged | Reject::Malformed) => {
                 stats.refused += 1
             }
@@ -129,9 +170,13 @@ impl Node<'_> {
         self.cx.stats.datagrams_in += 1;
         self.cx.stats.bytes_in += bytes.len() as u64;
         let len = bytes.len();
-        let messages = self.cx.wire.open(bytes)?;
-        let mut context = Context::new(messages.clone(), from.into(), len);
-        self.engines.failure.heard(&mut self.cx, &mut self.engines.members);
+        let opened = self.cx.wire.open(bytes)?;
+        let messages = opened.messages.clone();
+        let mut context = Context::new(opened, from.into(), len);
+        context.believed = !self.cx.config.has(Rule::Freshness);
+        if context.is_new() {
+            self.engines.failure.heard(&mut self.cx, &mut self.engines.members);
+        }
         for message in messages {
             self.message(&mut context, message?);
             self.carry_pulled();
@@ -143,12 +188,13 @@ impl Node<'_> {
     /// What a datagram means as a whole, once all of it has been read.
     fn datagram_ends(&mut self, mut context: Context<'_>) {
         let c = &mut context;
+        self.prove(c);
         if let Some(fleet) = c.fleet.filter(|fleet| fleet.id != 0) {
             if !self.is_stranger(c) {
                 let (word, replay) = (c.word(), self.cx.config.replay);
                 let (cx, e) = (&mut self.cx, &mut self.engines);
                 e.events.meet_fleet(cx, &e.members, (fleet, c.former), word, replay);
-            } else if c.question > 0 {
+            } else if c.question > 0 && self.is_elsewhere(c) {
                 // At a stranger's word it goes nowhere: it asks, and says where it is itself.
                 self.sync.meet(&mut self.cx, &self.engines, c.from, c.question);
             }
@@ -188,6 +234,10 @@ impl Node<'_> {
         {
             return;
         }
+        if !c.is_new() && may_be_replayed(&message) {
+            self.cx.stats.strangers += 1;
+            return;
+        }
         let (cx, e) = (&mut self.cx, &mut self.engines);
         match message {
             // ---- failure detection
@@ -209,6 +259,10 @@ impl Node<'_> {
                 let own = c.answers && alive.addr == c.from;
                 let effect = self.with_room(|members, cx| members.alive(cx, &alive, own));
                 self.apply(effect, &message);
+                let here = self.engines.members.table.find(alive.node).filter(|id| *id != SELF);
+                if let Some(id) = here.filter(|_| own && c.sender.is_some()) {
+                    self.proves(c, id);
+                }
             }
             Message::Suspect(accusation) => {
                 let effect = self.engines.members.suspect(&mut self.cx, &accusation);
@@ -249,7 +303,7 @@ impl Node<'_> {
             Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
             Message::IHave(token, ids) => {
                 // Own events are confirmed, missing ones asked for.
-                let asks = match c.answers {
+                let asks = match c.answers || c.is_proven() {
                     true => asks::PROVEN,
                     // One list: of several each would draw a datagram.
                     false if core::mem::replace(&mut c.announced, true) => {
@@ -269,10 +323,13 @@ impl Node<'_> {
                 }
             }
             Message::IWant(token, ids) => {
-                let entitled = token == e.events.token(c.from);
+                let entitled = c.is_proven() || token == e.events.token(c.from);
                 for id in ids {
                     match self.engines.events.wanted(&self.cx.config, id, entitled) {
-                        Some(answer) if entitled => self.cx.enqueue(c.from, usize::MAX, answer),
+                        Some(answer) if entitled => {
+                            let reply = self.reply(c);
+                            self.cx.enqueue_reply(c.from, usize::MAX, reply, answer);
+                        }
                         Some(answer) => self.answer_stranger(c, answer),
                         None => {}
                     }
@@ -325,7 +382,9 @@ impl Node<'_> {
 
             // ---- comparing: what peers say of themselves
             Message::Summary(summary) => {
-                cx.witness_all(c.word(), [summary.clock, summary.event_clock, summary.query_clock]);
+                if c.is_new() {
+                    cx.witness_all(c.word(), [summary.clock, summary.event_clock, summary.query_clock]);
+                }
                 c.summary = Some(summary);
             }
             Message::Fleet(fleet) => c.fleet = Some(fleet),
@@ -404,6 +463,14 @@ impl Node<'_> {
                 c.answers |= self.sync.event_entries(cx, e, c.from, &entries, c.fleet);
             }
 
+            // ---- what is new
+            #[cfg(feature = "seal")]
+            Message::Challenge(number) if c.sender.is_some() => c.challenge = number,
+            #[cfg(feature = "seal")]
+            Message::Challenge(_) => {}
+            #[cfg(feature = "seal")]
+            Message::ChallengeAnswer(number) => self.challenge_answered(c, number),
+
             Message::Padding => {}
             Message::Unknown => cx.stats.unknown_messages += 1,
         }
@@ -438,19 +505,21 @@ impl Node<'_> {
         let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
         let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated };
         // Whether it has answered us at this address.
-        if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) {
+        if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) && c.is_new() {
             c.verified = true;
-            cx.enqueue(c.from, usize::MAX, what);
+            let reply = self.reply(c);
+            self.cx.enqueue_reply(c.from, usize::MAX, reply, what);
             if outdated {
                 // Or it knows of a life of this node's that this node does not.
-                let own = e.members.table.hot(SELF).hash;
-                self.sync.fetch_record(cx, e, c.from, own);
+                let own = self.engines.members.table.hot(SELF).hash;
+                self.sync.fetch_record(&mut self.cx, &mut self.engines, c.from, own);
             }
         } else {
             self.answer_stranger(c, what);
         }
         let (cx, e) = (&mut self.cx, &mut self.engines);
-        if let Some(id) = source.filter(|id| e.members.table.hot(*id).has(flag::LOCAL_ONLY)) {
+        let doubted = |id: &u16| e.members.table.hot(*id).has(flag::LOCAL_ONLY) && c.is_new();
+        if let Some(id) = source.filter(doubted) {
             e.failure.member_answered(cx, &mut e.members, id);
         }
     }
@@ -520,7 +589,71 @@ impl Node<'_> {
         if table.hot(id).addr == c.from {
             (c.answers, c.acked) = (true, Some(id));
             table.hot_mut(id).set(flag::VERIFIED, true);
+            if let Some(sender) = c.sender {
+                self.cx.stats.proofs += self.cx.wire.seal.bind(id, &sender) as u64;
+            }
         }
+    }
+
+    // ---- challenges ----
+
+    /// This node's challenge is answered: what the datagram says is new, and from now on so is what its sender says, if it is a member.
+    #[cfg(feature = "seal")]
+    fn challenge_answered(&mut self, c: &mut Context<'_>, number: u32) {
+        let (cx, e) = (&mut self.cx, &mut self.engines);
+        if c.is_new() || !cx.wire.seal.has_challenged(&c.from, cx.now, number) {
+            return;
+        }
+        c.answers = true;
+        e.failure.answered(cx, &mut e.members);
+        // Who is not held says who it is behind this.
+        let table = &e.members.table;
+        let here = |id: &u16| *id != SELF && table.hot(*id).addr == c.from;
+        let live = table.iter().filter(here).find(|id| table.hot(*id).is_live());
+        if let Some(id) = live.or_else(|| table.iter().find(here)) {
+            self.proves(c, id);
+            self.engines.failure.member_answered(&mut self.cx, &mut self.engines.members, id);
+        }
+    }
+
+    /// At the end of a datagram: a challenge in it is answered, and its sender challenged if it may be a replay.
+    fn prove(&mut self, c: &mut Context<'_>) {
+        if !self.cx.wire.seal.is_on() {
+            return;
+        }
+        if c.challenge != 0 && !c.challenge_answered {
+            self.answer_stranger(c, Answer::Proof);
+        } else if c.budget > 0 && self.challenges(c) {
+            c.question = 0;
+            let limit = core::mem::take(&mut c.budget);
+            self.cx.enqueue_reply(c.from, limit, Reply::to(c.sender, 0, true), Answer::Proof);
+        }
+    }
+
+    /// Whether the sender of a datagram that may be a replay is to be challenged: once, and not by who holds a part of the fleet,
+    /// as it could not keep the answers of those that it does not hold. Who is in another fleet is
+    /// asked something else.
+    fn challenges(&mut self, c: &mut Context<'_>) -> bool {
+        if !self.cx.wire.seal.is_on()
+            || !c.doubted
+            || c.answers
+            || self.engines.members.table.partial
+            || self.is_elsewhere(c)
+        {
+            return false;
+        }
+        c.doubted = false;
+        let challenges =
+            self.cx.wire.seal.may_challenge(self.cx.now, 4 * self.cx.config.origin_fanout as u32);
+        self.cx.stats.challenges += challenges as u64;
+        challenges
+    }
+
+    /// How an answer to this datagram is sealed, and what it begins with.
+    fn reply(&mut self, c: &mut Context<'_>) -> Reply {
+        let challenges = self.challenges(c);
+        c.challenge_answered = true;
+        Reply::to(c.sender, c.challenge, challenges)
     }
 
     // ---- strangers ----
@@ -528,8 +661,17 @@ impl Node<'_> {
     /// Whether nothing shows that who tells this is in a fleet with this node, or was asked. At such a one's word nobody is
     /// taken in, and nobody goes anywhere.
     fn is_stranger(&self, c: &mut Context<'_>) -> bool {
-        let asked = c.answers || c.records.is_some() || !self.cx.config.has(Rule::Strangers);
-        !asked && !self.company(c).1
+        !self.is_asked(c) && (!c.is_new() || !self.company(c).1)
+    }
+
+    fn is_asked(&self, c: &Context<'_>) -> bool {
+        c.answers || c.records.is_some() || !self.cx.config.has(Rule::Strangers)
+    }
+
+    /// Whether who tells this says that it is in a fleet that this node knows nothing of, and was not asked.
+    fn is_elsewhere(&self, c: &mut Context<'_>) -> bool {
+        let (fleet, kin) = self.company(c);
+        !self.is_asked(c) && fleet.is_some() && !kin
     }
 
     /// The same of one who tells of somebody who is not a live member here; counted.
@@ -556,11 +698,21 @@ impl Node<'_> {
         })
     }
 
-    /// An event, or a query.
+    /// An event, or a query. What may be a replay is taken as word that its sender has it.
     fn carried(&mut self, c: &mut Context<'_>, carried: Carried<'_>) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
-        let from = From { addr: c.from, source: c.source, word: c.word() };
         let links = e.failure.links(&e.members);
+        if !c.is_new() {
+            let beside = if core::mem::take(&mut c.budget) > 0 { asks::STRANGER } else { asks::BESIDE };
+            let provider = Provider::doubted(c.from, *c.asks.get_or_insert(beside));
+            let id = carried.id();
+            if e.events.fleet.takes(id, c.source) {
+                c.question = 0;
+                e.events.announced(cx, links, provider, id);
+            }
+            return;
+        }
+        let from = From { addr: c.from, source: c.source, word: c.word() };
         if let Some(answer) = e.events.receive(cx, links, carried, from) {
             self.answer_stranger(c, answer);
         }
@@ -574,8 +726,19 @@ impl Node<'_> {
             self.cx.stats.answers_refused += 1;
             return;
         }
-        let asks = budget >= 2 * QUESTION && self.is_stranger(c) && self.company(c).0.is_some();
+        let asks = budget >= 2 * QUESTION && self.is_elsewhere(c);
         c.question = if asks { QUESTION } else { 0 };
-        self.cx.enqueue(c.from, budget - c.question, what);
+        let reply = self.reply(c);
+        self.cx.enqueue_reply(c.from, budget - c.question, reply, what);
+    }
+}
+
+/// Whether a message that was said once does harm when it is said again: of what else may be, its receiver can tell that it is old by a
+/// life and an incarnation, by a number that it has chosen itself, or by an identity.
+fn may_be_replayed(message: &Message<'_>) -> bool {
+    match message {
+        Message::Suspect(accusation) | Message::Dead(accusation) => accusation.boot == 0,
+        Message::JoinIntent(_) | Message::LeaveIntent(_) | Message::TooOld(_) | Message::DontHave(_) => true,
+        _ => false,
     }
 }

@@ -122,6 +122,7 @@ impl Node<'_> {
         self.sync.forget(id);
         self.engines.queries.forget(id);
         self.engines.members.forget(id);
+        self.cx.wire.seal.forget(id);
     }
 
     /// Everything that was asked for has come: who waits for that goes on.

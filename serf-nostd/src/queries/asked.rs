@@ -242,7 +242,7 @@ impl Queries<'_> {
             self.next_answer = cx.now;
             if written {
                 cx.stats.query_answers += 1;
-                return Some((to, packet.finish()));
+                return Some((to, packet.finish(&mut cx.wire)));
             }
         }
         None

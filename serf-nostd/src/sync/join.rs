@@ -16,7 +16,7 @@ use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId, Fleet, Join, JoinAnswer, Message};
-use crate::wire::packet::{DATAGRAM_MAX, OVERHEAD, Packet};
+use crate::wire::packet::{DATAGRAM_MAX, Packet};
 
 /// Joins that can run at once.
 pub(crate) const JOINS: usize = 8;
@@ -26,9 +26,9 @@ const SEEDS: usize = 8;
 /// How long a starting node whose seeds are starting as well waits for one who is not.
 const BEGINNERS: Duration = Duration::from_secs(2);
 
-/// The shortest question to whom this node has heard of, in bytes, without its name: what stands around and before a message,
-/// and a join from an IPv6 address.
-const QUESTION_LEAST: usize = OVERHEAD + 3 + 5 + 1 + 20 + 10 + 1;
+/// The shortest question to whom this node has heard of, in bytes, without its name and what stands around: the head of a message, and a
+/// join from an IPv6 address.
+const QUESTION_LEAST: usize = 3 + 5 + 1 + 20 + 10 + 1;
 
 /// What became of a join, to be told.
 #[derive(Clone, Copy, Debug)]
@@ -377,7 +377,7 @@ impl AntiEntropy {
     /// Somebody knows this node, which knows nobody: it came back without a seed. One question, once, instead of the answer
     /// that is due, and no longer than that may be; the answer proves that somebody is there. False if one is under way.
     pub(crate) fn meet(&mut self, cx: &mut Cx<'_>, e: &Engines<'_>, addr: Address, limit: usize) -> bool {
-        let fits = limit >= QUESTION_LEAST + e.members.table.name(SELF).len();
+        let fits = limit >= cx.wire.overhead() + QUESTION_LEAST + e.members.table.name(SELF).len();
         if !fits || e.members.is_leaving() {
             return false;
         }

@@ -6,3 +6,8 @@ pub(crate) mod go;
 pub mod message;
 pub(crate) mod native;
 pub mod packet;
+#[cfg(feature = "seal")]
+pub(crate) mod seal;
+#[cfg(not(feature = "seal"))]
+#[path = "unsealed.rs"]
+pub(crate) mod seal;

@@ -51,6 +51,10 @@ pub(crate) mod kind {
     pub const VALUE_IDS: u8 = 43;
     pub const FORMER: u8 = 44;
     pub const CONFIRMED: u8 = 45;
+    #[cfg(feature = "seal")]
+    pub const CHALLENGE: u8 = 46;
+    #[cfg(feature = "seal")]
+    pub const CHALLENGE_ANSWER: u8 = 47;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -323,6 +327,10 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::VALUES => Message::Values(b.get()),
         kind::TAG => Message::Tag(b.array()),
         kind::KNOWN => Message::Known(b.array()),
+        #[cfg(feature = "seal")]
+        kind::CHALLENGE => Message::Challenge(b.get()),
+        #[cfg(feature = "seal")]
+        kind::CHALLENGE_ANSWER => Message::ChallengeAnswer(b.get()),
         kind::VALUES_REQUEST => Message::ValuesRequest(ValuesRequest { nonce: b.get(), cursor: b.get() }),
         kind::VALUE_IDS => Message::ValueIds(b.get(), b.items()),
         kind::JOIN => Message::Join(Join {
@@ -404,6 +412,10 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::History(m) => put(kind::HISTORY, m, buf),
         Message::Tag(tag) => put(kind::TAG, tag, buf),
         Message::Known(known) => put(kind::KNOWN, known, buf),
+        #[cfg(feature = "seal")]
+        Message::Challenge(number) => put(kind::CHALLENGE, number, buf),
+        #[cfg(feature = "seal")]
+        Message::ChallengeAnswer(number) => put(kind::CHALLENGE_ANSWER, number, buf),
         Message::Values(digest) => put(kind::VALUES, digest, buf),
         Message::ValuesRequest(m) => put(kind::VALUES_REQUEST, m, buf),
         Message::IHave(..)

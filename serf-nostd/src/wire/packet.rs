@@ -9,6 +9,8 @@
 //! The checksum tells what was damaged on the way, not who sent it. It begins with `length << 8 | second byte`, and takes in what
 //! follows its own place, eight bytes at a time, the last zero to seven of them filled up with zeros: with each,
 //! `h ^= word; h = (h ^ h >> 32) * 0xff51afd7ed558ccd` in 64 bits. The upper half of what comes out is written.
+//!
+//! A sealed datagram (`seal`, flags 2) has other layers in their place.
 
 use core::error::Error;
 use core::fmt;
@@ -18,6 +20,7 @@ use serde::Serialize;
 
 use super::message::{Entry, EventId, Message, Page};
 use super::native::{self, HEAD, kind};
+use super::seal::{self, Reply, Seal, Sender};
 use crate::hash;
 
 /// Longest native datagram, in bytes: fits one Ethernet frame with room for tunnels.
@@ -27,6 +30,7 @@ const NATIVE: u8 = b'S';
 /// Of the byte behind it the upper half.
 const VERSION: u8 = 2 << 4;
 const FLAG_CLUSTER: u8 = 1;
+const FLAG_SEALED: u8 = 2;
 /// Where the checksum stands, and where what it is over goes on.
 const CHECKSUM: usize = 2;
 const CHECKED: usize = 6;
@@ -50,6 +54,23 @@ pub enum Reject {
     OtherCluster,
     /// Cut off, or a message that does not hold what its kind promises.
     Malformed,
+    /// It is not sealed, and this node takes nothing else.
+    #[cfg(feature = "seal")]
+    Unsealed,
+    /// It is sealed, and this node has no key.
+    Sealed,
+    /// It is sealed with a key that this node does not have, or for a cluster of another name.
+    #[cfg(feature = "seal")]
+    UnknownKey,
+    /// What it is sealed with is not what it says: it was changed on the way, or made by somebody without the key.
+    #[cfg(feature = "seal")]
+    Forged,
+    /// It has come before, or later than those that were sent after it; or it is this node's own.
+    #[cfg(feature = "seal")]
+    Replayed,
+    /// Somebody seals under this node's own session: a copy of its flash or its machine. This node begins another one.
+    #[cfg(feature = "seal")]
+    Cloned,
 }
 
 impl fmt::Display for Reject {
@@ -64,55 +85,111 @@ impl fmt::Display for Reject {
             Reject::Damaged => "it was damaged on the way",
             Reject::OtherCluster => "it belongs to a cluster of another name",
             Reject::Malformed => "it is malformed",
+            #[cfg(feature = "seal")]
+            Reject::Unsealed => "it is not sealed, as all datagrams of this fleet are",
+            Reject::Sealed => "it is sealed, and this node has no key",
+            #[cfg(feature = "seal")]
+            Reject::UnknownKey => {
+                "it is sealed with a key that this node does not have, or for a cluster of another name"
+            }
+            #[cfg(feature = "seal")]
+            Reject::Forged => "its seal does not fit: it was changed on the way, or made without the key",
+            #[cfg(feature = "seal")]
+            Reject::Replayed => "it has come before, or too late",
+            #[cfg(feature = "seal")]
+            Reject::Cloned => "its sender is a copy of this node, and needs a name or boot number of its own",
         })
     }
 }
 
 impl Error for Reject {}
 
+/// Bytes of an unsealed datagram that are no messages, if it has a cluster's hash; and of a sealed one.
+const UNSEALED: usize = CHECKED + 4;
+const SEALED: usize = seal::HEAD + seal::TAG;
+
 /// Most bytes of a datagram that are no messages.
-pub(crate) const OVERHEAD: usize = CHECKED + 4;
+pub(crate) const OVERHEAD: usize = if SEALED > UNSEALED { SEALED } else { UNSEALED };
 
 /// The wire that a node speaks: what stands around the messages of its datagrams.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Wire<'a> {
     /// A hash of the cluster's name, if it has one.
     cluster: Option<u32>,
+    pub(crate) seal: Seal<'a>,
 }
 
-impl Wire {
+/// A datagram without its outer layers.
+pub(crate) struct Opened<'d> {
+    pub(crate) messages: Messages<'d>,
+    /// Who has sealed it, if it is sealed.
+    pub(crate) sender: Option<Sender>,
+}
+
+impl<'a> Wire<'a> {
     /// `cluster`: the name that all nodes of a fleet are given, or none.
-    pub(crate) fn new(cluster: Option<&str>) -> Wire {
-        Wire { cluster: cluster.map(|name| hash::bytes(name.as_bytes()) as u32) }
+    pub(crate) fn new(cluster: Option<&str>, seal: Seal<'a>) -> Wire<'a> {
+        Wire { cluster: cluster.map(|name| hash::bytes(name.as_bytes()) as u32), seal }
     }
 
-    /// Takes the outer layers off, in place: what is left of the datagram are its messages.
-    pub(crate) fn open<'d>(&self, datagram: &'d mut [u8]) -> Result<Messages<'d>, Reject> {
-        open(datagram, self.cluster)
+    /// Takes the outer layers off, in place.
+    pub(crate) fn open<'d>(&mut self, datagram: &'d mut [u8]) -> Result<Opened<'d>, Reject> {
+        let is_sealed = is_sealed(datagram)?;
+        #[cfg(feature = "seal")]
+        if self.seal.is_on() {
+            if !is_sealed {
+                return Err(Reject::Unsealed);
+            }
+            let (rest, sender) = self.seal.open(datagram, self.cluster)?;
+            return Ok(Opened { messages: Messages { rest }, sender: Some(sender) });
+        }
+        if is_sealed {
+            return Err(Reject::Sealed);
+        }
+        Ok(Opened { messages: open(datagram, self.cluster)?, sender: None })
     }
 
     /// Begins a datagram of at most `limit` bytes in all (and never more than [`DATAGRAM_MAX`] or the buffer);
     /// [`Packet::finish`] ends it.
     pub(crate) fn packet<'b>(&self, buf: &'b mut [u8], limit: usize) -> Packet<'b> {
-        Packet::new(buf, self.cluster, limit)
+        if self.seal.is_on() {
+            Packet::to_be_sealed(buf, limit)
+        } else {
+            Packet::new(buf, self.cluster, limit)
+        }
+    }
+
+    /// Bytes of a datagram that are no messages.
+    pub(crate) fn overhead(&self) -> usize {
+        if self.seal.is_on() { SEALED } else { UNSEALED }
+    }
+
+    /// Adds a key; see [`Seal::install`].
+    #[cfg(feature = "seal")]
+    pub(crate) fn install(&mut self, key: &seal::Key) -> Result<Option<u64>, seal::KeyError> {
+        self.seal.install(key, self.cluster)
     }
 }
 
-fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {
+/// Whether a datagram of this version of the native wire is sealed.
+fn is_sealed(datagram: &[u8]) -> Result<bool, Reject> {
     if datagram.len() > DATAGRAM_MAX {
         return Err(Reject::TooLong);
     }
-    match datagram.first() {
-        Some(&NATIVE) => {}
-        Some(0..=13 | 244) => return Err(Reject::GoWire),
-        _ => return Err(Reject::NotNative),
+    match *datagram {
+        [NATIVE, head, ..] if head & !(FLAG_CLUSTER | FLAG_SEALED) != VERSION => Err(Reject::Version),
+        [NATIVE, head, ..] if head == VERSION | FLAG_CLUSTER | FLAG_SEALED => Err(Reject::Version),
+        [NATIVE, head, ..] => Ok(head & FLAG_SEALED != 0),
+        [NATIVE] => Err(Reject::Malformed),
+        [0..=13 | 244, ..] => Err(Reject::GoWire),
+        _ => Err(Reject::NotNative),
     }
+}
+
+/// Opens a datagram that is not sealed, whose first two bytes are right.
+fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {
     let Some((&[_, head, check @ ..], rest)) = datagram.split_first_chunk::<CHECKED>() else {
         return Err(Reject::Malformed);
     };
-    if head & !FLAG_CLUSTER != VERSION {
-        return Err(Reject::Version);
-    }
     if u32::from_le_bytes(check) != checksum(datagram) {
         return Err(Reject::Damaged);
     }
@@ -170,9 +247,11 @@ impl<'a> Messages<'a> {
 pub(crate) struct Packet<'b> {
     buf: &'b mut [u8],
     len: usize,
+    /// Where the messages end at the latest.
     limit: usize,
     empty: usize,
     introduces: bool,
+    sealed: bool,
 }
 
 /// A list message being written, of items of one type: where its head stands.
@@ -206,7 +285,7 @@ impl<'b> Encoded<'b> {
 impl<'b> Packet<'b> {
     fn new(buf: &'b mut [u8], cluster: Option<u32>, limit: usize) -> Packet<'b> {
         let limit = limit.min(DATAGRAM_MAX).min(buf.len());
-        let mut packet = Packet { buf, len: 0, limit, empty: 0, introduces: false };
+        let mut packet = Packet { buf, len: 0, limit, empty: 0, introduces: false, sealed: false };
         let version = if cluster.is_some() { VERSION | FLAG_CLUSTER } else { VERSION };
         packet.raw(&[NATIVE, version, 0, 0, 0, 0]);
         if let Some(hash) = cluster {
@@ -214,6 +293,13 @@ impl<'b> Packet<'b> {
         }
         packet.empty = packet.len;
         packet
+    }
+
+    /// One with room for what [`Seal::close`] adds.
+    fn to_be_sealed(buf: &'b mut [u8], limit: usize) -> Packet<'b> {
+        let limit = limit.min(DATAGRAM_MAX).min(buf.len()).saturating_sub(seal::TAG).max(seal::HEAD);
+        [buf[0], buf[1]] = [NATIVE, VERSION | FLAG_SEALED];
+        Packet { buf, len: seal::HEAD, limit, empty: seal::HEAD, introduces: false, sealed: true }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -371,8 +457,18 @@ impl<'b> Packet<'b> {
         self.len = len;
     }
 
-    /// Ends the datagram with its checksum; how long it is.
-    pub(crate) fn finish(self) -> usize {
+    /// Ends the datagram; how long it is.
+    pub(crate) fn finish(self, wire: &mut Wire<'_>) -> usize {
+        self.finish_reply(wire, &Reply::PLAIN)
+    }
+
+    /// Ends one that is an answer.
+    pub(crate) fn finish_reply(self, wire: &mut Wire<'_>, reply: &Reply) -> usize {
+        if self.sealed { wire.seal.close(self.buf, self.len, wire.cluster, reply) } else { self.check() }
+    }
+
+    /// Ends it with its checksum.
+    fn check(self) -> usize {
         let check = checksum(&self.buf[..self.len]);
         self.buf[CHECKSUM..CHECKED].copy_from_slice(&check.to_le_bytes());
         self.len
@@ -396,228 +492,4 @@ impl<'b> Packet<'b> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::message::*;
-    use super::*;
-
-    const ALIVE: Alive<'static> = Alive {
-        node: "node-1",
-        addr: Address::UNSET,
-        incarnation: 7,
-        boot: 1_700_000_000_000_000,
-        tags: Some(&[0xff, 0x81, 0xa4, b'r', b'o', b'l', b'e', 0xa3, b'w', b'e', b'b']),
-        versions: [1, 5, 2, 2, 5, 5],
-    };
-    const ID: EventId = EventId { ltime: 300, origin: 0x0123_4567_89ab_cdef };
-
-    /// One datagram for each kind of message, with its name; lists in one more.
-    fn samples(mut each: impl FnMut(&str, &[u8])) {
-        let v4 = Address::from(core::net::SocketAddr::from(([10, 0, 0, 1], 7946)));
-        let v6 = Address::from(core::net::SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, 1], 7946)));
-        let accusation = Accusation { incarnation: 7, boot: 3, node: "node-1", from: "node-2" };
-        let buckets = &[1, 2, 3, 4, 5, 6, 7, 8];
-        let summary = Summary {
-            clock: 1,
-            event_clock: 300,
-            query_clock: 2,
-            members: Some(0xdead_beef),
-            events: 5,
-            floor: ID,
-        };
-        let record = Record {
-            alive: Alive { addr: v6, tags: None, ..ALIVE },
-            state: Settled::Failed,
-            status_ltime: 9,
-            age: 60,
-        };
-        let messages = [
-            ("ping", Message::Ping(Ping { seq: 1, node: "node-1", source: "node-2", source_addr: None })),
-            (
-                "indirect-ping",
-                Message::IndirectPing(IndirectPing {
-                    seq: 2,
-                    node: "node-1",
-                    target: v4,
-                    nack: true,
-                    source: "node-2",
-                    source_addr: Some(v4),
-                }),
-            ),
-            ("ack", Message::Ack(Ack { seq: 1, payload: b"coordinate" })),
-            ("nack", Message::Nack(Nack { seq: 2 })),
-            ("alive", Message::Alive(Alive { addr: v4, ..ALIVE })),
-            ("suspect", Message::Suspect(accusation)),
-            ("dead", Message::Dead(accusation)),
-            ("join-intent", Message::JoinIntent(JoinIntent { ltime: 4, node: "node-1" })),
-            ("leave-intent", Message::LeaveIntent(LeaveIntent { ltime: 5, node: "node-1", prune: true })),
-            (
-                "user-event",
-                Message::UserEvent(UserEvent { id: ID, coalesce: true, name: b"deploy", payload: b"123" }),
-            ),
-            (
-                "targeted-event",
-                Message::TargetedEvent(
-                    UserEvent { id: ID, coalesce: false, name: b"deploy", payload: b"123" },
-                    b"\x01\x04role\x02db",
-                ),
-            ),
-            (
-                "query",
-                Message::Query(Query {
-                    ltime: 3,
-                    id: 4,
-                    addr: v4,
-                    source: "node-1",
-                    filters: &[0],
-                    flags: 1,
-                    relay_factor: 2,
-                    timeout_us: 3_200_000,
-                    name: "load",
-                    payload: b"x",
-                }),
-            ),
-            (
-                "query-response",
-                Message::QueryResponse(QueryResponse {
-                    ltime: 3,
-                    id: 4,
-                    from: "node-2",
-                    flags: 0,
-                    payload: b"0.5",
-                }),
-            ),
-            ("summary", Message::Summary(summary)),
-            ("join", Message::Join(Join { nonce: 6, node: "node-1", addr: v4, boot: 3, pages: true })),
-            (
-                "join-answer",
-                Message::JoinAnswer(JoinAnswer { nonce: 6, clock: 7, event_clock: 8, query_clock: 9 }),
-            ),
-            ("name-taken", Message::NameTaken(6)),
-            ("page-request", Message::PageRequest(PageRequest { nonce: 6, cursor: 0x8000_0000 })),
-            ("page", Message::Page(Page { nonce: 6, next: 0x9000_0000 })),
-            ("record", Message::Record(record)),
-            ("digest-request", Message::DigestRequest(DigestRequest { nonce: 6, cursor: 1, buckets })),
-            (
-                "event-digest-request",
-                Message::EventDigestRequest(EventDigestRequest { nonce: 6, above: ID, buckets, cursor: ID }),
-            ),
-            ("fleet", Message::Fleet(Fleet { id: 7, event_clock: 300, age: 60 })),
-            ("former", Message::Former(Former { fleet: 0xefbe, met: 300 })),
-            ("history", Message::History(History { at: ID, count: 5, digest: 0xdead_beef })),
-            ("values", Message::Values(0xdead_beef)),
-            ("tag", Message::Tag([0xbe, 0xef])),
-            ("known", Message::Known([1, 2, 3, 4])),
-            ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
-        ];
-        let mut buf = [0; DATAGRAM_MAX];
-        for (name, message) in &messages {
-            let mut packet = Packet::new(&mut buf, None, DATAGRAM_MAX);
-            assert!(packet.push(message));
-            let len = packet.finish();
-            let mut decoded = open(&buf[..len], None).expect("our own");
-            assert_eq!(decoded.next(), Some(Ok(*message)), "{name} comes back as it was");
-            assert_eq!(decoded.next(), None);
-            each(name, &buf[..len]);
-        }
-        let mut packet = Packet::new(&mut buf, Some(0x1234_5678), 120);
-        let list = packet.i_have(99).expect("room");
-        assert!(packet.push_item(&list, &ID));
-        let list = packet.i_want(99).expect("room");
-        assert!(packet.push_item(&list, &ID));
-        assert!(packet.too_old(ID));
-        let list = packet.event_entries(6, 99, Some(ID)).expect("room");
-        assert!(packet.push_item(&list, &ID));
-        let list = packet.entries().expect("room");
-        assert!(packet.push_item(&list, &Entry { name: 1, version: 2 }));
-        let list = packet.records_request(6).expect("room");
-        assert!(packet.push_item(&list, &0xffff_ffff));
-        packet.pad();
-        let len = packet.finish();
-        assert_eq!(len, 120);
-        assert!(open(&buf[..len], None).is_err_and(|reject| reject == Reject::OtherCluster));
-        let count = open(&buf[..len], Some(0x1234_5678)).expect("our own").filter(Result::is_ok).count();
-        assert_eq!(count, 7);
-        each("lists", &buf[..len]);
-    }
-
-    /// What version 2 put on the wire is read and written for ever. A difference here is a break with every node out
-    /// there, not a fixture to be renewed.
-    #[test]
-    fn the_bytes_are_those_of_every_released_version() {
-        let released = include_str!("../../tests/wire/native-v2.txt");
-        let mut lines = released.lines().filter(|line| !line.starts_with('#'));
-        samples(|name, bytes| {
-            let hex: std::string::String = bytes.iter().map(|byte| std::format!("{byte:02x}")).collect();
-            let line = std::format!("{name} {hex}");
-            if std::env::var_os("SHOW_WIRE").is_some() {
-                std::println!("{line}");
-            } else {
-                assert_eq!(lines.next(), Some(line.as_str()));
-            }
-        });
-    }
-
-    /// With the checksum that it has to have, if there is a place for it.
-    fn checked(bytes: &[u8]) -> std::vec::Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        if bytes.len() >= CHECKED {
-            let check = checksum(&bytes);
-            bytes[CHECKSUM..CHECKED].copy_from_slice(&check.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// One or two bits, anywhere: those two of which each hides the other are what weak checksums miss.
-    #[test]
-    fn whatever_is_damaged_is_refused() {
-        samples(|name, bytes| {
-            let cluster = (bytes[1] & FLAG_CLUSTER != 0).then_some(0x1234_5678);
-            let mut damaged = bytes.to_vec();
-            let flip = |bytes: &mut [u8], bit: usize| bytes[bit / 8] ^= 1 << (bit % 8);
-            for one in 0..8 * bytes.len() {
-                flip(&mut damaged, one);
-                assert!(open(&damaged, cluster).is_err(), "{name}, bit {one}");
-                for other in one + 1..8 * bytes.len() {
-                    flip(&mut damaged, other);
-                    assert!(open(&damaged, cluster).is_err(), "{name}, bits {one} and {other}");
-                    flip(&mut damaged, other);
-                }
-                flip(&mut damaged, one);
-            }
-        });
-    }
-
-    #[test]
-    fn every_truncation_is_refused_or_ends_between_messages() {
-        samples(|name, bytes| {
-            let cluster = (bytes[1] & FLAG_CLUSTER != 0).then_some(0x1234_5678);
-            for len in 0..bytes.len() {
-                assert!(open(&bytes[..len], cluster).is_err(), "{name} cut to {len} bytes");
-                // Also where the checksum is right.
-                let cut = checked(&bytes[..len]);
-                let Ok(messages) = open(&cut, cluster) else { continue };
-                let results: std::vec::Vec<_> = messages.collect();
-                let whole = results.iter().all(|result| result.is_ok());
-                let counted = open(bytes, cluster).expect("whole").count();
-                assert!(!whole || results.len() < counted, "{name} cut to {len} bytes");
-            }
-        });
-    }
-
-    #[test]
-    fn other_wires_and_versions_are_told_apart() {
-        assert_eq!(open(&[], None).err(), Some(Reject::NotNative));
-        assert_eq!(open(&[0x07, 0x02, 0x00], None).err(), Some(Reject::GoWire));
-        assert_eq!(open(&[244, 4], None).err(), Some(Reject::GoWire));
-        assert_eq!(open(b"GET / HTTP/1.1", None).err(), Some(Reject::NotNative));
-        let first = [b'S', 0xCF, 1, 0, 4, 1, 0, 2];
-        assert_eq!(open(&first, None).err(), Some(Reject::Version), "as before the checksum");
-        assert_eq!(open(&[b'S', 3 << 4, 0, 0, 0, 0], None).err(), Some(Reject::Version));
-        assert_eq!(open(&[b'S', VERSION | 2, 0, 0, 0, 0], None).err(), Some(Reject::Version));
-        assert_eq!(open(&[b'S', VERSION], None).err(), Some(Reject::Malformed));
-        assert_eq!(open(&[0; DATAGRAM_MAX + 1], None).err(), Some(Reject::TooLong));
-        let later = checked(&[b'S', VERSION, 0, 0, 0, 0, 200, 1, 0, 42]);
-        let read: std::vec::Vec<_> = open(&later, None).expect("ours").collect();
-        assert_eq!(read, [Ok(Message::Unknown)], "a kind of a later version is skipped");
-    }
-}
+pub(crate) mod tests;

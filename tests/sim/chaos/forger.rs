@@ -22,7 +22,8 @@ pub(super) struct Forger {
 impl Run<'_> {
     /// Somebody becomes a liar.
     pub(super) fn begin_forging(&mut self) {
-        if self.plan.faults.forger > 0.0 {
+        // Without the key all that it says is refused.
+        if self.plan.faults.forger > 0.0 && !self.plan.sealed {
             let machine = self.luck.range(1..self.plan.nodes as u64) as usize;
             self.forger = Some(Forger { machine, kept: Vec::new(), overheard: 0 });
             self.fleet.recording = Some(Vec::new());

@@ -8,18 +8,20 @@
 //! - `orders`: what people order: leaving, joining, tags.
 //! - `curiosity`: what is asked.
 //! - `forger`: a member that lies.
+//! - `outsider`: somebody who has no key.
 
 mod curiosity;
 mod forger;
 pub mod happened;
 mod mischief;
 mod orders;
+mod outsider;
 pub mod plan;
 mod start;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serf_nostd::Status;
+use serf_nostd::{Key, Status};
 
 use crate::clock::Clock;
 use crate::fleet::{Fleet, Seen};
@@ -32,6 +34,7 @@ use crate::rng::Rng;
 
 use forger::Forger;
 pub use happened::Happened;
+use outsider::Outsider;
 pub use plan::{Faults, Plan, Profile};
 use start::Life;
 
@@ -150,6 +153,7 @@ struct Run<'p> {
     /// When the two fleets meet.
     merge: Option<u64>,
     forger: Option<Forger>,
+    outsider: Option<Outsider>,
     /// Addresses that machines have given up.
     free: Vec<std::net::SocketAddr>,
     /// Whether everything that is sent arrives.
@@ -161,6 +165,7 @@ impl<'p> Run<'p> {
     fn new(plan: &'p Plan) -> Run<'p> {
         let mut fleet = Fleet::new(plan.seed, plan.nodes, plan.size, plan.profile.config());
         fleet.without = plan.without;
+        fleet.key = plan.sealed.then(|| Key::new([7; Key::LEN]));
         fleet.check_every = 64;
         let ears = Ears { judge: Judge::new(plan.nodes), ended: Vec::new() };
         let mut run = Run {
@@ -177,11 +182,13 @@ impl<'p> Run<'p> {
             ending: Vec::new(),
             merge: None,
             forger: None,
+            outsider: None,
             free: Vec::new(),
             whole: true,
             schedule: Vec::new(),
         };
         run.furnish();
+        run.begin_listening();
         run
     }
 
@@ -221,6 +228,8 @@ impl<'p> Run<'p> {
             self.advance(ECHO.end)?;
         }
         self.probe()?;
+        // Whatever he sends is answered with a little.
+        self.end_listening();
         // A minute of rest, after everything that the probes have stirred up.
         self.advance(event_loss(&self.fleet.config) + 65 * SECOND)?;
         let excused = self.ears.judge.judge(&self.fleet)?;
@@ -240,6 +249,7 @@ impl<'p> Run<'p> {
     fn advance(&mut self, span: u64) -> Result<(), String> {
         for _ in 0..span / BEAT {
             self.tell_cuts();
+            self.replay();
             let ears = &mut self.ears;
             self.fleet.run(BEAT, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen));
             self.ears.judge.look(&self.fleet)?;

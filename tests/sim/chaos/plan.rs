@@ -64,6 +64,8 @@ pub struct Plan {
     pub coalesced: f64,
     /// Queries per second.
     pub queries: f64,
+    /// The fleet has a key, and somebody without it records and replays.
+    pub sealed: bool,
     /// Which faults there are, and how strong.
     pub faults: Faults,
     /// A rule that is left out.
@@ -181,6 +183,7 @@ impl Plan {
             rate: 2.0,
             coalesced: 0.5,
             queries: 0.0,
+            sealed: false,
             faults: Faults::default(),
             without: None,
         }
@@ -201,6 +204,11 @@ impl Plan {
     pub fn asking(seed: u64) -> Plan {
         let mut rng = Rng::new(seed ^ 0x0061_736b);
         Plan { queries: [0.3, 1.0, 3.0][rng.below(3) as usize], ..Plan::draw(seed) }
+    }
+
+    /// As [`Plan::asking`], in a sealed fleet, whose datagrams an outsider records and replays.
+    pub fn sealed(seed: u64) -> Plan {
+        Plan { sealed: true, ..Plan::asking(seed) }
     }
 
     /// The plan that a seed stands for among those of just these kinds, by name.
@@ -279,9 +287,13 @@ impl Plan {
         let faults = Faults::NAMES.into_iter().zip(faults.each_mut());
         let faults: Vec<&str> =
             faults.filter(|(_, strength)| **strength > 0.0).map(|(name, _)| name).collect();
-        let Plan { nodes, size, profile, latency, queries, .. } = self;
+        let Plan { nodes, size, profile, latency, queries, sealed, .. } = self;
         let asked = if *queries > 0.0 { format!("; {queries} queries/s") } else { String::new() };
-        format!("{nodes} {size:?}, {profile:?}, {latency} us; {}{asked}", faults.join(", "))
+        format!(
+            "{nodes} {size:?}, {profile:?}, {latency} us; {}{asked}{}",
+            faults.join(", "),
+            if *sealed { "; sealed" } else { "" }
+        )
     }
 
     /// The same run without one rule of the protocol.

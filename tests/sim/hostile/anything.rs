@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use fleet_tests::rng::Rng;
-use serf_nostd::{Config, Duration, Input, LTIME_LIMIT, Memory, Status};
+use serf_nostd::{Config, Duration, Input, LTIME_LIMIT, Memory, Stats, Status};
 
 use super::kit::*;
 
@@ -107,13 +107,14 @@ fn wrong_heads_and_lengths_are_refused_and_counted() {
     let mut node = Driven::new(small(), Config::LAN);
     let good = datagram(&[alive("a", 2, 1, 1)]);
     let mut refuse = |bytes: &[u8]| {
-        let before =
-            node.node.stats().refused + node.node.stats().refused_wire + node.node.stats().refused_cluster;
+        let refused = |stats: &Stats| {
+            stats.refused + stats.refused_wire + stats.refused_cluster + stats.refused_unsealed
+        };
+        let before = refused(node.node.stats());
         let result =
             node.node.handle(node.at(), Input::Datagram { from: addr(9), bytes: &mut bytes.to_vec() });
-        let stats = node.node.stats();
         assert!(result.is_err());
-        assert_eq!(stats.refused + stats.refused_wire + stats.refused_cluster, before + 1);
+        assert_eq!(refused(node.node.stats()), before + 1);
     };
     refuse(&[]);
     refuse(b"S");

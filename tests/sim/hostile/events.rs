@@ -54,7 +54,7 @@ fn a_limit_for_events_that_fit_no_datagram_is_refused() {
     let config = |event_size_limit| Config { event_size_limit, ..Config::LAN };
     let node = Node::new(server(), config(9_216), identity, 1, Instant::ZERO);
     assert_eq!(node.err(), Some(serf_nostd::SetupError::EventSize));
-    let mut node = Driven::met(server(), config(1_350));
+    let mut node = Driven::met(server(), config(1_327));
     node.hears(2, &[alive("a", 2, 1, 1)]);
     node.node.user_event(node.at(), b"big", &[0; 1_250], false).expect("there is room");
     node.drain();

@@ -18,6 +18,8 @@ const RETRY: f64 = 200.0;
 /// Bytes that times take more for each probe interval, once somebody has driven the clocks up: three in a ping, three in its
 /// ack.
 const LONG_TIMES: f64 = 24.0;
+/// Bytes that two datagrams are longer where they are sealed.
+const SEALED: f64 = 54.0;
 /// So many times that much is as good as calm.
 const BEARABLE: f64 = 1.25;
 /// Bytes per node and second that a liar among them may draw, where at most a few events a second are fired.
@@ -39,6 +41,7 @@ pub(super) struct Rest {
     disturbed: u64,
     /// When a member began to lie, when it was last seen to, and what all had sent when it began.
     lies: Option<(u64, u64, u64)>,
+    sealed: bool,
 }
 
 impl Rest {
@@ -60,6 +63,7 @@ impl Rest {
             let stats = fleet.node(i).map(|node| *node.stats()).unwrap_or_default();
             Cost { boots, bytes, event_syncs: stats.event_syncs, member_syncs: stats.member_syncs }
         };
+        self.sealed = fleet.key.is_some();
         self.note(fleet.now(), fleet.machines.iter().enumerate().map(cost).collect());
     }
 
@@ -91,7 +95,8 @@ impl Rest {
         let every = |bytes: f64, interval: Duration| bytes * 1e6 / interval.as_micros() as f64;
         let retries = if gone { every(RETRY, config.reconnect_interval) } else { 0.0 };
         let times = if self.lies.is_some() { LONG_TIMES } else { 0.0 };
-        let calm = every(CALM.0 + times, config.probe_interval) + CALM.1 + retries;
+        let seals = if self.sealed { SEALED } else { 0.0 };
+        let calm = every(CALM.0 + times + seals, config.probe_interval) + CALM.1 + retries;
         if each > BEARABLE * calm {
             return Err(format!(
                 "at rest a node sends {each:.0} bytes a second; a fleet without faults sends {calm:.0}"
