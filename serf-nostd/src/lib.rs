@@ -151,6 +151,8 @@ pub use membership::journal::{Change, What};
 pub use membership::{Identity, Member, MemberChange, Status};
 pub use node::{Event, Gauges, Input, JoinError, LeaveError, Node, Output, Question, SetupError, TagsError};
 pub use queries::{Ask, Fired, QueryError};
+#[cfg(feature = "seal")]
+pub use queries::{KeyAnswer, KeyOrder};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};

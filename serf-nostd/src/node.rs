@@ -26,6 +26,8 @@ use crate::membership::journal::Change;
 use crate::membership::record::State;
 use crate::membership::table::{self, SELF};
 use crate::membership::{self, Identity, Leave, Member, Membership};
+#[cfg(feature = "seal")]
+use crate::queries::keys::Obeyed;
 use crate::queries::{self, Queries};
 use crate::rules::{Rule, Settings};
 use crate::stats::Stats;
@@ -60,6 +62,9 @@ pub struct Node<'a> {
     gossip: Gossip,
     /// By when the last poll wanted to be called again.
     next_wakeup: Instant,
+    /// Another member has told which key is used now, and the application has not been.
+    #[cfg(feature = "seal")]
+    keys_changed: bool,
 }
 
 impl<'a> Node<'a> {
@@ -160,7 +165,15 @@ impl<'a> Node<'a> {
             queries::Parts { running: memory.queries, asked: memory.asked, marks: memory.query_marks };
         let queries = Queries::new(queries);
         let engines = Engines { members, failure, events, queries };
-        Ok(Node { cx, engines, sync, gossip: Gossip::new(), next_wakeup: Instant::FAR })
+        Ok(Node {
+            cx,
+            engines,
+            sync,
+            gossip: Gossip::new(),
+            next_wakeup: Instant::FAR,
+            #[cfg(feature = "seal")]
+            keys_changed: false,
+        })
     }
 
     /// Ends this node at once, without a word to the others, and gives its memory back.
@@ -431,12 +444,22 @@ impl<'a> Node<'a> {
                     Kind::Event | Kind::Targeted => events.accept(cx, members, slot),
                     _ => true,
                 };
+                #[cfg(feature = "seal")]
+                let told = told
+                    && match queries::keys::obey(cx, members, events, queries, slot) {
+                        Obeyed::Changed => return Some(Shown::Keys(Some(events.store.id(slot)))),
+                        obeyed => matches!(obeyed, Obeyed::Elsewhere),
+                    };
                 if told {
                     return Some(Shown::Slot(slot));
                 }
             }
             if let Some(id) = queries.next_over(events) {
                 return Some(Shown::QueryDone(id));
+            }
+            #[cfg(feature = "seal")]
+            if core::mem::take(&mut self.keys_changed) {
+                return Some(Shown::Keys(None));
             }
         }
         if members.advance_leave(cx) {
@@ -453,6 +476,8 @@ impl<'a> Node<'a> {
     fn show(&self, shown: Shown) -> Event<'_> {
         match shown {
             Shown::Slot(slot) => self.show_slot(slot),
+            #[cfg(feature = "seal")]
+            Shown::Keys(order) => Event::Keys(order),
             Shown::QueryDone(id) => Event::QueryDone(id),
             Shown::Member(id, change) => Event::Member(change, self.engines.members.table.member(id)),
             Shown::Joined(JoinResult::Yes(addr)) => Event::Joined(addr.into()),
@@ -521,6 +546,8 @@ enum Shown {
     /// A user event, a query, or an answer to one.
     Slot(u16),
     QueryDone(EventId),
+    #[cfg(feature = "seal")]
+    Keys(Option<EventId>),
     Member(u16, crate::membership::MemberChange),
     Joined(JoinResult),
     Left,

@@ -103,6 +103,9 @@ pub(crate) enum Answer {
     },
     /// Who this node is, in answer to a challenge; or a challenge alone.
     Proof,
+    /// Which key this node seals with, to whom that is news.
+    #[cfg(feature = "seal")]
+    NewKey,
     /// Records from this name hash on.
     Page {
         nonce: u32,

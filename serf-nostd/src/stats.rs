@@ -44,6 +44,8 @@ stats! {
     clones,
     /// Sessions under which members have shown that they seal.
     proofs,
+    /// News that may have been said before, and were dropped: their senders had not shown yet that they are new.
+    doubted,
     /// Times that a sender was challenged to show that what it says is new.
     challenges,
     /// Messages of kinds that this build does not know.

@@ -188,8 +188,9 @@ impl Fleet {
         let (memory, config) = (memory::take(machine.size), machine.profile.clone());
         let node = Node::without(self.without, memory, config, identity, seed, now);
         let mut node = node.expect("the simulator's sizes fit");
-        if let Some(key) = &self.key {
-            node.install_key(key).expect("there is room for one");
+        let keys = if machine.keys.is_empty() { self.key.as_slice() } else { &machine.keys };
+        for key in keys {
+            node.install_key(key).expect("there is room for what it has kept");
         }
         node.start(now, seeds);
         machine.node = Some(node);
@@ -310,7 +311,7 @@ impl Fleet {
         let now = self.local(i);
         let (real, deaf) = (self.now, self.machines[i].deaf);
         let mut tx = std::mem::take(&mut self.tx);
-        while let Machine { node: Some(node), boots, questions, .. } = &mut self.machines[i] {
+        while let Machine { node: Some(node), boots, questions, keys, .. } = &mut self.machines[i] {
             let boots = *boots;
             self.transcript.number(i as u64);
             node.set_app_ready(!deaf);
@@ -336,6 +337,10 @@ impl Fleet {
                             };
                         }
                         Seen::QueryDone(id) => questions.end(*id, now, node),
+                        Seen::Keys(order) => {
+                            *keys = node.keys().cloned().collect();
+                            let _ = order.map(|order| node.keys_kept(now, order, Ok(())));
+                        }
                         Seen::Member { at, .. } => {
                             *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);
                         }

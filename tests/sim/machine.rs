@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use serf_nostd::{Config, Node};
+use serf_nostd::{Config, Key, Node};
 
 use crate::clock::Clock;
 use crate::memory::Size;
@@ -95,6 +95,8 @@ pub struct Machine {
     pub boots: u64,
     /// Its boot numbers are so much ahead.
     pub boots_ahead: u64,
+    /// Keys that it has kept, the primary one first; none: those of its fleet's.
+    pub keys: Vec<Key>,
     /// The event clock when it last ran: what a device would keep in flash.
     pub floor: u64,
     /// Which fleets its node has come into since it was switched on, and when.
@@ -138,6 +140,7 @@ impl Machine {
             instance: None,
             boots: 0,
             boots_ahead: 0,
+            keys: Vec::new(),
             floor: 0,
             fleets: Vec::new(),
             companies: Vec::new(),

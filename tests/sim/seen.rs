@@ -37,6 +37,8 @@ pub enum Seen {
     QueryResponse(EventId, String, Vec<u8>),
     /// Its query has ended.
     QueryDone(EventId),
+    /// The node's keys are others now, perhaps as this order says; they are kept at once.
+    Keys(Option<EventId>),
     /// A change of a member.
     Member {
         /// What has happened to it.
@@ -93,6 +95,7 @@ impl Seen {
             Event::QueryResponse(id, from, payload) => {
                 Seen::QueryResponse(id, from.to_owned(), payload.to_vec())
             }
+            Event::Keys(order) => Seen::Keys(order),
             Event::QueryDone(id) => Seen::QueryDone(id),
             Event::Joined(_) => Seen::Joined,
             Event::JoinFailed(_) => Seen::JoinFailed,

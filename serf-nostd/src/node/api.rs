@@ -56,6 +56,10 @@ pub enum Event<'o> {
     /// A query of the node's own has ended: all whom it has asked have answered or do not live any more, or its time is over. Of a fleet
     /// that it does not hold as a whole it asks, and waits for, those whom it holds.
     QueryDone(EventId),
+    /// The keys of [`crate::Node::keys`] are others now, and are to be kept over the next start. If an order says so, whoever gave
+    /// it waits for [`crate::Node::keys_kept`].
+    #[cfg(feature = "seal")]
+    Keys(Option<EventId>),
     /// A member changed. Changes of one window come one after the other.
     Member(MemberChange, Member<'o>),
     /// A join was answered.

@@ -193,6 +193,13 @@ impl Node<'_> {
                 }
                 true
             }
+            #[cfg(feature = "seal")]
+            Answer::NewKey => {
+                let mut wrapped = [0; crate::queries::keys::PAYLOAD];
+                let seal = &cx.wire.seal;
+                let len = seal.wrap(Some(&next.reply), seal.keys().take(1), &mut wrapped).unwrap_or(0);
+                packet.push(&Message::NewKey(seal.primary_since(), &wrapped[..len]))
+            }
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
             Answer::Page { nonce, cursor } => {
                 let limit = packet.reserve(INTRODUCTION);

@@ -74,6 +74,9 @@ struct Context<'d> {
     sender: Option<Sender>,
     /// It counts as new, whatever it is.
     believed: bool,
+    /// Its sender seals with another key than this node.
+    #[cfg(feature = "seal")]
+    lags: bool,
     /// The number of the challenge that it has brought, or 0.
     challenge: u32,
     /// That has been answered.
@@ -112,6 +115,8 @@ impl<'d> Context<'d> {
             acked: None,
             sender,
             believed: false,
+            #[cfg(feature = "seal")]
+            lags: sender.is_some_and(|sender| sender.lags()),
             challenge: 0,
             challenge_answered: false,
             asks: None,
@@ -235,7 +240,7 @@ impl Node<'_> {
             return;
         }
         if !c.is_new() && may_be_replayed(&message) {
-            self.cx.stats.strangers += 1;
+            self.cx.stats.doubted += 1;
             return;
         }
         let (cx, e) = (&mut self.cx, &mut self.engines);
@@ -470,6 +475,14 @@ impl Node<'_> {
             Message::Challenge(_) => {}
             #[cfg(feature = "seal")]
             Message::ChallengeAnswer(number) => self.challenge_answered(c, number),
+            #[cfg(feature = "seal")]
+            Message::NewKey(since, key) => {
+                // Who follows a later order, or the same, is told of none.
+                c.lags &= since < self.cx.wire.seal.primary_since();
+                if c.is_new() {
+                    self.follow(since, key);
+                }
+            }
 
             Message::Padding => {}
             Message::Unknown => cx.stats.unknown_messages += 1,
@@ -621,6 +634,10 @@ impl Node<'_> {
         if !self.cx.wire.seal.is_on() {
             return;
         }
+        #[cfg(feature = "seal")]
+        if c.lags && c.is_new() && self.cx.wire.seal.primary_since() > 0 {
+            self.cx.enqueue_reply(c.from, usize::MAX, Reply::to(c.sender, 0, false), Answer::NewKey);
+        }
         if c.challenge != 0 && !c.challenge_answered {
             self.answer_stranger(c, Answer::Proof);
         } else if c.budget > 0 && self.challenges(c) {
@@ -677,7 +694,8 @@ impl Node<'_> {
     /// The same of one who tells of somebody who is not a live member here; counted.
     fn is_strange(&mut self, c: &mut Context<'_>) -> bool {
         let strange = self.is_stranger(c);
-        self.cx.stats.strangers += strange as u64;
+        let counter = if c.is_new() { &mut self.cx.stats.strangers } else { &mut self.cx.stats.doubted };
+        *counter += strange as u64;
         strange
     }
 

@@ -1,7 +1,11 @@
 //! Keys: with the first one this node begins to seal what it sends, and takes nothing else.
 
 use super::Node;
+use crate::queries::QueryError;
+use crate::queries::keys::{self, KeyAnswer, KeyOrder, PAYLOAD};
 use crate::random::Random;
+use crate::time::{Duration, Instant};
+use crate::wire::message::EventId;
 use crate::wire::seal::{Key, KeyError};
 
 impl Node<'_> {
@@ -23,7 +27,7 @@ impl Node<'_> {
     /// # Errors
     /// [`KeyError::Unknown`] if it was not added before.
     pub fn use_key(&mut self, key: &Key) -> Result<(), KeyError> {
-        self.cx.wire.seal.make_primary(key)
+        self.cx.wire.seal.make_primary(key, 0)
     }
 
     /// Takes a key out and wipes it: what is sealed with it is refused from now on.
@@ -32,6 +36,61 @@ impl Node<'_> {
     /// [`KeyError`] if it is not there, or the one that this node seals with.
     pub fn remove_key(&mut self, key: &Key) -> Result<(), KeyError> {
         self.cx.wire.seal.remove(key)
+    }
+
+    /// Tells all members, this node included, what is to be done with a key. Each answers when its application has kept what has
+    /// changed: [`super::Event::QueryResponse`], to be read with [`Node::key_answer`], and at last [`super::Event::QueryDone`].
+    /// The key travels under the one that is used now. Before another one is used all should have it; before one is
+    /// removed nobody should use it: who is left behind learns of it only from those who have both.
+    ///
+    /// # Errors
+    /// As [`Node::query`].
+    pub fn order_keys(
+        &mut self,
+        now: Instant,
+        order: &KeyOrder<'_>,
+        timeout: Option<Duration>,
+    ) -> Result<EventId, QueryError> {
+        let mut payload = [0; PAYLOAD];
+        let mut ask = keys::ask(&self.cx.wire.seal, order, &mut payload);
+        ask.timeout = timeout;
+        self.query(now, &ask)
+    }
+
+    /// Answers an order of which [`super::Event::Keys`] has told: the keys are kept, or not for this reason.
+    ///
+    /// # Errors
+    /// As [`Node::respond`].
+    pub fn keys_kept(
+        &mut self,
+        now: Instant,
+        order: EventId,
+        result: Result<(), &str>,
+    ) -> Result<(), QueryError> {
+        self.enter(now);
+        let e = &mut self.engines;
+        keys::say(&mut self.cx, &e.members, &mut e.events, &mut e.queries, order, result)
+    }
+
+    /// Reads an answer to [`Node::order_keys`], in place; `None` if it is none, or made under a key that this node does not have.
+    pub fn key_answer<'a>(&self, answer: &'a mut [u8]) -> Option<KeyAnswer<'a>> {
+        keys::read(&self.cx.wire.seal, answer)
+    }
+
+    /// Another member seals with another key, since a later order than the one that this node follows.
+    pub(super) fn follow(&mut self, since: u64, wrapped: &[u8]) {
+        let seal = &mut self.cx.wire.seal;
+        let mut bytes = [0; PAYLOAD];
+        let Some(bytes) = bytes.get_mut(..wrapped.len()).filter(|_| since > seal.primary_since()) else {
+            return;
+        };
+        bytes.copy_from_slice(wrapped);
+        let Some([key]) = seal.unwrap(bytes) else { return };
+        let key = Key::new(*key);
+        // Without room for it, it is asked for again with each datagram.
+        if self.cx.wire.install(&key).is_ok() && self.cx.wire.seal.make_primary(&key, since).is_ok() {
+            self.keys_changed = true;
+        }
     }
 
     /// The keys: first the one that this node seals with. None if it does not seal.

@@ -12,6 +12,8 @@
 //! 2 and 3 stand in [`asked`]. Who has handed an event to its application is asked in the same way ([`receipts`]).
 
 mod asked;
+#[cfg(feature = "seal")]
+pub(crate) mod keys;
 mod receipts;
 
 use core::error::Error;
@@ -30,6 +32,8 @@ use crate::wire::message::{Address, EventId, Query, QueryResponse, answer_flag, 
 
 pub use asked::Asked;
 pub(crate) use asked::confirmation;
+#[cfg(feature = "seal")]
+pub use keys::{KeyAnswer, KeyOrder};
 pub use receipts::Fired;
 
 /// Serf's time-out is this many gossip intervals, times the digits of the fleet's size.

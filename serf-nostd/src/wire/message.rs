@@ -626,12 +626,16 @@ pub enum Message<'a> {
     /// A hash of what a member goes by. Before a ping (of somebody whose table is a part of the fleet, which it compares with
     /// nobody's; of others now and then): what it knows the receiver by. Behind an ack: that it is not so any more.
     Known([u8; 4]),
-    #[cfg(feature = "seal")]
     /// "Show that what you say is new": where datagrams are sealed. Answered by [`Message::ChallengeAnswer`] with the same number.
-    Challenge(u32),
     #[cfg(feature = "seal")]
+    Challenge(u32),
     /// It comes first in the answer to a datagram with a [`Message::Challenge`].
+    #[cfg(feature = "seal")]
     ChallengeAnswer(u32),
+    /// To somebody who seals with another key than its sender: which one it is, wrapped under the other's, and since which
+    /// order (its Lamport time).
+    #[cfg(feature = "seal")]
+    NewKey(u64, &'a [u8]),
     /// Digest of the last value of each name: the hashes of their identities, XORed.
     Values(u32),
     ValuesRequest(ValuesRequest),

@@ -55,6 +55,8 @@ pub(crate) mod kind {
     pub const CHALLENGE: u8 = 46;
     #[cfg(feature = "seal")]
     pub const CHALLENGE_ANSWER: u8 = 47;
+    #[cfg(feature = "seal")]
+    pub const NEW_KEY: u8 = 48;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -331,6 +333,8 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::CHALLENGE => Message::Challenge(b.get()),
         #[cfg(feature = "seal")]
         kind::CHALLENGE_ANSWER => Message::ChallengeAnswer(b.get()),
+        #[cfg(feature = "seal")]
+        kind::NEW_KEY => Message::NewKey(b.get(), b.get()),
         kind::VALUES_REQUEST => Message::ValuesRequest(ValuesRequest { nonce: b.get(), cursor: b.get() }),
         kind::VALUE_IDS => Message::ValueIds(b.get(), b.items()),
         kind::JOIN => Message::Join(Join {
@@ -416,6 +420,8 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Challenge(number) => put(kind::CHALLENGE, number, buf),
         #[cfg(feature = "seal")]
         Message::ChallengeAnswer(number) => put(kind::CHALLENGE_ANSWER, number, buf),
+        #[cfg(feature = "seal")]
+        Message::NewKey(since, key) => put(kind::NEW_KEY, &(since, key), buf),
         Message::Values(digest) => put(kind::VALUES, digest, buf),
         Message::ValuesRequest(m) => put(kind::VALUES_REQUEST, m, buf),
         Message::IHave(..)

@@ -119,6 +119,8 @@ pub(crate) fn messages(mut each: impl FnMut(&str, &Message<'_>)) {
         ("challenge", Message::Challenge(0xdead_beef)),
         #[cfg(feature = "seal")]
         ("challenge-answer", Message::ChallengeAnswer(0xdead_beef)),
+        #[cfg(feature = "seal")]
+        ("new-key", Message::NewKey(300, &[1, 2, 3])),
         ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
     ];
     messages.iter().for_each(|(name, message)| each(name, message));

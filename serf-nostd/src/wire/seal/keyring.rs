@@ -68,13 +68,19 @@ pub enum KeyError {
     Primary,
 }
 
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl KeyError {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
             KeyError::Full => "the keyring is full: remove a key first",
             KeyError::Unknown => "requested key is not in the keyring",
             KeyError::Primary => "removing the primary key is not allowed",
-        })
+        }
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -99,6 +105,8 @@ impl KeySlot {
 pub(crate) struct Keyring<'a> {
     slots: &'a mut [KeySlot],
     primary: usize,
+    /// The Lamport time of the order that made it so; 0: it was from the start.
+    primary_since: u64,
 }
 
 /// What a key's id is made of.
@@ -107,7 +115,7 @@ const ID: [u8; 12] = *b"serf key id\0";
 impl<'a> Keyring<'a> {
     pub(crate) fn new(slots: &'a mut [KeySlot]) -> Self {
         slots.fill(KeySlot::EMPTY);
-        Keyring { slots, primary: 0 }
+        Keyring { slots, primary: 0, primary_since: 0 }
     }
 
     /// Gives the memory back, without the keys.
@@ -139,10 +147,15 @@ impl<'a> Keyring<'a> {
         Ok(())
     }
 
-    /// Makes one of the keys the primary one.
-    pub(super) fn make_primary(&mut self, key: &Key) -> Result<(), KeyError> {
+    /// Makes one of the keys the primary one, as an order of this time says.
+    pub(super) fn make_primary(&mut self, key: &Key, since: u64) -> Result<(), KeyError> {
         self.primary = self.find(key).ok_or(KeyError::Unknown)?;
+        self.primary_since = since;
         Ok(())
+    }
+
+    pub(super) fn primary_since(&self) -> u64 {
+        self.primary_since
     }
 
     /// Takes a key out, and wipes it.
@@ -197,8 +210,8 @@ mod tests {
         assert_eq!(ring.install(&key(3), 0), Err(KeyError::Full));
         assert_eq!(ring.remove(&key(1)), Err(KeyError::Primary));
         assert_eq!(ring.remove(&key(3)), Err(KeyError::Unknown));
-        assert_eq!(ring.make_primary(&key(3)), Err(KeyError::Unknown));
-        assert_eq!(ring.make_primary(&key(2)), Ok(()));
+        assert_eq!(ring.make_primary(&key(3), 0), Err(KeyError::Unknown));
+        assert_eq!(ring.make_primary(&key(2), 0), Ok(()));
         assert!(ring.keys().eq([&key(2), &key(1)]), "the primary one first");
         assert_eq!(ring.remove(&key(1)), Ok(()));
         assert!(ring.keys().eq([&key(2)]));

@@ -15,6 +15,7 @@ mod cipher;
 mod keyring;
 mod peers;
 mod session;
+mod wrap;
 
 use super::message::Address;
 use super::packet::Reject;
@@ -27,6 +28,7 @@ pub use peers::PeerSession;
 use peers::{Peers, SessionId};
 pub(crate) use session::Life;
 use session::{Session, subkey};
+pub(crate) use wrap::AROUND as WRAPPED_AROUND;
 
 /// Bytes before the messages: the first two as in every datagram.
 pub(crate) const HEAD: usize = 2 + 1 + 8 + 6;
@@ -49,6 +51,13 @@ pub(crate) struct Sender {
     under: Option<u8>,
 }
 
+impl Sender {
+    /// Whether it seals with an older key than this node does, or a newer one.
+    pub(crate) fn lags(&self) -> bool {
+        self.under.is_some()
+    }
+}
+
 /// How an answer is sealed, and what it begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
@@ -68,6 +77,11 @@ impl Reply {
     pub(crate) fn to(sender: Option<Sender>, answers: u32, challenges: bool) -> Reply {
         let under = sender.and_then(|sender| sender.under).map_or(0, |slot| slot + 1);
         Reply { answers, under, challenges }
+    }
+
+    /// The slot of the key that it is sealed with, if that is not the primary one.
+    fn slot(&self) -> Option<usize> {
+        self.under.checked_sub(1).map(usize::from)
     }
 
     pub(crate) fn answers(&self) -> u32 {
@@ -158,7 +172,7 @@ impl<'a> Seal<'a> {
             self.begin_anew();
         }
         let counter = self.session.count();
-        let slot = reply.under.checked_sub(1).map(usize::from);
+        let slot = reply.slot();
         let (key, id) = self.keyring.get(slot);
         buf[2] = id;
         buf[3..11].copy_from_slice(self.session.id());
@@ -227,9 +241,9 @@ impl<'a> Seal<'a> {
         Ok(Some(self.session.seed()))
     }
 
-    /// Makes a key the one that this node seals with.
-    pub(crate) fn make_primary(&mut self, key: &Key) -> Result<(), KeyError> {
-        self.keyring.make_primary(key)?;
+    /// Makes a key the one that this node seals with, as an order of this Lamport time says.
+    pub(crate) fn make_primary(&mut self, key: &Key, since: u64) -> Result<(), KeyError> {
+        self.keyring.make_primary(key, since)?;
         self.session.rekey(self.keyring.get(None).0);
         Ok(())
     }
@@ -242,6 +256,26 @@ impl<'a> Seal<'a> {
     /// The primary key, then the others.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
         self.keyring.keys()
+    }
+
+    /// Since which order the primary key is that; 0: from the start.
+    pub(crate) fn primary_since(&self) -> u64 {
+        self.keyring.primary_since()
+    }
+
+    /// Wraps keys, as many as fit, under that of the sender of a datagram, or the primary one; how many bytes they take.
+    pub(crate) fn wrap<'k>(
+        &self,
+        reply: Option<&Reply>,
+        keys: impl Iterator<Item = &'k Key>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        wrap::wrap(&self.keyring, reply.and_then(Reply::slot), keys, out)
+    }
+
+    /// The bytes of keys that were wrapped under one that this node has, in place.
+    pub(crate) fn unwrap<'b>(&self, wrapped: &'b mut [u8]) -> Option<&'b [[u8; Key::LEN]]> {
+        wrap::unwrap(&self.keyring, wrapped)
     }
 }
 

@@ -195,13 +195,13 @@ fn keys_change_while_datagrams_are_under_way() {
     let old = said(&mut here, 2);
     there.install(&key(5)).expect("room");
     here.install(&key(5)).expect("room");
-    here.seal.make_primary(&key(5)).expect("it is in");
+    here.seal.make_primary(&key(5), 0).expect("it is in");
     let new = said(&mut here, 3);
     assert_ne!(new[2], old[2]);
     assert_eq!((opened(&mut there, &new), opened(&mut there, &old)), (Ok(3), Ok(2)));
     let newer = said(&mut here, 4);
     assert_eq!(opened(&mut there, &newer), Ok(4), "its session goes on under the other key");
-    there.seal.make_primary(&key(5)).expect("it is in");
+    there.seal.make_primary(&key(5), 0).expect("it is in");
     there.seal.remove(&key(0)).expect("it is not the primary one");
     assert_eq!(opened(&mut there, &old), Err(Reject::UnknownKey));
 }
