@@ -16,6 +16,7 @@ mod limits;
 mod once;
 mod overload;
 mod queries;
+mod sealed;
 mod shipped;
 mod siege;
 mod startup;

@@ -113,10 +113,10 @@ fn what_cannot_be_done_with_a_key_is_said_by_each() {
     let mut fleet = fleet(4, 4);
     fleet.assemble(&mut |_, _, _, _| {});
     fleet.run(5 * SECOND, &mut |_, _, _, _| {});
-    let unknown = "requested key is not in the keyring".to_owned();
+    let unknown = "Requested key is not in the keyring".to_owned();
     assert_eq!(order(&mut fleet, 0, &KeyOrder::Use(&key(9))), all(4, Err(unknown)));
     assert_eq!(order(&mut fleet, 0, &KeyOrder::Remove(&key(9))), all(4, Ok(0)));
-    let primary = "removing the primary key is not allowed".to_owned();
+    let primary = "Removing the primary key is not allowed".to_owned();
     assert_eq!(order(&mut fleet, 0, &KeyOrder::Remove(&key(1))), all(4, Err(primary)));
     for i in 2..=3 {
         assert_eq!(order(&mut fleet, 0, &KeyOrder::Install(&key(i))), all(4, Ok(0)));

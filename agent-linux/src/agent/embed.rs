@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serf_nostd::{Identity, Node};
+use serf_nostd::{Identity, Key, Node};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -39,6 +39,10 @@ pub struct Setup {
     pub tags: BTreeMap<String, String>,
     /// Where tags that are set at run time are kept. It is not read here: [`super::tags_file::load`].
     pub tags_file: Option<PathBuf>,
+    /// What the fleet's datagrams are sealed with, and what else is opened: the primary key first. Without keys nothing is sealed.
+    pub keys: Vec<Key>,
+    /// Where keys are kept that are changed at run time. It is not read here: [`super::keyring_file::load`].
+    pub keyring_file: Option<PathBuf>,
     /// The core's timing and limits. The expressions of queries are regular ones, whatever stands here.
     pub core: serf_nostd::Config,
     /// 2 to [`super::memory::MAX_MEMBERS`].
@@ -61,6 +65,8 @@ impl Setup {
             advertise: None,
             tags: BTreeMap::new(),
             tags_file: None,
+            keys: Vec::new(),
+            keyring_file: None,
             core: serf_nostd::Config::LAN,
             max_members: DEFAULT_MAX_MEMBERS,
             awaiting_first_join: false,
@@ -151,13 +157,19 @@ impl Task {
         let seed = RandomState::new().hash_one(boot);
         let clock = Clock::start();
         let core = serf_nostd::Config { tag_matcher: TAG_MATCHER, ..setup.core };
-        let node = match Node::new(memory.lend(), core, identity, seed, clock.now()) {
+        let mut node = match Node::new(memory.lend(), core, identity, seed, clock.now()) {
             Ok(node) => node,
             Err(error) => {
                 let _ = ready.send(Err(StartError::Node(error)));
                 return End::Abandoned;
             }
         };
+        for key in &setup.keys {
+            if let Err(error) = node.install_key(key) {
+                let _ = ready.send(Err(StartError::Keys(error)));
+                return End::Abandoned;
+            }
+        }
         // If nobody waits, the requests have no sender either, and the loop ends at once.
         let _ = ready.send(Ok(()));
         let parts = Parts {
@@ -169,6 +181,7 @@ impl Task {
             handlers,
             awaiting_first_join: setup.awaiting_first_join,
             tags_file: setup.tags_file,
+            keyring_file: setup.keyring_file,
         };
         Driver::new(parts).run().await
     }

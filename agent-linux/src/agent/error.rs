@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use serf_nostd::wire::message::NAME_MAX;
-use serf_nostd::{EventError, QueryError, SetupError, TagsError};
+use serf_nostd::{EventError, KeyError, QueryError, SetupError, TagsError};
 
 use super::address::{AddressError, bind_error};
 use super::tags;
@@ -28,6 +28,8 @@ pub enum Refusal {
     QueryName,
     /// Nor was it: what is wrong with a regular expression.
     Expression(String),
+    /// What was given is no key: why.
+    Key(String),
     /// The answer to a query was not taken.
     Answer(QueryError),
     /// Nobody has answered the join: what is wrong with each address.
@@ -71,7 +73,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::Query(error) => query(error, f),
             Refusal::QueryName => f.write_str("Queries cannot contain the '_serf_' prefix"),
-            Refusal::Expression(why) => f.write_str(why),
+            Refusal::Expression(why) | Refusal::Key(why) => f.write_str(why),
             Refusal::Answer(error) => {
                 // Serf says this of all queries.
                 f.write_str("failed to respond to key query: ")?;
@@ -158,6 +160,8 @@ pub enum StartError {
     Memory(usize),
     /// The core refuses what it was given.
     Node(SetupError),
+    /// There are more keys than it can have.
+    Keys(KeyError),
     /// Its task was ended at once.
     Ended,
 }
@@ -183,6 +187,7 @@ impl fmt::Display for StartError {
             StartError::Node(SetupError::Tags) => f.write_str(&tags::too_long()),
             // What the agent itself gets wrong.
             StartError::Node(other) => write!(f, "{other}"),
+            StartError::Keys(error) => write!(f, "{error}"),
             StartError::Ended => f.write_str("it ended at once"),
         }
     }
@@ -193,6 +198,7 @@ impl std::error::Error for StartError {
         match self {
             StartError::Bind(_, error) => Some(error),
             StartError::Node(error) => Some(error),
+            StartError::Keys(error) => Some(error),
             _ => None,
         }
     }

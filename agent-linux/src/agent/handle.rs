@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
 use super::handler::Spec;
+use super::keys::{KeyReport, KeyRequest};
 use super::model::{Member, Stats, Why};
 use super::query::{Query, Replies, Target};
 use super::receipts::{Receipts, UserEvent, Wait};
@@ -88,6 +89,13 @@ pub enum Request {
         delete: Vec<String>,
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// Tell all members what to do with a key; answered when all have answered, or time is over.
+    Keys {
+        /// What, and with which.
+        request: KeyRequest,
+        /// Answer.
+        reply: oneshot::Sender<Result<KeyReport, Refusal>>,
     },
     /// Where a member is in the space of round trips.
     Coordinate {
@@ -221,6 +229,16 @@ impl Handle {
     /// [`Refusal::Tags`] and [`Refusal::TagText`]: nothing has changed; [`Refusal::TagsFile`]; [`Refusal::Gone`].
     pub async fn edit_tags(&self, set: BTreeMap<String, String>, delete: Vec<String>) -> Result<(), Refusal> {
         self.ask(|reply| Request::EditTags { set, delete, reply }).await?
+    }
+
+    /// Tells all members, this agent included, what to do with a key, and waits for what they say: a member that does not do it
+    /// is no error here ([`KeyReport::error`]). Install a key, use it, remove the old one, each when all have done the step
+    /// before.
+    ///
+    /// # Errors
+    /// [`Refusal::Key`], [`Refusal::Query`], [`Refusal::Gone`].
+    pub async fn keys(&self, request: KeyRequest) -> Result<KeyReport, Refusal> {
+        self.ask(|reply| Request::Keys { request, reply }).await?
     }
 
     /// Where a member is in the space of round trips: estimated ones are the distances of such places.

@@ -1,12 +1,11 @@
 //! The file in which an agent keeps tags that are set at run time, over its own end: a JSON object, as Serf writes it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
 use std::path::Path;
 
 use super::error::words;
+use super::kept_file;
 use super::tags::is_tag;
 
 /// The longest file that is read, in bytes: tags take 512 when they travel, and some devices have no end.
@@ -18,15 +17,12 @@ const LONGEST: u64 = 64 << 10;
 /// The text that Serf prints, with what to do.
 pub fn load(path: &Path) -> Result<BTreeMap<String, String>, String> {
     let shown = path.display();
-    let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)) {
-        Ok(read) if read as u64 > LONGEST => {
-            return Err(format!("Failed to read tags file: {shown} is longer than {LONGEST} bytes"));
-        }
-        Ok(_) => {}
+    let text = match kept_file::read(path, LONGEST) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(format!("Failed to read tags file: {shown} is longer than {LONGEST} bytes")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(format!("Failed to read tags file: open {shown}: {}", words(&error))),
-    }
+    };
     let tags: BTreeMap<String, String> = serde_json::from_str(&text).map_err(|error| {
         format!("Failed to decode tags file: {shown}: {error}. It holds one object, as {{\"role\": \"web\"}}")
     })?;
@@ -45,43 +41,15 @@ pub fn load(path: &Path) -> Result<BTreeMap<String, String>, String> {
 /// # Errors
 /// What the system says.
 pub fn store(path: &Path, tags: &BTreeMap<String, String>) -> io::Result<()> {
-    let (path, mode) = match fs::canonicalize(path) {
-        Ok(path) => {
-            let there = fs::metadata(&path)?;
-            if !there.is_file() {
-                return Err(io::Error::other("it is no regular file"));
-            }
-            (path, there.permissions().mode() & 0o777)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), 0o600),
-        Err(error) => return Err(error),
-    };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let written = write(Path::new(&beside), mode, tags).and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        // It may not be there, or may be none of ours; the first error tells what is wrong.
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-fn write(path: &Path, mode: u32, tags: &BTreeMap<String, String>) -> io::Result<()> {
-    // What an earlier agent may have left, with rights of its own.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    serde_json::to_writer_pretty(&mut file, tags)?;
-    file.write_all(b"\n")?;
-    file.sync_all()
+    let mut bytes = serde_json::to_vec_pretty(tags)?;
+    bytes.push(b'\n');
+    kept_file::store(path, &bytes, false)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 

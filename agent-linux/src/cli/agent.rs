@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser};
 
 use super::{flags, runtime};
-use crate::process::config::{Config, Settings, Source, duration, tag};
+use crate::process::config::{Config, Secret, Settings, Source, duration, tag};
 use crate::process::console::say;
 use crate::process::run;
 
@@ -55,6 +55,14 @@ struct Args {
     /// Keep tags that 'serf tags' sets in this file, and begin with those in it. Not beside -tag
     #[arg(long, value_name = "PATH", default_value = "")]
     tags_file: String,
+    /// Seal all that is said in the cluster with this key, 32 bytes in base64 as 'serf keygen' makes; all members need it.
+    /// Others can see it in this machine's list of processes: better in a file, as encrypt_key or with -keyring-file
+    #[arg(long, value_name = "KEY", default_value = "")]
+    encrypt: String,
+    /// Seal with the first of the keys in this file, open what is sealed with the others, and keep what 'serf keys' changes
+    /// there. A JSON array of keys in base64. Not beside -encrypt
+    #[arg(long, value_name = "PATH", default_value = "")]
+    keyring_file: String,
     /// Timing: lan, wan (slower, more patient) or local (faster). Default: lan
     #[arg(long, value_name = "PROFILE", default_value = "")]
     profile: String,
@@ -135,6 +143,8 @@ impl Args {
             replay_on_join: self.replay,
             tags,
             tags_file: self.tags_file,
+            encrypt_key: Secret(self.encrypt),
+            keyring_file: self.keyring_file,
             profile: self.profile,
             event_handlers: self.event_handler,
             handler_timeout: nanoseconds(&self.handler_timeout)?,
@@ -206,6 +216,8 @@ mod tests {
             "-tag=a=1",
             "-tag",
             "b==",
+            "-encrypt=e",
+            "-keyring-file=f",
             "-profile=wan",
             "-event-handler=-x",
             "-event-handler",
@@ -231,6 +243,8 @@ mod tests {
             retry_max_attempts: 3,
             replay_on_join: true,
             tags: [("a".into(), "1".into()), ("b".into(), "=".into())].into(),
+            encrypt_key: Secret("e".into()),
+            keyring_file: "f".into(),
             profile: "wan".into(),
             event_handlers: texts(&["-x", "--y"]),
             handler_timeout: 4_000_000_000,

@@ -16,6 +16,8 @@ mod go_json;
 mod go_syntax;
 mod info;
 mod join;
+mod keygen;
+mod keys;
 mod leave;
 mod members;
 mod monitor;
@@ -34,13 +36,15 @@ struct Command {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-const COMMANDS: [Command; 15] = [
+const COMMANDS: [Command; 17] = [
     Command { name: "agent", about: "Run an agent, the node of a cluster", run: agent::run },
     Command { name: "demo", about: "Watch a small cluster at work on this machine", run: demo::run },
     Command { name: "event", about: "Send a user event to the whole cluster", run: event::run },
     Command { name: "force-leave", about: "Declare a failed member as left", run: force_leave::run },
     Command { name: "info", about: "Show what an agent knows of itself", run: info::run },
     Command { name: "join", about: "Make an agent join a cluster", run: join::run },
+    Command { name: "keygen", about: "Make a key to encrypt a cluster with", run: keygen::run },
+    Command { name: "keys", about: "Change or list the keys of all members", run: keys::run },
     Command { name: "leave", about: "Make an agent leave its cluster and exit", run: leave::run },
     Command { name: "members", about: "List the members of the cluster", run: members::run },
     Command { name: "monitor", about: "Follow the log and the events of an agent", run: monitor::run },

@@ -45,7 +45,7 @@ pub async fn run(config: Config) -> u8 {
 }
 
 async fn live(config: Config) -> Result<u8, String> {
-    let setup = config.setup().await?;
+    let setup = config.setup(|warning| say(warning)).await?;
     Banner::starting();
     let failed = |error: String| format!("Failed to start the Serf agent: {error}");
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
@@ -55,6 +55,7 @@ async fn live(config: Config) -> Result<u8, String> {
     logger.observe(move |level, line| lines.push(level, line));
     log::info!(target: "agent", "Serf agent starting");
     let bind = setup.bind.to_string();
+    let encrypted = !setup.keys.is_empty();
     let advertise = setup.advertise.map(|address| address.to_string());
     let agent = Agent::start(setup).await.map_err(|error| failed(error.to_string()))?;
 
@@ -74,7 +75,7 @@ async fn live(config: Config) -> Result<u8, String> {
         bind: &bind,
         rpc: &config.rpc_addr,
         advertise: advertise.as_deref(),
-        encrypted: false,
+        encrypted,
         snapshot: false,
         profile: config.profile.as_str(),
         compression: false,

@@ -34,6 +34,7 @@ pub use super::error::Error;
 use super::message::*;
 use super::wire::{self, Limits, Reader};
 use crate::agent::error::words;
+use crate::agent::keys::KeyRequest;
 use crate::agent::lossy_channel;
 
 /// How to talk to an agent.
@@ -217,6 +218,30 @@ impl Client {
         Ok(Some(why).filter(|why| !why.status.is_empty()))
     }
 
+    /// Tells all members what to do with a key; what they say, and what is wrong if not all have done it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if what was given is no key, or any other.
+    pub async fn keys(&self, order: &KeyRequest) -> Result<(Keys, Option<String>), Error> {
+        let (command, body) = match order {
+            KeyRequest::Install(key) => ("install-key", encoded(&OfKey { key: key.clone() })),
+            KeyRequest::Use(key) => ("use-key", encoded(&OfKey { key: key.clone() })),
+            KeyRequest::Remove(key) => ("remove-key", encoded(&OfKey { key: key.clone() })),
+            KeyRequest::List => ("list-keys", Vec::new()),
+        };
+        let (to, answer) = oneshot::channel();
+        let waiting = Waiting::Answer { has_body: true, to };
+        let (_, Answer { error, body }) =
+            self.exchange(command, body, waiting, answer, self.config.slow_answer).await?;
+        let keys: Keys = if body.is_empty() { Keys::default() } else { decoded(&body)? };
+        match error {
+            error if error.is_empty() => Ok((keys, None)),
+            // Nobody was asked.
+            error if keys.num_nodes == 0 => Err(Error::Refused(error)),
+            error => Ok((keys, Some(error))),
+        }
+    }
+
     /// The sections of `serf info` and their keys.
     ///
     /// # Errors
@@ -329,6 +354,19 @@ impl Client {
         answer: oneshot::Receiver<Answer>,
         limit: Duration,
     ) -> Result<(u64, Vec<u8>), Error> {
+        let (seq, Answer { error, body }) = self.exchange(command, body, waiting, answer, limit).await?;
+        if error.is_empty() { Ok((seq, body)) } else { Err(Error::Refused(error)) }
+    }
+
+    /// The same, whatever the answer is.
+    async fn exchange(
+        &self,
+        command: &str,
+        body: Vec<u8>,
+        waiting: Waiting,
+        answer: oneshot::Receiver<Answer>,
+        limit: Duration,
+    ) -> Result<(u64, Answer), Error> {
         let Connection { demux, requests, seq, .. } = &*self.connection;
         let seq = seq.fetch_add(1, Ordering::Relaxed);
         let mut bytes = encoded(&RequestHeader { command: command.to_owned(), seq });
@@ -338,8 +376,7 @@ impl Client {
             requests.send(bytes).await.map_err(|_| demux.end())?;
             answer.await.map_err(|_| demux.end())
         });
-        let Answer { error, body } = answered.await.unwrap_or(Err(Error::NoAnswer(limit)))?;
-        if error.is_empty() { Ok((seq, body)) } else { Err(Error::Refused(error)) }
+        Ok((seq, answered.await.unwrap_or(Err(Error::NoAnswer(limit)))?))
     }
 }
 

@@ -25,16 +25,9 @@ pub(super) enum Command {
     Monitor,
     Stop,
     Stats,
-    /// Known, but not offered: each is refused by name.
-    Later(Later),
-}
-
-/// Commands of Serf that this agent does not offer, by the answer that a client expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Later {
-    /// `install-key`, `use-key`, `remove-key`.
-    Key,
-    /// `list-keys`.
+    InstallKey,
+    UseKey,
+    RemoveKey,
     ListKeys,
 }
 
@@ -59,8 +52,10 @@ impl Command {
             "tags" => Command::Tags,
             "query" => Command::Query,
             "respond" => Command::Respond,
-            "install-key" | "use-key" | "remove-key" => Command::Later(Later::Key),
-            "list-keys" => Command::Later(Later::ListKeys),
+            "install-key" => Command::InstallKey,
+            "use-key" => Command::UseKey,
+            "remove-key" => Command::RemoveKey,
+            "list-keys" => Command::ListKeys,
             "why" => Command::Why,
             "get-coordinate" => Command::Coordinate,
             _ => return None,
@@ -70,7 +65,7 @@ impl Command {
     /// Whether a body follows the request's header.
     pub(super) fn has_body(self) -> bool {
         use Command::*;
-        !matches!(self, Members | Leave | Stats | Later(self::Later::ListKeys))
+        !matches!(self, Members | Leave | Stats | ListKeys)
     }
 
     /// What follows the header of a refusal. A Go client that waits for an answer with a body waits for it also after
@@ -82,7 +77,9 @@ impl Command {
             Command::Join => wire::encode(&mut bytes, &Joined::default()),
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),
-            Command::Later(Later::Key | Later::ListKeys) => wire::encode(&mut bytes, &Keys::default()),
+            Command::InstallKey | Command::UseKey | Command::RemoveKey | Command::ListKeys => {
+                wire::encode(&mut bytes, &Keys::default())
+            }
             Command::Why => wire::encode(&mut bytes, &Why::default()),
             Command::Coordinate => wire::encode(&mut bytes, &Found::default()),
             _ => {}

@@ -35,8 +35,6 @@ pub mod refusal {
     pub const AUTH_REQUIRED: &str = "Authentication required";
     /// A wrong token.
     pub const INVALID_TOKEN: &str = "Invalid authentication token";
-    /// A command that is known, but not offered by this agent.
-    pub const NOT_SUPPORTED: &str = "Feature not supported";
     /// A query that is to end before it begins.
     pub const NEGATIVE_TIMEOUT: &str = "The timeout must not be negative";
     /// `respond` with a number that no query of this connection has, or whose time is over.
@@ -364,22 +362,6 @@ pub struct Stop {
 
 pub use crate::agent::model::Stats;
 
-/// Answer to the key commands, also to refused ones: Go clients wait for it.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Keys {
-    /// Base64 key and the number of nodes that have it.
-    pub keys: Option<BTreeMap<String, u32>>,
-    /// Errors by node.
-    pub messages: Option<BTreeMap<String, String>>,
-    /// Nodes that answered with an error.
-    pub num_err: u32,
-    /// Nodes asked.
-    pub num_nodes: u32,
-    /// Nodes that answered.
-    pub num_resp: u32,
-}
-
 /// Answer to `get-coordinate`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -527,8 +509,10 @@ pub struct AnyRecord {
 }
 
 mod events;
+mod keys;
 mod lenient;
 mod why;
 pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
+pub use keys::{Keys, OfKey};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
 pub use why::{Change, OfMember, Why};

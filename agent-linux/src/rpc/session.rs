@@ -25,6 +25,7 @@ use super::{command::Command, logs};
 use crate::agent::error::{Refusal, words};
 use crate::agent::filter::Filter;
 use crate::agent::hub;
+use crate::agent::keys::{KeyReport, KeyRequest};
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
 use crate::agent::query::{self, Replies, Reply, Target};
@@ -104,6 +105,8 @@ struct Streaming {
 enum Outcome {
     /// It is answered, with this body or none.
     Done(Vec<u8>),
+    /// It has failed in part, and this body says where.
+    Failed(String, Vec<u8>),
     /// It is answered, and these records follow, which the client only observes, or may have an answer to.
     Events(hub::Stream, bool, OwnedSemaphorePermit),
     /// It is answered, and what the fleet says follows, and after this pause that it was all.
@@ -192,6 +195,7 @@ impl Session {
                     self.answer(seq, "", &[]).await?;
                     self.start(seq, share, tell_lines(self.outbox.clone(), seq, backlog, tap));
                 }
+                Ok(Outcome::Failed(error, body)) => self.answer(seq, &error, &body).await?,
                 Err(error) => self.answer(seq, &error, &command.empty_answer()).await?,
             }
         }
@@ -349,7 +353,16 @@ impl Session {
                 let Stop { stop } = parse(body)?;
                 self.stop(stop);
             }
-            Command::Later(_) => return Err(refusal::NOT_SUPPORTED.to_owned()),
+            Command::InstallKey | Command::UseKey | Command::RemoveKey => {
+                let OfKey { key } = parse(body)?;
+                let order = match command {
+                    Command::InstallKey => KeyRequest::Install(key),
+                    Command::UseKey => KeyRequest::Use(key),
+                    _ => KeyRequest::Remove(key),
+                };
+                return Ok(keys(handle.keys(order).await.map_err(refused)?));
+            }
+            Command::ListKeys => return Ok(keys(handle.keys(KeyRequest::List).await.map_err(refused)?)),
         }
         Ok(Outcome::Done(answer))
     }
@@ -397,6 +410,17 @@ impl Session {
             stream.task.abort();
         }
         self.monitor = self.monitor.filter(|&monitor| monitor != seq);
+    }
+}
+
+/// What the members say to an order about keys.
+fn keys(report: KeyReport) -> Outcome {
+    let mut answer = Vec::new();
+    let error = report.error();
+    wire::encode(&mut answer, &Keys::from(report));
+    match error {
+        None => Outcome::Done(answer),
+        Some(error) => Outcome::Failed(error, answer),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use agent_linux::agent::error::Refusal;
 use agent_linux::agent::handle::{Handle, Request};
 use agent_linux::agent::hub::Hub;
+use agent_linux::agent::keys::{KeyReport, KeyRequest};
 use agent_linux::agent::model::{Change, Member, Status, Why};
 use agent_linux::agent::query::{Replies, Reply, Target};
 use agent_linux::agent::receipts::{Receipts, UserEvent};
@@ -116,6 +117,27 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 let _ = fleet.send(Reply::Ack { from: "web1".to_owned() });
                 let _ = fleet.send(Reply::Response { from: "web1".to_owned(), payload: b"1.5\n".to_vec() });
                 let _ = fleet.send(Reply::Response { from: "db".to_owned(), payload: Vec::new() });
+            }
+            Request::Keys { request: KeyRequest::Install(key), reply } if key == "bad" => {
+                let _ = reply.send(Err(Refusal::Key("illegal base64 data at input byte 0".to_owned())));
+            }
+            Request::Keys { request, reply } => {
+                note(format!("keys {request:?}"));
+                let of = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+                let list = request == KeyRequest::List;
+                let report = KeyReport {
+                    holders: BTreeMap::from([("k1".into(), of(&["a", "b"])), ("k2".into(), of(&["a"]))]),
+                    users: BTreeMap::from([("k1".into(), of(&["b"])), ("k2".into(), of(&["a"]))]),
+                    members: 2 + !list as usize,
+                    answered: 2,
+                    failed: !list as usize,
+                    messages: if list {
+                        BTreeMap::new()
+                    } else {
+                        BTreeMap::from([("a".into(), "no room".into())])
+                    },
+                };
+                let _ = reply.send(Ok(report));
             }
             Request::Coordinate { node, reply } => {
                 let place = Coordinate { height: 0.25, ..Coordinate::ORIGIN };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_linux::rpc::client::{Client, Config, Error};
 use agent_linux::rpc::message::{
-    EventReceipts, Found, Join, Joined, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
+    EventReceipts, Found, Join, Joined, Keys, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
 };
 use agent_linux::rpc::server::Options;
 use rmp_serde::decode::from_slice;
@@ -121,16 +121,28 @@ async fn an_unknown_command_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn commands_of_later_are_refused_by_name_with_the_body_that_go_waits_for() {
+async fn key_commands_are_answered_with_the_body_that_go_waits_for_also_when_they_fail() {
     let fake = Fake::start(Options::default()).await;
     let mut raw = fake.greeted().await;
-    for command in ["install-key", "use-key", "remove-key", "list-keys"] {
-        raw.send(command, 9, if command == "list-keys" { b"" } else { b"\x81\xa3Key\xa1x" }).await;
-        assert_eq!(raw.header().await, ("Feature not supported".to_owned(), 9));
-        let keys: BTreeMap<String, Option<u32>> = raw.value().await;
-        let names: Vec<_> = keys.keys().map(String::as_str).collect();
-        assert_eq!(names, ["Keys", "Messages", "NumErr", "NumNodes", "NumResp"]);
+    for (seq, command) in [(1, "install-key"), (2, "use-key"), (3, "remove-key")] {
+        raw.send(command, seq, b"\x81\xa3Key\xa1x").await;
+        assert_eq!(raw.header().await, ("1/3 nodes reported failure".to_owned(), seq));
+        let keys: Keys = raw.value().await;
+        assert_eq!((keys.num_err, keys.num_nodes, keys.num_resp), (1, 3, 2));
+        assert_eq!(keys.messages, Some(BTreeMap::from([("a".into(), "no room".into())])));
     }
+    raw.send("list-keys", 4, b"").await;
+    assert_eq!(raw.header().await, (String::new(), 4));
+    let keys: Keys = raw.value().await;
+    assert_eq!(keys.keys, Some(BTreeMap::from([("k1".into(), 2), ("k2".into(), 1)])));
+    assert_eq!(keys.lacking, Some(BTreeMap::from([("k2".into(), vec!["b".to_owned()])])));
+    assert_eq!(fake.done(), ["keys Install(..)", "keys Use(..)", "keys Remove(..)", "keys List"]);
+    // Nobody was asked.
+    raw.send("install-key", 5, b"\x81\xa3Key\xa3bad").await;
+    assert_eq!(raw.header().await, ("illegal base64 data at input byte 0".to_owned(), 5));
+    let keys: BTreeMap<String, Option<u32>> = raw.value().await;
+    let names: Vec<_> = keys.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Keys", "Messages", "NumErr", "NumNodes", "NumResp"]);
 }
 
 #[tokio::test]

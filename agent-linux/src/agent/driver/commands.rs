@@ -112,6 +112,7 @@ impl Driver<'_> {
             }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
+            Request::Keys { request, reply } => self.order_keys(&request, reply),
             Request::Coordinate { node, reply } => {
                 let _ = reply.send(self.node.coordinate(&node).copied());
             }

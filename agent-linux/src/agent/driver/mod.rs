@@ -3,6 +3,7 @@
 //! - `commands`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
 //! - `joins`: joins under way.
 //! - `queries`: asked here, and answered here.
+//! - `keys`: what the fleet seals with.
 //! - `receipts`: of events of this agent's users.
 //! - `once`: events whose handlers run once in the fleet.
 //! - `news`: what the node tells, for handlers and streams.
@@ -11,6 +12,7 @@
 
 mod commands;
 mod joins;
+mod keys;
 mod news;
 mod once;
 mod queries;
@@ -31,6 +33,7 @@ use tokio::time::{Instant as Wall, sleep_until};
 
 use self::commands::Pending;
 use self::joins::Joins;
+use self::keys::Keys;
 use self::once::Turns;
 use self::queries::Queries;
 use self::receipts::Awaited;
@@ -81,6 +84,8 @@ pub(super) struct Parts<'n> {
     pub awaiting_first_join: bool,
     /// Where tags that are set at run time are kept.
     pub tags_file: Option<PathBuf>,
+    /// Where keys are kept that are changed at run time.
+    pub keyring_file: Option<PathBuf>,
 }
 
 pub(super) struct Driver<'n> {
@@ -103,6 +108,7 @@ pub(super) struct Driver<'n> {
     queries: Queries,
     receipts: Vec<Awaited>,
     turns: Turns,
+    keys: Keys,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
     end: Option<End>,
@@ -110,7 +116,17 @@ pub(super) struct Driver<'n> {
 
 impl<'n> Driver<'n> {
     pub(super) fn new(parts: Parts<'n>) -> Driver<'n> {
-        let Parts { node, clock, socket, requests, hub, handlers, awaiting_first_join, tags_file } = parts;
+        let Parts {
+            node,
+            clock,
+            socket,
+            requests,
+            hub,
+            handlers,
+            awaiting_first_join,
+            tags_file,
+            keyring_file,
+        } = parts;
         Driver {
             node,
             clock,
@@ -129,6 +145,7 @@ impl<'n> Driver<'n> {
             queries: Queries::new(),
             receipts: Vec::new(),
             turns: Turns::new(),
+            keys: Keys::new(keyring_file),
             joins: Joins::new(),
             leaving: Vec::new(),
             end: None,
@@ -153,6 +170,7 @@ impl<'n> Driver<'n> {
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
                 () = &mut timer => self.receive(None, &mut rx),
                 Some(answer) = self.queries.answered() => self.answer(answer),
+                Some(kept) = self.keys.kept() => self.tell_kept(kept),
                 Some((event, ran)) = self.turns.ended() => self.turn_ended(event, ran),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
             }
@@ -196,6 +214,7 @@ impl<'n> Driver<'n> {
             self.advance_joins();
         }
         self.retry_answers();
+        self.retry_kept();
         let mut until = self.drain();
         // What members tell one another comes before what users fire.
         if self.look_at_turns() {
@@ -250,13 +269,17 @@ impl<'n> Driver<'n> {
                     self.acknowledged(id, from);
                 }
                 Output::Event(CoreEvent::QueryResponse(id, from, payload)) => {
-                    let (from, payload) = (from.to_owned(), payload.to_vec());
-                    self.queries.tell(id, Reply::Response { from, payload });
+                    let (from, mut payload) = (from.to_owned(), payload.to_vec());
+                    if !self.key_answered(id, &from, &mut payload) {
+                        self.queries.tell(id, Reply::Response { from, payload });
+                    }
                 }
                 Output::Event(CoreEvent::QueryDone(id)) => {
                     self.queries.done(id);
                     self.receipts_done(id);
+                    self.order_done(id);
                 }
+                Output::Event(CoreEvent::Keys(order)) => self.keys_changed(order),
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
                 Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),

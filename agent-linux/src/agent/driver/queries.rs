@@ -90,6 +90,7 @@ impl Driver<'_> {
     /// Queries whose clients have gone are in nobody's way.
     pub(super) fn cancel_abandoned(&mut self) {
         self.cancel_abandoned_receipts();
+        self.cancel_abandoned_orders();
         let node = &mut self.node;
         self.queries.running.retain(|(id, to)| {
             if to.is_closed() {

@@ -15,7 +15,7 @@ impl Driver<'_> {
         let (gauges, counters) = (self.node.gauges(), self.handlers.counters());
         let serf = section([
             ("coordinate_resets", self.node.coordinate_resets().to_string()),
-            ("encrypted", false.to_string()),
+            ("encrypted", self.node.keys().next().is_some().to_string()),
             ("event_queue", gauges.own.to_string()),
             ("event_time", gauges.event_time.to_string()),
             ("failed", gauges.failed.to_string()),

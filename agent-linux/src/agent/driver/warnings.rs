@@ -1,5 +1,7 @@
 //! What the log tells of what is refused and lost: of each kind at most so often, whatever comes.
 
+use std::collections::HashSet;
+use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use crate::agent::log::Pace;
 
 /// How often of refused datagrams, of each kind.
 const REFUSED_EVERY: Duration = Duration::from_secs(1);
+
+/// So many peers are told of by name whose seals are wrong; each once.
+const PEERS: usize = 1_024;
 
 /// How often of what is counted and means that something is missing here.
 const COUNTED_EVERY: Duration = Duration::from_secs(60);
@@ -35,6 +40,8 @@ const COUNTED: [Meaning; 5] = [
 pub(super) struct Warnings {
     /// Each kind that there has been.
     refused: Vec<(Reject, Pace)>,
+    /// Who was told of, and why: what is wrong with seals stays wrong until somebody changes a configuration.
+    peers: HashSet<(Discriminant<Reject>, SocketAddr)>,
     counted: [Counted; COUNTED.len()],
 }
 
@@ -46,13 +53,24 @@ struct Counted {
 
 impl Warnings {
     pub(super) fn refused(&mut self, reject: Reject, from: SocketAddr) {
+        let peer = (discriminant(&reject), from);
+        let once = is_of_seals(reject);
+        if once && (self.peers.contains(&peer) || self.peers.len() == PEERS) {
+            return;
+        }
         let known = self.refused.iter().position(|(known, _)| *known == reject);
         let place = known.unwrap_or_else(|| {
             self.refused.push((reject, Pace::default()));
             self.refused.len() - 1
         });
         if self.refused[place].1.is_time(REFUSED_EVERY) {
-            log::warn!(target: "memberlist", "Refused a datagram from {from}: {reject}");
+            // A few are late in any network.
+            let level = if reject == Reject::Replayed { log::Level::Info } else { log::Level::Warn };
+            let more = if once { "; further ones are counted" } else { "" };
+            log::log!(target: "memberlist", level, "Refused a datagram from {from}: {reject}{more}");
+            if once {
+                self.peers.insert(peer);
+            }
         }
     }
 
@@ -65,5 +83,35 @@ impl Warnings {
                 counted.told = count;
             }
         }
+    }
+}
+
+fn is_of_seals(reject: Reject) -> bool {
+    use Reject::{Cloned, Forged, Replayed, Sealed, UnknownKey, Unsealed};
+    matches!(reject, Unsealed | Sealed | UnknownKey | Forged | Replayed | Cloned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_seals_are_told_of_once_for_each_peer() {
+        let mut warnings = Warnings::default();
+        let peer = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        for _ in 0..100 {
+            warnings.refused(Reject::UnknownKey, peer(1));
+            warnings.refused(Reject::Unsealed, peer(1));
+        }
+        assert_eq!(warnings.peers.len(), 2);
+        for port in 1..5_000 {
+            warnings.peers.insert((discriminant(&Reject::Forged), peer(port)));
+            warnings.refused(Reject::Forged, peer(port));
+            if warnings.peers.len() == PEERS {
+                break;
+            }
+        }
+        warnings.refused(Reject::Cloned, peer(9));
+        assert_eq!(warnings.peers.len(), PEERS, "whoever invents addresses fills no memory");
     }
 }

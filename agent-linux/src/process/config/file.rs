@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Settings;
 use super::duration;
+use super::{Secret, Settings};
 use crate::agent::error::words;
 
 /// The longest file of settings, in bytes: some devices have no end.
@@ -57,6 +57,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         retry_max_attempts: keys.count("retry_max_attempts"),
         tags: keys.map("tags"),
         tags_file: keys.text("tags_file"),
+        encrypt_key: Secret(keys.text("encrypt_key")),
+        keyring_file: keys.text("keyring_file"),
         profile: keys.text("profile"),
         event_handlers: keys.list("event_handlers"),
         handler_concurrency: keys.count("handler_concurrency"),

@@ -4,10 +4,12 @@ pub mod duration;
 mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
+use serf_nostd::Key;
 
 use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
@@ -15,7 +17,7 @@ use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
-use crate::agent::{tags, tags_file};
+use crate::agent::{keyring_file, keys, tags, tags_file};
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub retry_max_attempts: u64,
     pub tags: BTreeMap<String, String>,
     pub tags_file: String,
+    pub encrypt_key: Secret,
+    pub keyring_file: String,
     pub profile: String,
     pub event_handlers: Vec<String>,
     pub handler_timeout: i64,
@@ -51,6 +55,16 @@ pub struct Settings {
     pub reconnect_timeout: i64,
     pub tombstone_timeout: i64,
     pub max_members: u64,
+}
+
+/// A text that nothing shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "none" } else { "(hidden)" })
+    }
 }
 
 impl Settings {
@@ -74,6 +88,8 @@ impl Settings {
         replace(&mut self.retry_max_attempts, over.retry_max_attempts);
         self.tags.extend(over.tags);
         replace(&mut self.tags_file, over.tags_file);
+        replace(&mut self.encrypt_key, over.encrypt_key);
+        replace(&mut self.keyring_file, over.keyring_file);
         replace(&mut self.profile, over.profile);
         self.event_handlers.extend(over.event_handlers);
         replace(&mut self.handler_timeout, over.handler_timeout);
@@ -150,6 +166,10 @@ pub struct Config {
     pub tags: BTreeMap<String, String>,
     /// `tags_file`: where tags that are set at run time are kept, and found at the next start. Not beside `tags`.
     pub tags_file: Option<PathBuf>,
+    /// `encrypt_key`: what all of the fleet's datagrams are sealed with; `None`: they are not. Not beside `keyring_file`.
+    pub encrypt_key: Option<Key>,
+    /// `keyring_file`: where the keys are, and are kept when they change: the one to seal with first.
+    pub keyring_file: Option<PathBuf>,
     /// `profile`: timing constants.
     pub profile: Profile,
     /// `event_handlers`: what to run for events, in order.
@@ -198,11 +218,11 @@ impl Config {
         Config::load(self.source.clone(), warn)
     }
 
-    /// What these settings ask of an agent, with names looked up.
+    /// What these settings ask of an agent, with names looked up and files read. `warn` as for [`Config::load`].
     ///
     /// # Errors
     /// The text that Serf prints.
-    pub async fn setup(&self) -> Result<Setup, String> {
+    pub async fn setup(&self, warn: fn(&str)) -> Result<Setup, String> {
         let profile = match self.profile {
             Profile::Lan => serf_nostd::Config::LAN,
             Profile::Wan => serf_nostd::Config::WAN,
@@ -230,6 +250,14 @@ impl Config {
                 None => self.tags.clone(),
             },
             tags_file: self.tags_file.clone(),
+            keys: match self.keyring_file.clone() {
+                Some(path) => tokio::task::spawn_blocking(move || keyring_file::load(&path, warn))
+                    .await
+                    .map_err(|error| error.to_string())?
+                    .map_err(|error| format!("Failed to setup the Serf agent: {error}"))?,
+                None => self.encrypt_key.clone().into_iter().collect(),
+            },
+            keyring_file: self.keyring_file.clone(),
             core: serf_nostd::Config {
                 reconnect_interval: span(self.reconnect_interval),
                 reconnect_timeout: span(self.reconnect_timeout),
@@ -275,9 +303,20 @@ impl Config {
                 "Failed to setup the Serf agent: Tags config not allowed while using tag files".to_owned()
             );
         }
+        let keyring_file = Some(settings.keyring_file).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if keyring_file.is_some() && !settings.encrypt_key.0.is_empty() {
+            return Err(
+                "Failed to setup the Serf agent: Encryption key not allowed while using a keyring".to_owned()
+            );
+        }
+        let encrypt_key = Some(settings.encrypt_key.0).filter(|text| !text.is_empty());
+        let encrypt_key = encrypt_key.map(|text| keys::decode(&text)).transpose();
+        let encrypt_key = encrypt_key.map_err(|error| format!("Invalid encryption key: {error}"))?;
         Ok(Config {
             event_handlers,
             tags_file,
+            encrypt_key,
+            keyring_file,
             retry_interval,
             log_level: log_level(or(settings.log_level, "INFO"))?,
             bind: Endpoint::parse(&or(settings.bind, "0.0.0.0"))

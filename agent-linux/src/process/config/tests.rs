@@ -47,7 +47,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
-            "tombstone_timeout":"8ns","max_members":9,"tags_file":"t"}"#,
+            "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
+            "encrypt_key":"e","keyring_file":"f"}"#,
     );
     let expected = Settings {
         node_name: "n".into(),
@@ -62,6 +63,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         retry_max_attempts: 3,
         tags: BTreeMap::from([("Role".into(), "web".into())]),
         tags_file: "t".into(),
+        encrypt_key: Secret("e".into()),
+        keyring_file: "f".into(),
         profile: "wan".into(),
         event_handlers: vec!["h".into()],
         handler_timeout: 4_000_000_000,
@@ -75,6 +78,29 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         max_members: 9,
     };
     assert_eq!(settings, Ok(expected));
+}
+
+#[test]
+fn a_key_is_one_and_not_beside_a_keyring() {
+    let text = keys::encode(&Key::new([7; 32]));
+    let with = |text: &str, file: &str| {
+        load(flags(|flags| (flags.encrypt_key, flags.keyring_file) = (Secret(text.into()), file.into())))
+    };
+    let config = with(&text, "").unwrap();
+    assert_eq!(config.encrypt_key, Some(Key::new([7; 32])));
+    assert!(!format!("{config:?}").contains(&text[..8]), "nothing shows it");
+    assert_eq!(
+        with("*", "").unwrap_err(),
+        "Invalid encryption key: illegal base64 data at input byte 0",
+        "as Serf 0.9.4 says"
+    );
+    assert!(
+        with("AAAA", "").unwrap_err().starts_with("Invalid encryption key: the key has 3 bytes, and must")
+    );
+    assert_eq!(
+        with(&text, "/none").unwrap_err(),
+        "Failed to setup the Serf agent: Encryption key not allowed while using a keyring"
+    );
 }
 
 #[test]

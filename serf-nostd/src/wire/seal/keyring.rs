@@ -72,8 +72,8 @@ impl KeyError {
     pub(crate) fn text(self) -> &'static str {
         match self {
             KeyError::Full => "the keyring is full: remove a key first",
-            KeyError::Unknown => "requested key is not in the keyring",
-            KeyError::Primary => "removing the primary key is not allowed",
+            KeyError::Unknown => "Requested key is not in the keyring",
+            KeyError::Primary => "Removing the primary key is not allowed",
         }
     }
 }
