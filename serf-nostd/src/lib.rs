@@ -158,4 +158,4 @@ pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};
 pub use wire::packet::{DATAGRAM_MAX, Reject};
 #[cfg(feature = "seal")]
-pub use wire::seal::{Key, KeyError};
+pub use wire::seal::{Key, KeyError, Keys};

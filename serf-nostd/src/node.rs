@@ -477,7 +477,7 @@ impl<'a> Node<'a> {
         match shown {
             Shown::Slot(slot) => self.show_slot(slot),
             #[cfg(feature = "seal")]
-            Shown::Keys(order) => Event::Keys(order),
+            Shown::Keys(order) => Event::Keys(order, self.cx.wire.seal.keys()),
             Shown::QueryDone(id) => Event::QueryDone(id),
             Shown::Member(id, change) => Event::Member(change, self.engines.members.table.member(id)),
             Shown::Joined(JoinResult::Yes(addr)) => Event::Joined(addr.into()),

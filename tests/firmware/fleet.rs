@@ -22,15 +22,27 @@ pub struct Fleet {
 impl Fleet {
     /// Starts it, with this firmware on the boards.
     pub fn start(seed: u64, servers: usize, firmware: &str, boards: usize) -> Fleet {
+        Fleet::start_with(seed, servers, (firmware, boards), None)
+    }
+
+    /// Starts a fleet that has this key.
+    pub fn sealed(seed: u64, servers: usize, boards: usize, key: &str) -> Fleet {
+        Fleet::start_with(seed, servers, ("sealed", boards), Some(key))
+    }
+
+    fn start_with(seed: u64, servers: usize, (firmware, boards): (&str, usize), key: Option<&str>) -> Fleet {
         let lab = Lab::new(seed);
         let mut agents: Vec<Server> = Vec::new();
         for number in 1..=servers {
-            let server = Server::start(&lab, &format!("s{number}"), agents.first());
+            let key: Vec<String> = key.iter().map(|key| format!("-encrypt={key}")).collect();
+            let server = Server::start_with(&lab, &format!("s{number}"), agents.first(), &key);
             agents.push(server);
         }
         let peers: Vec<_> = agents.iter().take(2).map(|server| format!("{}:7946", server.host.ip)).collect();
         let peers = format!("peers={}", peers.join("/"));
-        let board = |number| lab.board(firmware, &format!("b{number}"), &[&peers]);
+        let key: Vec<String> = key.iter().map(|key| format!("key={key}")).collect();
+        let settings: Vec<&str> = key.iter().chain([&peers]).map(String::as_str).collect();
+        let board = |number| lab.board(firmware, &format!("b{number}"), &settings);
         let mut boards: Vec<_> = (1..=boards).map(board).collect();
         boards.iter_mut().for_each(Board::switch_on);
         Fleet { servers: agents, boards, lab }

@@ -16,7 +16,8 @@ pub fn build(folder: &str, firmware: &str) -> PathBuf {
     let build = || {
         let status = command(folder, firmware).status().expect("tests/cross can be run");
         assert!(status.success(), "the firmware does not build");
-        example().join("target/thumbv7m-none-eabi/release").join(firmware)
+        let (target, bin, _) = which(firmware);
+        target.join("thumbv7m-none-eabi/release").join(bin)
     };
     built.get_or_insert_default().entry(firmware.to_owned()).or_insert_with(build).clone()
 }
@@ -25,13 +26,23 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware-example")
 }
 
+/// Where a firmware is built, under which name, and with which features: `sealed` is the usual one, which seals.
+fn which(firmware: &str) -> (PathBuf, &str, &[&str]) {
+    match firmware {
+        "sealed" => (example().join("target/sealed"), "qemu-mps2", &["--features", "seal"]),
+        _ => (example().join("target"), firmware, &[]),
+    }
+}
+
 /// Builds the firmware of this name.
 pub fn command(folder: &str, firmware: &str) -> Command {
+    let (target, bin, features) = which(firmware);
     let mut build = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("cross"));
     build
-        .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", firmware])
+        .args(["thumbv7m-none-eabi", "build", "--quiet", "--release", "--bin", bin])
+        .args(features)
         // Beside this workspace's own output, and never in its way.
-        .env("CARGO_TARGET_DIR", example().join("target"))
+        .env("CARGO_TARGET_DIR", target)
         .current_dir(example().join(folder));
     build
 }

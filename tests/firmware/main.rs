@@ -14,6 +14,7 @@ mod lab;
 mod log;
 mod members;
 mod report;
+mod sealed;
 mod server;
 mod small;
 

@@ -16,9 +16,15 @@ pub struct Server {
 impl Server {
     /// An agent that is called `name` and joins `seed`, if there is one.
     pub fn start(lab: &Lab, name: &str, seed: Option<&Server>) -> Server {
+        Server::start_with(lab, name, seed, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(lab: &Lab, name: &str, seed: Option<&Server>, args: &[String]) -> Server {
         let host = lab.linux();
         let gossip = SocketAddr::from((host.ip, 7946));
         let setup = Setup::new(name).at(Address { gossip, rpc: SocketAddr::from(([127, 0, 0, 1], 7373)) });
+        let setup = args.iter().fold(setup, |setup, arg| setup.arg(arg));
         let setup = seed.iter().fold(setup, |setup, seed| setup.join(&seed.agent));
         let agent = host.run(|| setup.start());
         Server { host, agent }

@@ -95,7 +95,7 @@ impl Seen {
             Event::QueryResponse(id, from, payload) => {
                 Seen::QueryResponse(id, from.to_owned(), payload.to_vec())
             }
-            Event::Keys(order) => Seen::Keys(order),
+            Event::Keys(order, _) => Seen::Keys(order),
             Event::QueryDone(id) => Seen::QueryDone(id),
             Event::Joined(_) => Seen::Joined,
             Event::JoinFailed(_) => Seen::JoinFailed,

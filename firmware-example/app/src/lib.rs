@@ -10,8 +10,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod answers;
+#[cfg(test)]
+mod flash;
 mod memory;
+#[cfg(any(test, feature = "seal"))]
+mod ring;
 
 use core::net::SocketAddr;
 
@@ -53,6 +60,13 @@ where
     stack.wait_config_up().await;
     let Some(ip) = stack.config_v4().map(|config| config.address.address()) else { restart() };
 
+    #[cfg(feature = "seal")]
+    let Some(key_pages) = ring::pages::<Flash>(&flash_range) else {
+        defmt::error!("a sealed board wants five pages of flash");
+        restart()
+    };
+    #[cfg(feature = "seal")]
+    let flash_range = flash_range.start..key_pages.start;
     let mut memory = Memory::new(flash, flash_range);
     let Some((boot, floor)) = memory.start().await else {
         defmt::error!("the flash can't be written");
@@ -78,6 +92,14 @@ where
         Ok(node) => node,
         Err(_) => {
             defmt::error!("the name or the storage's sizes can't be used");
+            restart()
+        }
+    };
+    #[cfg(feature = "seal")]
+    let mut keys = match ring::Ring::read(memory.flash(), &key_pages).await {
+        Some(kept) if install_keys(&mut node, &kept.keys, &settings) => kept,
+        _ => {
+            defmt::error!("the keys can't be used");
             restart()
         }
     };
@@ -107,6 +129,15 @@ where
                 b"role" => set_role(&commands, payload),
                 _ => {}
             }
+        }
+        #[cfg(feature = "seal")]
+        Event::Keys(_, new) => {
+            if !keys.write(memory.flash(), &key_pages, new.clone()).await {
+                // Whoever gave the order must not believe that they are kept.
+                defmt::error!("the flash can't be written: the keys are lost");
+                restart()
+            }
+            defmt::info!("{=usize} keys", new.count());
         }
         Event::Member(change, member) => defmt::info!("{}: {=str}", change, member.name),
         Event::Joined(_) => defmt::info!("joined"),
@@ -172,6 +203,13 @@ fn set_role<M: RawMutex, const N: usize>(commands: &Channel<M, Command<16, 32>, 
     if !written || commands.try_send(Command::SetTags(tags)).is_err() {
         defmt::warn!("no role: longer than 23 bytes, or too much is to be done");
     }
+}
+
+/// Gives the node the keys that were in flash, else the one that is set. False if it can't have so many.
+#[cfg(feature = "seal")]
+fn install_keys(node: &mut Node<'_>, kept: &[serf_nostd::Key], settings: &board::Settings) -> bool {
+    let set = settings.key.as_ref().filter(|_| kept.is_empty()).map(|key| serf_nostd::Key::new(key.0));
+    kept.iter().chain(&set).all(|key| node.install_key(key).is_ok())
 }
 
 /// Logs what the node knows and has counted.

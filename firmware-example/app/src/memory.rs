@@ -31,6 +31,12 @@ impl<F: NorFlash> Memory<F> {
         self.store(floor).await.then_some((self.boot, floor))
     }
 
+    /// The flash, for what else is kept in it beside this.
+    #[cfg(feature = "seal")]
+    pub fn flash(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
     /// Makes sure that events up to this time are not handed out again after a power cut. False if it can't be.
     ///
     /// Each later time costs a write. To cover some times ahead would save most of them, but whatever others fire at those
@@ -55,94 +61,16 @@ impl<F: NorFlash> Memory<F> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-
     use std::vec;
-    use std::vec::Vec;
 
     use embassy_futures::block_on;
-    use embedded_storage_async::nor_flash::{ErrorType, NorFlashErrorKind, ReadNorFlash};
 
     use super::*;
+    use crate::flash::{Flash, PAGE, Torn};
 
-    const WORD: usize = 32;
-    const PAGE: usize = 16 * WORD;
     const FLASH: usize = 3 * PAGE;
     /// More operations than a life has: no power cut.
     const LONG: u32 = 1_000;
-
-    /// What a page may hold when the power went while it was erased.
-    #[derive(Clone, Copy, Debug)]
-    enum Torn {
-        Zeros,
-        HalfErased,
-        Noise(u64),
-    }
-
-    /// Flash whose power is cut at one of its next operations.
-    struct Flash {
-        bytes: Vec<u8>,
-        left: u32,
-        torn: Torn,
-    }
-
-    impl Flash {
-        /// Whether there is power for one more operation.
-        fn power(&mut self) -> Result<(), NorFlashErrorKind> {
-            self.left = self.left.checked_sub(1).ok_or(NorFlashErrorKind::Other)?;
-            Ok(())
-        }
-    }
-
-    impl ErrorType for Flash {
-        type Error = NorFlashErrorKind;
-    }
-
-    impl ReadNorFlash for Flash {
-        const READ_SIZE: usize = WORD;
-
-        async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.copy_from_slice(&self.bytes[offset as usize..][..bytes.len()]);
-            Ok(())
-        }
-
-        fn capacity(&self) -> usize {
-            self.bytes.len()
-        }
-    }
-
-    impl NorFlash for Flash {
-        const WRITE_SIZE: usize = WORD;
-        const ERASE_SIZE: usize = PAGE;
-
-        async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
-            let power = self.power();
-            let cells = &mut self.bytes[offset as usize..][..bytes.len()];
-            assert!(cells.iter().all(|cell| *cell == 0xff), "a word is written once");
-            match power {
-                Ok(()) => cells.copy_from_slice(bytes),
-                Err(_) => cells.fill(0),
-            }
-            power
-        }
-
-        async fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
-            let power = self.power();
-            let cells = &mut self.bytes[from as usize..to as usize];
-            match (power, &mut self.torn) {
-                (Ok(()), _) => cells.fill(0xff),
-                (Err(_), Torn::Zeros) => cells.fill(0),
-                (Err(_), Torn::HalfErased) => cells[..PAGE / 2].fill(0xff),
-                (Err(_), Torn::Noise(state)) => {
-                    for cell in cells {
-                        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                        *cell |= (*state >> 56) as u8;
-                    }
-                }
-            }
-            power
-        }
-    }
 
     /// A board's lives, by turns as many operations long as `lives` says.
     fn live(torn: Torn, lives: &[u32]) {

@@ -8,6 +8,8 @@ use core::ops::Range;
 
 use embassy_net::Stack;
 
+#[cfg(feature = "seal")]
+pub use settings::Secret;
 pub use settings::{Invalid, Settings};
 
 /// A board that is up: its network runs, everything else waits for the application.

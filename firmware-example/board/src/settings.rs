@@ -14,6 +14,7 @@ use heapless::{String, Vec};
 /// | `gateway` | router's address | none |
 /// | `advertise` | `address:port` at which others reach the board, if a router translates | its own |
 /// | `peers` | at most 8 `address:port`, separated by `/` | none |
+/// | `key` | the fleet's key in base64, as `serf keygen` makes it (feature `seal`); what is in flash counts more | none: nothing is sealed |
 /// | `seed` | a number instead of the hardware's random bits, to repeat a run | random |
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -27,8 +28,23 @@ pub struct Settings {
     pub advertise: Option<SocketAddrV4>,
     /// Whom to join.
     pub peers: Vec<SocketAddrV4, 8>,
+    /// The fleet's key.
+    #[cfg(feature = "seal")]
+    pub key: Option<Secret>,
     /// Instead of random bits.
     pub seed: Option<u64>,
+}
+
+/// A key, which nothing shows.
+#[cfg(feature = "seal")]
+#[derive(Clone, PartialEq)]
+pub struct Secret(pub [u8; 32]);
+
+#[cfg(feature = "seal")]
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// A word that cannot be used: its key.
@@ -60,6 +76,8 @@ impl Settings {
                     self.peers.push(endpoint(peer)?).ok()?;
                 }
             }
+            #[cfg(feature = "seal")]
+            "key" => self.key = Some(Secret(secret(value)?)),
             "seed" => self.seed = Some(number(value, u64::MAX)?),
             _ => return None,
         }
@@ -89,6 +107,29 @@ fn number(text: &str, most: u64) -> Option<u64> {
         value = value.checked_mul(10)?.checked_add(digit.into())?;
     }
     (value <= most).then_some(value)
+}
+
+/// 32 bytes in base64.
+#[cfg(feature = "seal")]
+fn secret(text: &str) -> Option<[u8; 32]> {
+    let digits = text.strip_suffix('=').filter(|digits| digits.len() == 43)?;
+    let (mut key, mut bits) = ([0; 32], 0u32);
+    for (at, digit) in digits.bytes().enumerate() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        // Each digit but the first of four ends a byte.
+        if at % 4 != 0 {
+            *key.get_mut(at * 3 / 4)? = (bits >> (2 * (3 - at % 4))) as u8;
+        }
+    }
+    (bits & 3 == 0).then_some(key)
 }
 
 fn address(text: &str) -> Option<Ipv4Addr> {
@@ -137,6 +178,22 @@ mod tests {
             ["1.2.3.4.5:6", "1.2.3:4", "256.0.0.1:1", "1.2.3.4:65536", "1.2.3.4:", "1..3.4:5", "1.2.3.4:5:6"]
         {
             assert_eq!(endpoint(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[cfg(feature = "seal")]
+    #[test]
+    fn a_key_is_32_bytes_in_base64() {
+        let counted = secret("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        assert_eq!(counted, Some(core::array::from_fn(|at| at as u8)));
+        assert_eq!(secret("//////////////////////////////////////////8="), Some([0xff; 32]));
+        for wrong in [
+            "",
+            "AAAA",
+            "//////////////////////////////////////////9=",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+        ] {
+            assert_eq!(secret(wrong), None, "{wrong:?}");
         }
     }
 

@@ -28,8 +28,8 @@ const BFHFNMIGN: u32 = 1 << 8;
 pub struct Flash(flash::Flash<'static, Blocking>);
 
 impl Flash {
-    /// The last three of sixteen sectors of 128 KiB.
-    pub const RANGE: Range<u32> = (flash::FLASH_SIZE - 3 * SECTOR) as u32..flash::FLASH_SIZE as u32;
+    /// The last five of sixteen sectors of 128 KiB.
+    pub const RANGE: Range<u32> = (flash::FLASH_SIZE - 5 * SECTOR) as u32..flash::FLASH_SIZE as u32;
 
     pub fn new(flash: Peri<'static, FLASH>, scb: &mut SCB) -> Flash {
         // SAFETY: faults are masked only in `without_faults`, and while one is handled.

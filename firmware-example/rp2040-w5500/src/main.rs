@@ -29,8 +29,8 @@ type Bus = ExclusiveDevice<Spi<'static, SPI0, spi::Async>, Output<'static>, Dela
 
 /// 2 MiB.
 const FLASH_SIZE: usize = 2 << 20;
-/// What memory.x leaves at the end: four pages.
-const FLASH_RANGE: core::ops::Range<u32> = FLASH_SIZE as u32 - 16 * 1024..FLASH_SIZE as u32;
+/// What memory.x leaves at the end: five pages.
+const FLASH_RANGE: core::ops::Range<u32> = FLASH_SIZE as u32 - 20 * 1024..FLASH_SIZE as u32;
 /// UDP sockets that can be open at a time, and DHCP's.
 const SOCKETS: usize = 3;
 /// The W5500 allows 80 MHz, the wires of a breadboard less.

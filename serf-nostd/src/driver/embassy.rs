@@ -99,7 +99,7 @@ pub fn now() -> Instant {
 }
 
 /// Runs a node on `port` until it has left. Events go to `on_event`, which may wait (for flash, say): gossip waits with
-/// it, so not for long. Queries go to `on_query`, which says what answers them, if anything does: `|_| None` on a device that is
+/// it, so not for long. When it returns from an event that tells of new keys they are kept, or it had better not return. Queries go to `on_query`, which says what answers them, if anything does: `|_| None` on a device that is
 /// not to be asked. Commands come from `commands`.
 pub async fn run<
     M,
@@ -251,6 +251,15 @@ async fn drain(
                     Err(QueryError::Full) => _ = answers.push((query, write)),
                     Err(_) => warning!("an answer was refused"),
                     Ok(()) => {}
+                }
+            }
+            #[cfg(feature = "seal")]
+            Output::Event(Event::Keys(order, keys)) => {
+                on_event(Event::Keys(order, keys)).await;
+                if let Some(order) = order
+                    && node.keys_kept(now(), order, Ok(())).is_err()
+                {
+                    warning!("that the keys are kept could not be told");
                 }
             }
             Output::Event(event) => on_event(event).await,

@@ -8,6 +8,8 @@ use crate::events::UserEvent;
 use crate::membership::{Member, MemberChange};
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
+#[cfg(feature = "seal")]
+use crate::wire::seal::Keys;
 
 /// Something that comes in.
 #[derive(Debug)]
@@ -56,10 +58,10 @@ pub enum Event<'o> {
     /// A query of the node's own has ended: all whom it has asked have answered or do not live any more, or its time is over. Of a fleet
     /// that it does not hold as a whole it asks, and waits for, those whom it holds.
     QueryDone(EventId),
-    /// The keys of [`crate::Node::keys`] are others now, and are to be kept over the next start. If an order says so, whoever gave
-    /// it waits for [`crate::Node::keys_kept`].
+    /// The keys are these now, and are to be kept over the next start. If an order says so, whoever gave it waits for
+    /// [`crate::Node::keys_kept`].
     #[cfg(feature = "seal")]
-    Keys(Option<EventId>),
+    Keys(Option<EventId>, Keys<'o>),
     /// A member changed. Changes of one window come one after the other.
     Member(MemberChange, Member<'o>),
     /// A join was answered.

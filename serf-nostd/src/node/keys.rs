@@ -6,7 +6,7 @@ use crate::queries::keys::{self, KeyAnswer, KeyOrder, PAYLOAD};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
-use crate::wire::seal::{Key, KeyError};
+use crate::wire::seal::{Key, KeyError, Keys};
 
 impl Node<'_> {
     /// Adds a key to those that this node opens datagrams with. With the first one, which is to be added before anything else
@@ -94,7 +94,7 @@ impl Node<'_> {
     }
 
     /// The keys: first the one that this node seals with. None if it does not seal.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub fn keys(&self) -> Keys<'_> {
         self.cx.wire.seal.keys()
     }
 }

@@ -145,8 +145,7 @@ impl Driver<'_> {
     }
 
     /// The node's keys are others now.
-    pub(super) fn keys_changed(&mut self, order: Option<EventId>) {
-        let keys: Vec<Key> = self.node.keys().cloned().collect();
+    pub(super) fn keys_changed(&mut self, order: Option<EventId>, keys: Vec<Key>) {
         log::info!(
             target: "agent",
             "The keys have changed{}; there are {} now",

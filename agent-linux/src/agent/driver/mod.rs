@@ -279,7 +279,10 @@ impl<'n> Driver<'n> {
                     self.receipts_done(id);
                     self.order_done(id);
                 }
-                Output::Event(CoreEvent::Keys(order)) => self.keys_changed(order),
+                Output::Event(CoreEvent::Keys(order, keys)) => {
+                    let keys = keys.cloned().collect();
+                    self.keys_changed(order, keys);
+                }
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
                 Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),

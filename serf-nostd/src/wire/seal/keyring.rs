@@ -109,6 +109,38 @@ pub(crate) struct Keyring<'a> {
     primary_since: u64,
 }
 
+/// A node's keys: first the one that it seals with.
+#[derive(Clone, Debug)]
+pub struct Keys<'a> {
+    slots: &'a [KeySlot],
+    primary: usize,
+    /// Which one comes next: 0 is the primary one, then each slot in turn.
+    next: usize,
+}
+
+impl<'a> Iterator for Keys<'a> {
+    type Item = &'a Key;
+
+    fn next(&mut self) -> Option<&'a Key> {
+        loop {
+            let next = self.next;
+            self.next += 1;
+            let place = next.checked_sub(1).unwrap_or(self.primary);
+            let slot = self.slots.get(place)?;
+            if slot.used && (next == 0 || place != self.primary) {
+                return Some(&slot.key);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Keys<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=usize} keys", self.clone().count());
+    }
+}
+
 /// What a key's id is made of.
 const ID: [u8; 12] = *b"serf key id\0";
 
@@ -169,10 +201,8 @@ impl<'a> Keyring<'a> {
     }
 
     /// The primary key, then the others.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
-        let (before, rest) = self.slots.split_at(self.primary);
-        let (primary, after) = rest.split_at(1);
-        primary.iter().chain(before).chain(after).filter(|slot| slot.used).map(|slot| &slot.key)
+    pub(crate) fn keys(&self) -> Keys<'_> {
+        Keys { slots: self.slots, primary: self.primary, next: 0 }
     }
 
     /// The key in a slot and its id; of the primary one if there is none any more.

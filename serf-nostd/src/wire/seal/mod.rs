@@ -23,7 +23,7 @@ use crate::time::Instant;
 
 pub(crate) use cipher::TAG;
 use keyring::Keyring;
-pub use keyring::{Key, KeyError, KeySlot};
+pub use keyring::{Key, KeyError, KeySlot, Keys};
 pub use peers::PeerSession;
 use peers::{Peers, SessionId};
 pub(crate) use session::Life;
@@ -254,7 +254,7 @@ impl<'a> Seal<'a> {
     }
 
     /// The primary key, then the others.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub(crate) fn keys(&self) -> Keys<'_> {
         self.keyring.keys()
     }
 
