@@ -36,6 +36,7 @@ pub mod network;
 pub mod proof;
 pub mod questions;
 pub mod rng;
+pub mod sealing;
 pub mod seen;
 pub mod shrink;
 pub mod transcript;
