@@ -58,7 +58,8 @@ pub mod kind {
     pub const PADDING: u8 = 41;
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
-    /// Every kind that a node of this version sends.
+    pub const CHALLENGE_ANSWER: u8 = 47;
+    /// Every kind that a node of this version sends unsealed.
     pub const ALL: [u8; 34] = [
         PING,
         INDIRECT_PING,

@@ -630,6 +630,11 @@ impl<'a> Events<'a> {
 
     // ---- 5. back from others ----
 
+    /// Whether it is an event of this node's that has to come back from others.
+    pub(crate) fn waits_for_return(&self, id: EventId) -> bool {
+        self.store.find(id).is_some_and(|slot| self.store.is_pinned(slot, Pin::Own))
+    }
+
     /// An own event came back from somebody. True if with this it has come back from enough of them.
     pub(crate) fn confirm_own(
         &mut self,

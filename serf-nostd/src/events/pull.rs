@@ -220,6 +220,12 @@ impl<'a> Pulls<'a> {
         }
     }
 
+    /// What somebody at this address has been asked for and has not answered, each with the token that entitles to it.
+    pub(crate) fn asked(&self, of: Address) -> impl Iterator<Item = (u32, EventId)> {
+        let asked = self.cells[..self.len].iter().filter(move |pull| pull.from.addr == of && pull.tries > 0);
+        asked.map(|pull| (pull.from.token, pull.id))
+    }
+
     fn remove(&mut self, i: usize) {
         self.len -= 1;
         self.cells[i] = self.cells[self.len];

@@ -167,6 +167,15 @@ impl Events<'_> {
         Some((provider.addr, packet.finish(&mut cx.wire)))
     }
 
+    /// What somebody has been asked for, and has answered with a challenge instead: behind the answer to that.
+    pub(crate) fn write_wanted(&self, packet: &mut Packet<'_>, of: Address) {
+        let mut asked = self.pulls.asked(of).peekable();
+        let Some((token, _)) = asked.peek().copied() else { return };
+        let Some(ids) = packet.i_want(token) else { return };
+        // What does not fit is asked for again in its time.
+        let _ = asked.filter(|(other, _)| *other == token).all(|(_, id)| packet.push_item(&ids, &id));
+    }
+
     /// Of the greatest ids that were seen those of which this node has heard of late, and whose payload it holds: in pings
     /// and acks.
     pub(crate) fn write_riders(&self, cx: &mut Cx<'_>, packet: &mut Packet<'_>, to: Address) {

@@ -111,6 +111,12 @@ impl Node<'_> {
                 self.cx.outgoing.pop_front();
             }
             if !packet.is_empty() {
+                if first.reply.challenges() {
+                    // Its answer is no longer than it, and is to have room for who that is, and what it has told before.
+                    let limit = packet.reserve(packet.room().saturating_sub(PIGGYBACK));
+                    packet.pad();
+                    packet.unreserve(limit);
+                }
                 return Some((first.to, packet.finish_reply(&mut self.cx.wire, &first.reply)));
             }
         }
@@ -135,7 +141,7 @@ impl Node<'_> {
             return false;
         }
         let before = packet.len();
-        let written = self.write_answer_to(packet, next);
+        let written = self.write_answer_to(packet, head, next);
         if !written {
             packet.truncate(before);
         }
@@ -143,7 +149,7 @@ impl Node<'_> {
         written || before == packet.len() && before == head
     }
 
-    fn write_answer_to(&mut self, packet: &mut Packet<'_>, next: &Outgoing) -> bool {
+    fn write_answer_to(&mut self, packet: &mut Packet<'_>, head: usize, next: &Outgoing) -> bool {
         let (cx, e) = (&mut self.cx, &mut self.engines);
         let Outgoing { to, what, .. } = *next;
         match what {
@@ -171,7 +177,7 @@ impl Node<'_> {
             }
             Answer::Event { id } => match e.events.store.find(id) {
                 Some(slot) => {
-                    if packet.is_empty() {
+                    if packet.len() == head {
                         e.events.fleet.write_tag_of(packet, id);
                     }
                     e.events.store.given(slot);
@@ -189,7 +195,10 @@ impl Node<'_> {
             Answer::Join { nonce, joiner, pages } => self.write_join_answer(packet, nonce, joiner, pages),
             Answer::Proof => {
                 if next.reply.answers() != 0 {
+                    e.events.write_wanted(packet, to);
                     e.members.write_proof(packet);
+                    // What it has told before went unheard.
+                    self.write_piggyback(packet, to);
                 }
                 true
             }

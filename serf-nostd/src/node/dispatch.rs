@@ -15,6 +15,7 @@ use crate::outgoing::{Answer, RECORDS};
 use crate::queries;
 use crate::rules::Rule;
 use crate::slice::NIL;
+use crate::sync::Engines;
 use crate::time::Instant;
 use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, IndirectPing, JoinIntent, LeaveIntent, Message,
@@ -83,6 +84,8 @@ struct Context<'d> {
     challenge_answered: bool,
     /// Nothing has shown yet that it is new, and its sender has not been challenged.
     doubted: bool,
+    /// Its sender is challenged even by who cannot keep its answer.
+    insists: bool,
     /// How often its sender may be asked for events that it has.
     asks: Option<u8>,
 }
@@ -120,6 +123,7 @@ impl<'d> Context<'d> {
             challenge: 0,
             challenge_answered: false,
             asks: None,
+            insists: false,
             doubted: sender.is_some_and(|sender| sender.peer.is_none()),
         }
     }
@@ -239,7 +243,7 @@ impl Node<'_> {
         {
             return;
         }
-        if !c.is_new() && may_be_replayed(&message) {
+        if !c.is_new() && (may_be_replayed(&message) || self.is_past(&message)) {
             self.cx.stats.doubted += 1;
             return;
         }
@@ -321,14 +325,17 @@ impl Node<'_> {
                 let provider = Provider { addr: c.from, token, asks };
                 let links = e.failure.links(&e.members);
                 for id in ids {
-                    if e.events.fleet.takes(id, c.source) {
+                    if e.events.fleet.takes(id, c.source) && returns(c, e, id) {
                         c.question = 0;
                         e.events.announced(cx, links, provider, id);
                     }
                 }
             }
             Message::IWant(token, ids) => {
-                let entitled = c.is_proven() || token == e.events.token(c.from);
+                let has_token = token == e.events.token(c.from);
+                let entitled = c.is_proven() || c.is_new() && has_token;
+                // Whoever has recorded it would draw payloads: it is asked for once more, behind the answer to a challenge.
+                c.insists = has_token && !entitled;
                 for id in ids {
                     match self.engines.events.wanted(&self.cx.config, id, entitled) {
                         Some(answer) if entitled => {
@@ -548,6 +555,10 @@ impl Node<'_> {
             cx.stats.relays_refused += 1;
             return;
         }
+        if !c.is_new() {
+            // That draws enough.
+            c.doubted = false;
+        }
         if e.members.table.hot(target).addr != ping.target {
             // Who answers here is not who is meant there.
             if ping.nack {
@@ -603,7 +614,7 @@ impl Node<'_> {
             (c.answers, c.acked) = (true, Some(id));
             table.hot_mut(id).set(flag::VERIFIED, true);
             if let Some(sender) = c.sender {
-                self.cx.stats.proofs += self.cx.wire.seal.bind(id, &sender) as u64;
+                self.cx.stats.proofs += self.cx.wire.seal.bind(id, &c.from, &sender) as u64;
             }
         }
     }
@@ -651,12 +662,8 @@ impl Node<'_> {
     /// as it could not keep the answers of those that it does not hold. Who is in another fleet is
     /// asked something else.
     fn challenges(&mut self, c: &mut Context<'_>) -> bool {
-        if !self.cx.wire.seal.is_on()
-            || !c.doubted
-            || c.answers
-            || self.engines.members.table.partial
-            || self.is_elsewhere(c)
-        {
+        let partial = self.engines.members.table.partial && !c.insists;
+        if !self.cx.wire.seal.is_on() || !c.doubted || c.answers || partial || self.is_elsewhere(c) {
             return false;
         }
         c.doubted = false;
@@ -664,6 +671,22 @@ impl Node<'_> {
             self.cx.wire.seal.may_challenge(self.cx.now, 4 * self.cx.config.origin_fanout as u32);
         self.cx.stats.challenges += challenges as u64;
         challenges
+    }
+
+    /// Whether it tells of a life or an incarnation that is known to be over.
+    fn is_past(&self, message: &Message<'_>) -> bool {
+        let table = &self.engines.members.table;
+        let earlier = |node, life| table.find(node).is_some_and(|id| life < table.hot(id).life());
+        match message {
+            Message::Suspect(told) | Message::Dead(told) => earlier(told.node, (told.boot, told.incarnation)),
+            Message::Alive(told) => earlier(told.node, (told.boot, told.incarnation)),
+            // Who begins anew with an earlier boot number has to answer first.
+            Message::Join(join) => table.find(join.node).is_some_and(|id| {
+                let hot = table.hot(id);
+                hot.addr != join.addr && join.boot < hot.boot
+            }),
+            _ => false,
+        }
     }
 
     /// How an answer to this datagram is sealed, and what it begins with.
@@ -724,7 +747,7 @@ impl Node<'_> {
             let beside = if core::mem::take(&mut c.budget) > 0 { asks::STRANGER } else { asks::BESIDE };
             let provider = Provider::doubted(c.from, *c.asks.get_or_insert(beside));
             let id = carried.id();
-            if e.events.fleet.takes(id, c.source) {
+            if e.events.fleet.takes(id, c.source) && returns(c, e, id) {
                 c.question = 0;
                 e.events.announced(cx, links, provider, id);
             }
@@ -759,4 +782,10 @@ fn may_be_replayed(message: &Message<'_>) -> bool {
         Message::JoinIntent(_) | Message::LeaveIntent(_) | Message::TooOld(_) | Message::DontHave(_) => true,
         _ => false,
     }
+}
+
+/// Whether word of an event counts if it is this node's own, and waits for its return: what may be a replay may be its own datagram,
+/// thrown back. Who holds a part of the fleet has few whom it knows better.
+fn returns(c: &Context<'_>, e: &Engines<'_>, id: EventId) -> bool {
+    c.is_new() || e.members.table.partial || !e.events.waits_for_return(id)
 }

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
+use super::message::Address;
 use crate::time::Instant;
 
 /// What a seal would take, before and behind the messages: so all builds have one limit for what fits.
@@ -58,7 +59,7 @@ impl Seal<'_> {
         false
     }
 
-    pub(crate) fn bind(&mut self, _: u16, sender: &Sender) -> bool {
+    pub(crate) fn bind(&mut self, _: u16, _: &Address, sender: &Sender) -> bool {
         match sender.none {}
     }
 

@@ -100,7 +100,12 @@ pub(crate) struct Seal<'a> {
     has_windows: bool,
     /// Challenges of this second.
     challenged: (u64, u32),
+    /// How often a member has got another session, for each of some groups of addresses.
+    changes: [u16; GROUPS],
 }
+
+/// Groups of addresses whose challenges are told apart by how often sessions have changed there.
+const GROUPS: usize = 16;
 
 impl<'a> Seal<'a> {
     pub(crate) fn new(parts: Parts<'a>, life: Life, has_windows: bool) -> Seal<'a> {
@@ -110,6 +115,7 @@ impl<'a> Seal<'a> {
             session: Session::new(life),
             peers: Peers::new(parts.windows, parts.window_index),
             challenged: (0, 0),
+            changes: [0; GROUPS],
         }
     }
 
@@ -138,14 +144,16 @@ impl<'a> Seal<'a> {
         let Some((text, tag)) = rest.split_last_chunk_mut::<TAG>() else { return Err(Reject::Malformed) };
         let [_, _, id, session @ .., c0, c1, c2, c3, c4, c5] = *head;
         let counter = u64::from_le_bytes([c0, c1, c2, c3, c4, c5, 0, 0]);
+        if counter == 0 {
+            return Err(Reject::Malformed);
+        }
         if self.keyring.with_id(id).next().is_none() {
             return Err(Reject::UnknownKey);
         }
         let own = session == *self.session.id();
         let peer = self.peers.find(&session);
-        let reflected = own && counter <= self.session.counter();
-        let comes_again = |peer| !self.peers.is_fresh(peer, counter);
-        if reflected || self.has_windows && peer.is_some_and(comes_again) {
+        let reflected = self.session.has_sealed(&session, counter);
+        if reflected || self.has_windows && peer.is_some_and(|peer| self.peers.has_come(peer, counter)) {
             return Err(Reject::Replayed);
         }
         let (bytes, len) = associated(head, cluster);
@@ -159,6 +167,8 @@ impl<'a> Seal<'a> {
             self.begin_anew();
             return Err(Reject::Cloned);
         }
+        // What is below the window is late, or a replay: as from a session that is not known.
+        let peer = peer.filter(|peer| !self.has_windows || self.peers.is_fresh(*peer, counter));
         if let Some(peer) = peer.filter(|peer| self.peers.is_fresh(*peer, counter)) {
             self.peers.accept(peer, counter);
         }
@@ -208,18 +218,30 @@ impl<'a> Seal<'a> {
 
     /// The number of a challenge: its answer is known by it, if it comes from there within some seconds.
     pub(crate) fn challenge(&self, to: &Address, now: Instant) -> u32 {
-        self.session.challenge(to, now, false)
+        self.session.challenge(to, now, false, self.changes(to))
     }
 
     /// Whether a challenge to this address had this number.
     pub(crate) fn has_challenged(&self, from: &Address, now: Instant, number: u32) -> bool {
-        [false, true].iter().any(|former| self.session.challenge(from, now, *former) == number)
+        let changes = self.changes(from);
+        [false, true].iter().any(|former| self.session.challenge(from, now, *former, changes) == number)
+    }
+
+    fn changes(&self, at: &Address) -> u16 {
+        self.changes[at.hash() as usize % GROUPS]
     }
 
     /// A member has answered from its own address: from now on its session is known, and what comes again in it is refused. Whether that
     /// is news.
-    pub(crate) fn bind(&mut self, member: u16, sender: &Sender) -> bool {
-        self.peers.bind(member, &sender.session, sender.counter)
+    pub(crate) fn bind(&mut self, member: u16, at: &Address, sender: &Sender) -> bool {
+        let had = self.peers.has_session(member);
+        let news = self.peers.bind(member, &sender.session, sender.counter);
+        if news && had {
+            // What showed that the former one was new is not to bring it back.
+            let changes = &mut self.changes[at.hash() as usize % GROUPS];
+            *changes = changes.wrapping_add(1);
+        }
+        news
     }
 
     /// A place in the table is given up.

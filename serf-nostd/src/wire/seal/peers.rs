@@ -56,6 +56,18 @@ impl PeerSession {
         below < third && below != second && below != 0
     }
 
+    /// Whether it may be ahead of this counter because of what was overtaken on the way: by fewer than any node sends while an answer is
+    /// waited for.
+    fn reaches(&self, counter: u64) -> bool {
+        self.top().saturating_sub(counter) <= u64::from(u16::MAX)
+    }
+
+    /// Whether this one is remembered.
+    fn has_come(&self, counter: u64) -> bool {
+        let Some(below) = self.top().checked_sub(counter) else { return false };
+        below == 0 || self.below.iter().any(|known| u64::from(*known) == below)
+    }
+
     /// A fresh counter has come.
     fn accept(&mut self, counter: u64) {
         let [second, third] = self.below;
@@ -114,6 +126,15 @@ impl<'a> Peers<'a> {
         }
     }
 
+    pub(super) fn has_session(&self, peer: u16) -> bool {
+        self.windows[peer as usize] != PeerSession::EMPTY
+    }
+
+    /// Whether this counter has come.
+    pub(super) fn has_come(&self, peer: u16, counter: u64) -> bool {
+        self.windows[peer as usize].has_come(counter)
+    }
+
     /// Whether this counter has not come yet, as far as that is known.
     pub(super) fn is_fresh(&self, peer: u16, counter: u64) -> bool {
         self.windows[peer as usize].is_fresh(counter)
@@ -124,10 +145,11 @@ impl<'a> Peers<'a> {
         self.windows[peer as usize].accept(counter);
     }
 
-    /// A member has shown that it seals under this session, with this counter at last. False if that is known.
+    /// A member has shown that it seals under this session, with this counter at last. False if that is known. If the window is far ahead
+    /// of that, somebody else has moved it, who has the key.
     pub(super) fn bind(&mut self, peer: u16, session: &SessionId, counter: u64) -> bool {
         match self.find(session) {
-            Some(known) if known == peer => return false,
+            Some(known) if known == peer && self.windows[peer as usize].reaches(counter) => return false,
             // Its former place.
             Some(known) => self.forget(known),
             None => {}
@@ -210,6 +232,10 @@ mod tests {
             assert_eq!((peers.find(&session(1)), peers.find(&session(7))), (None, Some(2)));
             assert!(peers.bind(3, &session(7), 1));
             assert_eq!(peers.find(&session(7)), Some(3));
+            peers.accept(3, 1 << 40);
+            assert!(!peers.bind(3, &session(7), (1 << 40) - 9), "late");
+            assert!(peers.bind(3, &session(7), 9), "somebody else has moved it");
+            assert!(peers.is_fresh(3, 10));
             peers.forget(3);
             assert_eq!(peers.find(&session(7)), None);
             assert!(peers.windows.iter().all(|window| *window == PeerSession::EMPTY));

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     /// How often it has begun anew.
     begun: u32,
     id: SessionId,
+    /// The session before it, and its last counter.
+    former: (SessionId, u64),
     /// The last one used.
     counter: u64,
     /// Of the primary key.
@@ -53,7 +55,15 @@ fn pair(low: u64, high: u64) -> [u8; 16] {
 
 impl Session {
     pub(super) fn new(life: Life) -> Session {
-        Session { life, begun: 0, id: [0; 8], counter: 0, subkey: [0; 32], secret: [0; 32] }
+        Session {
+            life,
+            begun: 0,
+            id: [0; 8],
+            former: ([0; 8], 0),
+            counter: 0,
+            subkey: [0; 32],
+            secret: [0; 32],
+        }
     }
 
     /// Begins, or begins anew, under the primary key. What was sealed before and what will be have no nonce in common.
@@ -63,6 +73,7 @@ impl Session {
         let life = cipher::derive(key, &pair(name, boot));
         let this = pair(seed, (addr as u64) << 32 | self.begun as u64);
         let mut made = cipher::derive(&life, &this);
+        self.former = (self.id, self.counter);
         self.id.copy_from_slice(&made[..8]);
         made[..8].zeroize();
         self.secret = made;
@@ -79,8 +90,9 @@ impl Session {
         &self.id
     }
 
-    pub(super) fn counter(&self) -> u64 {
-        self.counter
+    /// Whether a datagram of this number is this node's own: of this session, or of the one before it.
+    pub(super) fn has_sealed(&self, session: &SessionId, counter: u64) -> bool {
+        [(self.id, self.counter), self.former].iter().any(|(id, last)| id == session && counter <= *last)
     }
 
     pub(super) fn subkey(&self) -> &Bytes {
@@ -98,10 +110,11 @@ impl Session {
         self.counter
     }
 
-    /// The number of a challenge to this address, of the span before the current one if `former`; never 0.
-    pub(super) fn challenge(&self, to: &Address, now: Instant, former: bool) -> u32 {
+    /// The number of a challenge to this address, of the span before the current one if `former`, after so many changes of sessions
+    /// there; never 0.
+    pub(super) fn challenge(&self, to: &Address, now: Instant, former: bool, changes: u16) -> u32 {
         let span = (now.as_micros() / SPAN).wrapping_sub(former as u64);
-        let made = cipher::derive(&self.secret, &pair(to.hash() as u64, span));
+        let made = cipher::derive(&self.secret, &pair(to.hash() as u64 | (changes as u64) << 32, span));
         u32::from_le_bytes([made[0], made[1], made[2], made[3]]).max(1)
     }
 
