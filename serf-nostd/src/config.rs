@@ -1,5 +1,6 @@
 //! What can be set, and the profiles that set it as Serf does.
 
+use crate::authority::Authority;
 use crate::expression::{TagMatcher, matches};
 use crate::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Config {
     /// Whether a tag's value matches an expression of a query's filter; `None` if this node cannot tell, and then does not
     /// answer. A device's is [`crate::matches`], a server's speaks regular expressions.
     pub tag_matcher: TagMatcher,
+    /// Which events only operators may fire, and who they are. All nodes of a fleet are to be told the same.
+    pub authority: Authority,
     /// How many members an origin sends a new event to at once (a device 9, a server 64).
     pub origin_fanout: u8,
     /// How many members a receiver passes a new event on to at once; one more where the origin does not reach everybody, or
@@ -92,6 +95,7 @@ impl Config {
         query_size_limit: 1024,
         answer_pace: 1,
         tag_matcher: TagMatcher(matches),
+        authority: Authority::NONE,
         origin_fanout: 64,
         forward_fanout: 2,
         cluster: None,

@@ -1,5 +1,6 @@
 //! What every engine works with: the moment, the settings, chance, counters, clocks, and what is to be sent to somebody.
 
+use crate::authority::SIGNED;
 use crate::clock::{Clocks, Lamport, Word};
 use crate::config::Config;
 use crate::hash;
@@ -97,7 +98,12 @@ impl<'a> Cx<'a> {
     /// From now on own events are those of this life.
     pub(crate) fn begin_life(&mut self, name: &str, boot: u64) {
         let boot = if self.config.has(Rule::OriginBoot) { boot } else { 0 };
-        self.origin = hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot));
+        self.origin = hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot)) & !SIGNED;
+    }
+
+    /// Who fires this node's signed events. Never what a query goes by, whose lowest bit is 0.
+    pub(crate) fn signed_origin(&self) -> u64 {
+        self.origin | SIGNED | 1
     }
 
     /// How long member events may wait for others, in all and after the last one.

@@ -2,6 +2,7 @@
 
 use heapless::Vec;
 
+use crate::authority::Signature;
 use crate::expression::TagMatcher;
 
 /// All filters of a query together, in bytes.
@@ -55,6 +56,14 @@ impl<'t> Target<'t> {
     pub const fn new(nodes: &'t [&'t str], tags: &'t [(&'t str, &'t str)]) -> Target<'t> {
         Target { nodes, tags }
     }
+
+    /// As it stands in [`crate::UserEvent::filters`] and [`crate::Statement::filters`]. `None` if that takes more than 512 bytes, or a
+    /// name is empty.
+    pub fn encode<'b>(&self, buf: &'b mut [u8; FILTERS_MAX]) -> Option<&'b [u8]> {
+        let filters = encode(self.nodes, self.tags)?;
+        buf[..filters.len()].copy_from_slice(&filters);
+        Some(&buf[..filters.len()])
+    }
 }
 
 /// Who is looked at: its name, and its tags, encoded as on Go Serf's wire.
@@ -67,7 +76,7 @@ pub(crate) struct Candidate<'c> {
 /// Whether the filters let this member through; `None` if that cannot be told, as they are malformed or have an expression
 /// that this node does not understand.
 pub(crate) fn passes(filters: &[u8], member: Candidate<'_>, matcher: TagMatcher) -> Option<bool> {
-    let mut rest = filters;
+    let (_, mut rest) = Signature::split(filters);
     let (mut named, mut is_named) = (false, false);
     let (mut passes, mut known) = (true, true);
     while let Some(kind) = rest.split_off_first() {

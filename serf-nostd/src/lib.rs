@@ -108,6 +108,7 @@ pub struct Readme;
 #[macro_use]
 mod fmt;
 
+mod authority;
 mod backoff;
 mod clock;
 mod config;
@@ -139,6 +140,9 @@ mod sync;
 mod time;
 pub mod wire;
 
+#[cfg(feature = "authority")]
+pub use authority::signing::public_key;
+pub use authority::{Authority, Operator, Reserved, Signature, Statement};
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 #[cfg(feature = "coordinates")]

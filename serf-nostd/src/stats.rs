@@ -103,6 +103,10 @@ stats! {
     events_new,
     /// Further copies of seen events.
     events_duplicate,
+    /// Events that only an operator may fire, and none has signed; or whose signature is wrong.
+    events_unauthorized,
+    /// Signed events that came too fast to be checked: others offer them again.
+    events_unchecked,
     /// Events handed to the application.
     events_delivered,
     /// Events for other members: passed on only.

@@ -137,7 +137,8 @@ fn damaged_datagrams_are_refused() {
         stranger.send_to(&damaged, agents[0].address().gossip).expect("loopback is there");
         sleep(Duration::from_micros(200));
     }
-    let refused = || agents[0].info("counters", "refused") + agents[0].info("counters", "refused_wire");
+    let count = |which| agents[0].info("counters", which);
+    let refused = || count("refused") + count("refused_wire") + count("refused_unsealed");
     wait_until("all to be refused", || refused() >= 8 * event.len() as u64);
     assert_eq!(agents[0].info("counters", "events_new"), 0);
     assert!(agents[0].printed().contains("it was damaged on the way"));

@@ -58,6 +58,7 @@ pub mod kind {
     pub const PADDING: u8 = 41;
     pub const VALUES_REQUEST: u8 = 42;
     pub const VALUE_IDS: u8 = 43;
+    pub const TARGETED_EVENT: u8 = 13;
     pub const CHALLENGE_ANSWER: u8 = 47;
     /// Every kind that a node of this version sends unsealed.
     pub const ALL: [u8; 34] = [

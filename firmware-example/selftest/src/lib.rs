@@ -21,7 +21,8 @@ mod tests {
     #[test]
     fn all_is_well_and_the_same_every_time() {
         assert_eq!(division(), Ok(()));
-        assert_eq!(codec(), Ok(29));
+        // Three more with the core's feature `seal`.
+        assert!(matches!(codec(), Ok(29 | 32)));
         let run = || Fleet::new().run(&mut [None, None, None]);
         let verdict = run().unwrap();
         assert!(verdict.datagrams > 100);

@@ -7,6 +7,7 @@
 
 use super::Events;
 use super::store::{Kind, list};
+use crate::authority::SIGNED;
 use crate::clock::{Lamport, Word};
 use crate::config::Config;
 use crate::context::Cx;
@@ -368,7 +369,8 @@ impl Events<'_> {
             let event = self.store.event(slot);
             let waited = event.coalesce && cx.now.since(self.store.since(slot)) > cx.config.join_timeout;
             // Under two identities somebody would be handed it twice.
-            if waited || self.store.was_sent(slot) {
+            let signed = event.id.origin & SIGNED != 0;
+            if waited || signed || self.store.was_sent(slot) {
                 continue;
             }
             let (key, before) = (event.coalesce.then(|| event.key()), event.id);
@@ -393,6 +395,7 @@ fn last_event(cx: &Cx<'_>) -> EventId {
 mod tests {
     use super::*;
     use crate::kit;
+    use crate::wire::message::UserEvent;
 
     /// Since when there has been this node's fleet, in seconds before now.
     fn aged(id: u32, age: u64) -> FleetState {
@@ -430,7 +433,9 @@ mod tests {
         let ours = e.events.fleet.id;
         e.events.fleet.founding = false;
         cx.now += Duration::from_secs(600);
-        let fired = e.events.fire(&mut cx, links, false, (b"deploy", b"1"), false, &[]).expect("accepted");
+        let id = kit::id(cx.clocks.event.now(), cx.origin);
+        let event = UserEvent { id, coalesce: false, name: b"deploy", payload: b"1" };
+        let fired = e.events.fire(&mut cx, links, false, event, &[]).expect("accepted");
         let theirs = Fleet { id: 1, event_clock: 50, age: 900 };
         assert!(ours > 1 && e.events.fleet.yields_to(cx.now, &theirs));
         e.events.meet_fleet(&mut cx, &e.members, (theirs, None), Word::Answer, false);

@@ -9,7 +9,7 @@
 //! 6. When room is needed the most-sent payload goes; ids are remembered longer, and below the lowest of those nothing is
 //!    taken any more: the floor.
 //!
-//! Which fleet's events those are is told in [`fleet`].
+//! Which fleet's events those are is told in [`fleet`], and which only operators may fire in [`crate::authority`].
 
 pub(crate) mod arena;
 pub(crate) mod coalesce;
@@ -24,6 +24,7 @@ pub(crate) mod store;
 use core::error::Error;
 use core::fmt;
 
+use crate::authority::{Gate, Reserved, SIGNED, Verdict};
 use crate::backoff::Backoff;
 use crate::clock::{LTIME_LIMIT, Lamport, Word};
 use crate::context::Cx;
@@ -74,6 +75,12 @@ pub enum EventError {
     Starting,
     /// The event clock has come to its end: forged times have used up 2^62. Only a new fleet helps.
     ClockExhausted,
+    /// Only an operator may fire it: [`crate::Node::signed_event`].
+    Unsigned,
+    /// No operator whose patterns cover its name has signed just this, or too long ago.
+    Forged,
+    /// What was reserved for it is over, or used up: reserve again, and sign that.
+    Outdated,
     /// Its target takes more than 512 bytes, or names a member with an empty name.
     Target,
     /// The node is leaving or has left.
@@ -90,6 +97,11 @@ impl fmt::Display for EventError {
             EventError::ClockExhausted => {
                 f.write_str("the event clock has come to its end: only a new fleet helps")
             }
+            EventError::Unsigned => f.write_str("only an operator may fire events of this name: sign it"),
+            EventError::Forged => {
+                f.write_str("no operator who may fire events of this name has signed just this within a day")
+            }
+            EventError::Outdated => f.write_str("what was reserved for it is over: reserve and sign again"),
             EventError::Target => f.write_str("the filters are longer than 512 bytes, or have an empty name"),
             EventError::Left => f.write_str("the node is leaving or has left"),
         }
@@ -162,6 +174,8 @@ pub(crate) struct Events<'a> {
     pub(crate) cut_off: bool,
     /// The last event that was asked for has come, or has been given up.
     pub(crate) all_pulled: bool,
+    /// Checks who may fire what.
+    gate: Gate,
     /// Makes tokens that nobody can guess.
     secret: u64,
 }
@@ -199,6 +213,7 @@ impl<'a> Events<'a> {
             lost_values: 0,
             cut_off: true,
             all_pulled: false,
+            gate: Gate::new(cx.now),
             secret: Random::new(!seed).next(),
         }
     }
@@ -226,17 +241,53 @@ impl<'a> Events<'a> {
         cx: &mut Cx<'_>,
         links: Links,
         cut_off: bool,
-        (name, payload): (&[u8], &[u8]),
-        coalesce: bool,
+        event: Told<'_>,
         filters: &[u8],
     ) -> Result<u64, EventError> {
-        let id = EventId { ltime: cx.clocks.event.now(), origin: cx.origin };
-        let event = Carried::Event(Told { id, coalesce, name, payload }, filters);
+        let id = event.id;
+        if id.origin & SIGNED != 0
+            && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New)
+        {
+            return Err(EventError::Outdated);
+        }
+        let len = go::user_event_len(id.ltime, event.name, event.payload);
+        let event = Carried::Event(event, filters);
+        match self.judge(cx, &event) {
+            Verdict::Allowed => {}
+            Verdict::Unsigned => return Err(EventError::Unsigned),
+            Verdict::Forged => return Err(EventError::Forged),
+            Verdict::Later => return Err(EventError::Full),
+        }
         let limit = event.limit(&cx.config, &self.store);
-        if event.len() <= limit as usize && go::user_event_len(id.ltime, name, payload) > limit as usize {
+        if event.len() <= limit as usize && len > limit as usize {
             return Err(EventError::TooLongEncoded(limit));
         }
         self.launch(cx, links, cut_off, event)
+    }
+
+    /// Keeps an identity for a signed event; see [`crate::Node::reserve_event`].
+    pub(crate) fn reserve(&self, cx: &mut Cx<'_>) -> Result<Reserved, EventError> {
+        self.may_fire(cx)?;
+        let id = EventId { ltime: cx.clocks.event.stamp(), origin: cx.signed_origin() };
+        Ok(Reserved { id, cluster: cx.wire.cluster() })
+    }
+
+    /// Whether it may be fired, as far as operators go.
+    fn judge(&mut self, cx: &Cx<'_>, carried: &Carried<'_>) -> Verdict {
+        match carried {
+            Carried::Event(event, filters) => {
+                self.gate.judge(&cx.config.authority, cx.wire.cluster(), cx.now, event, filters)
+            }
+            Carried::Query(_) => Verdict::Allowed,
+        }
+    }
+
+    fn may_fire(&self, cx: &Cx<'_>) -> Result<(), EventError> {
+        match () {
+            () if self.fleet.is_starting() => Err(EventError::Starting),
+            () if cx.clocks.event.is_exhausted() => Err(EventError::ClockExhausted),
+            () => Ok(()),
+        }
     }
 
     /// Asks a query, whose time is the event clock's.
@@ -258,12 +309,7 @@ impl<'a> Events<'a> {
         cut_off: bool,
         own: Carried<'_>,
     ) -> Result<u64, EventError> {
-        if self.fleet.is_starting() {
-            return Err(EventError::Starting);
-        }
-        if cx.clocks.event.is_exhausted() {
-            return Err(EventError::ClockExhausted);
-        }
+        self.may_fire(cx)?;
         let (id, len, limit) = (own.id(), own.len(), own.limit(&cx.config, &self.store));
         if len > limit as usize {
             return Err(EventError::TooLong(limit));
@@ -342,6 +388,26 @@ impl<'a> Events<'a> {
             // What counts as new is only known when a fleet has been met; healing offers it again.
             return None;
         }
+        match self.judge(cx, &carried) {
+            Verdict::Allowed => {}
+            Verdict::Later => {
+                cx.stats.events_unchecked += 1;
+                return None;
+            }
+            verdict => {
+                cx.stats.events_unauthorized += 1;
+                warning!(
+                    "an event of Lamport time {}, origin {}, is refused: no operator has signed it",
+                    id.ltime,
+                    id.origin
+                );
+                // Seen all the same, or it would be offered for ever. But nobody may take the identity of a signed one.
+                if verdict == Verdict::Unsigned && cx.witness(Lamport::Event, from.word, id.ltime) {
+                    self.record(cx, id);
+                }
+                return None;
+            }
+        }
         if !cx.witness(Lamport::Event, from.word, id.ltime) {
             if cx.config.has(Rule::Clamp) || id.ltime >= LTIME_LIMIT {
                 return None;
@@ -382,6 +448,18 @@ impl<'a> Events<'a> {
     /// The last value of a name, fetched although it is at or below the floor.
     fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>, filters: &[u8]) {
         let carried = Carried::Event(*event, filters);
+        match self.judge(cx, &carried) {
+            Verdict::Allowed => {}
+            Verdict::Later => {
+                cx.stats.events_unchecked += 1;
+                return;
+            }
+            _ => {
+                cx.stats.events_unauthorized += 1;
+                self.lost_values ^= event.id.hash();
+                return;
+            }
+        }
         let len = carried.len();
         if len > carried.limit(&cx.config, &self.store) as usize {
             cx.stats.events_too_long += 1;
@@ -440,7 +518,8 @@ impl<'a> Events<'a> {
             }
         }
         // What was fired before this node met its fleet is the last value of its name then, but not told.
-        let before = id <= self.fleet.met_at && id.origin != cx.origin;
+        let own = [cx.origin, cx.signed_origin()].contains(&id.origin);
+        let before = id <= self.fleet.met_at && !own;
         let silent = before && self.coalescer.is_silent(name);
         let placed = self.coalescer.offer(name, id, slot, silent, cx.now, &cx.config, &mut cx.stats);
         if let Some(early) = placed.deliver {

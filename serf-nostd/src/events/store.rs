@@ -9,6 +9,7 @@
 //! Queries travel as events do, and are held as they are encoded; so are answers, which wait for their confirmation.
 
 use super::arena::Arena;
+use crate::authority::Signature;
 use crate::hash;
 use crate::slice::{Index, Link, Linked, List, NIL};
 use crate::time::{Duration, Instant};
@@ -28,7 +29,8 @@ pub struct UserEvent<'a> {
     pub payload: &'a [u8],
     /// Whether its sender allowed coalescing.
     pub coalesce: bool,
-    /// Whom it is for, encoded as in [`Query::filters`](crate::wire::message::Query::filters); empty: all. See [`crate::Node::is_for`].
+    /// Whom it is for, encoded as in [`Query::filters`](crate::wire::message::Query::filters); empty: all. See [`crate::Node::is_for`]. In front of them
+    /// an operator's signature, if it has one.
     pub filters: &'a [u8],
 }
 
@@ -41,6 +43,7 @@ impl UserEvent<'_> {
 
 /// The key of events of this name, for these members.
 pub(crate) fn key(name: &[u8], filters: &[u8]) -> u64 {
+    let (_, filters) = Signature::split(filters);
     let name = hash::bytes(name);
     if filters.is_empty() { name } else { hash::mix(name ^ hash::bytes(filters).rotate_left(1)) }
 }

@@ -3,11 +3,14 @@
 use core::net::SocketAddr;
 
 use super::{JoinError, LeaveError, Node, TagsError};
+use heapless::Vec;
+
+use crate::authority::{Reserved, Signature, Statement};
 use crate::events::EventError;
 use crate::filter::{self, Target};
 use crate::queries::{Ask, Fired, QueryError};
 use crate::time::{Duration, Instant};
-use crate::wire::message::{EventId, LeaveIntent, Message};
+use crate::wire::message::{EventId, LeaveIntent, Message, UserEvent};
 
 impl Node<'_> {
     /// Fires a user event and returns its Lamport time. It is handed to this node's application at once (or coalesced),
@@ -39,15 +42,51 @@ impl Node<'_> {
         payload: &[u8],
         coalesce: bool,
     ) -> Result<u64, EventError> {
+        let filters = filter::encode(target.nodes, target.tags).ok_or(EventError::Target)?;
+        let id = EventId { ltime: self.cx.clocks.event.now(), origin: self.cx.origin };
+        self.fire(now, UserEvent { id, coalesce, name, payload }, &filters)
+    }
+
+    /// Keeps an identity for an event that an operator is to sign ([`crate::Statement`]). If it is not fired nothing comes of it. It is over when
+    /// so many other events have been fired since as the memory holds, when others are met, or with this node.
+    ///
+    /// # Errors
+    /// [`EventError::Starting`], [`EventError::ClockExhausted`], [`EventError::Left`].
+    pub fn reserve_event(&mut self, now: Instant) -> Result<Reserved, EventError> {
+        self.enter(now);
+        if self.engines.members.is_leaving() {
+            return Err(EventError::Left);
+        }
+        self.engines.events.reserve(&mut self.cx)
+    }
+
+    /// Fires what an operator has signed, as [`Node::targeted_event`] does.
+    ///
+    /// # Errors
+    /// [`EventError`]; [`EventError::Forged`] and [`EventError::Outdated`] only from here.
+    pub fn signed_event(
+        &mut self,
+        now: Instant,
+        statement: &Statement<'_>,
+        signature: &Signature,
+    ) -> Result<u64, EventError> {
+        let Statement { reserved, coalesce, name, filters, payload, .. } = *statement;
+        let mut encoded: Vec<u8, { Signature::LEN + filter::FILTERS_MAX }> = Vec::new();
+        let whole =
+            encoded.extend_from_slice(&signature.encode()).and_then(|()| encoded.extend_from_slice(filters));
+        whole.map_err(|_| EventError::Target)?;
+        self.fire(now, UserEvent { id: reserved.id, coalesce, name, payload }, &encoded)
+    }
+
+    fn fire(&mut self, now: Instant, event: UserEvent<'_>, filters: &[u8]) -> Result<u64, EventError> {
         self.enter(now);
         let (cx, e) = (&mut self.cx, &mut self.engines);
         if e.members.is_leaving() {
             return Err(EventError::Left);
         }
-        let filters = filter::encode(target.nodes, target.tags).ok_or(EventError::Target)?;
         let cut_off = e.failure.is_cut_off(cx, &e.members);
         let links = e.failure.links(&e.members);
-        e.events.fire(cx, links, cut_off, (name, payload), coalesce, &filters)
+        e.events.fire(cx, links, cut_off, event, filters)
     }
 
     /// Asks the fleet. [`super::Event::QueryAck`], [`super::Event::QueryResponse`] and at last [`super::Event::QueryDone`] follow,

@@ -27,17 +27,24 @@ pub struct Fired<'e> {
     pub name: &'e [u8],
     /// Whether it may be coalesced.
     pub coalesce: bool,
+    /// Whether an operator has signed it.
+    pub signed: bool,
 }
 
 impl<'e> Fired<'e> {
     /// An event for all.
     pub const fn new(ltime: u64, name: &'e [u8], coalesce: bool) -> Fired<'e> {
-        Fired { ltime, target: Target::new(&[], &[]), name, coalesce }
+        Fired { ltime, target: Target::new(&[], &[]), name, coalesce, signed: false }
     }
 
     /// The same for some members.
     pub const fn target(self, target: Target<'e>) -> Fired<'e> {
         Fired { target, ..self }
+    }
+
+    /// The same, signed by an operator.
+    pub const fn signed(self) -> Fired<'e> {
+        Fired { signed: true, ..self }
     }
 }
 
@@ -54,9 +61,9 @@ impl Queries<'_> {
         fired: &Fired<'_>,
         timeout: Duration,
     ) -> Result<EventId, QueryError> {
-        let Fired { ltime, target, name, coalesce } = *fired;
+        let Fired { ltime, target, name, coalesce, signed } = *fired;
         let filters = filter::encode(target.nodes, target.tags).ok_or(QueryError::Filters)?;
-        let event = EventId { ltime, origin: cx.origin };
+        let event = EventId { ltime, origin: if signed { cx.signed_origin() } else { cx.origin } };
         let key = if coalesce { store::key(name, &filters) } else { 0 };
         let receipt = Receipt { event, key }.to_bytes();
         let sheet = Sheet {

@@ -131,6 +131,11 @@ impl<'a> Wire<'a> {
         Wire { cluster: cluster.map(|name| hash::bytes(name.as_bytes()) as u32), seal }
     }
 
+    /// The hash of the cluster's name; 0 if it has none.
+    pub(crate) fn cluster(&self) -> u32 {
+        self.cluster.unwrap_or(0)
+    }
+
     /// Takes the outer layers off, in place.
     pub(crate) fn open<'d>(&mut self, datagram: &'d mut [u8]) -> Result<Opened<'d>, Reject> {
         let is_sealed = is_sealed(datagram)?;

@@ -1,0 +1,320 @@
+//! Which events only operators may fire, and the signatures that show that one has.
+//!
+//! 1. Whoever fires such an event has a node reserve an identity for it ([`crate::Node::reserve_event`]).
+//! 2. The operator signs what is to be fired under that identity ([`Statement`]); the private key need not be where the node is.
+//! 3. The node fires it with the signature ([`crate::Node::signed_event`]), which travels in front of the event's filters.
+//! 4. Every node that knows the operators checks it before it records the event, hands it out or passes it on.
+//!
+//! An identity is taken once, whatever clocks say, so what is recorded cannot be fired again. Identities of signed events are marked
+//! ([`SIGNED`]): nothing that is unsigned can take one.
+
+#[cfg(feature = "authority")]
+pub(crate) mod signing;
+
+use core::fmt;
+
+use crate::time::{Duration, Instant};
+use crate::wire::message::{EventId, UserEvent};
+
+/// An operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Its public key, Ed25519.
+    pub key: [u8; 32],
+    /// Which events it may fire, and nobody else: their names, or the beginning of some and a `*`.
+    pub patterns: &'static [&'static str],
+}
+
+impl Operator {
+    fn covers(&self, name: &[u8]) -> bool {
+        self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning.as_bytes()),
+            None => name == pattern.as_bytes(),
+        })
+    }
+}
+
+/// Whether this public key has signed this statement.
+type Verify = fn(&[u8; 32], &Statement<'_>, &[u8; 64]) -> bool;
+
+/// The operators whom a node knows, and how it checks their signatures. See [`crate::Config::authority`].
+#[derive(Clone, Copy)]
+pub struct Authority {
+    pub(crate) operators: &'static [Operator],
+    verify: Verify,
+    /// Signatures checked in a second, at most.
+    rate: u16,
+    /// Unix time, in seconds, of [`Instant::ZERO`]; 0: unknown.
+    epoch: u64,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("operators", &self.operators).field("rate", &self.rate).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Authority {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Authority");
+    }
+}
+
+/// How old a signature may be where the time is known.
+const LIFETIME: u64 = 24 * 3600;
+
+/// Signatures that may be checked at once, at least.
+const BURST: u32 = 4;
+
+impl Authority {
+    /// Everybody may fire everything, and no signature is checked.
+    pub const NONE: Authority = Authority { operators: &[], verify: |_, _, _| true, rate: 0, epoch: 0 };
+
+    /// These operators; at most so many signatures are checked in a second (a device 2, a server 500), and four or as many at once. What is more
+    /// is offered again by others.
+    #[cfg(feature = "authority")]
+    pub const fn new(operators: &'static [Operator], rate: u16) -> Authority {
+        Authority { operators, verify: signing::verify, rate, epoch: 0 }
+    }
+
+    /// The same where the time is known: what was signed more than 24 hours before or after it is refused. `epoch`: Unix time, in seconds, of
+    /// [`Instant::ZERO`].
+    #[cfg(feature = "authority")]
+    pub const fn since(self, epoch: u64) -> Authority {
+        Authority { epoch, ..self }
+    }
+
+    /// Whether only an operator may fire events of this name.
+    pub fn protects(&self, name: &[u8]) -> bool {
+        self.operators.iter().any(|operator| operator.covers(name))
+    }
+
+    fn allows(&self, now: Instant, statement: &Statement<'_>, signature: &Signature) -> bool {
+        self.is_timely(now, signature)
+            && self
+                .operators
+                .iter()
+                .filter(|operator| operator.key[..4] == signature.signer && operator.covers(statement.name))
+                .any(|operator| (self.verify)(&operator.key, statement, &signature.bytes))
+    }
+
+    fn is_timely(&self, now: Instant, signature: &Signature) -> bool {
+        let unix = self.epoch + now.as_micros() / 1_000_000;
+        self.epoch == 0 || unix.abs_diff(signature.time as u64) <= LIFETIME
+    }
+}
+
+/// What an operator signs: which event, in which fleet, with all that decides what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'s> {
+    /// From the reservation.
+    pub reserved: Reserved,
+    /// Unix time, in seconds.
+    pub time: u32,
+    /// Whether it may be coalesced.
+    pub coalesce: bool,
+    /// Its name.
+    pub name: &'s [u8],
+    /// For whom it is, encoded; see [`crate::UserEvent::filters`], without the signature.
+    pub filters: &'s [u8],
+    /// Any bytes.
+    pub payload: &'s [u8],
+}
+
+/// An identity that is kept for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Reserved {
+    /// The identity.
+    pub id: EventId,
+    /// The lower half of the hash of the cluster's name, 0 if it has none.
+    pub cluster: u32,
+}
+
+/// By whom and when an event was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The first bytes of the operator's public key.
+    pub signer: [u8; 4],
+    /// Unix time, in seconds.
+    pub time: u32,
+    /// Ed25519.
+    pub bytes: [u8; 64],
+}
+
+impl Signature {
+    /// Bytes in front of an event's filters.
+    pub(crate) const LEN: usize = 73;
+
+    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+        let mut bytes = [SIGNATURE; Self::LEN];
+        bytes[1..5].copy_from_slice(&self.signer);
+        bytes[5..9].copy_from_slice(&self.time.to_le_bytes());
+        bytes[9..].copy_from_slice(&self.bytes);
+        bytes
+    }
+
+    /// Takes one off the front of filters.
+    pub(crate) fn split(filters: &[u8]) -> (Option<Signature>, &[u8]) {
+        let read = || {
+            let (encoded, rest) = filters.split_first_chunk::<{ Self::LEN }>()?;
+            let ([kind, head @ ..], bytes) = encoded.split_first_chunk::<9>()?;
+            let ([a, b, c, d], time) = head.split_first_chunk()?;
+            let signature = Signature {
+                signer: [*a, *b, *c, *d],
+                time: u32::from_le_bytes(time.try_into().ok()?),
+                bytes: bytes.try_into().ok()?,
+            };
+            (*kind == SIGNATURE).then_some((signature, rest))
+        };
+        read().map_or((None, filters), |(signature, rest)| (Some(signature), rest))
+    }
+}
+
+/// What a signature begins with, where filters begin with what they are.
+const SIGNATURE: u8 = 2;
+
+/// Bit of [`EventId::origin`]: an event with a signature. No other has it.
+pub(crate) const SIGNED: u64 = 1 << 63;
+
+/// What is to become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    /// It is unsigned, and only an operator may fire it.
+    Unsigned,
+    /// Its signature, or its identity, is not what it says: another event may have that identity.
+    Forged,
+    /// Too many are checked just now.
+    Later,
+}
+
+/// Checks events, at its pace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gate {
+    /// When the next one may be checked without a burst.
+    next: Instant,
+}
+
+impl Gate {
+    pub(crate) fn new(now: Instant) -> Gate {
+        Gate { next: now }
+    }
+
+    /// Who knows no operators allows all. Without the feature `authority` nothing of this takes room.
+    #[inline]
+    pub(crate) fn judge(
+        &mut self,
+        authority: &Authority,
+        cluster: u32,
+        now: Instant,
+        event: &UserEvent<'_>,
+        filters: &[u8],
+    ) -> Verdict {
+        if !cfg!(feature = "authority") || authority.operators.is_empty() {
+            return Verdict::Allowed;
+        }
+        let is_marked = event.id.origin & SIGNED != 0;
+        let (Some(signature), filters) = Signature::split(filters) else {
+            return match is_marked || filters.first() == Some(&SIGNATURE) {
+                true => Verdict::Forged,
+                false if authority.protects(event.name) => Verdict::Unsigned,
+                false => Verdict::Allowed,
+            };
+        };
+        if !is_marked {
+            return Verdict::Forged;
+        }
+        if !self.may_check(authority.rate, now) {
+            return Verdict::Later;
+        }
+        let UserEvent { id, coalesce, name, payload } = *event;
+        let reserved = Reserved { id, cluster };
+        let statement = Statement { reserved, time: signature.time, coalesce, name, filters, payload };
+        if authority.allows(now, &statement, &signature) { Verdict::Allowed } else { Verdict::Forged }
+    }
+
+    fn may_check(&mut self, rate: u16, now: Instant) -> bool {
+        let apart = Duration::from_micros(1_000_000 / rate.max(1) as u64);
+        let burst = apart.times(BURST.max(rate as u32) - 1);
+        let next = self.next.max(now);
+        if next.since(now) > burst {
+            return false;
+        }
+        self.next = next + apart;
+        true
+    }
+}
+
+#[cfg(all(test, feature = "authority"))]
+mod tests {
+    use super::*;
+    use crate::kit;
+
+    const OPERATORS: [Operator; 2] = [
+        Operator { key: [1; 32], patterns: &["reboot", "deploy/*"] },
+        Operator { key: [2; 32], patterns: &["reboot"] },
+    ];
+
+    /// Whoever has signed has written its key twice.
+    fn authority() -> Authority {
+        let verify: Verify = |key, _, signature| signature[..32] == *key && signature[32..] == *key;
+        Authority { operators: &OPERATORS, verify, rate: 2, epoch: 0 }
+    }
+
+    fn event(name: &str, marked: bool) -> UserEvent<'_> {
+        let id = kit::id(7, 5 | if marked { SIGNED } else { 0 });
+        UserEvent { id, coalesce: false, name: name.as_bytes(), payload: b"" }
+    }
+
+    fn by(key: u8) -> [u8; Signature::LEN] {
+        Signature { signer: [key; 4], time: 9, bytes: [key; 64] }.encode()
+    }
+
+    #[test]
+    fn only_what_an_operator_has_signed_whose_patterns_cover_it_is_allowed() {
+        let judge = |name, marked, filters: &[u8]| {
+            Gate::new(Instant::ZERO).judge(&authority(), 0, Instant::ZERO, &event(name, marked), filters)
+        };
+        for (name, marked, filters, verdict) in [
+            ("log", false, &[][..], Verdict::Allowed),
+            ("reboot", false, &[], Verdict::Unsigned),
+            ("deploy/web", false, &[], Verdict::Unsigned),
+            ("deploy", false, &[], Verdict::Allowed),
+            ("reboot", true, &[], Verdict::Forged),
+            ("log", true, &[], Verdict::Forged),
+            ("reboot", true, &by(1), Verdict::Allowed),
+            ("reboot", true, &by(2), Verdict::Allowed),
+            ("deploy/web", true, &by(1), Verdict::Allowed),
+            ("deploy/web", true, &by(2), Verdict::Forged),
+            ("reboot", true, &by(3), Verdict::Forged),
+            ("reboot", false, &by(1), Verdict::Forged),
+            ("log", false, &by(1), Verdict::Forged),
+            ("log", true, &by(1), Verdict::Forged),
+            ("reboot", true, &by(1)[..72], Verdict::Forged),
+        ] {
+            assert_eq!(judge(name, marked, filters), verdict, "{name} {marked} {}", filters.len());
+        }
+    }
+
+    #[test]
+    fn who_knows_no_operators_allows_all() {
+        let mut gate = Gate::new(Instant::ZERO);
+        for (marked, filters) in [(false, &[][..]), (true, &by(9)), (true, &[]), (false, &by(9))] {
+            let verdict = gate.judge(&Authority::NONE, 0, Instant::ZERO, &event("reboot", marked), filters);
+            assert_eq!(verdict, Verdict::Allowed);
+        }
+    }
+
+    #[test]
+    fn four_at_once_then_two_a_second() {
+        let mut gate = Gate::new(Instant::ZERO);
+        let mut taken = |ms| {
+            let now = Instant::from_millis(ms);
+            let judged = (0..10).map(|_| gate.judge(&authority(), 0, now, &event("reboot", true), &by(1)));
+            judged.filter(|verdict| *verdict == Verdict::Allowed).count()
+        };
+        assert_eq!([taken(0), taken(100), taken(500), taken(1_000), taken(10_000)], [4, 0, 1, 1, 4]);
+    }
+}

@@ -1,0 +1,237 @@
+//! Events that only operators may fire, in fleets with somebody who has the fleet's key, and no operator's.
+
+use std::collections::BTreeMap;
+
+use fleet_tests::chaos::SECOND;
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::wire::{body, datagram, kind};
+use serf_nostd::{
+    Authority, Config, EventError, Operator, Reserved, Signature, Statement, Target, public_key,
+};
+
+const OPERATOR: [u8; 32] = [7; 32];
+const THIEF: usize = 0;
+
+/// For each machine how often it has heard each payload.
+type Heard = BTreeMap<(usize, Vec<u8>), u32>;
+
+/// An agent's checks.
+fn authority() -> Authority {
+    let operator = Operator { key: public_key(&OPERATOR), patterns: &["reboot", "deploy/*"] };
+    Authority::new(vec![operator].leak(), 500)
+}
+
+/// A fleet that knows an operator. Machine 0 is told of none: its programs are the thief's.
+fn fleet(seed: u64, nodes: usize, loss: f64) -> Fleet {
+    let mut fleet = Fleet::new(seed, nodes, Size::Small, Config::LAN);
+    fleet.check_every = 1;
+    fleet.boot(THIEF, &[], false, &mut |_, _, _, _| {});
+    fleet.config.authority = authority();
+    for i in 1..nodes {
+        fleet.boot(i, &[THIEF], false, &mut |_, _, _, _| {});
+    }
+    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+    assert!(fleet.agreed());
+    fleet.network.loss = loss;
+    fleet
+}
+
+fn hear(heard: &mut Heard) -> impl FnMut(usize, u64, u64, Seen) + '_ {
+    |i, _, _, seen| {
+        if let Seen::User { payload, .. } = seen {
+            *heard.entry((i, payload)).or_default() += 1;
+        }
+    }
+}
+
+/// Who has heard this, once each.
+fn hearers(heard: &Heard, payload: &[u8]) -> Vec<usize> {
+    let those = heard.iter().filter(|((_, heard), _)| heard == payload);
+    those.map(|((i, _), count)| (*count == 1).then_some(*i).expect("once")).collect()
+}
+
+fn reserve(fleet: &mut Fleet, i: usize) -> Reserved {
+    let reserved = fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.reserve_event(now));
+    reserved.expect("it is on").expect("it is in a fleet")
+}
+
+fn statement<'s>(reserved: Reserved, payload: &'s [u8], filters: &'s [u8]) -> Statement<'s> {
+    Statement { reserved, time: 1_000, coalesce: false, name: b"reboot", filters, payload }
+}
+
+fn fire(
+    fleet: &mut Fleet,
+    i: usize,
+    heard: &mut Heard,
+    said: &Statement<'_>,
+    signature: &Signature,
+) -> Result<u64, EventError> {
+    let fired = fleet.with(i, &mut hear(heard), |node, now| node.signed_event(now, said, signature));
+    fired.expect("it is on")
+}
+
+/// A signed event as it travels.
+fn told(said: &Statement<'_>, signature: &Signature) -> Vec<u8> {
+    let time = signature.time.to_le_bytes();
+    let filters = [&[2][..], &signature.signer, &time, &signature.bytes, said.filters].concat();
+    let id = said.reserved.id;
+    let event = body(kind::TARGETED_EVENT).id(id.ltime, id.origin).raw(&[said.coalesce as u8]);
+    datagram(&[event.bytes(said.name).bytes(said.payload).bytes(&filters).end()])
+}
+
+/// The thief tells all the others.
+fn tell(fleet: &mut Fleet, bytes: &[u8]) {
+    (1..fleet.machines.len()).for_each(|to| fleet.inject(THIEF, to, bytes.to_vec()));
+}
+
+#[test]
+fn what_an_operator_has_signed_reaches_all_once_over_lossy_links() {
+    for seed in 0..10 {
+        let mut fleet = fleet(seed, 10, 0.1);
+        let mut heard = Heard::new();
+        let filters = Target::new(&["node-3", "node-4"], &[]);
+        let mut buf = [0; 512];
+        let filters = filters.encode(&mut buf).expect("short");
+        for (payload, filters) in [(&b"all"[..], &[][..]), (b"two", filters)] {
+            let reserved = reserve(&mut fleet, 2);
+            let said = statement(reserved, payload, filters);
+            // Others fire meanwhile.
+            fleet.with(5, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"log", b"", false));
+            fleet.run(SECOND, &mut hear(&mut heard));
+            assert!(fire(&mut fleet, 2, &mut heard, &said, &said.sign(&OPERATOR)).is_ok());
+            // What was reserved for it is used up.
+            let again = fire(&mut fleet, 2, &mut heard, &said, &said.sign(&OPERATOR));
+            assert_eq!(again, Err(EventError::Outdated));
+        }
+        fleet.run(20 * SECOND, &mut hear(&mut heard));
+        assert_eq!(hearers(&heard, b"all").len(), 10);
+        assert_eq!(hearers(&heard, b"two"), [3, 4]);
+        assert_eq!(fleet.total(|stats| stats.events_unauthorized), 0);
+    }
+}
+
+#[test]
+fn nobody_fires_it_without_a_signature_or_with_another_ones() {
+    let mut fleet = fleet(1, 4, 0.0);
+    let mut heard = Heard::new();
+    for name in [&b"reboot"[..], b"deploy/web"] {
+        let refused =
+            fleet.with(1, &mut hear(&mut heard), |node, now| node.user_event(now, name, b"", false));
+        assert_eq!(refused, Some(Err(EventError::Unsigned)));
+    }
+    let reserved = reserve(&mut fleet, 1);
+    let said = statement(reserved, b"", b"");
+    assert_eq!(fire(&mut fleet, 1, &mut heard, &said, &said.sign(&[8; 32])), Err(EventError::Forged));
+    let other = Statement { payload: b"other", ..said };
+    assert_eq!(fire(&mut fleet, 1, &mut heard, &other, &said.sign(&OPERATOR)), Err(EventError::Forged));
+    let log = Statement { name: b"log", ..said };
+    assert_eq!(fire(&mut fleet, 1, &mut heard, &log, &log.sign(&OPERATOR)), Err(EventError::Forged));
+    fleet.run(10 * SECOND, &mut hear(&mut heard));
+    assert!(heard.is_empty(), "{heard:?}");
+}
+
+/// What a reservation may wait for: as many events as the memory holds.
+#[test]
+fn a_reservation_that_the_floor_has_passed_is_over() {
+    let mut fleet = fleet(2, 4, 0.0);
+    let reserved = reserve(&mut fleet, 1);
+    let said = statement(reserved, b"late", b"");
+    for n in 0..600_u32 {
+        fleet
+            .with(2, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"log", &n.to_le_bytes(), false));
+        fleet.run(SECOND / 20, &mut |_, _, _, _| {});
+    }
+    let late = fire(&mut fleet, 1, &mut Heard::new(), &said, &said.sign(&OPERATOR));
+    assert_eq!(late, Err(EventError::Outdated));
+}
+
+#[test]
+fn a_thief_fires_nothing_that_is_an_operators() {
+    let mut fleet = fleet(3, 6, 0.0);
+    let mut heard = Heard::new();
+    // With his own program.
+    let own =
+        fleet.with(THIEF, &mut hear(&mut heard), |node, now| node.user_event(now, b"reboot", b"own", false));
+    assert!(matches!(own, Some(Ok(_))));
+    // With what he has heard, changed.
+    let reserved = reserve(&mut fleet, 1);
+    let mut buf = [0; 512];
+    let filters = Target::new(&["node-3"], &[]).encode(&mut buf).expect("short");
+    let said = statement(reserved, b"three", filters);
+    let signature = said.sign(&OPERATOR);
+    let Reserved { id, cluster } = reserved;
+    let next = serf_nostd::wire::message::EventId { ltime: id.ltime + 1, ..id };
+    for other in [
+        Statement { filters: b"", ..said },
+        Statement { payload: b"stolen", ..said },
+        Statement { name: b"deploy/x", ..said },
+        Statement { coalesce: true, ..said },
+        Statement { reserved: Reserved { id: next, cluster }, ..said },
+    ] {
+        tell(&mut fleet, &told(&other, &signature));
+    }
+    // Under its identity, so that the real one counts as seen.
+    let squatter =
+        body(kind::USER_EVENT).id(id.ltime, id.origin).raw(&[0]).bytes(b"log").bytes(b"squat").end();
+    tell(&mut fleet, &datagram(&[squatter]));
+    fleet.run(SECOND, &mut hear(&mut heard));
+    // Seven, by each of the others.
+    assert_eq!(fleet.total(|stats| stats.events_unauthorized), 7 * 5);
+    assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
+    fleet.run(SECOND, &mut hear(&mut heard));
+    assert_eq!(hearers(&heard, b"three"), [3]);
+    // With what he has heard, as it is, also to who has been away.
+    fleet.crash(3);
+    fleet.run(30 * SECOND, &mut hear(&mut heard));
+    fleet.boot(3, &[1], false, &mut |_, _, _, _| {});
+    fleet.run(20 * SECOND, &mut hear(&mut heard));
+    tell(&mut fleet, &told(&said, &signature));
+    fleet.run(20 * SECOND, &mut hear(&mut heard));
+    assert_eq!(hearers(&heard, b"three"), [3]);
+    assert_eq!(hearers(&heard, b"own"), [THIEF]);
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(fleet.agreed());
+}
+
+/// Forgeries use up what may be checked in a second. What is real comes all the same, when others offer it again.
+#[test]
+fn forgeries_delay_what_is_real_and_lose_nothing() {
+    let mut fleet = fleet(4, 6, 0.0);
+    fleet.check_every = 100;
+    let mut heard = Heard::new();
+    let reserved = reserve(&mut fleet, 1);
+    let said = statement(reserved, b"real", b"");
+    let forged = Statement { payload: b"forged", ..said };
+    let signature = said.sign(&OPERATOR);
+    for _ in 0..700 {
+        tell(&mut fleet, &told(&forged, &signature));
+    }
+    fleet.run(SECOND / 100, &mut hear(&mut heard));
+    assert!(fleet.total(|stats| stats.events_unchecked) > 500);
+    fleet.run(SECOND, &mut hear(&mut heard));
+    assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
+    for _ in 0..700 {
+        tell(&mut fleet, &told(&forged, &signature));
+    }
+    fleet.run(30 * SECOND, &mut hear(&mut heard));
+    assert_eq!(hearers(&heard, b"real").len(), 6);
+    assert_eq!(heard.len(), 6);
+}
+
+/// Where the time is known, what was signed a day ago is not taken, whatever floors say.
+#[test]
+fn where_the_time_is_known_a_signature_lives_for_a_day() {
+    let mut fleet = Fleet::new(5, 2, Size::Small, Config::LAN);
+    const EPOCH: u64 = 1_000_000;
+    fleet.config.authority = authority().since(EPOCH);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.run(10 * SECOND, &mut |_, _, _, _| {});
+    for (time, taken) in
+        [(EPOCH - 86_500, false), (EPOCH - 86_000, true), (EPOCH + 86_000, true), (EPOCH + 86_500, false)]
+    {
+        let reserved = reserve(&mut fleet, 0);
+        let said = Statement { time: time as u32, ..statement(reserved, b"", b"") };
+        let fired = fire(&mut fleet, 0, &mut Heard::new(), &said, &said.sign(&OPERATOR));
+        assert_eq!(fired.is_ok(), taken, "{time}: {fired:?}");
+    }
+}
