@@ -155,6 +155,7 @@ async fn an_event_for_some_is_handed_out_by_those_and_by_nobody_else() {
         name: b"e".to_vec(),
         payload: payload.into(),
         coalesce: false,
+        signed: None,
     };
     // In both directions, and for those who fire them; behind each other, so that what is wrong would come before.
     for (target, payload) in [

@@ -21,14 +21,22 @@ use crate::wire::message::{EventId, UserEvent};
 pub struct Operator {
     /// Its public key, Ed25519.
     pub key: [u8; 32],
-    /// Which events it may fire, and nobody else: their names, or the beginning of some and a `*`.
+    /// Which events it may fire, and nobody else: their names, or the beginning of some and a `*`. Names that begin with `_serf_`, by which
+    /// nodes talk among themselves, are covered by patterns that begin so, too.
     pub patterns: &'static [&'static str],
 }
 
+/// What the names of nodes' own events begin with.
+const INTERNAL: &[u8] = b"_serf_";
+
 impl Operator {
     fn covers(&self, name: &[u8]) -> bool {
+        let internal = name.starts_with(INTERNAL);
         self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning.as_bytes()),
+            Some(beginning) => {
+                name.starts_with(beginning.as_bytes())
+                    && (!internal || beginning.as_bytes().starts_with(INTERNAL))
+            }
             None => name == pattern.as_bytes(),
         })
     }

@@ -19,5 +19,6 @@ mod queries;
 mod sealed;
 mod shipped;
 mod siege;
+mod signed;
 mod startup;
 mod tags;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serf_nostd::Coordinate;
+use serf_nostd::{Coordinate, Reserved};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
@@ -97,6 +97,11 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<KeyReport, Refusal>>,
     },
+    /// An identity is to be kept for an event.
+    Reserve {
+        /// Answer.
+        reply: oneshot::Sender<Result<Reserved, Refusal>>,
+    },
     /// Where a member is in the space of round trips.
     Coordinate {
         /// Its name.
@@ -144,7 +149,7 @@ impl Handle {
         coalesce: bool,
     ) -> Result<(), Refusal> {
         let (name, payload, target) = (name.into(), payload.into(), Target::default());
-        self.event_for(UserEvent { target, name, payload, coalesce }).await
+        self.event_for(UserEvent { target, name, payload, coalesce, signed: None }).await
     }
 
     /// The same for some members: the others pass it on only. It is coalesced with events of the same name and target.
@@ -153,6 +158,15 @@ impl Handle {
     /// [`Refusal::Event`], [`Refusal::Name`], [`Refusal::Expression`], [`Refusal::Gone`].
     pub async fn event_for(&self, event: UserEvent) -> Result<(), Refusal> {
         self.ask(|reply| Request::Event { event, reply }).await?
+    }
+
+    /// Keeps an identity for an event that an operator is to sign: see [`serf_nostd::Statement`]. What is signed is fired with
+    /// [`Handle::event_for`].
+    ///
+    /// # Errors
+    /// [`Refusal::Event`], [`Refusal::Gone`].
+    pub async fn reserve_event(&self) -> Result<Reserved, Refusal> {
+        self.ask(|reply| Request::Reserve { reply }).await?
     }
 
     /// Fires a user event and waits until members have handed it to their applications: so many of those that live and that it

@@ -17,6 +17,7 @@ pub mod lossy_channel;
 pub mod memory;
 pub mod model;
 pub mod once;
+pub mod operators;
 pub mod query;
 pub mod receipts;
 pub mod socket;

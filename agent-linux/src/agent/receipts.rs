@@ -1,20 +1,59 @@
 //! An event to be fired, and its receipts: which members have handed it to their applications.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::query::Target;
+use serf_nostd::{Key, Reserved, Signature, Statement, Target};
+
+use super::query;
 
 /// An event to be fired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserEvent {
     /// Whom it is for.
-    pub target: Target,
+    pub target: query::Target,
     /// Any bytes.
     pub name: Vec<u8>,
     /// Any bytes.
     pub payload: Vec<u8>,
     /// Whether receivers may coalesce it.
     pub coalesce: bool,
+    /// What an operator has signed of it.
+    pub signed: Option<Signed>,
+}
+
+impl UserEvent {
+    /// What an operator signs of it at this time, or has. `None` if its target is too long.
+    pub(super) fn stated<T>(
+        &self,
+        reserved: Reserved,
+        time: u32,
+        to: impl FnOnce(&Statement<'_>) -> T,
+    ) -> Option<T> {
+        let UserEvent { target, name, payload, coalesce, .. } = self;
+        target.lend(|nodes, tags| {
+            let mut buf = [0; 512];
+            let filters = Target::new(nodes, tags).encode(&mut buf)?;
+            let coalesce = *coalesce;
+            Some(to(&Statement { reserved, time, coalesce, name, filters, payload }))
+        })
+    }
+
+    /// Signs it with an operator's private key, now, under what [`Handle::reserve_event`](super::handle::Handle::reserve_event) has
+    /// returned. A target that is too long is left unsigned, and refused when it is fired.
+    pub fn sign(&mut self, reserved: Reserved, key: &Key) {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
+        let signature = self.stated(reserved, time, |statement| statement.sign(key.as_bytes()));
+        self.signed = signature.map(|signature| Signed { reserved, signature });
+    }
+}
+
+/// That an operator has signed an event, under an identity that the agent has kept for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The identity.
+    pub reserved: Reserved,
+    /// The signature.
+    pub signature: Signature,
 }
 
 /// How many receipts are waited for, and for how long.

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
 use super::{connect, flags, ui};
 use crate::agent::log::in_one_line;
+use crate::agent::operators;
 use crate::agent::receipts::is_share;
 use crate::process::config::duration;
 use crate::rpc::client::{Client, Error};
@@ -38,6 +40,10 @@ struct Flags {
     /// How long to wait for that. Default is 5s; with coalescing, each member waits for a quiet second first
     #[arg(long, value_name = "5s", default_value = "5s", value_parser = duration::parse)]
     wait_timeout: i64,
+    /// Sign it with the private key in this file, which serf keygen -sign has written: for events that only operators may fire. The key
+    /// stays with this command
+    #[arg(long, value_name = "<path>")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]
@@ -46,7 +52,7 @@ struct Flags {
 
 /// Runs the command.
 pub(super) fn run(args: Vec<OsString>) -> ExitCode {
-    let Flags { coalesce, node, tag, wait, wait_timeout, rpc, args } = match flags::parse(args) {
+    let Flags { coalesce, node, tag, wait, wait_timeout, sign, rpc, args } = match flags::parse(args) {
         Ok(flags) => flags,
         Err(code) => return code,
     };
@@ -64,27 +70,40 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(tags) => tags,
         Err(code) => return code,
     };
-    let event = TargetedEvent {
+    let key = match sign.map(|path| operators::load(&path)) {
+        Some(Err(error)) => return failed("signing event", error),
+        key => key.and_then(Result::ok),
+    };
+    let mut event = TargetedEvent {
         filter_nodes: node,
         filter_tags: tags,
         name: name.to_vec(),
         payload: payload.to_vec(),
         coalesce,
+        signed: None,
     };
     if wait_timeout < 0 {
         ui::say(refusal::NEGATIVE_TIMEOUT);
         return ExitCode::FAILURE;
     }
-    rpc.run(async |client| match wait {
-        Some(share) => wait_for(&client, EventReceipts::of(event, share, wait_timeout)).await,
-        None => match send(&client, &event).await {
-            Ok(()) => {
-                let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
-                ui::say([b"Event '", name, tail.as_bytes()].concat());
-                ExitCode::SUCCESS
+    rpc.run(async |client| {
+        if let Some(key) = &key {
+            match client.reserve_event().await {
+                Ok(reservation) => event.sign(reservation, key),
+                Err(error) => return failed("sending event", error),
             }
-            Err(error) => failed("sending event", error),
-        },
+        }
+        match wait {
+            Some(share) => wait_for(&client, EventReceipts::of(event, share, wait_timeout)).await,
+            None => match send(&client, &event).await {
+                Ok(()) => {
+                    let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
+                    ui::say([b"Event '", name, tail.as_bytes()].concat());
+                    ExitCode::SUCCESS
+                }
+                Err(error) => failed("sending event", error),
+            },
+        }
     })
 }
 
@@ -122,7 +141,7 @@ fn spoken(nanos: u64) -> String {
 
 /// An event for all goes to agents of any kind.
 async fn send(client: &Client, event: &TargetedEvent) -> Result<(), Error> {
-    match event.filter_nodes.is_empty() && event.filter_tags.is_empty() {
+    match event.filter_nodes.is_empty() && event.filter_tags.is_empty() && event.signed.is_none() {
         true => client.event(&event.name, &event.payload, event.coalesce).await,
         false => client.targeted_event(event).await,
     }

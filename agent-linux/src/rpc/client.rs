@@ -133,6 +133,14 @@ impl Client {
         self.ask("targeted-event", request, false, self.config.answer).await.map(drop)
     }
 
+    /// Has the agent keep an identity for an event that an operator is to sign.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] before the agent has joined, or any other. Go's agents do not know this, and close the connection.
+    pub async fn reserve_event(&self) -> Result<Reservation, Error> {
+        self.fetch("reserve-event", Vec::new(), self.config.answer).await
+    }
+
     /// Sends an event, and waits until members have handed it to their applications: as many as are asked for, or so long.
     ///
     /// # Errors

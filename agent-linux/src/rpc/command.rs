@@ -1,6 +1,6 @@
 //! The commands of the RPC: their names, which have a body, and what follows when one is refused.
 
-use super::message::{Found, Joined, Keys, Members, Receipts, Stats, Why};
+use super::message::{Found, Joined, Keys, Members, Receipts, Reservation, Stats, Why};
 use super::wire;
 
 /// A command of Serf's RPC.
@@ -11,6 +11,7 @@ pub(super) enum Command {
     Event,
     TargetedEvent,
     EventReceipts,
+    ReserveEvent,
     Query,
     Respond,
     Join,
@@ -40,6 +41,7 @@ impl Command {
             "event" => Command::Event,
             "targeted-event" => Command::TargetedEvent,
             "event-receipts" => Command::EventReceipts,
+            "reserve-event" => Command::ReserveEvent,
             "join" => Command::Join,
             "members" => Command::Members,
             "members-filtered" => Command::MembersFiltered,
@@ -65,7 +67,7 @@ impl Command {
     /// Whether a body follows the request's header.
     pub(super) fn has_body(self) -> bool {
         use Command::*;
-        !matches!(self, Members | Leave | Stats | ListKeys)
+        !matches!(self, Members | Leave | Stats | ListKeys | ReserveEvent)
     }
 
     /// What follows the header of a refusal. A Go client that waits for an answer with a body waits for it also after
@@ -74,6 +76,7 @@ impl Command {
         let mut bytes = Vec::new();
         match self {
             Command::EventReceipts => wire::encode(&mut bytes, &Receipts::default()),
+            Command::ReserveEvent => wire::encode(&mut bytes, &Reservation::default()),
             Command::Join => wire::encode(&mut bytes, &Joined::default()),
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),

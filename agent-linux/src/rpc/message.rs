@@ -41,6 +41,8 @@ pub mod refusal {
     pub const NO_SUCH_QUERY: &str = "No pending queries matching ID";
     /// `event-receipts` with a share that is none of 1 to 100 percent, or a negative time.
     pub const INVALID_WAIT: &str = "Share must be 1 to 100 percent, and the time not negative";
+    /// A signature without 4 bytes of its key and 64 of its own.
+    pub const INVALID_SIGNATURE: &str = "Invalid signature";
     /// The agent serves as many connections as it may.
     pub const TOO_MANY_CONNECTIONS: &str = "Too many RPC connections";
     /// The connection has as many streams as it may.
@@ -512,7 +514,7 @@ mod events;
 mod keys;
 mod lenient;
 mod why;
-pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
+pub use events::{EventReceipts, Receipts, Reservation, Signed, TargetedEvent, UserEvent};
 pub use keys::{Keys, OfKey};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
 pub use why::{Change, OfMember, Why};

@@ -29,7 +29,7 @@ use crate::agent::keys::{KeyReport, KeyRequest};
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
 use crate::agent::query::{self, Replies, Reply, Target};
-use crate::agent::receipts::{self, Wait};
+use crate::agent::receipts::Wait;
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
 const LINGER: Duration = Duration::from_secs(1);
@@ -256,7 +256,8 @@ impl Session {
                 handle.event(name, payload, coalesce).await.map_err(refused)?;
             }
             Command::TargetedEvent => {
-                handle.event_for(fired(parse(body)?)).await.map_err(refused)?;
+                let request: TargetedEvent = parse(body)?;
+                handle.event_for(request.try_into()?).await.map_err(refused)?;
             }
             Command::EventReceipts => {
                 let request: EventReceipts = parse(body)?;
@@ -265,9 +266,15 @@ impl Session {
                     return Err(refusal::INVALID_WAIT.to_owned());
                 }
                 let wait = Wait { share, timeout: Duration::from_nanos(timeout as u64) };
-                let receipts =
-                    handle.event_with_receipts(fired(request.into_event()), wait).await.map_err(refused)?;
+                let receipts = handle
+                    .event_with_receipts(request.into_event().try_into()?, wait)
+                    .await
+                    .map_err(refused)?;
                 wire::encode(&mut answer, &Receipts::from(receipts));
+            }
+            Command::ReserveEvent => {
+                let reserved = handle.reserve_event().await.map_err(refused)?;
+                wire::encode(&mut answer, &Reservation::from(reserved));
             }
             Command::Query => {
                 let request: Query = parse(body)?;
@@ -467,11 +474,6 @@ fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Str
 fn same_token(given: &[u8], expected: &[u8]) -> bool {
     let differing = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
     given.len() == expected.len() && differing == 0
-}
-
-fn fired(request: TargetedEvent) -> receipts::UserEvent {
-    let TargetedEvent { filter_nodes: nodes, filter_tags: tags, name, payload, coalesce } = request;
-    receipts::UserEvent { target: Target { nodes, tags }, name, payload, coalesce }
 }
 
 /// `timeout`: in nanoseconds; 0 is what the agent sees fit.

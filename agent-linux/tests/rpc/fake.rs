@@ -73,7 +73,7 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
     while let Some(request) = requests.recv().await {
         match request {
             Request::Event { event, reply } if event.name == b"wait" => held.push(reply),
-            Request::Event { event: UserEvent { target, name, payload, coalesce }, reply } => {
+            Request::Event { event: UserEvent { target, name, payload, coalesce, .. }, reply } => {
                 let whom = if target == Target::default() { String::new() } else { format!(" {target:?}") };
                 note(format!("event {} {} {coalesce}{whom}", name.escape_ascii(), payload.escape_ascii()));
                 for reply in held.drain(..) {

@@ -417,6 +417,7 @@ async fn an_event_for_some_brings_its_filters_in_a_command_that_go_does_not_know
         name: b"deploy".to_vec(),
         payload: b"\xff".to_vec(),
         coalesce: true,
+        signed: None,
     };
     client.targeted_event(&event).await.unwrap();
     let target = r#"Target { nodes: ["a"], tags: {"role": "db"} }"#;

@@ -12,7 +12,7 @@ use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::{Identity, Spec};
 use crate::agent::query::{Query, Replies};
-use crate::agent::receipts::{Receipts, UserEvent, Wait};
+use crate::agent::receipts::{Receipts, Signed, UserEvent, Wait};
 use crate::agent::{once, tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
@@ -113,6 +113,13 @@ impl Driver<'_> {
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
             Request::Keys { request, reply } => self.order_keys(&request, reply),
+            Request::Reserve { reply } => {
+                let reserved = match self.awaiting_first_join {
+                    true => Err(EventError::Starting),
+                    false => self.node.reserve_event(self.clock.now()),
+                };
+                let _ = reply.send(reserved.map_err(Refusal::Event));
+            }
             Request::Coordinate { node, reply } => {
                 let _ = reply.send(self.node.coordinate(&node).copied());
             }
@@ -188,13 +195,21 @@ impl Driver<'_> {
     }
 
     pub(super) fn fire(&mut self, event: &UserEvent) -> Result<u64, EventError> {
-        let UserEvent { target, name, payload, coalesce } = event;
-        match self.awaiting_first_join {
-            true => Err(EventError::Starting),
-            false => target.lend(|nodes, tags| {
+        if self.awaiting_first_join {
+            return Err(EventError::Starting);
+        }
+        let (node, now) = (&mut self.node, self.clock.now());
+        let UserEvent { target, name, payload, coalesce, signed } = event;
+        match signed {
+            None => target.lend(|nodes, tags| {
                 let target = serf_nostd::Target::new(nodes, tags);
-                self.node.targeted_event(self.clock.now(), &target, name, payload, *coalesce)
+                node.targeted_event(now, &target, name, payload, *coalesce)
             }),
+            Some(Signed { reserved, signature }) => {
+                let fired =
+                    event.stated(*reserved, signature.time, |said| node.signed_event(now, said, signature));
+                fired.unwrap_or(Err(EventError::Target))
+            }
         }
     }
 

@@ -184,7 +184,8 @@ impl Driver<'_> {
     fn say(&mut self, said: Said, events: Vec<EventId>) -> bool {
         let word = Word { said, from: self.node.this().name.to_owned(), events };
         let target = Target { tags: [(MARK.to_owned(), ".".to_owned())].into(), ..Target::default() };
-        let event = UserEvent { target, name: NAME.to_vec(), payload: word.encode(), coalesce: false };
+        let event =
+            UserEvent { target, name: NAME.to_vec(), payload: word.encode(), coalesce: false, signed: None };
         !matches!(self.fire(&event), Err(EventError::Full | EventError::Starting))
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         tags_file: keys.text("tags_file"),
         encrypt_key: Secret(keys.text("encrypt_key")),
         keyring_file: keys.text("keyring_file"),
+        event_authority: keys.lists("event_authority"),
         profile: keys.text("profile"),
         event_handlers: keys.list("event_handlers"),
         handler_concurrency: keys.count("handler_concurrency"),
@@ -147,28 +148,39 @@ impl Keys {
     }
 
     fn list(&mut self, key: &str) -> Vec<String> {
-        match self.take(key) {
-            None => Vec::new(),
-            Some(Value::Array(items)) => items
+        self.take(key).map_or(Vec::new(), |value| self.as_list(key, value))
+    }
+
+    fn as_list(&mut self, place: &str, value: Value) -> Vec<String> {
+        match value {
+            Value::Array(items) => items
                 .into_iter()
                 .enumerate()
-                .map(|(at, item)| self.as_text(&format!("{key}[{at}]"), item))
+                .map(|(at, item)| self.as_text(&format!("{place}[{at}]"), item))
                 .collect(),
-            Some(other) => {
+            other => {
                 let got = shape(&other);
-                self.errors.push(format!("'{key}': source data must be an array or slice, got {got}"));
+                self.errors.push(format!("'{place}': source data must be an array or slice, got {got}"));
                 Vec::new()
             }
         }
     }
 
     fn map(&mut self, key: &str) -> BTreeMap<String, String> {
+        self.entries(key, Self::as_text)
+    }
+
+    fn lists(&mut self, key: &str) -> BTreeMap<String, Vec<String>> {
+        self.entries(key, Self::as_list)
+    }
+
+    fn entries<T>(&mut self, key: &str, read: fn(&mut Self, &str, Value) -> T) -> BTreeMap<String, T> {
         match self.take(key) {
             None => BTreeMap::new(),
             Some(Value::Object(entries)) => entries
                 .into_iter()
                 .map(|(name, value)| {
-                    let value = self.as_text(&format!("{key}[{name}]"), value);
+                    let value = read(self, &format!("{key}[{name}]"), value);
                     (name, value)
                 })
                 .collect(),

@@ -17,6 +17,7 @@ use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
+use crate::agent::operators::{self, Operator};
 use crate::agent::{keyring_file, keys, tags, tags_file};
 
 /// The most handler scripts that may run at once.
@@ -44,6 +45,7 @@ pub struct Settings {
     pub tags_file: String,
     pub encrypt_key: Secret,
     pub keyring_file: String,
+    pub event_authority: BTreeMap<String, Vec<String>>,
     pub profile: String,
     pub event_handlers: Vec<String>,
     pub handler_timeout: i64,
@@ -90,6 +92,7 @@ impl Settings {
         replace(&mut self.tags_file, over.tags_file);
         replace(&mut self.encrypt_key, over.encrypt_key);
         replace(&mut self.keyring_file, over.keyring_file);
+        self.event_authority.extend(over.event_authority);
         replace(&mut self.profile, over.profile);
         self.event_handlers.extend(over.event_handlers);
         replace(&mut self.handler_timeout, over.handler_timeout);
@@ -170,6 +173,8 @@ pub struct Config {
     pub encrypt_key: Option<Key>,
     /// `keyring_file`: where the keys are, and are kept when they change: the one to seal with first.
     pub keyring_file: Option<PathBuf>,
+    /// `event_authority`: operators, and which events they alone may fire. All agents of a fleet are to be told the same.
+    pub operators: Vec<Operator>,
     /// `profile`: timing constants.
     pub profile: Profile,
     /// `event_handlers`: what to run for events, in order.
@@ -263,6 +268,7 @@ impl Config {
                 reconnect_timeout: span(self.reconnect_timeout),
                 tombstone_timeout: span(self.tombstone_timeout),
                 replay: self.replay_on_join,
+                authority: operators::authority(&self.operators),
                 ..profile
             },
             max_members: self.max_members,
@@ -317,6 +323,7 @@ impl Config {
             tags_file,
             encrypt_key,
             keyring_file,
+            operators: operators::parse(&settings.event_authority)?,
             retry_interval,
             log_level: log_level(or(settings.log_level, "INFO"))?,
             bind: Endpoint::parse(&or(settings.bind, "0.0.0.0"))

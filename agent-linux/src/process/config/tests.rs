@@ -48,7 +48,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
-            "encrypt_key":"e","keyring_file":"f"}"#,
+            "encrypt_key":"e","keyring_file":"f","event_authority":{"k":["p","q*"]}}"#,
     );
     let expected = Settings {
         node_name: "n".into(),
@@ -64,6 +64,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         tags: BTreeMap::from([("Role".into(), "web".into())]),
         tags_file: "t".into(),
         encrypt_key: Secret("e".into()),
+        event_authority: BTreeMap::from([("k".into(), vec!["p".into(), "q*".into()])]),
         keyring_file: "f".into(),
         profile: "wan".into(),
         event_handlers: vec!["h".into()],
