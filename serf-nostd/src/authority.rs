@@ -72,6 +72,9 @@ impl defmt::Format for Authority {
 /// How old a signature may be where the time is known.
 const LIFETIME: u64 = 24 * 3600;
 
+/// By how much operators' clocks may be behind, in seconds.
+const SKEW: u64 = 60;
+
 /// Signatures that may be checked at once, at least.
 const BURST: u32 = 4;
 
@@ -98,18 +101,58 @@ impl Authority {
         self.operators.iter().any(|operator| operator.covers(name))
     }
 
-    fn allows(&self, now: Instant, statement: &Statement<'_>, signature: &Signature) -> bool {
-        self.is_timely(now, signature)
-            && self
-                .operators
-                .iter()
-                .filter(|operator| operator.key[..4] == signature.signer && operator.covers(statement.name))
-                .any(|operator| (self.verify)(&operator.key, statement, &signature.bytes))
+    /// Whether nobody but an operator gives events of this identity a meaning: they are then not even known as lost.
+    pub(crate) fn keeps(&self, id: EventId) -> bool {
+        id.is_signed() && !self.operators.is_empty()
     }
 
-    fn is_timely(&self, now: Instant, signature: &Signature) -> bool {
-        let unix = self.epoch + now.as_micros() / 1_000_000;
-        self.epoch == 0 || unix.abs_diff(signature.time as u64) <= LIFETIME
+    /// What is to become of an event; `may_check` is asked before a signature is looked at. `since`: nothing that was signed earlier
+    /// is taken, as far as the time is known. Who knows no operators allows all. Without the feature `authority` nothing of this takes
+    /// room.
+    #[inline]
+    pub(crate) fn judge(
+        &self,
+        cluster: u32,
+        (since, now): (Instant, Instant),
+        event: &UserEvent<'_>,
+        filters: &[u8],
+        may_check: impl FnOnce(u16) -> bool,
+    ) -> Verdict {
+        if !cfg!(feature = "authority") || self.operators.is_empty() {
+            return Verdict::Allowed;
+        }
+        let (Some(signature), filters) = Signature::split(filters) else {
+            return match event.id.is_signed() || filters.first() == Some(&SIGNATURE) {
+                true => Verdict::Forged,
+                false if self.protects(event.name) => Verdict::Unsigned,
+                false => Verdict::Allowed,
+            };
+        };
+        if !event.id.is_signed() || !self.is_timely(since, now, &signature) {
+            return Verdict::Forged;
+        }
+        if !may_check(self.rate) {
+            return Verdict::Later;
+        }
+        let UserEvent { id, coalesce, name, payload } = *event;
+        let reserved = Reserved { id, cluster };
+        let statement = Statement { reserved, time: signature.time, coalesce, name, filters, payload };
+        let mut operators = self
+            .operators
+            .iter()
+            .filter(|operator| operator.key[..4] == signature.signer && operator.covers(statement.name));
+        match operators.any(|operator| (self.verify)(&operator.key, &statement, &signature.bytes)) {
+            true => Verdict::Allowed,
+            false => Verdict::Forged,
+        }
+    }
+
+    fn is_timely(&self, since: Instant, now: Instant, signature: &Signature) -> bool {
+        let unix = |at: Instant| self.epoch + at.as_micros() / 1_000_000;
+        let signed = signature.time as u64;
+        self.epoch == 0
+            || (unix(now).abs_diff(signed) <= LIFETIME
+                && (since == Instant::PAST || signed + SKEW >= unix(since)))
     }
 }
 
@@ -198,7 +241,7 @@ pub(crate) enum Verdict {
     Later,
 }
 
-/// Checks events, at its pace.
+/// How many signatures are checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate {
     /// When the next one may be checked without a burst.
@@ -210,40 +253,7 @@ impl Gate {
         Gate { next: now }
     }
 
-    /// Who knows no operators allows all. Without the feature `authority` nothing of this takes room.
-    #[inline]
-    pub(crate) fn judge(
-        &mut self,
-        authority: &Authority,
-        cluster: u32,
-        now: Instant,
-        event: &UserEvent<'_>,
-        filters: &[u8],
-    ) -> Verdict {
-        if !cfg!(feature = "authority") || authority.operators.is_empty() {
-            return Verdict::Allowed;
-        }
-        let is_marked = event.id.origin & SIGNED != 0;
-        let (Some(signature), filters) = Signature::split(filters) else {
-            return match is_marked || filters.first() == Some(&SIGNATURE) {
-                true => Verdict::Forged,
-                false if authority.protects(event.name) => Verdict::Unsigned,
-                false => Verdict::Allowed,
-            };
-        };
-        if !is_marked {
-            return Verdict::Forged;
-        }
-        if !self.may_check(authority.rate, now) {
-            return Verdict::Later;
-        }
-        let UserEvent { id, coalesce, name, payload } = *event;
-        let reserved = Reserved { id, cluster };
-        let statement = Statement { reserved, time: signature.time, coalesce, name, filters, payload };
-        if authority.allows(now, &statement, &signature) { Verdict::Allowed } else { Verdict::Forged }
-    }
-
-    fn may_check(&mut self, rate: u16, now: Instant) -> bool {
+    pub(crate) fn may_check(&mut self, rate: u16, now: Instant) -> bool {
         let apart = Duration::from_micros(1_000_000 / rate.max(1) as u64);
         let burst = apart.times(BURST.max(rate as u32) - 1);
         let next = self.next.max(now);
@@ -252,6 +262,13 @@ impl Gate {
         }
         self.next = next + apart;
         true
+    }
+}
+
+impl EventId {
+    /// Whether it is a signed event's, as far as that matters here.
+    pub(crate) fn is_signed(self) -> bool {
+        cfg!(feature = "authority") && self.origin & SIGNED != 0
     }
 }
 
@@ -283,7 +300,7 @@ mod tests {
     #[test]
     fn only_what_an_operator_has_signed_whose_patterns_cover_it_is_allowed() {
         let judge = |name, marked, filters: &[u8]| {
-            Gate::new(Instant::ZERO).judge(&authority(), 0, Instant::ZERO, &event(name, marked), filters)
+            authority().judge(0, (Instant::PAST, Instant::ZERO), &event(name, marked), filters, |_| true)
         };
         for (name, marked, filters, verdict) in [
             ("log", false, &[][..], Verdict::Allowed),
@@ -308,9 +325,9 @@ mod tests {
 
     #[test]
     fn who_knows_no_operators_allows_all() {
-        let mut gate = Gate::new(Instant::ZERO);
         for (marked, filters) in [(false, &[][..]), (true, &by(9)), (true, &[]), (false, &by(9))] {
-            let verdict = gate.judge(&Authority::NONE, 0, Instant::ZERO, &event("reboot", marked), filters);
+            let times = (Instant::PAST, Instant::ZERO);
+            let verdict = Authority::NONE.judge(0, times, &event("reboot", marked), filters, |_| true);
             assert_eq!(verdict, Verdict::Allowed);
         }
     }
@@ -318,11 +335,21 @@ mod tests {
     #[test]
     fn four_at_once_then_two_a_second() {
         let mut gate = Gate::new(Instant::ZERO);
-        let mut taken = |ms| {
-            let now = Instant::from_millis(ms);
-            let judged = (0..10).map(|_| gate.judge(&authority(), 0, now, &event("reboot", true), &by(1)));
-            judged.filter(|verdict| *verdict == Verdict::Allowed).count()
-        };
+        let mut taken = |ms| (0..10).filter(|_| gate.may_check(2, Instant::from_millis(ms))).count();
         assert_eq!([taken(0), taken(100), taken(500), taken(1_000), taken(10_000)], [4, 0, 1, 1, 4]);
+    }
+
+    /// Signed at second 1,000, judged at second 1,100, by who has started at 1,070 and takes nothing of before.
+    #[test]
+    fn what_was_signed_before_the_start_is_taken_by_none_who_has_just_come() {
+        let known = Authority { epoch: 1_000, ..authority() };
+        let signed = |time| Signature { signer: [1; 4], time, bytes: [1; 64] }.encode();
+        let judge = |since, time| {
+            let times = (since, Instant::from_millis(100_000));
+            known.judge(0, times, &event("reboot", true), &signed(time), |_| true) == Verdict::Allowed
+        };
+        let start = Instant::from_millis(70_000);
+        assert!(!judge(start, 1_000) && judge(start, 1_011) && judge(Instant::PAST, 1_000));
+        assert!(!judge(Instant::PAST, 1_101 + LIFETIME as u32));
     }
 }

@@ -19,10 +19,16 @@ pub struct Fleet {
 impl Fleet {
     /// The seed first, the others all at once; returns when every agent sees every agent alive.
     pub fn start(binary: &Path, count: usize) -> Fleet {
+        Fleet::start_with(binary, count, None)
+    }
+
+    /// The same, with a key that all are given.
+    pub fn start_with(binary: &Path, count: usize, key: Option<&str>) -> Fleet {
         let started = Instant::now();
         let setup = |number: usize| {
             let setup = Setup::new(&format!("n{number}")).binary(binary).unhandled();
-            setup.arg("-event-handler=query:bench=echo 1")
+            let setup = setup.arg("-event-handler=query:bench=echo 1");
+            key.iter().fold(setup, |setup, key| setup.arg(format!("-encrypt={key}")))
         };
         let seed = setup(1).start();
         let mut agents = scope(|threads| {

@@ -27,6 +27,7 @@ use table::{head, judged, number, row};
 /// rate for so many seconds.
 const EVERYTHING: &str = "--everything";
 const EVENTS: &str = "--events";
+const SEALED: &str = "--sealed";
 const SUSTAINED: &str = "--sustained";
 
 /// Agents of the fleet that goes through all phases, and of the larger one.
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let figures = match args.first().map(String::as_str) {
         Some(EVERYTHING) => phases::everything(binary(), numeric(2)),
         Some(EVENTS) => phases::events(binary(), numeric(2)),
+        Some(SEALED) => phases::sealed(binary(), numeric(2)),
         Some(SUSTAINED) => {
             sustained::measure(binary(), numeric(2), numeric(3), Duration::from_secs(numeric(4) as u64))
         }
@@ -71,6 +73,12 @@ fn report() -> ExitCode {
         return ExitCode::FAILURE;
     };
     print!("{}", beside_many(&theirs, &ours));
+    for count in [COUNT, MANY] {
+        let [Some(theirs), Some(ours)] = measure([SEALED, &count.to_string()]) else {
+            return ExitCode::FAILURE;
+        };
+        print!("{}", beside_sealed(count, &theirs, &ours));
+    }
     println!(
         "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them. CPU time is\n\
          /proc/PID/task/*/schedstat over {IDLE:?}, traffic the loopback counter of the fleet's own network namespace over the\n\
@@ -169,6 +177,20 @@ fn beside_many(theirs: &Figures, ours: &Figures) -> String {
         ("all see all alive after the start (s)", "converged_s", Goal(None)),
     ];
     side_by_side(MANY, &rows, theirs, ours)
+}
+
+fn beside_sealed(count: usize, theirs: &Figures, ours: &Figures) -> String {
+    let rows = [
+        ("with a key: event at all agents, median (ms)", "all_ms", TimesOwn(1.15, "open_all_ms")),
+        ("without one, just before (ms)", "open_all_ms", Goal(None)),
+        ("event at all agents, worst (ms)", "worst_ms", Goal(None)),
+        ("events not everywhere after 10 s, of 30", "incomplete", Goal(AtMost(0.0))),
+        ("idle traffic per node, all of it (bytes/s)", "idle_bytes", Goal(AtMost(235.0))),
+        ("idle UDP datagrams per node (1/s)", "idle_datagrams", Goal(None)),
+        ("idle CPU per node (%)", "idle_cpu_percent", Goal(None)),
+        ("all see all alive after the start (s)", "converged_s", Goal(None)),
+    ];
+    side_by_side(count, &rows, theirs, ours)
 }
 
 fn side_by_side(count: usize, rows: &[(&str, &str, Wanted)], theirs: &Figures, ours: &Figures) -> String {

@@ -36,6 +36,9 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 pub const STOPPED: std::ops::Range<u64> = 1_000..4_000;
 pub const RUNNING: Duration = Duration::from_millis(50);
 
+/// 32 bytes, as both kinds of agents take them.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// Name of a figure and its value.
 pub type Figures = BTreeMap<String, f64>;
 
@@ -97,6 +100,29 @@ pub fn events(binary: &Path, count: usize) -> Figures {
     spread(&fleet).put(&mut put);
     receipts(&fleet, &mut put);
     queries(&fleet, &mut put);
+    figures
+}
+
+/// Events and idling with a key that all agents have; and events without, for comparison in the same minutes.
+pub fn sealed(binary: &Path, count: usize) -> Figures {
+    let mut figures = Figures::new();
+    let open = Fleet::start(binary, count);
+    sleep(SETTLE);
+    figures.insert("open_all_ms".to_owned(), median(&spread(&open).all));
+    drop(open);
+    let mut put = |name: &str, value: f64| {
+        figures.insert(name.to_owned(), value);
+    };
+    let fleet = Fleet::start_with(binary, count, Some(KEY));
+    put("converged_s", fleet.converged);
+    sleep(SETTLE);
+    let before = fleet.usage();
+    sleep(IDLE);
+    let idle = Rates::between(&before, &fleet.usage(), count);
+    put("idle_cpu_percent", idle.cpu * 100.0);
+    put("idle_bytes", idle.bytes);
+    put("idle_datagrams", idle.datagrams);
+    spread(&fleet).put(&mut put);
     figures
 }
 

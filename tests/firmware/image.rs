@@ -26,9 +26,11 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("firmware-example")
 }
 
-/// Where a firmware is built, under which name, and with which features: `sealed` is the usual one, which seals.
+/// Where a firmware is built, under which name, and with which features: `sealed` is the usual one, which seals, and `signed` knows operators as
+/// well.
 fn which(firmware: &str) -> (PathBuf, &str, &[&str]) {
     match firmware {
+        "signed" => (example().join("target/signed"), "qemu-mps2", &["--features", "seal,authority"]),
         "sealed" => (example().join("target/sealed"), "qemu-mps2", &["--features", "seal"]),
         _ => (example().join("target"), firmware, &[]),
     }

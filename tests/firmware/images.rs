@@ -57,7 +57,7 @@ fn the_firmware_fits_a_small_part_and_has_no_allocator() {
     let allocator = image.symbols(allocates);
     assert!(allocator.is_empty(), "{allocator:?}");
     // 10 KiB more than the goal of a core without queries, and 15 for those, for targets, receipts and tags: see CHANGELOG.
-    assert!(image.flash <= 118 * 1024, "{} bytes of flash", image.flash);
+    assert!(image.flash <= 119 * 1024, "{} bytes of flash", image.flash);
     // Of 48 KiB, 8 are the stack's.
     assert!(image.ram <= 40 * 1024, "{} bytes of variables", image.ram);
 }

@@ -16,6 +16,7 @@ mod members;
 mod report;
 mod sealed;
 mod server;
+mod signed;
 mod small;
 
 #[path = "../hub/mod.rs"]

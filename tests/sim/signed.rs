@@ -235,3 +235,67 @@ fn where_the_time_is_known_a_signature_lives_for_a_day() {
         assert_eq!(fired.is_ok(), taken, "{time}: {fired:?}");
     }
 }
+
+/// Events are coalesced by a hash of their name, and anybody can make a name of a certain hash: this one has that of "reboot". Signed events have
+/// windows of their own.
+#[test]
+fn an_event_of_the_same_hash_takes_no_signed_ones_place() {
+    const COLLIDES: &[u8] = b"x-sunep\x19\x01?\x09\x1b\x07\x0d\x03\x01\x17\x15\x19\x05\x02";
+    let mut fleet = fleet(6, 6, 0.0);
+    let mut heard = Heard::new();
+    let said = Statement { coalesce: true, ..statement(reserve(&mut fleet, 1), b"real", b"") };
+    assert!(fire(&mut fleet, 1, &mut heard, &said, &said.sign(&OPERATOR)).is_ok());
+    fleet.run(SECOND / 10, &mut hear(&mut heard));
+    let other = |node: &mut serf_nostd::Node<'static>, now| node.user_event(now, COLLIDES, b"other", true);
+    assert!(fleet.with(THIEF, &mut hear(&mut heard), other).is_some_and(|fired| fired.is_ok()));
+    fleet.run(20 * SECOND, &mut hear(&mut heard));
+    assert_eq!((hearers(&heard, b"real").len(), hearers(&heard, b"other").len()), (6, 6));
+}
+
+/// The thief fires something under the identity that is reserved, and does not hold it any more when he is asked: nobody holds it for lost.
+#[test]
+fn what_is_reserved_cannot_be_lost_before_it_is_fired() {
+    let mut fleet = fleet(7, 6, 0.0);
+    let mut heard = Heard::new();
+    let said = statement(reserve(&mut fleet, 1), b"real", b"");
+    let signature = said.sign(&OPERATOR);
+    let log = |fleet: &mut Fleet, payload: &[u8]| {
+        fleet.with(THIEF, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"log", payload, false));
+        fleet.run(SECOND / 5, &mut |_, _, _, _| {});
+    };
+    (0..2).for_each(|_| log(&mut fleet, b""));
+    let junk = Statement { payload: b"junk", ..said };
+    assert!(fire(&mut fleet, THIEF, &mut heard, &junk, &signature).is_ok(), "his program checks nothing");
+    // Its payload makes room for others'.
+    fleet.run(40 * SECOND, &mut |_, _, _, _| {});
+    (0..60_u8).for_each(|n| log(&mut fleet, &[n]));
+    let id = said.reserved.id;
+    for _ in 0..200 {
+        tell(&mut fleet, &datagram(&[body(kind::DONT_HAVE).id(id.ltime, id.origin).end()]));
+        fleet.run(SECOND / 10, &mut |_, _, _, _| {});
+    }
+    assert!(fleet.total(|stats| stats.pull_miss) > 0);
+    assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
+    fleet.run(30 * SECOND, &mut hear(&mut heard));
+    assert_eq!(hearers(&heard, b"real"), [1, 2, 3, 4, 5], "all but the thief, who has his own");
+}
+
+/// Forgeries without a pause: whoever fires checks beside them, and what is asked for is checked beside what comes unasked.
+#[test]
+fn a_stream_of_forgeries_starves_neither_who_fires_nor_who_asks() {
+    let mut fleet = fleet(8, 6, 0.0);
+    fleet.check_every = 1_000;
+    let mut heard = Heard::new();
+    let said = statement(reserve(&mut fleet, 1), b"real", b"");
+    let signature = said.sign(&OPERATOR);
+    let forged = told(&Statement { payload: b"forged", ..said }, &signature);
+    for n in 0..20_000 {
+        tell(&mut fleet, &forged);
+        if n == 5_000 {
+            assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
+        }
+        fleet.run(SECOND / 2_000, &mut hear(&mut heard));
+    }
+    assert_eq!(hearers(&heard, b"real").len(), 6);
+    assert!(fleet.total(|stats| stats.events_unchecked) > 10_000);
+}

@@ -3,7 +3,7 @@
 //! - `led` with payload `on` or `off` switches the LED; coalesced events do so once, with the last value.
 //! - `blink` is counted, each one.
 //! - `role` makes the board go by the role that the payload names: for one board, by an event for that one.
-//! - `reboot` starts the board again.
+//! - `reboot` starts the board again; with the feature `authority` and the setting `operator` only if that one has signed it.
 //! - The button fires the event `button`, whose payload is the node's name. Held, it logs what this node knows and has
 //!   counted.
 //! - The queries `uptime` and `levels` are answered; `ask` makes the board ask the fleet what the payload names.
@@ -38,6 +38,10 @@ use memory::Memory;
 
 /// Serf's port.
 pub const PORT: u16 = 7946;
+
+/// The events that only an operator may fire, if the settings name one.
+#[cfg(feature = "authority")]
+const OPERATED: &[&str] = &["reboot"];
 
 /// `role=sensor`, encoded as on Go Serf's wire.
 const TAGS: &[u8] = b"\xff\x81\xa4role\xa6sensor";
@@ -86,6 +90,9 @@ where
     // Cloned boards draw other random bits.
     let instance = seed as u16;
     let identity = Identity { name: &name, addr, boot, instance, tags: TAGS, versions: Identity::VERSIONS };
+    #[cfg(feature = "authority")]
+    let config = Config { event_floor: floor, authority: authority(&settings), ..Config::DEVICE };
+    #[cfg(not(feature = "authority"))]
     let config = Config { event_floor: floor, ..Config::DEVICE };
     // In one step: a `Result` in a variable of its own would have a place beside the node's for as long as this runs.
     let mut node = match Node::new(storage, config, identity, seed, embassy::now()) {
@@ -203,6 +210,14 @@ fn set_role<M: RawMutex, const N: usize>(commands: &Channel<M, Command<16, 32>, 
     if !written || commands.try_send(Command::SetTags(tags)).is_err() {
         defmt::warn!("no role: longer than 23 bytes, or too much is to be done");
     }
+}
+
+/// A board has no clock: what is recorded once is not taken again by the floor that it keeps.
+#[cfg(feature = "authority")]
+fn authority(settings: &board::Settings) -> serf_nostd::Authority {
+    static OPERATOR: static_cell::StaticCell<[serf_nostd::Operator; 1]> = static_cell::StaticCell::new();
+    let operators = |key| OPERATOR.init([serf_nostd::Operator { key, patterns: OPERATED }]);
+    settings.operator.map_or(serf_nostd::Authority::NONE, |key| serf_nostd::Authority::new(operators(key), 2))
 }
 
 /// Gives the node the keys that were in flash, else the one that is set. False if it can't have so many.

@@ -15,6 +15,7 @@ use heapless::{String, Vec};
 /// | `advertise` | `address:port` at which others reach the board, if a router translates | its own |
 /// | `peers` | at most 8 `address:port`, separated by `/` | none |
 /// | `key` | the fleet's key in base64, as `serf keygen` makes it (feature `seal`); what is in flash counts more | none: nothing is sealed |
+/// | `operator` | an operator's public key, as `serf keygen -sign` prints it (feature `authority`) | none: whoever is in the fleet fires everything |
 /// | `seed` | a number instead of the hardware's random bits, to repeat a run | random |
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
@@ -31,6 +32,9 @@ pub struct Settings {
     /// The fleet's key.
     #[cfg(feature = "seal")]
     pub key: Option<Secret>,
+    /// An operator's public key.
+    #[cfg(feature = "authority")]
+    pub operator: Option<[u8; 32]>,
     /// Instead of random bits.
     pub seed: Option<u64>,
 }
@@ -77,7 +81,9 @@ impl Settings {
                 }
             }
             #[cfg(feature = "seal")]
-            "key" => self.key = Some(Secret(secret(value)?)),
+            "key" => self.key = Some(Secret(base64(value)?)),
+            #[cfg(feature = "authority")]
+            "operator" => self.operator = Some(base64(value)?),
             "seed" => self.seed = Some(number(value, u64::MAX)?),
             _ => return None,
         }
@@ -110,8 +116,8 @@ fn number(text: &str, most: u64) -> Option<u64> {
 }
 
 /// 32 bytes in base64.
-#[cfg(feature = "seal")]
-fn secret(text: &str) -> Option<[u8; 32]> {
+#[cfg(any(feature = "authority", feature = "seal"))]
+fn base64(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_suffix('=').filter(|digits| digits.len() == 43)?;
     let (mut key, mut bits) = ([0; 32], 0u32);
     for (at, digit) in digits.bytes().enumerate() {
@@ -181,19 +187,19 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "seal")]
+    #[cfg(any(feature = "authority", feature = "seal"))]
     #[test]
     fn a_key_is_32_bytes_in_base64() {
-        let counted = secret("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let counted = base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         assert_eq!(counted, Some(core::array::from_fn(|at| at as u8)));
-        assert_eq!(secret("//////////////////////////////////////////8="), Some([0xff; 32]));
+        assert_eq!(base64("//////////////////////////////////////////8="), Some([0xff; 32]));
         for wrong in [
             "",
             "AAAA",
             "//////////////////////////////////////////9=",
             "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
         ] {
-            assert_eq!(secret(wrong), None, "{wrong:?}");
+            assert_eq!(base64(wrong), None, "{wrong:?}");
         }
     }
 

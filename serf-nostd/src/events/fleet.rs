@@ -7,7 +7,6 @@
 
 use super::Events;
 use super::store::{Kind, list};
-use crate::authority::SIGNED;
 use crate::clock::{Lamport, Word};
 use crate::config::Config;
 use crate::context::Cx;
@@ -369,8 +368,8 @@ impl Events<'_> {
             let event = self.store.event(slot);
             let waited = event.coalesce && cx.now.since(self.store.since(slot)) > cx.config.join_timeout;
             // Under two identities somebody would be handed it twice.
-            let signed = event.id.origin & SIGNED != 0;
-            if waited || signed || self.store.was_sent(slot) {
+            // A signed one's time is a part of what was signed.
+            if waited || event.id.is_signed() || self.store.was_sent(slot) {
                 continue;
             }
             let (key, before) = (event.coalesce.then(|| event.key()), event.id);

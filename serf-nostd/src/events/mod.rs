@@ -24,7 +24,7 @@ pub(crate) mod store;
 use core::error::Error;
 use core::fmt;
 
-use crate::authority::{Gate, Reserved, SIGNED, Verdict};
+use crate::authority::{Gate, Reserved, Verdict};
 use crate::backoff::Backoff;
 use crate::clock::{LTIME_LIMIT, Lamport, Word};
 use crate::context::Cx;
@@ -110,6 +110,19 @@ impl fmt::Display for EventError {
 
 impl Error for EventError {}
 
+/// How often refused events are told of in the log.
+const WARNED: Duration = Duration::from_secs(10);
+
+/// How an event has come whose signature is checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checked {
+    /// It is this node's own.
+    Own,
+    Pushed,
+    /// It was asked for.
+    Pulled,
+}
+
 /// Where an event has come from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct From {
@@ -174,8 +187,12 @@ pub(crate) struct Events<'a> {
     pub(crate) cut_off: bool,
     /// The last event that was asked for has come, or has been given up.
     pub(crate) all_pulled: bool,
-    /// Checks who may fire what.
-    gate: Gate,
+    /// Signatures that are checked of what was asked for, and of what comes unasked.
+    gates: [Gate; 2],
+    /// When this node has begun.
+    since: Instant,
+    /// From when on a refused event is told of again.
+    warn_at: Instant,
     /// Makes tokens that nobody can guess.
     secret: u64,
 }
@@ -213,7 +230,9 @@ impl<'a> Events<'a> {
             lost_values: 0,
             cut_off: true,
             all_pulled: false,
-            gate: Gate::new(cx.now),
+            gates: [Gate::new(cx.now); 2],
+            since: cx.now,
+            warn_at: cx.now,
             secret: Random::new(!seed).next(),
         }
     }
@@ -245,18 +264,15 @@ impl<'a> Events<'a> {
         filters: &[u8],
     ) -> Result<u64, EventError> {
         let id = event.id;
-        if id.origin & SIGNED != 0
-            && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New)
-        {
+        if id.is_signed() && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New) {
             return Err(EventError::Outdated);
         }
         let len = go::user_event_len(id.ltime, event.name, event.payload);
         let event = Carried::Event(event, filters);
-        match self.judge(cx, &event) {
-            Verdict::Allowed => {}
+        match self.judge(cx, &event, Checked::Own) {
             Verdict::Unsigned => return Err(EventError::Unsigned),
             Verdict::Forged => return Err(EventError::Forged),
-            Verdict::Later => return Err(EventError::Full),
+            Verdict::Allowed | Verdict::Later => {}
         }
         let limit = event.limit(&cx.config, &self.store);
         if event.len() <= limit as usize && len > limit as usize {
@@ -272,13 +288,46 @@ impl<'a> Events<'a> {
         Ok(Reserved { id, cluster: cx.wire.cluster() })
     }
 
-    /// Whether it may be fired, as far as operators go.
-    fn judge(&mut self, cx: &Cx<'_>, carried: &Carried<'_>) -> Verdict {
-        match carried {
-            Carried::Event(event, filters) => {
-                self.gate.judge(&cx.config.authority, cx.wire.cluster(), cx.now, event, filters)
-            }
-            Carried::Query(_) => Verdict::Allowed,
+    /// What operators have to say to it.
+    fn judge(&mut self, cx: &Cx<'_>, carried: &Carried<'_>, word: Checked) -> Verdict {
+        let Carried::Event(event, filters) = carried else { return Verdict::Allowed };
+        let pushed = word == Checked::Pushed;
+        let (may_check, now) = (&mut self.gates[pushed as usize], cx.now);
+        // Whoever takes nothing that was fired before it came takes nothing that was signed before.
+        let anew = cx.config.event_floor == 0 && !cx.config.replay && word != Checked::Own;
+        let since = if anew { self.since } else { Instant::PAST };
+        cx.config.authority.judge(cx.wire.cluster(), (since, now), event, filters, |rate| {
+            word == Checked::Own || may_check.may_check(rate, now)
+        })
+    }
+
+    /// What operators have to say to what has come, if it may be taken otherwise.
+    #[inline]
+    fn admit(&mut self, cx: &Cx<'_>, carried: &Carried<'_>, freshness: Freshness, from: &From) -> Verdict {
+        if !cfg!(feature = "authority") {
+            return Verdict::Allowed;
+        }
+        let id = carried.id();
+        let asked = self.pulls.is_asked(id);
+        let is_due = match freshness {
+            Freshness::Known => false,
+            Freshness::Below => asked,
+            Freshness::New => self.takes_events(&cx.config) && (asked || self.fleet.takes(id, from.source)),
+        };
+        let word = if asked { Checked::Pulled } else { Checked::Pushed };
+        if is_due { self.judge(cx, carried, word) } else { Verdict::Allowed }
+    }
+
+    /// What no operator has signed is counted, and told of now and then.
+    fn refuse(&mut self, cx: &mut Cx<'_>, id: EventId) {
+        cx.stats.events_unauthorized += 1;
+        if cx.now >= self.warn_at {
+            self.warn_at = cx.now + WARNED;
+            warning!(
+                "an event of Lamport time {}, origin {}, is refused: no operator has signed it (events_unauthorized counts them)",
+                id.ltime,
+                id.origin
+            );
         }
     }
 
@@ -359,11 +408,26 @@ impl<'a> Events<'a> {
         from: From,
     ) -> Option<Answer> {
         let id = carried.id();
+        let freshness = self.seen.classify(id);
+        let verdict = self.admit(cx, &carried, freshness, &from);
+        // Nobody ends the search for a signed event with a forgery, or takes its place.
+        match verdict {
+            Verdict::Later => {
+                cx.stats.events_unchecked += 1;
+                return None;
+            }
+            Verdict::Forged => {
+                self.refuse(cx, id);
+                self.pulls.refused(id, from.addr);
+                return None;
+            }
+            Verdict::Allowed | Verdict::Unsigned => {}
+        }
         let asked_for = self.pulls.done(id);
         self.all_pulled |= asked_for && self.pulls.is_empty();
         // Another fleet's counts from when this node has entered it, and its own events have got their times there.
         let pulled = asked_for && from.source != Source::Elsewhere;
-        match self.seen.classify(id) {
+        match freshness {
             Freshness::Known if !cx.config.has(Rule::Dedupe) => {}
             Freshness::Known => {
                 cx.stats.events_duplicate += 1;
@@ -376,7 +440,10 @@ impl<'a> Events<'a> {
                     && event.coalesce
                     && pulled
                 {
-                    self.late_value(cx, event, filters);
+                    match verdict {
+                        Verdict::Unsigned => self.lost_values ^= id.hash(),
+                        _ => self.late_value(cx, event, filters),
+                    }
                     return None;
                 }
                 cx.stats.too_old += 1;
@@ -388,25 +455,13 @@ impl<'a> Events<'a> {
             // What counts as new is only known when a fleet has been met; healing offers it again.
             return None;
         }
-        match self.judge(cx, &carried) {
-            Verdict::Allowed => {}
-            Verdict::Later => {
-                cx.stats.events_unchecked += 1;
-                return None;
+        if verdict == Verdict::Unsigned {
+            self.refuse(cx, id);
+            // Seen all the same, or it would be offered for ever.
+            if self.rate.take(cx.now, pulled) && cx.witness(Lamport::Event, from.word, id.ltime) {
+                self.record(cx, id);
             }
-            verdict => {
-                cx.stats.events_unauthorized += 1;
-                warning!(
-                    "an event of Lamport time {}, origin {}, is refused: no operator has signed it",
-                    id.ltime,
-                    id.origin
-                );
-                // Seen all the same, or it would be offered for ever. But nobody may take the identity of a signed one.
-                if verdict == Verdict::Unsigned && cx.witness(Lamport::Event, from.word, id.ltime) {
-                    self.record(cx, id);
-                }
-                return None;
-            }
+            return None;
         }
         if !cx.witness(Lamport::Event, from.word, id.ltime) {
             if cx.config.has(Rule::Clamp) || id.ltime >= LTIME_LIMIT {
@@ -448,25 +503,13 @@ impl<'a> Events<'a> {
     /// The last value of a name, fetched although it is at or below the floor.
     fn late_value(&mut self, cx: &mut Cx<'_>, event: &Told<'_>, filters: &[u8]) {
         let carried = Carried::Event(*event, filters);
-        match self.judge(cx, &carried) {
-            Verdict::Allowed => {}
-            Verdict::Later => {
-                cx.stats.events_unchecked += 1;
-                return;
-            }
-            _ => {
-                cx.stats.events_unauthorized += 1;
-                self.lost_values ^= event.id.hash();
-                return;
-            }
-        }
         let len = carried.len();
         if len > carried.limit(&cx.config, &self.store) as usize {
             cx.stats.events_too_long += 1;
             self.lost_values ^= event.id.hash();
             return;
         }
-        if !self.coalescer.remembers(store::key(event.name, filters)) {
+        if !self.coalescer.remembers(store::key(event.id, event.name, filters)) {
             // It may be an older one than what was handed out of a name that was forgotten meanwhile.
             cx.stats.too_old += 1;
             return;
@@ -698,6 +741,8 @@ impl<'a> Events<'a> {
         cx.stats.pull_miss += 1;
         // As slowly as events are taken in, and none from the future.
         let counts = self.seen.classify(id) == Freshness::New && id.ltime < cx.clocks.event.now();
+        // Whoever speaks of a signed event before it is fired must not make it one that is lost.
+        let counts = counts && !cx.config.authority.keeps(id);
         if counts && cx.config.has(Rule::Lost) && self.rate.take(cx.now, true) {
             self.record(cx, id);
         } else if self.seen.classify(id) == Freshness::Below {

@@ -171,6 +171,18 @@ impl<'a> Pulls<'a> {
         true
     }
 
+    /// Whoever is being asked for it answers with something else. Others' words end no question.
+    pub(crate) fn refused(&mut self, id: EventId, by: Address) {
+        if let Some(place) = self.find(id).filter(|place| self.cells[*place].from.addr == by) {
+            self.remove(place);
+        }
+    }
+
+    /// Whether an event is being asked for.
+    pub(crate) fn is_asked(&self, id: EventId) -> bool {
+        self.find(id).is_some()
+    }
+
     /// The event has come. Returns whether it was asked for.
     pub(crate) fn done(&mut self, id: EventId) -> bool {
         let place = self.find(id);

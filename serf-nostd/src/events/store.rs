@@ -9,7 +9,7 @@
 //! Queries travel as events do, and are held as they are encoded; so are answers, which wait for their confirmation.
 
 use super::arena::Arena;
-use crate::authority::Signature;
+use crate::authority::{SIGNED, Signature};
 use crate::hash;
 use crate::slice::{Index, Link, Linked, List, NIL};
 use crate::time::{Duration, Instant};
@@ -37,14 +37,15 @@ pub struct UserEvent<'a> {
 impl UserEvent<'_> {
     /// What is coalesced with it: events of the same name, for the same members.
     pub(crate) fn key(&self) -> u64 {
-        key(self.name, self.filters)
+        key(self.id, self.name, self.filters)
     }
 }
 
-/// The key of events of this name, for these members.
-pub(crate) fn key(name: &[u8], filters: &[u8]) -> u64 {
+/// The key of events of this name, for these members. Signed ones have others than those that anybody may fire.
+pub(crate) fn key(id: EventId, name: &[u8], filters: &[u8]) -> u64 {
     let (_, filters) = Signature::split(filters);
     let name = hash::bytes(name);
+    let name = if id.is_signed() { hash::mix(name ^ SIGNED) } else { name };
     if filters.is_empty() { name } else { hash::mix(name ^ hash::bytes(filters).rotate_left(1)) }
 }
 

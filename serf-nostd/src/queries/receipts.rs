@@ -27,14 +27,14 @@ pub struct Fired<'e> {
     pub name: &'e [u8],
     /// Whether it may be coalesced.
     pub coalesce: bool,
-    /// Whether an operator has signed it.
-    pub signed: bool,
+    /// Its identity, if an operator has signed it.
+    pub signed: Option<EventId>,
 }
 
 impl<'e> Fired<'e> {
     /// An event for all.
     pub const fn new(ltime: u64, name: &'e [u8], coalesce: bool) -> Fired<'e> {
-        Fired { ltime, target: Target::new(&[], &[]), name, coalesce, signed: false }
+        Fired { ltime, target: Target::new(&[], &[]), name, coalesce, signed: None }
     }
 
     /// The same for some members.
@@ -42,9 +42,9 @@ impl<'e> Fired<'e> {
         Fired { target, ..self }
     }
 
-    /// The same, signed by an operator.
-    pub const fn signed(self) -> Fired<'e> {
-        Fired { signed: true, ..self }
+    /// The same, signed by an operator under this identity.
+    pub const fn signed(self, id: EventId) -> Fired<'e> {
+        Fired { signed: Some(id), ..self }
     }
 }
 
@@ -63,8 +63,8 @@ impl Queries<'_> {
     ) -> Result<EventId, QueryError> {
         let Fired { ltime, target, name, coalesce, signed } = *fired;
         let filters = filter::encode(target.nodes, target.tags).ok_or(QueryError::Filters)?;
-        let event = EventId { ltime, origin: if signed { cx.signed_origin() } else { cx.origin } };
-        let key = if coalesce { store::key(name, &filters) } else { 0 };
+        let event = signed.unwrap_or(EventId { ltime, origin: cx.origin });
+        let key = if coalesce { store::key(event, name, &filters) } else { 0 };
         let receipt = Receipt { event, key }.to_bytes();
         let sheet = Sheet {
             name: "",

@@ -43,7 +43,7 @@ impl Driver<'_> {
         let timeout = Duration::from_micros(wait.timeout.as_micros() as u64);
         event.target.lend(|nodes, tags| {
             let fired = Fired::new(ltime, &event.name, event.coalesce);
-            let fired = if event.signed.is_some() { fired.signed() } else { fired };
+            let fired = event.signed.map_or(fired, |signed| fired.signed(signed.reserved.id));
             self.node.receipts(now, &fired.target(Target::new(nodes, tags)), timeout)
         })
     }
