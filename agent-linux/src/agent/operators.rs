@@ -54,7 +54,9 @@ pub fn parse(settings: &BTreeMap<String, Vec<String>>) -> Result<Vec<Operator>, 
 fn wrong(pattern: &str) -> Option<String> {
     let name = pattern.strip_suffix('*').unwrap_or(pattern);
     match () {
-        () if pattern.is_empty() => Some("a pattern is empty; \"*\" stands for all but those of agents among themselves".to_owned()),
+        () if pattern.is_empty() => {
+            Some("a pattern is empty; \"*\" stands for all but those of agents among themselves".to_owned())
+        }
         () if name.contains('*') => Some(format!("in {pattern:?} a * stands elsewhere than at the end")),
         () if name.starts_with("query:") || name.starts_with("keys:") || name == "force-leave" => Some(
             format!("{pattern:?}: only events can be signed, no queries, orders about keys or force-leave"),
