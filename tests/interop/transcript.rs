@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use crate::harness::{Address, Agent, Output, Process, Setup, fleet_of, wait_until};
 
+/// Keys of 32 bytes.
+const OLD: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const NEW: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXphYmNkZWY=";
+
 /// One command of the script and its result.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -28,6 +32,7 @@ pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
     let agents = fleet_of(2, |name| {
         Setup::new(name)
             .binary(agent)
+            .arg(format!("-encrypt={OLD}"))
             .arg("-tag=role=web")
             .arg(format!("-tag=own={name}"))
             .arg("-event-handler=query:load=printf 'load of %s\\n' $SERF_SELF_NAME; cat")
@@ -38,6 +43,7 @@ pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
     scene.events();
     scene.tags();
     scene.queries();
+    scene.keys();
     scene.round_trips();
     scene.monitor();
     scene.join_and_leave();
@@ -107,6 +113,18 @@ impl Scene<'_> {
         self.run(&["query", "too", "many", "words"]);
         self.run_silent(&["query", "-timeout=soon", "load"]);
         self.run(&["reachability"]);
+    }
+
+    fn keys(&mut self) {
+        self.run(&["keys", "-list"]);
+        for args in [["-install", "*"], ["-install", NEW], ["-install", NEW], ["-use", NEW], ["-remove", OLD]]
+        {
+            self.run(&["keys", args[0], args[1]]);
+        }
+        self.run(&["keys", "-list"]);
+        self.run(&["keys", "-install=x", "-use=y"]);
+        self.run(&["keys", "-remove", OLD]);
+        self.run_silent(&["keys"]);
     }
 
     fn round_trips(&mut self) {
