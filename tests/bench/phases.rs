@@ -54,13 +54,7 @@ pub fn everything(binary: &Path, count: usize) -> Figures {
     put("converged_s", median(&starts));
     put("binary_mib", binary.metadata().map_or(0.0, |file| file.len() as f64) / f64::from(1 << 20));
 
-    sleep(SETTLE);
-    let before = fleet.usage();
-    sleep(IDLE);
-    let idle = Rates::between(&before, &fleet.usage(), count);
-    put("idle_cpu_percent", idle.cpu * 100.0);
-    put("idle_bytes", idle.bytes);
-    put("idle_datagrams", idle.datagrams);
+    let idle = idle(&fleet, count, &mut put);
     put("idle_rss_mib", fleet.mean_mib(resident));
     put("idle_pss_mib", fleet.mean_mib(proportional));
 
@@ -115,6 +109,13 @@ pub fn sealed(binary: &Path, count: usize) -> Figures {
     };
     let fleet = Fleet::start_with(binary, count, Some(KEY));
     put("converged_s", fleet.converged);
+    idle(&fleet, count, &mut put);
+    spread(&fleet).put(&mut put);
+    figures
+}
+
+/// What it uses when nothing happens.
+fn idle(fleet: &Fleet, count: usize, put: &mut impl FnMut(&str, f64)) -> Rates {
     sleep(SETTLE);
     let before = fleet.usage();
     sleep(IDLE);
@@ -122,8 +123,7 @@ pub fn sealed(binary: &Path, count: usize) -> Figures {
     put("idle_cpu_percent", idle.cpu * 100.0);
     put("idle_bytes", idle.bytes);
     put("idle_datagrams", idle.datagrams);
-    spread(&fleet).put(&mut put);
-    figures
+    idle
 }
 
 /// Events of which one agent after the other waits for receipts, timed from before the call until it is answered. Go's agents
