@@ -299,3 +299,47 @@ fn a_stream_of_forgeries_starves_neither_who_fires_nor_who_asks() {
     assert_eq!(hearers(&heard, b"real").len(), 6);
     assert!(fleet.total(|stats| stats.events_unchecked) > 10_000);
 }
+
+/// What is refused as unsigned counts as seen, but no faster than events are taken in: it drives no floor past what others are to get.
+#[test]
+fn refusals_are_seen_no_faster_than_events() {
+    let mut fleet = fleet(9, 6, 0.0);
+    fleet.check_every = 100;
+    let clock = fleet.node(1).expect("it is on").gauges().event_time;
+    for n in 0..3_000 {
+        let event = body(kind::USER_EVENT).id(clock + 1 + n, 5).raw(&[0]).bytes(b"reboot").bytes(b"");
+        tell(&mut fleet, &datagram(&[event.end()]));
+        fleet.run(SECOND / 500, &mut |_, _, _, _| {});
+    }
+    let stats = fleet.node(1).expect("it is on").stats();
+    // Bursts of 256, and a quarter of that a second, for six seconds.
+    assert!(
+        stats.events_unauthorized >= 3_000 && stats.events_new <= 256 + 6 * 64 + 10,
+        "{}",
+        stats.events_new
+    );
+}
+
+/// A member comes back below whose floor a signed value stands, and asks for it: forged answers end no search.
+#[test]
+fn forged_answers_withhold_no_last_value() {
+    let mut fleet = fleet(21, 6, 0.0);
+    fleet.check_every = 1_000;
+    let mut heard = Heard::new();
+    fleet.network.side[5] = 1;
+    let said = Statement { coalesce: true, ..statement(reserve(&mut fleet, 1), b"real", b"") };
+    let signature = said.sign(&OPERATOR);
+    assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
+    for _ in 0..600 {
+        fleet.with(2, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"log", b"", false));
+        fleet.run(SECOND / 40, &mut hear(&mut heard));
+    }
+    fleet.run(20 * SECOND, &mut hear(&mut heard));
+    fleet.network.heal();
+    let forged = told(&Statement { payload: b"forged", ..said }, &signature);
+    for _ in 0..60_000 {
+        fleet.inject(THIEF, 5, forged.clone());
+        fleet.run(SECOND / 1_000, &mut hear(&mut heard));
+    }
+    assert_eq!(hearers(&heard, b"real").len(), 6);
+}
