@@ -48,7 +48,7 @@ type Verify = fn(&[u8; 32], &Statement<'_>, &[u8; 64]) -> bool;
 /// The operators whom a node knows, and how it checks their signatures. See [`crate::Config::authority`].
 #[derive(Clone, Copy)]
 pub struct Authority {
-    pub(crate) operators: &'static [Operator],
+    operators: &'static [Operator],
     verify: Verify,
     /// Signatures checked in a second, at most.
     rate: u16,
@@ -89,8 +89,9 @@ impl Authority {
         Authority { operators, verify: signing::verify, rate, epoch: 0 }
     }
 
-    /// The same where the time is known: what was signed more than 24 hours before or after it is refused. `epoch`: Unix time, in seconds, of
-    /// [`Instant::ZERO`].
+    /// The same where the time is known: what was signed more than 24 hours before or after it is refused; and by a node that wants nothing of
+    /// before its first join ([`crate::Config::replay`], no `event_floor`) also what was signed a minute before it began. `epoch`: Unix
+    /// time, in seconds, of [`Instant::ZERO`].
     #[cfg(feature = "authority")]
     pub const fn since(self, epoch: u64) -> Authority {
         Authority { epoch, ..self }

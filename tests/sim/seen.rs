@@ -1,5 +1,6 @@
 //! What an application sees.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serf_nostd::wire::message::EventId;
@@ -106,4 +107,30 @@ impl Seen {
         };
         (seen, None)
     }
+}
+
+/// For each machine how often it has heard each payload.
+pub type Heard = BTreeMap<(usize, Vec<u8>), u32>;
+
+/// Notes it, as a watcher.
+pub fn hear(heard: &mut Heard) -> impl FnMut(usize, u64, u64, Seen) + '_ {
+    |i, _, _, seen| {
+        if let Seen::User { payload, .. } = seen {
+            *heard.entry((i, payload)).or_default() += 1;
+        }
+    }
+}
+
+/// Who has heard this, once each.
+///
+/// # Panics
+/// Somebody has heard it twice.
+pub fn hearers(heard: &Heard, payload: &[u8]) -> Vec<usize> {
+    let those = heard.iter().filter(|((_, heard), _)| heard == payload);
+    those
+        .map(|((i, _), count)| {
+            assert_eq!(*count, 1, "{i} hears {payload:?} once");
+            *i
+        })
+        .collect()
 }

@@ -1,9 +1,8 @@
 //! Events that only operators may fire, in fleets with somebody who has the fleet's key, and no operator's.
 
-use std::collections::BTreeMap;
-
 use fleet_tests::chaos::SECOND;
-use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::seen::{Heard, hear, hearers};
 use fleet_tests::wire::{body, datagram, kind};
 use serf_nostd::{
     Authority, Config, EventError, Operator, Reserved, Signature, Statement, Target, public_key,
@@ -11,9 +10,6 @@ use serf_nostd::{
 
 const OPERATOR: [u8; 32] = [7; 32];
 const THIEF: usize = 0;
-
-/// For each machine how often it has heard each payload.
-type Heard = BTreeMap<(usize, Vec<u8>), u32>;
 
 /// An agent's checks.
 fn authority() -> Authority {
@@ -34,20 +30,6 @@ fn fleet(seed: u64, nodes: usize, loss: f64) -> Fleet {
     assert!(fleet.agreed());
     fleet.network.loss = loss;
     fleet
-}
-
-fn hear(heard: &mut Heard) -> impl FnMut(usize, u64, u64, Seen) + '_ {
-    |i, _, _, seen| {
-        if let Seen::User { payload, .. } = seen {
-            *heard.entry((i, payload)).or_default() += 1;
-        }
-    }
-}
-
-/// Who has heard this, once each.
-fn hearers(heard: &Heard, payload: &[u8]) -> Vec<usize> {
-    let those = heard.iter().filter(|((_, heard), _)| heard == payload);
-    those.map(|((i, _), count)| (*count == 1).then_some(*i).expect("once")).collect()
 }
 
 fn reserve(fleet: &mut Fleet, i: usize) -> Reserved {

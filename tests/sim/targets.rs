@@ -1,9 +1,8 @@
 //! Events for some members: heard by those alone, spread and kept by all.
 
-use std::collections::BTreeMap;
-
 use fleet_tests::chaos::SECOND;
-use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::fleet::{Fleet, Size};
+use fleet_tests::seen::{Heard, hear, hearers};
 use fleet_tests::wire::{body, datagram};
 use serf_nostd::{Config, EventError, Target};
 
@@ -15,9 +14,6 @@ const fn target(tags: &'static [(&'static str, &'static str)]) -> Target<'static
     Target::new(&[], tags)
 }
 
-/// For each machine how often it has heard each payload.
-type Heard = BTreeMap<(usize, Vec<u8>), u32>;
-
 fn fleet(seed: u64, nodes: usize, loss: f64) -> Fleet {
     let mut fleet = Fleet::new(seed, nodes, Size::Small, Config::LAN);
     (0..nodes).for_each(|i| fleet.machines[i].tags = TAGS[i % 2].to_vec());
@@ -27,30 +23,11 @@ fn fleet(seed: u64, nodes: usize, loss: f64) -> Fleet {
     fleet
 }
 
-fn hear(heard: &mut Heard) -> impl FnMut(usize, u64, u64, Seen) + '_ {
-    |i, _, _, seen| {
-        if let Seen::User { payload, .. } = seen {
-            *heard.entry((i, payload)).or_default() += 1;
-        }
-    }
-}
-
 fn fire(fleet: &mut Fleet, heard: &mut Heard, from: usize, to: Target<'_>, payload: &[u8], coalesce: bool) {
     let fired = fleet.with(from, &mut hear(heard), |node, now| {
         node.targeted_event(now, &to, b"deploy", payload, coalesce)
     });
     fired.expect("on").expect("accepted");
-}
-
-/// Who has heard this, once each.
-fn hearers(heard: &Heard, payload: &[u8]) -> Vec<usize> {
-    let those = heard.iter().filter(|((_, heard), _)| heard == payload);
-    those
-        .map(|((i, _), count)| {
-            assert_eq!(*count, 1, "{i} hears {payload:?} once");
-            *i
-        })
-        .collect()
 }
 
 const ALL_DB: [usize; 5] = [1, 3, 5, 7, 9];

@@ -2,9 +2,9 @@
 
 use core::net::SocketAddr;
 
-use super::{JoinError, LeaveError, Node, TagsError};
 use heapless::Vec;
 
+use super::{JoinError, LeaveError, Node, TagsError};
 use crate::authority::{Reserved, Signature, Statement};
 use crate::events::EventError;
 use crate::filter::{self, Target};

@@ -92,10 +92,10 @@ pub(crate) fn obey(
 ) -> Obeyed {
     let Some(query) = events.store.query(slot) else { return Obeyed::Elsewhere };
     let id = query.event_id();
-    let mut answer = [0; ANSWER];
     let result = match query.name {
         LIST if !cx.wire.seal.is_on() => Err(EMPTY),
         LIST => {
+            let mut answer = [0; ANSWER];
             let seal = &cx.wire.seal;
             let len = seal.wrap(None, seal.keys(), &mut answer[1..]).unwrap_or(0);
             let _ = queries.respond(cx, members, events, id, Some(&answer[..1 + len]));
