@@ -50,7 +50,9 @@ fn boards_and_agents_rotate_their_keys_while_events_flow_and_boards_lose_power()
     fire(&fleet, 0, 8);
     // One that has no power meanwhile comes back under the key that it has, and gets to know which is used.
     fleet.boards[1].switch_off();
-    fleet.servers[0].wait_sees("b2", "failed");
+    for server in &fleet.servers {
+        server.wait_sees("b2", "failed");
+    }
     order(&fleet, "-remove", OLD);
     fleet.boards[1].switch_on();
     fleet.boards[1].wait_lines(": boot ", 2);

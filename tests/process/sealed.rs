@@ -117,6 +117,9 @@ fn who_was_away_during_a_rotation_gets_the_key_and_who_would_be_left_behind_is_n
         _ => Setup::new(name).arg(format!("-encrypt={old}")),
     });
     let away = agents.remove(2).crash();
+    // Whether or not it is seen to be gone before the time for answers is over.
+    let at_once = agents[0].cli(["keys", "-use", &old]);
+    assert!(at_once.code == 1 && at_once.stdout.contains("; nothing is known of n3; with -force"));
     agents[0].wait_sees("n3", "failed");
     let early = agents[0].cli(["keys", "-use", &new]);
     assert!(

@@ -1,5 +1,6 @@
 //! Keys: orders of this agent's users to all members, and what this agent's own keys are written to.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serf_nostd::wire::message::EventId;
@@ -17,6 +18,8 @@ pub(super) type Kept = (Option<EventId>, Result<(), String>);
 /// An order that members answer.
 struct Ordered {
     query: EventId,
+    /// Who was asked and has not answered, by name.
+    silent: BTreeSet<String>,
     report: KeyReport,
     reply: oneshot::Sender<Result<KeyReport, Refusal>>,
 }
@@ -77,8 +80,9 @@ impl Driver<'_> {
     ) {
         match self.give_order(request) {
             Ok(query) => {
-                let report = KeyReport { members: self.node.awaited(query).count(), ..KeyReport::default() };
-                self.keys.orders.push(Ordered { query, report, reply });
+                let silent: BTreeSet<_> = self.node.awaited(query).map(str::to_owned).collect();
+                let report = KeyReport { members: silent.len(), ..KeyReport::default() };
+                self.keys.orders.push(Ordered { query, silent, report, reply });
             }
             // Whoever asked may have gone.
             Err(refusal) => _ = reply.send(Err(refusal)),
@@ -111,6 +115,7 @@ impl Driver<'_> {
             return false;
         };
         let report = &mut ordered.report;
+        ordered.silent.remove(from);
         report.answered += 1;
         match self.node.key_answer(answer) {
             Some(KeyAnswer::Done(keys)) => {
@@ -137,9 +142,11 @@ impl Driver<'_> {
     /// No more answers come to this query, if it is an order.
     pub(super) fn order_done(&mut self, query: EventId) {
         let Some(at) = self.keys.orders.iter().position(|ordered| ordered.query == query) else { return };
-        let Ordered { mut report, reply, .. } = self.keys.orders.swap_remove(at);
-        for name in self.node.awaited(query) {
-            report.messages.insert(name.to_owned(), "no answer in time".to_owned());
+        let Ordered { silent, mut report, reply, .. } = self.keys.orders.swap_remove(at);
+        let lives = |name: &String| self.node.awaited(query).any(|awaited| awaited == name);
+        for name in silent {
+            let why = if lives(&name) { "no answer in time" } else { "it was gone before it answered" };
+            report.messages.insert(name, why.to_owned());
         }
         let _ = reply.send(Ok(report));
     }
