@@ -1,11 +1,14 @@
-//! Which events only operators may fire, and the signatures that show that one has.
+//! Which events and queries are only operators', and the signatures that show that they are theirs.
 //!
-//! 1. Whoever fires such an event has a node reserve an identity for it ([`crate::Node::reserve_event`]).
-//! 2. The operator signs what is to be fired under that identity ([`Statement`]); the private key need not be where the node is.
-//! 3. The node fires it with the signature ([`crate::Node::signed_event`]), which travels in front of the event's filters.
-//! 4. Every node that knows the operators checks it before it records the event, hands it out or passes it on.
+//! 1. Whoever fires such an event, or asks such a query, has a node reserve an identity for it ([`crate::Node::reserve_event`],
+//!    [`crate::Node::reserve_query`]).
+//! 2. The operator signs what is to go out under that identity ([`Statement`]); the private key need not be where the node is.
+//! 3. The node fires it with the signature ([`crate::Node::signed_event`], [`crate::Ask::signed`]), which travels in front of the filters.
+//! 4. Every node that knows the operators checks it before it records it, hands it out or passes it on.
 //!
-//! An identity is taken once, whatever clocks say, so what is recorded cannot be fired again. Identities of signed events are marked
+//! Orders about keys are queries, of whose payload the key is signed, and not how it is encrypted on its way.
+//!
+//! An identity is taken once, whatever clocks say, so what is recorded cannot be fired again. Identities of what is signed are marked
 //! ([`SIGNED`]): nothing that is unsigned can take one.
 
 #[cfg(feature = "authority")]
@@ -13,31 +16,60 @@ pub(crate) mod signing;
 
 use core::fmt;
 
+use heapless::Vec;
+
+use crate::filter::FILTERS_MAX;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{EventId, UserEvent};
+use crate::wire::message::{Address, EventId, Query};
+use crate::wire::seal::{Seal, WRAPPED_KEY};
 
 /// An operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operator {
     /// Its public key, Ed25519.
     pub key: [u8; 32],
-    /// Which events it may fire, and nobody else: their names, or the beginning of some and a `*`. Names that begin with `_serf_`, by which
-    /// nodes talk among themselves, are covered by patterns that begin so, too.
+    /// What it may do, and nobody else: names, each whole or its beginning and a `*`. Of events as they are; of queries behind `query:`;
+    /// orders about keys are `keys:install`, `keys:use` and `keys:remove`, together `keys:*`. Names that begin with `_serf_`, by which nodes
+    /// talk among themselves, are covered by patterns that begin so, too.
     pub patterns: &'static [&'static str],
 }
 
-/// What the names of nodes' own events begin with.
+/// What patterns of queries begin with, and those of orders about keys.
+const QUERY: &str = "query:";
+const KEYS: &str = "keys:";
+
+/// What the names of nodes' own events and queries begin with.
 const INTERNAL: &[u8] = b"_serf_";
 
+/// Which orders about keys there are, but for the one that lists them: whoever can read the fleet knows its keys.
+const ORDERS: [&[u8]; 3] = [b"install", b"use", b"remove"];
+
+/// What a query orders about keys, if it does.
+fn key_order(name: &[u8]) -> Option<&[u8]> {
+    let order = name.strip_prefix(INTERNAL)?.strip_suffix(b"-key")?;
+    ORDERS.contains(&order).then_some(order)
+}
+
 impl Operator {
-    fn covers(&self, name: &[u8]) -> bool {
+    fn covers(&self, stated: Stated, name: &[u8]) -> bool {
+        let (class, name) = match (stated, key_order(name)) {
+            (Stated::Event { .. }, _) => ("", name),
+            (Stated::Query { .. }, Some(order)) => (KEYS, order),
+            (Stated::Query { .. }, None) => (QUERY, name),
+        };
         let internal = name.starts_with(INTERNAL);
-        self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => {
-                name.starts_with(beginning.as_bytes())
-                    && (!internal || beginning.as_bytes().starts_with(INTERNAL))
+        self.patterns.iter().any(|pattern| {
+            let class_of_pattern = [QUERY, KEYS].into_iter().find(|class| pattern.starts_with(class));
+            if class_of_pattern.unwrap_or("") != class {
+                return false;
             }
-            None => name == pattern.as_bytes(),
+            let pattern = &pattern.as_bytes()[class.len()..];
+            match pattern.strip_suffix(b"*") {
+                Some(beginning) => {
+                    name.starts_with(beginning) && (!internal || beginning.starts_with(INTERNAL))
+                }
+                None => name == pattern,
+            }
         })
     }
 }
@@ -97,9 +129,20 @@ impl Authority {
         Authority { epoch, ..self }
     }
 
-    /// Whether only an operator may fire events of this name.
-    pub fn protects(&self, name: &[u8]) -> bool {
-        self.operators.iter().any(|operator| operator.covers(name))
+    #[cfg(feature = "authority")]
+    pub(crate) fn at_the_time_of(self, other: &Authority) -> Authority {
+        Authority { epoch: other.epoch, ..self }
+    }
+
+    /// Whether only an operator may fire events, or ask queries, of this name.
+    pub fn protects(&self, stated: Stated, name: &[u8]) -> bool {
+        self.operators.iter().any(|operator| operator.covers(stated, name))
+    }
+
+    /// Whether only an operator may say which keys are used.
+    #[cfg(feature = "seal")]
+    pub(crate) fn protects_keys(&self) -> bool {
+        cfg!(feature = "authority") && self.protects(Stated::Query { ack: false }, b"_serf_use-key")
     }
 
     /// Whether nobody but an operator gives events of this identity a meaning: they are then not even known as lost.
@@ -107,7 +150,7 @@ impl Authority {
         id.is_signed() && !self.operators.is_empty()
     }
 
-    /// What is to become of an event; `may_check` is asked before a signature is looked at. `since`: nothing that was signed earlier
+    /// What is to become of an event or a query; `may_check` is asked before a signature is looked at. `since`: nothing that was signed earlier
     /// is taken, as far as the time is known. Who knows no operators allows all. Without the feature `authority` nothing of this takes
     /// room.
     #[inline]
@@ -115,33 +158,32 @@ impl Authority {
         &self,
         cluster: u32,
         (since, now): (Instant, Instant),
-        event: &UserEvent<'_>,
-        filters: &[u8],
+        claim: &Claim<'_>,
         may_check: impl FnOnce(u16) -> bool,
     ) -> Verdict {
         if !cfg!(feature = "authority") || self.operators.is_empty() {
             return Verdict::Allowed;
         }
+        let Claim { id, stated, answers_to, name, filters, payload } = *claim;
         let (Some(signature), filters) = Signature::split(filters) else {
-            return match event.id.is_signed() || filters.first() == Some(&SIGNATURE) {
+            return match id.is_signed() || filters.first() == Some(&SIGNATURE) {
                 true => Verdict::Forged,
-                false if self.protects(event.name) => Verdict::Unsigned,
+                false if self.protects(stated, name) => Verdict::Unsigned,
                 false => Verdict::Allowed,
             };
         };
-        if !event.id.is_signed() || !self.is_timely(since, now, &signature) {
+        if !id.is_signed() || !self.is_timely(since, now, &signature) {
             return Verdict::Forged;
         }
         if !may_check(self.rate) {
             return Verdict::Later;
         }
-        let UserEvent { id, coalesce, name, payload } = *event;
-        let reserved = Reserved { id, cluster };
-        let statement = Statement { reserved, time: signature.time, coalesce, name, filters, payload };
+        let reserved = Reserved { id, cluster, answers_to };
+        let statement = Statement { reserved, time: signature.time, stated, name, filters, payload };
         let mut operators = self
             .operators
             .iter()
-            .filter(|operator| operator.key[..4] == signature.signer && operator.covers(statement.name));
+            .filter(|operator| operator.key[..4] == signature.signer && operator.covers(stated, name));
         match operators.any(|operator| (self.verify)(&operator.key, &statement, &signature.bytes)) {
             true => Verdict::Allowed,
             false => Verdict::Forged,
@@ -157,24 +199,40 @@ impl Authority {
     }
 }
 
-/// What an operator signs: which event, in which fleet, with all that decides what it does.
+/// What an operator signs: which event or query, in which fleet, with all that decides what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'s> {
     /// From the reservation.
     pub reserved: Reserved,
     /// Unix time, in seconds.
     pub time: u32,
-    /// Whether it may be coalesced.
-    pub coalesce: bool,
+    /// What it is.
+    pub stated: Stated,
     /// Its name.
     pub name: &'s [u8],
     /// For whom it is, encoded; see [`crate::UserEvent::filters`], without the signature.
     pub filters: &'s [u8],
-    /// Any bytes.
+    /// Any bytes. Of an order about keys: the key.
     pub payload: &'s [u8],
 }
 
-/// An identity that is kept for an event.
+/// What can be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Stated {
+    /// An event.
+    Event {
+        /// Whether it may be coalesced.
+        coalesce: bool,
+    },
+    /// A query.
+    Query {
+        /// Whether whoever is asked is to say so at once.
+        ack: bool,
+    },
+}
+
+/// An identity that is kept for an event or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reserved {
@@ -182,10 +240,50 @@ pub struct Reserved {
     pub id: EventId,
     /// The lower half of the hash of the cluster's name, 0 if it has none.
     pub cluster: u32,
+    /// Where the answers to a query go; [`Address::UNSET`] for an event.
+    pub answers_to: Address,
 }
 
-/// By whom and when an event was signed.
+/// What somebody has signed, under an identity that a node has kept for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Signed {
+    /// The identity.
+    pub reserved: Reserved,
+    /// The signature.
+    pub signature: Signature,
+}
+
+/// What is signed of a query's payload: of an order about keys the key, whatever it is wrapped under.
+pub(crate) fn signed_payload<'q>(
+    seal: &Seal<'_>,
+    query: &Query<'q>,
+    opened: &'q mut [u8; WRAPPED_KEY],
+) -> &'q [u8] {
+    if key_order(query.name.as_bytes()).is_none() || query.payload.len() != WRAPPED_KEY {
+        return query.payload;
+    }
+    opened.copy_from_slice(query.payload);
+    match seal.unwrap(opened) {
+        Some([key]) => key,
+        _ => query.payload,
+    }
+}
+
+/// What has come, or is to be fired, with a signature in front of its filters if it has one.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'c> {
+    pub(crate) id: EventId,
+    pub(crate) stated: Stated,
+    pub(crate) answers_to: Address,
+    pub(crate) name: &'c [u8],
+    pub(crate) filters: &'c [u8],
+    pub(crate) payload: &'c [u8],
+}
+
+/// By whom and when something was signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Signature {
     /// The first bytes of the operator's public key.
     pub signer: [u8; 4],
@@ -196,10 +294,17 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Bytes in front of an event's filters.
+    /// Bytes in front of the filters.
     pub(crate) const LEN: usize = 73;
 
-    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+    /// Itself, and the filters behind it; `None` if they are longer than filters may be.
+    pub(crate) fn in_front_of(&self, filters: &[u8]) -> Option<Vec<u8, { Self::LEN + FILTERS_MAX }>> {
+        let mut whole = Vec::from_slice(&self.encode()).ok()?;
+        whole.extend_from_slice(filters).ok()?;
+        Some(whole)
+    }
+
+    fn encode(&self) -> [u8; Self::LEN] {
         let mut bytes = [SIGNATURE; Self::LEN];
         bytes[1..5].copy_from_slice(&self.signer);
         bytes[5..9].copy_from_slice(&self.time.to_le_bytes());
@@ -227,16 +332,16 @@ impl Signature {
 /// What a signature begins with, where filters begin with what they are.
 const SIGNATURE: u8 = 2;
 
-/// Bit of [`EventId::origin`]: an event with a signature. No other has it.
+/// Bit of [`EventId::origin`]: an event or a query with a signature. No other has it.
 pub(crate) const SIGNED: u64 = 1 << 63;
 
-/// What is to become of an event.
+/// What is to become of an event or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
     /// It is unsigned, and only an operator may fire it.
     Unsigned,
-    /// Its signature, or its identity, is not what it says: another event may have that identity.
+    /// Its signature, or its identity, is not what it says: another one may have that identity.
     Forged,
     /// Too many are checked just now.
     Later,
@@ -267,7 +372,7 @@ impl Gate {
 }
 
 impl EventId {
-    /// Whether it is a signed event's, as far as that matters here.
+    /// Whether it is that of something signed, as far as that matters here.
     pub(crate) fn is_signed(self) -> bool {
         cfg!(feature = "authority") && self.origin & SIGNED != 0
     }
@@ -289,9 +394,12 @@ mod tests {
         Authority { operators: &OPERATORS, verify, rate: 2, epoch: 0 }
     }
 
-    fn event(name: &str, marked: bool) -> UserEvent<'_> {
+    const EVENT: Stated = Stated::Event { coalesce: false };
+    const ASKED: Stated = Stated::Query { ack: true };
+
+    fn claim<'c>(stated: Stated, name: &'c str, marked: bool, filters: &'c [u8]) -> Claim<'c> {
         let id = kit::id(7, 5 | if marked { SIGNED } else { 0 });
-        UserEvent { id, coalesce: false, name: name.as_bytes(), payload: b"" }
+        Claim { id, stated, answers_to: Address::UNSET, name: name.as_bytes(), filters, payload: b"" }
     }
 
     fn by(key: u8) -> [u8; Signature::LEN] {
@@ -301,7 +409,8 @@ mod tests {
     #[test]
     fn only_what_an_operator_has_signed_whose_patterns_cover_it_is_allowed() {
         let judge = |name, marked, filters: &[u8]| {
-            authority().judge(0, (Instant::PAST, Instant::ZERO), &event(name, marked), filters, |_| true)
+            let claim = claim(EVENT, name, marked, filters);
+            authority().judge(0, (Instant::PAST, Instant::ZERO), &claim, |_| true)
         };
         for (name, marked, filters, verdict) in [
             ("log", false, &[][..], Verdict::Allowed),
@@ -325,10 +434,42 @@ mod tests {
     }
 
     #[test]
+    fn patterns_are_of_events_or_queries_or_orders_about_keys() {
+        const PATTERNS: [&str; 7] =
+            ["*", "query:ps", "query:disk*", "keys:*", "keys:use", "query:_serf_p*", "_serf_o*"];
+        let covered = |pattern: usize, stated, name: &str| {
+            let operator = Operator { key: [0; 32], patterns: &PATTERNS[pattern..=pattern] };
+            operator.covers(stated, name.as_bytes())
+        };
+        for (stated, name, by) in [
+            (EVENT, "ps", &[0][..]),
+            (EVENT, "query:ps", &[0]),
+            (EVENT, "keys:use", &[0]),
+            (EVENT, "_serf_use-key", &[]),
+            (EVENT, "_serf_once", &[6]),
+            (ASKED, "ps", &[1]),
+            (ASKED, "psx", &[]),
+            (ASKED, "disk-free", &[2]),
+            (ASKED, "_serf_use-key", &[3, 4]),
+            (ASKED, "_serf_install-key", &[3]),
+            (ASKED, "_serf_remove-key", &[3]),
+            (ASKED, "_serf_list-keys", &[]),
+            (ASKED, "_serf_x-key", &[]),
+            (ASKED, "_serf_ping", &[5]),
+            (ASKED, "use", &[]),
+        ] {
+            let all: std::vec::Vec<usize> =
+                (0..PATTERNS.len()).filter(|pattern| covered(*pattern, stated, name)).collect();
+            assert_eq!(all, by, "{stated:?} {name}");
+        }
+    }
+
+    #[test]
     fn who_knows_no_operators_allows_all() {
         for (marked, filters) in [(false, &[][..]), (true, &by(9)), (true, &[]), (false, &by(9))] {
             let times = (Instant::PAST, Instant::ZERO);
-            let verdict = Authority::NONE.judge(0, times, &event("reboot", marked), filters, |_| true);
+            let claim = claim(EVENT, "reboot", marked, filters);
+            let verdict = Authority::NONE.judge(0, times, &claim, |_| true);
             assert_eq!(verdict, Verdict::Allowed);
         }
     }
@@ -347,7 +488,8 @@ mod tests {
         let signed = |time| Signature { signer: [1; 4], time, bytes: [1; 64] }.encode();
         let judge = |since, time| {
             let times = (since, Instant::from_millis(100_000));
-            known.judge(0, times, &event("reboot", true), &signed(time), |_| true) == Verdict::Allowed
+            let signature = signed(time);
+            known.judge(0, times, &claim(EVENT, "reboot", true, &signature), |_| true) == Verdict::Allowed
         };
         let start = Instant::from_millis(70_000);
         assert!(!judge(start, 1_000) && judge(start, 1_011) && judge(Instant::PAST, 1_000));

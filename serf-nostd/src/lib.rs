@@ -142,7 +142,7 @@ pub mod wire;
 
 #[cfg(feature = "authority")]
 pub use authority::signing::public_key;
-pub use authority::{Authority, Operator, Reserved, Signature, Statement};
+pub use authority::{Authority, Operator, Reserved, Signature, Signed, Stated, Statement};
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 #[cfg(feature = "coordinates")]

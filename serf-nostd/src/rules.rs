@@ -3,6 +3,8 @@
 
 use core::ops::Deref;
 
+#[cfg(feature = "authority")]
+use crate::authority::Authority;
 use crate::config::Config;
 
 /// A configuration, and which of the protocol's rules hold: all, but in a sabotaged test build.
@@ -24,6 +26,12 @@ impl Settings {
     #[cfg(feature = "sabotage")]
     pub(crate) fn without(config: Config, rule: Option<Rule>) -> Settings {
         Settings { without: rule, ..Settings::new(config) }
+    }
+
+    /// Other operators from now on; what is known of the time stays known.
+    #[cfg(feature = "authority")]
+    pub(crate) fn set_authority(&mut self, authority: Authority) {
+        self.config.authority = authority.at_the_time_of(&self.config.authority);
     }
 
     #[inline(always)]

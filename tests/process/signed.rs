@@ -1,4 +1,4 @@
-//! Events that only operators may fire.
+//! Events and queries that only operators may fire and ask, and keys that only they change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,18 +15,22 @@ fn pair(path: &Path) -> String {
 }
 
 /// Agents that know this operator.
-fn fleet(scratch: &Scratch, public: &str) -> Vec<Agent> {
+fn fleet(scratch: &Scratch, public: &str, extra: &[&str]) -> Vec<Agent> {
     let file = scratch.file("authority.json");
-    let settings = format!(r#"{{"event_authority":{{"{public}":["reboot","deploy/*"]}}}}"#);
+    let patterns = r#"["reboot","deploy/*","query:disk-*","keys:*"]"#;
+    let settings = format!(r#"{{"event_authority":{{"{public}":{patterns}}}}}"#);
     fs::write(&file, settings).expect("a scratch folder");
-    fleet_of(3, |name| Setup::new(name).arg(format!("-config-file={}", file.display())))
+    fleet_of(3, |name| {
+        let setup = Setup::new(name).arg(format!("-config-file={}", file.display()));
+        extra.iter().fold(setup, |setup, arg| setup.arg(arg))
+    })
 }
 
 #[test]
 fn operators_alone_fire_what_is_theirs_and_a_thief_does_not() {
     let scratch = Scratch::new();
     let (key, other) = (scratch.file("operator.key"), scratch.file("other.key"));
-    let agents = fleet(&scratch, &pair(&key));
+    let agents = fleet(&scratch, &pair(&key), &[]);
     pair(&other);
     let fire = |key: &Path, args: &[&str]| {
         let sign = format!("-sign={}", key.display());
@@ -34,16 +38,12 @@ fn operators_alone_fire_what_is_theirs_and_a_thief_does_not() {
     };
     let unsigned = agents[1].cli(["event", "reboot", "unsigned"]);
     assert_eq!(unsigned.code, 1);
-    assert!(
-        unsigned.stdout.contains("only an operator may fire events of this name: sign it"),
-        "{}",
-        unsigned.stdout
-    );
+    assert!(unsigned.stdout.contains("only an operator may do this: sign it"), "{}", unsigned.stdout);
     for (key, args) in [(&other, ["reboot", "other"]), (&key, ["log", "not its own"])] {
         let refused = fire(key, &args);
         assert_eq!(refused.code, 1);
         assert!(
-            refused.stdout.contains("no operator who may fire events of this name"),
+            refused.stdout.contains("no operator who may do this has signed just this"),
             "{}",
             refused.stdout
         );
@@ -80,6 +80,77 @@ fn operators_alone_fire_what_is_theirs_and_a_thief_does_not() {
 }
 
 #[test]
+fn an_operator_is_revoked_by_a_reload() {
+    let scratch = Scratch::new();
+    let (gone, stays) = (scratch.file("gone.key"), scratch.file("stays.key"));
+    let (first, second) = (pair(&gone), pair(&stays));
+    let agents = fleet(&scratch, &first, &[]);
+    let fire = |key: &Path| {
+        let sign = format!("-sign={}", key.display());
+        agents[0].cli(["event", "-coalesce=false", &sign, "reboot", "1"])
+    };
+    assert_eq!((fire(&gone).code, fire(&stays).code), (0, 1));
+    let file = scratch.file("authority.json");
+    fs::write(&file, format!(r#"{{"event_authority":{{"{second}":["reboot"]}}}}"#))
+        .expect("a scratch folder");
+    agents.iter().for_each(|agent| agent.signal("HUP"));
+    wait_until("the new operator", || fire(&stays).code == 0);
+    assert_eq!(fire(&gone).code, 1);
+    assert_eq!(agents[0].cli(["event", "-coalesce=false", "deploy/web"]).code, 0, "nobody's any more");
+    // A reload that cannot be read changes nothing.
+    fs::write(&file, r#"{"event_authority":{"x":[]}}"#).expect("a scratch folder");
+    agents.iter().for_each(|agent| agent.signal("HUP"));
+    wait_until("the refusal", || {
+        agents[0].printed().contains("Failed to reload configs: Invalid event_authority")
+    });
+    assert_eq!((fire(&gone).code, fire(&stays).code), (1, 0));
+}
+
+#[test]
+fn operators_alone_ask_what_is_theirs_and_change_keys() {
+    let scratch = Scratch::new();
+    let key = scratch.file("operator.key");
+    let generated = || run(ours(), ["keygen"]).stdout.trim_end().to_owned();
+    let (old, new) = (generated(), generated());
+    let encrypt = format!("-encrypt={old}");
+    let answers = ["-event-handler=query=echo $SERF_SELF_NAME", &encrypt];
+    let agents = fleet(&scratch, &pair(&key), &answers);
+    let sign = format!("-sign={}", key.display());
+    let unsigned = "only an operator may do this: sign it";
+    let asked = agents[0].cli(["query", "disk-free"]);
+    assert!(asked.code == 1 && asked.stdout.contains(unsigned), "{}", asked.stdout);
+    let asked = agents[0].cli(["query", &sign, "disk-free"]);
+    assert!(asked.code == 0 && asked.stdout.contains("Total Responses: 3"), "{}", asked.stdout);
+    let asked = agents[0].cli(["query", &sign, "-no-ack", "-node=n2", "disk-free", "x"]);
+    assert!(asked.stdout.contains("Response from 'n2': n2\nTotal Responses: 1"), "{}", asked.stdout);
+    assert_eq!(agents[0].cli(["query", "load"]).code, 0, "what no pattern covers is anybody's");
+    let wrong = agents[0].cli(["query", &sign, "load"]);
+    assert!(wrong.code == 1 && wrong.stdout.contains("no operator who may do this"), "{}", wrong.stdout);
+
+    // A member with the fleet's key, but not the agents' configuration, gives an order; then an operator does.
+    let thief = Setup::new("thief").arg(&*encrypt).join(&agents[0]).start();
+    agents.iter().for_each(|agent| agent.wait_sees("thief", "alive"));
+    let evil = generated();
+    let stolen = thief.cli(["keys", "-install", &evil]);
+    assert_eq!(stolen.code, 1);
+    assert!(stolen.stdout.contains("Error installing key: 1/4 nodes reported success"), "{}", stolen.stdout);
+    drop(thief.crash());
+    agents.iter().for_each(|agent| agent.wait_sees("thief", "failed"));
+    let order = |args: &[&str]| agents[2].cli([&["keys"], args].concat());
+    let refused = order(&["-install", &new]);
+    assert_eq!((refused.code, refused.stdout.contains(unsigned)), (1, true), "{}", refused.stdout);
+    for what in ["-install", "-use"] {
+        let given = order(&[&sign, what, &new]);
+        assert!(given.code == 0, "{what}: {}", given.stdout);
+    }
+    assert_eq!(order(&[&sign, "-remove", &old]).code, 0);
+    let listed = order(&["-list"]);
+    assert!(listed.stdout.ends_with(&format!("\n\n{new}  [3/3]\n")), "{}", listed.stdout);
+    let listed = order(&[&sign, "-list"]);
+    assert!(listed.code == 0, "{}", listed.stdout);
+}
+
+#[test]
 fn keys_and_settings_that_are_wrong_are_told_with_what_to_do() {
     let scratch = Scratch::new();
     let key = scratch.file("operator.key");
@@ -94,7 +165,8 @@ fn keys_and_settings_that_are_wrong_are_told_with_what_to_do() {
     assert!(none.code == 1 && none.stdout.contains("/none: no such file or directory"), "{}", none.stdout);
     for (settings, why) in [
         (r#"{"AAAA":["x"]}"#.to_owned(), "is no public key, as serf keygen -sign prints it"),
-        (format!(r#"{{"{public}":["query:x"]}}"#), "only events can be signed"),
+        (format!(r#"{{"{public}":["force-leave"]}}"#), "members have no keys of their own"),
+        (format!(r#"{{"{public}":["keys:list"]}}"#), "there are \"keys:install\", \"keys:use\""),
         (format!(r#"{{"{public}":"x"}}"#), "source data must be an array or slice, got string"),
     ] {
         let file = scratch.file("wrong.json");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet_tests::chaos::SECOND;
 use fleet_tests::fleet::{Fleet, Seen, Size};
-use fleet_tests::wire::{addr, body, datagram};
+use fleet_tests::wire::{addr, body, datagram, kind};
 use serf_nostd::wire::message::EventId;
 use serf_nostd::{Ask, Config, Duration, QueryError};
 
@@ -207,7 +207,9 @@ fn strangers_answers_and_forged_ones_count_for_nothing() {
     assert_eq!(heard.acks.len(), 5);
     // The number of the query is random: without it nobody answers, and with it only from his own address.
     for number in [0, 1, u32::MAX as u64] {
-        let answer = |from: &str| body(12).int(id.ltime).int(number).text(from).int(4).text("forged").end();
+        let answer = |from: &str| {
+            body(kind::QUERY_RESPONSE).int(id.ltime).int(number).text(from).int(4).text("forged").end()
+        };
         fleet.inject_from(addr(99), 0, datagram(&[answer("n1")]));
         fleet.inject(1, 0, datagram(&[answer("n1")]));
         fleet.inject_from(addr(99), 0, datagram(&[answer("stranger")]));
@@ -222,7 +224,7 @@ fn a_forged_query_makes_nobody_send_anything_to_anybody() {
     let mut heard = Heard::default();
     // In nobody's name; in a member's, from another address; to be answered for a year.
     for (number, source) in [(1, "stranger".to_owned()), (2, Fleet::name(3))] {
-        let query = body(11).int(2).int(number).addr(99).text(&source).bytes(&[]).int(1).raw(&[0]);
+        let query = body(kind::QUERY).int(2).int(number).addr(99).text(&source).bytes(&[]).int(1).raw(&[0]);
         let query = query.int(365 * 24 * 3_600 * SECOND).text("load").bytes(b"").end();
         fleet.inject_from(addr(98), 0, datagram(&[query]));
     }
@@ -232,7 +234,7 @@ fn a_forged_query_makes_nobody_send_anything_to_anybody() {
     assert_eq!(fleet.total(|stats| stats.strangers), 20);
 
     // In a member's, where it lives: it confirms what it has not asked, so that nobody repeats it.
-    let query = body(11).int(3).int(3).addr(3).text(&Fleet::name(3)).bytes(&[]).int(1).raw(&[0]);
+    let query = body(kind::QUERY).int(3).int(3).addr(3).text(&Fleet::name(3)).bytes(&[]).int(1).raw(&[0]);
     let query = query.int(365 * 24 * 3_600 * SECOND).text("load").bytes(b"").end();
     fleet.inject_from(addr(98), 0, datagram(&[query]));
     fleet.run(60 * SECOND, &mut |i, _, at, seen| heard.hear(i, at, seen));

@@ -47,7 +47,7 @@ fn order(fleet: &mut Fleet, i: usize, order: &KeyOrder<'_>) -> Vec<(String, Resu
         Seen::QueryDone(id) => done = Some(id),
         _ => {}
     };
-    let asked = fleet.with(i, &mut watch, |node, now| node.order_keys(now, order, None));
+    let asked = fleet.with(i, &mut watch, |node, now| node.order_keys(now, order, None, None));
     let asked: EventId = asked.expect("it is on").expect("there is room");
     fleet.run(4 * SECOND, &mut watch);
     assert_eq!(done, Some(asked));
@@ -90,7 +90,7 @@ fn keys_are_rotated_while_events_flow_and_nobody_misses_one() {
     for (round, ordered) in orders.iter().enumerate() {
         let mut watch =
             |i: usize, _: u64, _: u64, seen: Seen| heard[i] += matches!(seen, Seen::User { .. }) as u32;
-        let asked = fleet.with(round, &mut watch, |node, now| node.order_keys(now, ordered, None));
+        let asked = fleet.with(round, &mut watch, |node, now| node.order_keys(now, ordered, None, None));
         assert!(matches!(asked, Some(Ok(_))));
         for i in 0..100 {
             fleet

@@ -34,6 +34,8 @@ pub mod kind {
     pub const JOIN_INTENT: u8 = 8;
     pub const LEAVE_INTENT: u8 = 9;
     pub const USER_EVENT: u8 = 10;
+    pub const QUERY: u8 = 11;
+    pub const QUERY_RESPONSE: u8 = 12;
     pub const SUMMARY: u8 = 20;
     pub const I_HAVE: u8 = 21;
     pub const I_WANT: u8 = 22;

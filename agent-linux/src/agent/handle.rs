@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serf_nostd::{Coordinate, Reserved};
+use serf_nostd::{Coordinate, Reserved, Signed};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
 use super::handler::Spec;
 use super::keys::{KeyReport, KeyRequest};
 use super::model::{Member, Stats, Why};
+use super::operators::Operator;
 use super::query::{Query, Replies, Target};
 use super::receipts::{Receipts, UserEvent, Wait};
 
@@ -74,6 +75,13 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// Know these operators from now on.
+    SetOperators {
+        /// All of them.
+        operators: Vec<Operator>,
+        /// Answer.
+        reply: oneshot::Sender<()>,
+    },
     /// Replace this node's tags.
     SetTags {
         /// All of them.
@@ -94,11 +102,15 @@ pub enum Request {
     Keys {
         /// What, and with which.
         request: KeyRequest,
+        /// That an operator has signed it.
+        signed: Option<Signed>,
         /// Answer.
         reply: oneshot::Sender<Result<KeyReport, Refusal>>,
     },
-    /// An identity is to be kept for an event.
+    /// An identity is to be kept for an event or a query.
     Reserve {
+        /// Whether for a query.
+        query: bool,
         /// Answer.
         reply: oneshot::Sender<Result<Reserved, Refusal>>,
     },
@@ -166,7 +178,15 @@ impl Handle {
     /// # Errors
     /// [`Refusal::Event`], [`Refusal::Gone`].
     pub async fn reserve_event(&self) -> Result<Reserved, Refusal> {
-        self.ask(|reply| Request::Reserve { reply }).await?
+        self.ask(|reply| Request::Reserve { query: false, reply }).await?
+    }
+
+    /// Likewise for a query, or an order about keys: [`Query::sign`], [`KeyRequest::sign`].
+    ///
+    /// # Errors
+    /// [`Refusal::Event`], [`Refusal::Gone`].
+    pub async fn reserve_query(&self) -> Result<Reserved, Refusal> {
+        self.ask(|reply| Request::Reserve { query: true, reply }).await?
     }
 
     /// Fires a user event and waits until members have handed it to their applications: so many of those that live and that it
@@ -229,6 +249,14 @@ impl Handle {
         self.ask(|reply| Request::SetHandlers { handlers, reply }).await?
     }
 
+    /// Knows these operators from now on, and no others. The memory of those before is not given back.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn set_operators(&self, operators: Vec<Operator>) -> Result<(), Refusal> {
+        self.ask(|reply| Request::SetOperators { operators, reply }).await
+    }
+
     /// Replaces this node's tags: 512 bytes together, encoded.
     ///
     /// # Errors
@@ -247,12 +275,12 @@ impl Handle {
 
     /// Tells all members, this agent included, what to do with a key, and waits for what they say: a member that does not do it
     /// is no error here ([`KeyReport::error`]). Install a key, use it, remove the old one, each when all have done the step
-    /// before.
+    /// before. `signed`: that an operator has signed it.
     ///
     /// # Errors
     /// [`Refusal::Key`], [`Refusal::Query`], [`Refusal::Gone`].
-    pub async fn keys(&self, request: KeyRequest) -> Result<KeyReport, Refusal> {
-        self.ask(|reply| Request::Keys { request, reply }).await?
+    pub async fn keys(&self, request: KeyRequest, signed: Option<Signed>) -> Result<KeyReport, Refusal> {
+        self.ask(|reply| Request::Keys { request, signed, reply }).await?
     }
 
     /// Where a member is in the space of round trips: estimated ones are the distances of such places.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use base64::DecodeError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serf_nostd::Key;
+use serf_nostd::{Key, KeyOrder, Reserved, Signed};
+
+use super::operators;
 
 /// Reads a key in base64.
 ///
@@ -56,6 +58,33 @@ pub enum KeyRequest {
     Remove(String),
     /// Say which there are.
     List,
+}
+
+impl KeyRequest {
+    /// Calls this with it, as the core wants it.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub(super) fn lend<T>(&self, to: impl FnOnce(&KeyOrder<'_>) -> T) -> Result<T, String> {
+        Ok(match self {
+            KeyRequest::Install(text) => to(&KeyOrder::Install(&decode(text)?)),
+            KeyRequest::Use(text) => to(&KeyOrder::Use(&decode(text)?)),
+            KeyRequest::Remove(text) => to(&KeyOrder::Remove(&decode(text)?)),
+            KeyRequest::List => to(&KeyOrder::List),
+        })
+    }
+
+    /// Signs it with an operator's private key, now, under what [`Handle::reserve_query`](super::handle::Handle::reserve_query) has
+    /// returned. `None` for the list, which needs no signature.
+    ///
+    /// # Errors
+    /// What is wrong with the key that it is about.
+    pub fn sign(&self, reserved: Reserved, key: &Key) -> Result<Option<Signed>, String> {
+        self.lend(|order| {
+            let statement = order.statement(reserved, operators::now());
+            statement.map(|statement| operators::sign(&statement, key))
+        })
+    }
 }
 
 impl std::fmt::Debug for KeyRequest {

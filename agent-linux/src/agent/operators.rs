@@ -1,14 +1,15 @@
-//! Operators: whose signatures are asked for, and the private keys that events are signed with.
+//! Operators: whose signatures are asked for, and the private keys that they sign with.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serf_nostd::{Authority, Key, public_key};
+use serf_nostd::{Authority, Key, Signed, Statement, public_key};
 
 use super::error::words;
 use super::{kept_file, keys};
@@ -19,12 +20,12 @@ const RATE: u16 = 500;
 /// The longest file of a private key, in bytes.
 const LONGEST: u64 = 4 << 10;
 
-/// An operator, and the events that it alone may fire.
+/// An operator, and what it alone may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     /// Its public key.
     pub key: [u8; 32],
-    /// Names of events, or the beginning of some and a `*`.
+    /// Names of events, those of queries behind `query:`, `keys:install`, `keys:use` and `keys:remove`; or the beginning of some and a `*`.
     pub patterns: Vec<String>,
 }
 
@@ -58,11 +59,26 @@ fn wrong(pattern: &str) -> Option<String> {
             Some("a pattern is empty; \"*\" stands for all but those of agents among themselves".to_owned())
         }
         () if name.contains('*') => Some(format!("in {pattern:?} a * stands elsewhere than at the end")),
-        () if name.starts_with("query:") || name.starts_with("keys:") || name == "force-leave" => Some(
-            format!("{pattern:?}: only events can be signed, no queries, orders about keys or force-leave"),
-        ),
-        () => None,
+        () if name == "force-leave" => Some(format!(
+            "{pattern:?} cannot be kept: members have no keys of their own, so who has the fleet's can say in any member's name that it leaves"
+        )),
+        () => match pattern.strip_prefix("keys:") {
+            Some(order) if !["*", "install", "use", "remove"].contains(&order) => Some(format!(
+                "{pattern:?}: there are \"keys:install\", \"keys:use\", \"keys:remove\", and \"keys:*\" for all three"
+            )),
+            _ => None,
+        },
     }
+}
+
+/// Unix time, in seconds.
+pub(super) fn now() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32
+}
+
+/// Signs with an operator's private key.
+pub(super) fn sign(statement: &Statement<'_>, key: &Key) -> Signed {
+    Signed { reserved: statement.reserved, signature: statement.sign(key.as_bytes()) }
 }
 
 /// What the core is told. It lives as long as the process.
@@ -119,6 +135,8 @@ pub fn load(path: &Path) -> Result<Key, String> {
 
 #[cfg(test)]
 mod tests {
+    use serf_nostd::Stated;
+
     use super::*;
 
     #[test]
@@ -130,18 +148,25 @@ mod tests {
         };
         let operators = parsed(&key, &["reboot", "deploy/*", "*"]).expect("sound");
         assert_eq!((operators[0].key, operators[0].patterns.len()), ([7; 32], 3));
-        assert!(authority(&operators).protects(b"anything"));
+        let event = Stated::Event { coalesce: true };
+        assert!(authority(&operators).protects(event, b"anything"));
         assert!(
-            !authority(&operators).protects(b"_serf_once"),
+            !authority(&operators).protects(event, b"_serf_once"),
             "the agents' own are named by their own patterns"
         );
-        assert!(!authority(&[]).protects(b"reboot"));
+        assert!(!authority(&[]).protects(event, b"reboot"));
+        let operators = parsed(&key, &["query:ps", "keys:*"]).expect("sound");
+        let query = Stated::Query { ack: true };
+        assert!(authority(&operators).protects(query, b"ps"));
+        assert!(!authority(&operators).protects(event, b"ps"));
         for (key, patterns, why) in [
             ("AAAA", &["x"][..], "is no public key"),
             (&key, &[], "has no patterns"),
             (&key, &[""], "is empty"),
             (&key, &["a*b"], "elsewhere than at the end"),
-            (&key, &["query:x"], "only events can be signed"),
+            (&key, &["force-leave"], "members have no keys of their own"),
+            (&key, &["keys:list"], "there are \"keys:install\""),
+            (&key, &["keys:"], "there are \"keys:install\""),
         ] {
             let error = parsed(key, patterns).expect_err("refused");
             assert!(error.starts_with("Invalid event_authority: ") && error.contains(why), "{error}");

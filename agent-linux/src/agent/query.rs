@@ -5,11 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use serf_nostd::wire::message::EventId;
+use serf_nostd::{Key, Reserved, Signed, Stated, Statement};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::error::{Refusal, check_name};
-use super::expression;
+use super::{expression, operators};
 
 /// Whom a query or an event is for: who has one of the names, if there are any, and all of the tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,23 @@ pub struct Query {
     pub timeout: Option<Duration>,
     /// Whether to wait so long even if all have answered.
     pub wait_full_timeout: bool,
+    /// What an operator has signed of it.
+    pub signed: Option<Signed>,
+}
+
+impl Query {
+    /// Signs it with an operator's private key, now, under what [`Handle::reserve_query`](super::handle::Handle::reserve_query) has
+    /// returned. A target that is too long is left unsigned, and refused when it is asked.
+    pub fn sign(&mut self, reserved: Reserved, key: &Key) {
+        let Query { name, payload, target, ack, .. } = &*self;
+        self.signed = target.lend(|nodes, tags| {
+            let mut buf = [0; 512];
+            let filters = serf_nostd::Target::new(nodes, tags).encode(&mut buf)?;
+            let (time, stated) = (operators::now(), Stated::Query { ack: *ack });
+            let said = Statement { reserved, time, stated, name: name.as_bytes(), filters, payload };
+            Some(operators::sign(&said, key))
+        });
+    }
 }
 
 /// What a member says to a query.

@@ -1,10 +1,10 @@
 //! An event to be fired, and its receipts: which members have handed it to their applications.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use serf_nostd::{Key, Reserved, Signature, Statement, Target};
+use serf_nostd::{Key, Reserved, Signed, Stated, Statement, Target};
 
-use super::query;
+use super::{operators, query};
 
 /// An event to be fired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,27 +33,16 @@ impl UserEvent {
         target.lend(|nodes, tags| {
             let mut buf = [0; 512];
             let filters = Target::new(nodes, tags).encode(&mut buf)?;
-            let coalesce = *coalesce;
-            Some(to(&Statement { reserved, time, coalesce, name, filters, payload }))
+            let stated = Stated::Event { coalesce: *coalesce };
+            Some(to(&Statement { reserved, time, stated, name, filters, payload }))
         })
     }
 
     /// Signs it with an operator's private key, now, under what [`Handle::reserve_event`](super::handle::Handle::reserve_event) has
     /// returned. A target that is too long is left unsigned, and refused when it is fired.
     pub fn sign(&mut self, reserved: Reserved, key: &Key) {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32;
-        let signature = self.stated(reserved, time, |statement| statement.sign(key.as_bytes()));
-        self.signed = signature.map(|signature| Signed { reserved, signature });
+        self.signed = self.stated(reserved, operators::now(), |statement| operators::sign(statement, key));
     }
-}
-
-/// That an operator has signed an event, under an identity that the agent has kept for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signed {
-    /// The identity.
-    pub reserved: Reserved,
-    /// The signature.
-    pub signature: Signature,
 }
 
 /// How many receipts are waited for, and for how long.

@@ -70,9 +70,9 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(tags) => tags,
         Err(code) => return code,
     };
-    let key = match sign.map(|path| operators::load(&path)) {
-        Some(Err(error)) => return failed("signing event", error),
-        key => key.and_then(Result::ok),
+    let key = match sign.map(|path| operators::load(&path)).transpose() {
+        Err(error) => return failed("signing event", error),
+        Ok(key) => key,
     };
     let mut event = TargetedEvent {
         filter_nodes: node,

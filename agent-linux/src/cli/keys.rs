@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, CommandFactory};
+use serf_nostd::Key;
 
-use super::connect::RpcFlags;
+use super::connect::{RpcFlags, failed};
 use super::{flags, ui};
 use crate::agent::keys::KeyRequest;
 use crate::agent::log::{in_one_line, printable};
+use crate::agent::operators;
 use crate::rpc::client::{Client, Error};
-use crate::rpc::message::Keys;
+use crate::rpc::message::{Keys, Signed};
 
 /// Changes the keys of all members of a cluster that is encrypted, or lists them.
 ///
@@ -36,6 +39,10 @@ struct Flags {
     /// Use or remove a key even where a member would be left behind
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     force: bool,
+    /// Sign the order with the private key in this file, which serf keygen -sign has written: where only operators may change keys. The
+    /// file's key stays with this command
+    #[arg(long, value_name = "<path>")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]
@@ -44,7 +51,7 @@ struct Flags {
 
 /// Runs the command.
 pub(super) fn run(args: Vec<OsString>) -> ExitCode {
-    let Flags { install, r#use, remove, list, force, rpc, .. } = match flags::parse(args) {
+    let Flags { install, r#use, remove, list, force, sign, rpc, .. } = match flags::parse(args) {
         Ok(flags) => flags,
         Err(code) => return code,
     };
@@ -68,6 +75,10 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let key = match sign.as_deref().map(operators::load).transpose() {
+        Err(error) => return failed("signing order", error),
+        Ok(key) => key,
+    };
     rpc.run(async |client| {
         let words = Words::of(&order);
         ui::say(format!("==> {}", words.begun));
@@ -79,7 +90,11 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             }
             Err(error) => return words.tell(&Keys::default(), error),
         }
-        match client.keys(&order).await {
+        let signed = match signed(&client, &order, key.as_ref()).await {
+            Ok(signed) => signed,
+            Err(error) => return words.tell(&Keys::default(), error),
+        };
+        match client.keys(&order, signed).await {
             Err(error) => words.tell(&Keys::default(), error),
             Ok((keys, Some(error))) => words.tell(&keys, error),
             Ok((keys, None)) => {
@@ -92,6 +107,13 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             }
         }
     })
+}
+
+/// That an operator has signed an order, if one is to.
+async fn signed(client: &Client, order: &KeyRequest, key: Option<&Key>) -> Result<Option<Signed>, String> {
+    let Some(key) = key else { return Ok(None) };
+    let reservation = client.reserve_query().await.map_err(|error| error.to_string())?;
+    Ok(order.sign(reservation.try_into()?, key)?.map(Signed::from))
 }
 
 /// What is said of an order.
@@ -141,7 +163,7 @@ impl Words {
 /// may be wrong, the order itself shows.
 async fn behind(client: &Client, order: &KeyRequest) -> Result<Option<String>, Error> {
     let (KeyRequest::Use(key) | KeyRequest::Remove(key)) = order else { return Ok(None) };
-    let (keys, error) = client.keys(&KeyRequest::List).await?;
+    let (keys, error) = client.keys(&KeyRequest::List, None).await?;
     let names = |names: &[String]| in_one_line(&names.join(", ")).into_owned();
     if keys.num_err == keys.num_nodes {
         return Ok(None);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::connect::{RpcFlags, failed, next_reply};
 use super::{flags, go_json, ui};
 use crate::agent::log::{in_one_line, printable};
+use crate::agent::operators;
 use crate::process::config::{self, duration};
 use crate::rpc::client::Client;
 use crate::rpc::message::{Query, QueryRecord, refusal};
@@ -43,6 +45,10 @@ struct Flags {
     /// Wait for all of the time even if all have answered
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     wait_full_timeout: bool,
+    /// Sign it with the private key in this file, which serf keygen -sign has written: for queries that only operators may ask. The key
+    /// stays with this command
+    #[arg(long, value_name = "<path>")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]
@@ -65,7 +71,11 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             );
         }
     };
-    let query = match query(&flags, name, payload) {
+    let key = match flags.sign.as_deref().map(operators::load).transpose() {
+        Err(error) => return failed("signing query", error),
+        Ok(key) => key,
+    };
+    let mut query = match query(&flags, name, payload) {
         Ok(query) => query,
         Err(error) => {
             ui::say(error);
@@ -74,6 +84,12 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
     };
     let json = flags.format == "json";
     flags.rpc.run(async |client| {
+        if let Some(key) = &key {
+            match client.reserve_query().await {
+                Ok(reservation) => query.sign(reservation, key),
+                Err(error) => return failed("sending query", error),
+            }
+        }
         tokio::select! {
             code = ask(client, &query, json) => code,
             _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
@@ -100,6 +116,7 @@ fn query(flags: &Flags, name: &OsString, payload: &OsString) -> Result<Query, St
         name: name.to_owned(),
         payload: payload.as_bytes().to_vec(),
         wait_full_timeout: Some(flags.wait_full_timeout),
+        signed: None,
     })
 }
 

@@ -205,7 +205,7 @@ impl Process {
         self.reading = Some(tokio::task::spawn_blocking(move || config.reload(|warning| say(warning))));
     }
 
-    /// Applies of what has been read what can change: log level, handlers, tags, what signals do.
+    /// Applies of what has been read what can change: log level, handlers, operators, tags, what signals do.
     async fn apply(&mut self, read: Result<Config, String>) {
         self.reading = None;
         if std::mem::take(&mut self.read_again) {
@@ -225,6 +225,13 @@ impl Process {
             Err(_) => return,
         }
         self.config.signals = new.signals;
+        if new.operators != self.config.operators {
+            self.config.operators.clone_from(&new.operators);
+            if self.agent.handle.set_operators(new.operators).await.is_err() {
+                // The agent ends.
+                return;
+            }
+        }
         if self.config.tags_file.is_some() {
             // They are kept there, and what is configured says nothing of them.
             return;

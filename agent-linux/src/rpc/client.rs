@@ -141,6 +141,14 @@ impl Client {
         self.fetch("reserve-event", Vec::new(), self.config.answer).await
     }
 
+    /// Likewise for a query, or an order about keys.
+    ///
+    /// # Errors
+    /// As [`Client::reserve_event`].
+    pub async fn reserve_query(&self) -> Result<Reservation, Error> {
+        self.fetch("reserve-query", Vec::new(), self.config.answer).await
+    }
+
     /// Sends an event, and waits until members have handed it to their applications: as many as are asked for, or so long.
     ///
     /// # Errors
@@ -226,15 +234,21 @@ impl Client {
         Ok(Some(why).filter(|why| !why.status.is_empty()))
     }
 
-    /// Tells all members what to do with a key; what they say, and what is wrong if not all have done it.
+    /// Tells all members what to do with a key; what they say, and what is wrong if not all have done it. `signed`: that an operator
+    /// has signed it ([`KeyRequest::sign`]).
     ///
     /// # Errors
     /// [`Error::Refused`] if what was given is no key, or any other.
-    pub async fn keys(&self, order: &KeyRequest) -> Result<(Keys, Option<String>), Error> {
+    pub async fn keys(
+        &self,
+        order: &KeyRequest,
+        signed: Option<Signed>,
+    ) -> Result<(Keys, Option<String>), Error> {
+        let of = |key: &String| encoded(&OfKey { key: key.clone(), signed });
         let (command, body) = match order {
-            KeyRequest::Install(key) => ("install-key", encoded(&OfKey { key: key.clone() })),
-            KeyRequest::Use(key) => ("use-key", encoded(&OfKey { key: key.clone() })),
-            KeyRequest::Remove(key) => ("remove-key", encoded(&OfKey { key: key.clone() })),
+            KeyRequest::Install(key) => ("install-key", of(key)),
+            KeyRequest::Use(key) => ("use-key", of(key)),
+            KeyRequest::Remove(key) => ("remove-key", of(key)),
             KeyRequest::List => ("list-keys", Vec::new()),
         };
         let (to, answer) = oneshot::channel();

@@ -12,6 +12,7 @@ pub(super) enum Command {
     TargetedEvent,
     EventReceipts,
     ReserveEvent,
+    ReserveQuery,
     Query,
     Respond,
     Join,
@@ -42,6 +43,7 @@ impl Command {
             "targeted-event" => Command::TargetedEvent,
             "event-receipts" => Command::EventReceipts,
             "reserve-event" => Command::ReserveEvent,
+            "reserve-query" => Command::ReserveQuery,
             "join" => Command::Join,
             "members" => Command::Members,
             "members-filtered" => Command::MembersFiltered,
@@ -67,7 +69,7 @@ impl Command {
     /// Whether a body follows the request's header.
     pub(super) fn has_body(self) -> bool {
         use Command::*;
-        !matches!(self, Members | Leave | Stats | ListKeys | ReserveEvent)
+        !matches!(self, Members | Leave | Stats | ListKeys | ReserveEvent | ReserveQuery)
     }
 
     /// What follows the header of a refusal. A Go client that waits for an answer with a body waits for it also after
@@ -76,7 +78,9 @@ impl Command {
         let mut bytes = Vec::new();
         match self {
             Command::EventReceipts => wire::encode(&mut bytes, &Receipts::default()),
-            Command::ReserveEvent => wire::encode(&mut bytes, &Reservation::default()),
+            Command::ReserveEvent | Command::ReserveQuery => {
+                wire::encode(&mut bytes, &Reservation::default());
+            }
             Command::Join => wire::encode(&mut bytes, &Joined::default()),
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),

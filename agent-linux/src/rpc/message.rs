@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+use serf_nostd::Key;
 
 use super::wire;
-use crate::agent::model;
+use crate::agent::query::Target;
+use crate::agent::{model, query};
 
 /// The only version of the protocol.
 pub const VERSION: i32 = 1;
@@ -139,6 +141,23 @@ pub struct Query {
     /// whatever its value, is taken to read records in their order: Go's clients can pass over what comes just before `done`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_full_timeout: Option<bool>,
+    /// What an operator has signed of it. Go's agents do not know the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+}
+
+impl Query {
+    /// Signs it with an operator's private key, now. What is reserved for nothing is left unsigned.
+    pub fn sign(&mut self, reservation: Reservation, key: &Key) {
+        let target = Target { nodes: self.filter_nodes.clone(), tags: self.filter_tags.clone() };
+        let (name, payload) = (self.name.clone(), self.payload.clone());
+        let mut query =
+            query::Query { name, payload, target, ack: self.request_ack, ..query::Query::default() };
+        if let Ok(reserved) = reservation.try_into() {
+            query.sign(reserved, key);
+        }
+        self.signed = query.signed.map(Signed::from);
+    }
 }
 
 /// What comes back for a query.
@@ -289,12 +308,17 @@ pub struct Member {
 impl Member {
     /// The address; IPv4 in IPv6 clothes comes out as IPv4. `None` if it is neither 4 nor 16 bytes.
     pub fn ip(&self) -> Option<IpAddr> {
-        if let Ok(four) = <[u8; 4]>::try_from(&self.addr[..]) {
-            return Some(four.into());
-        }
-        let sixteen = <[u8; 16]>::try_from(&self.addr[..]).ok()?;
-        Some(IpAddr::from(Ipv6Addr::from(sixteen)).to_canonical())
+        ip(&self.addr)
     }
+}
+
+/// An address of 4 or 16 bytes.
+fn ip(addr: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(addr) {
+        return Some(four.into());
+    }
+    let sixteen = <[u8; 16]>::try_from(addr).ok()?;
+    Some(IpAddr::from(Ipv6Addr::from(sixteen)).to_canonical())
 }
 
 impl From<model::Member> for Member {
@@ -513,8 +537,10 @@ pub struct AnyRecord {
 mod events;
 mod keys;
 mod lenient;
+mod signed;
 mod why;
-pub use events::{EventReceipts, Receipts, Reservation, Signed, TargetedEvent, UserEvent};
+pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
 pub use keys::{Keys, OfKey};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
+pub use signed::{Reservation, Signed};
 pub use why::{Change, OfMember, Why};

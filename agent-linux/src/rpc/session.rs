@@ -276,12 +276,16 @@ impl Session {
                 let reserved = handle.reserve_event().await.map_err(refused)?;
                 wire::encode(&mut answer, &Reservation::from(reserved));
             }
+            Command::ReserveQuery => {
+                let reserved = handle.reserve_query().await.map_err(refused)?;
+                wire::encode(&mut answer, &Reservation::from(reserved));
+            }
             Command::Query => {
                 let request: Query = parse(body)?;
                 let timeout = u64::try_from(request.timeout).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
                 let share = self.room_for_stream(seq)?;
                 let pause = if request.wait_full_timeout.is_some() { Duration::ZERO } else { BEFORE_DONE };
-                let replies = handle.query(asked(request, timeout)).await.map_err(refused)?;
+                let replies = handle.query(asked(request, timeout)?).await.map_err(refused)?;
                 return Ok(Outcome::Replies(replies, pause, share));
             }
             Command::Respond => {
@@ -361,15 +365,18 @@ impl Session {
                 self.stop(stop);
             }
             Command::InstallKey | Command::UseKey | Command::RemoveKey => {
-                let OfKey { key } = parse(body)?;
+                let OfKey { key, signed } = parse(body)?;
+                let signed = signed.map(TryInto::try_into).transpose()?;
                 let order = match command {
                     Command::InstallKey => KeyRequest::Install(key),
                     Command::UseKey => KeyRequest::Use(key),
                     _ => KeyRequest::Remove(key),
                 };
-                return Ok(keys(handle.keys(order).await.map_err(refused)?));
+                return Ok(keys(handle.keys(order, signed).await.map_err(refused)?));
             }
-            Command::ListKeys => return Ok(keys(handle.keys(KeyRequest::List).await.map_err(refused)?)),
+            Command::ListKeys => {
+                return Ok(keys(handle.keys(KeyRequest::List, None).await.map_err(refused)?));
+            }
         }
         Ok(Outcome::Done(answer))
     }
@@ -477,15 +484,16 @@ fn same_token(given: &[u8], expected: &[u8]) -> bool {
 }
 
 /// `timeout`: in nanoseconds; 0 is what the agent sees fit.
-fn asked(request: Query, timeout: u64) -> query::Query {
-    query::Query {
+fn asked(request: Query, timeout: u64) -> Result<query::Query, &'static str> {
+    Ok(query::Query {
         name: request.name,
         payload: request.payload,
         target: Target { nodes: request.filter_nodes, tags: request.filter_tags },
         ack: request.request_ack,
         timeout: (timeout > 0).then(|| Duration::from_nanos(timeout)),
         wait_full_timeout: request.wait_full_timeout == Some(true),
-    }
+        signed: request.signed.map(TryInto::try_into).transpose()?,
+    })
 }
 
 async fn tell_replies(outbox: Outbox, seq: u64, mut replies: Replies, pause: Duration) -> Result<(), Broken> {

@@ -118,10 +118,10 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 let _ = fleet.send(Reply::Response { from: "web1".to_owned(), payload: b"1.5\n".to_vec() });
                 let _ = fleet.send(Reply::Response { from: "db".to_owned(), payload: Vec::new() });
             }
-            Request::Keys { request: KeyRequest::Install(key), reply } if key == "bad" => {
+            Request::Keys { request: KeyRequest::Install(key), reply, .. } if key == "bad" => {
                 let _ = reply.send(Err(Refusal::Key("illegal base64 data at input byte 0".to_owned())));
             }
-            Request::Keys { request, reply } => {
+            Request::Keys { request, reply, .. } => {
                 note(format!("keys {request:?}"));
                 let of = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
                 let list = request == KeyRequest::List;

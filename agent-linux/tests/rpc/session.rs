@@ -367,7 +367,7 @@ async fn what_the_fleet_says_to_a_query_comes_as_records_of_three_types() {
         assert_eq!(raw.value::<QueryRecord>().await, QueryRecord { from, payload, r#type: kind });
     }
     let asked = "Query { name: \"load\", payload: [255], target: Target { nodes: [\"web1\"], tags: {\"role\": \"we\"} }, ack: true, \
-                 timeout: Some(1.5s), wait_full_timeout: false }";
+                 timeout: Some(1.5s), wait_full_timeout: false, signed: None }";
     assert_eq!(fake.done(), [asked]);
 
     // Nothing is nil to Go.

@@ -3,22 +3,30 @@
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha512};
 
-use super::{Reserved, Signature, Statement};
+use super::{Reserved, Signature, Stated, Statement};
 
 /// What is signed begins with this; the version of the fields is in it.
 const CONTEXT: &[u8; 14] = b"serf-signed-1\0";
 
 /// The bytes that are signed.
 fn message(statement: &Statement<'_>) -> [u8; 78] {
-    let Statement { reserved: Reserved { id, cluster }, time, coalesce, name, filters, payload } = *statement;
+    let Statement { reserved, time, stated, name, filters, payload } = *statement;
+    let Reserved { id, cluster, answers_to } = reserved;
+    // The kind of what is signed, and what decides how it is taken.
+    let (kind, flag) = match stated {
+        Stated::Event { coalesce } => (0, coalesce),
+        Stated::Query { ack } => (1, ack),
+    };
     let mut hash = Sha512::new();
-    // The kind of what is signed: an event.
-    hash.update([0]);
+    hash.update([kind]);
     hash.update(cluster.to_le_bytes());
     hash.update(id.ltime.to_le_bytes());
     hash.update(id.origin.to_le_bytes());
     hash.update(time.to_le_bytes());
-    hash.update([coalesce as u8]);
+    hash.update([flag as u8]);
+    if let Stated::Query { .. } = stated {
+        hash.update(answers_to.to_bytes());
+    }
     for field in [name, filters, payload] {
         hash.update((field.len() as u32).to_le_bytes());
         hash.update(field);
@@ -52,12 +60,14 @@ pub fn public_key(private: &[u8; 32]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::message::EventId;
+    use crate::wire::message::{Address, EventId};
+    use core::net::SocketAddr;
 
     fn statement() -> Statement<'static> {
         let id = EventId { ltime: 7, origin: 1 << 63 | 5 };
-        let reserved = Reserved { id, cluster: 3 };
-        Statement { reserved, time: 9, coalesce: true, name: b"reboot", filters: b"\0\x01a", payload: b"now" }
+        let reserved = Reserved { id, cluster: 3, answers_to: Address::UNSET };
+        let stated = Stated::Event { coalesce: true };
+        Statement { reserved, time: 9, stated, name: b"reboot", filters: b"\0\x01a", payload: b"now" }
     }
 
     /// Of RFC 8032, section 7.1, test 1.
@@ -77,13 +87,15 @@ mod tests {
         assert_eq!(signature.signer, hex(PUBLIC)[..4]);
         let signed = |what: &Statement<'_>| verify(&hex(PUBLIC), what, &signature.bytes);
         assert!(signed(&said));
-        let Reserved { id, cluster } = said.reserved;
+        let reserved = said.reserved;
+        let id = reserved.id;
         for other in [
-            Statement { reserved: Reserved { id: EventId { ltime: 8, ..id }, cluster }, ..said },
-            Statement { reserved: Reserved { id: EventId { origin: 6, ..id }, cluster }, ..said },
-            Statement { reserved: Reserved { id, cluster: 4 }, ..said },
+            Statement { reserved: Reserved { id: EventId { ltime: 8, ..id }, ..reserved }, ..said },
+            Statement { reserved: Reserved { id: EventId { origin: 6, ..id }, ..reserved }, ..said },
+            Statement { reserved: Reserved { cluster: 4, ..reserved }, ..said },
             Statement { time: 10, ..said },
-            Statement { coalesce: false, ..said },
+            Statement { stated: Stated::Event { coalesce: false }, ..said },
+            Statement { stated: Stated::Query { ack: true }, ..said },
             Statement { name: b"reboo", ..said },
             Statement { filters: b"", ..said },
             Statement { payload: b"later", ..said },
@@ -93,6 +105,13 @@ mod tests {
         }
         assert!(!verify(&public_key(&[9; 32]), &said, &signature.bytes));
         assert!(!verify(&[0xff; 32], &said, &signature.bytes), "no key at all");
+        let asked = Statement { stated: Stated::Query { ack: false }, ..said };
+        let signature_of_query = asked.sign(&private).bytes;
+        let elsewhere = SocketAddr::from(([10, 0, 0, 9], 7946)).into();
+        let redirected =
+            Statement { reserved: Reserved { answers_to: elsewhere, ..asked.reserved }, ..asked };
+        assert!(verify(&hex(PUBLIC), &asked, &signature_of_query));
+        assert!(!verify(&hex(PUBLIC), &redirected, &signature_of_query), "where answers go is signed");
         for at in 0..64 {
             let mut other = signature;
             other.bytes[at] ^= 1;

@@ -24,7 +24,7 @@ pub(crate) mod store;
 use core::error::Error;
 use core::fmt;
 
-use crate::authority::{Gate, Reserved, Verdict};
+use crate::authority::{Claim, Gate, Reserved, Stated, Verdict, signed_payload};
 use crate::backoff::Backoff;
 use crate::clock::{LTIME_LIMIT, Lamport, Word};
 use crate::context::Cx;
@@ -41,9 +41,10 @@ use crate::slice::Ring;
 use crate::time::{Duration, Instant};
 use crate::wire::go;
 use crate::wire::message::UserEvent as Told;
-use crate::wire::message::{Address, EventId, Message, Query, Receipt};
+use crate::wire::message::{Address, EventId, Message, Query, Receipt, query_flag};
 use crate::wire::native;
 use crate::wire::packet::Encoded;
+use crate::wire::seal::WRAPPED_KEY;
 
 use coalesce::Coalescer;
 use fleet::{FleetState, Source};
@@ -64,7 +65,7 @@ const OWN_PATIENCE: Duration = Duration::from_secs(30);
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum EventError {
-    /// Name and payload together are longer than this many bytes.
+    /// Name and payload together are longer than this many bytes, which is less by what its target and signature take.
     TooLong(u16),
     /// Encoded (as Go Serf encodes it) it is longer than this many bytes.
     TooLongEncoded(u16),
@@ -75,7 +76,7 @@ pub enum EventError {
     Starting,
     /// The event clock has come to its end: forged times have used up 2^62. Only a new fleet helps.
     ClockExhausted,
-    /// Only an operator may fire it: [`crate::Node::signed_event`].
+    /// Only an operator may fire it, or ask it: [`crate::Node::signed_event`], [`crate::Ask::signed`].
     Unsigned,
     /// No operator whose patterns cover its name has signed just this, or too long ago.
     Forged,
@@ -97,9 +98,9 @@ impl fmt::Display for EventError {
             EventError::ClockExhausted => {
                 f.write_str("the event clock has come to its end: only a new fleet helps")
             }
-            EventError::Unsigned => f.write_str("only an operator may fire events of this name: sign it"),
+            EventError::Unsigned => f.write_str("only an operator may do this: sign it"),
             EventError::Forged => {
-                f.write_str("no operator who may fire events of this name has signed just this within a day")
+                f.write_str("no operator who may do this has signed just this within a day")
             }
             EventError::Outdated => f.write_str("what was reserved for it is over: reserve and sign again"),
             EventError::Target => f.write_str("the filters are longer than 512 bytes, or have an empty name"),
@@ -154,6 +155,14 @@ impl Carried<'_> {
         match self {
             Carried::Event(event, filters) => store::event_len(event, filters),
             Carried::Query(query) => native::encoded_len(&Message::Query(*query)),
+        }
+    }
+
+    /// What of that is for whom it is, and by whom it is signed.
+    fn around(&self) -> usize {
+        match self {
+            Carried::Event(event, _) => self.len() - event.name.len() - event.payload.len(),
+            Carried::Query(_) => 0,
         }
     }
 
@@ -263,17 +272,9 @@ impl<'a> Events<'a> {
         event: Told<'_>,
         filters: &[u8],
     ) -> Result<u64, EventError> {
-        let id = event.id;
-        if id.is_signed() && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New) {
-            return Err(EventError::Outdated);
-        }
-        let len = go::user_event_len(id.ltime, event.name, event.payload);
+        let len = go::user_event_len(event.id.ltime, event.name, event.payload);
         let event = Carried::Event(event, filters);
-        match self.judge(cx, &event, Checked::Own) {
-            Verdict::Unsigned => return Err(EventError::Unsigned),
-            Verdict::Forged => return Err(EventError::Forged),
-            Verdict::Allowed | Verdict::Later => {}
-        }
+        self.authorize(cx, &event)?;
         let limit = event.limit(&cx.config, &self.store);
         if event.len() <= limit as usize && len > limit as usize {
             return Err(EventError::TooLongEncoded(limit));
@@ -285,18 +286,54 @@ impl<'a> Events<'a> {
     pub(crate) fn reserve(&self, cx: &mut Cx<'_>) -> Result<Reserved, EventError> {
         self.may_fire(cx)?;
         let id = EventId { ltime: cx.clocks.event.stamp(), origin: cx.signed_origin() };
-        Ok(Reserved { id, cluster: cx.wire.cluster() })
+        Ok(Reserved { id, cluster: cx.wire.cluster(), answers_to: Address::UNSET })
+    }
+
+    /// Whether operators, and what was reserved, allow this node's own.
+    fn authorize(&mut self, cx: &Cx<'_>, own: &Carried<'_>) -> Result<(), EventError> {
+        let id = own.id();
+        if id.is_signed() && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New) {
+            return Err(EventError::Outdated);
+        }
+        match self.judge(cx, own, Checked::Own) {
+            Verdict::Unsigned => Err(EventError::Unsigned),
+            Verdict::Forged => Err(EventError::Forged),
+            Verdict::Allowed | Verdict::Later => Ok(()),
+        }
     }
 
     /// What operators have to say to it.
+    #[inline]
     fn judge(&mut self, cx: &Cx<'_>, carried: &Carried<'_>, word: Checked) -> Verdict {
-        let Carried::Event(event, filters) = carried else { return Verdict::Allowed };
+        if !cfg!(feature = "authority") {
+            return Verdict::Allowed;
+        }
+        let mut opened = [0; WRAPPED_KEY];
+        let claim = match carried {
+            Carried::Event(Told { id, coalesce, name, payload }, filters) => {
+                let stated = Stated::Event { coalesce: *coalesce };
+                Claim { id: *id, stated, answers_to: Address::UNSET, name, filters, payload }
+            }
+            // Receipts are nobody's to forbid.
+            Carried::Query(query) if query.flags & query_flag::RECEIPT != 0 => {
+                let is_marked = cx.config.authority.keeps(query.event_id());
+                return if is_marked { Verdict::Forged } else { Verdict::Allowed };
+            }
+            Carried::Query(query) => Claim {
+                id: query.event_id(),
+                stated: Stated::Query { ack: query.flags & query_flag::ACK != 0 },
+                answers_to: query.addr,
+                name: query.name.as_bytes(),
+                filters: query.filters,
+                payload: signed_payload(&cx.wire.seal, query, &mut opened),
+            },
+        };
         let pushed = word == Checked::Pushed;
         let (may_check, now) = (&mut self.gates[pushed as usize], cx.now);
         // Whoever takes nothing that was fired before it came takes nothing that was signed before.
         let anew = cx.config.event_floor == 0 && !cx.config.replay && word != Checked::Own;
         let since = if anew { self.since } else { Instant::PAST };
-        cx.config.authority.judge(cx.wire.cluster(), (since, now), event, filters, |rate| {
+        cx.config.authority.judge(cx.wire.cluster(), (since, now), &claim, |rate| {
             word == Checked::Own || may_check.may_check(rate, now)
         })
     }
@@ -324,14 +361,14 @@ impl<'a> Events<'a> {
         if cx.now >= self.warn_at {
             self.warn_at = cx.now + WARNED;
             warning!(
-                "an event of Lamport time {}, origin {}, is refused: no operator has signed it (events_unauthorized counts them)",
+                "an event or query of Lamport time {}, origin {}, is refused: no operator has signed it (events_unauthorized counts them)",
                 id.ltime,
                 id.origin
             );
         }
     }
 
-    fn may_fire(&self, cx: &Cx<'_>) -> Result<(), EventError> {
+    pub(crate) fn may_fire(&self, cx: &Cx<'_>) -> Result<(), EventError> {
         match () {
             () if self.fleet.is_starting() => Err(EventError::Starting),
             () if cx.clocks.event.is_exhausted() => Err(EventError::ClockExhausted),
@@ -347,7 +384,9 @@ impl<'a> Events<'a> {
         cut_off: bool,
         query: Query<'_>,
     ) -> Result<u64, EventError> {
-        self.launch(cx, links, cut_off, Carried::Query(query))
+        let query = Carried::Query(query);
+        self.authorize(cx, &query)?;
+        self.launch(cx, links, cut_off, query)
     }
 
     /// Takes this node's own in, if there is room for it in every respect.
@@ -361,7 +400,7 @@ impl<'a> Events<'a> {
         self.may_fire(cx)?;
         let (id, len, limit) = (own.id(), own.len(), own.limit(&cx.config, &self.store));
         if len > limit as usize {
-            return Err(EventError::TooLong(limit));
+            return Err(EventError::TooLong(limit.saturating_sub(own.around() as u16)));
         }
         let quarters = if cut_off { 3 } else { 1 };
         let room = !self.store.quota_full(Pin::Application, len)

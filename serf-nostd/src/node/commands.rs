@@ -2,13 +2,13 @@
 
 use core::net::SocketAddr;
 
-use heapless::Vec;
-
 use super::{JoinError, LeaveError, Node, TagsError};
-use crate::authority::{Reserved, Signature, Statement};
+#[cfg(feature = "authority")]
+use crate::authority::Authority;
+use crate::authority::{Reserved, Signature, Stated, Statement};
 use crate::events::EventError;
 use crate::filter::{self, Target};
-use crate::queries::{Ask, Fired, QueryError};
+use crate::queries::{self, Ask, Fired, QueryError};
 use crate::time::{Duration, Instant};
 use crate::wire::message::{EventId, LeaveIntent, Message, UserEvent};
 
@@ -47,6 +47,12 @@ impl Node<'_> {
         self.fire(now, UserEvent { id, coalesce, name, payload }, &filters)
     }
 
+    /// Knows these operators from now on. What was taken in before stays; what is known of the time does, too ([`Authority::since`]).
+    #[cfg(feature = "authority")]
+    pub fn set_authority(&mut self, authority: Authority) {
+        self.cx.config.set_authority(authority);
+    }
+
     /// Keeps an identity for an event that an operator is to sign ([`crate::Statement`]). If it is not fired nothing comes of it. It is over when
     /// so many other events have been fired since as the memory holds, when others are met, or with this node.
     ///
@@ -60,7 +66,20 @@ impl Node<'_> {
         self.engines.events.reserve(&mut self.cx)
     }
 
-    /// Fires what an operator has signed, as [`Node::targeted_event`] does.
+    /// Likewise for a query that an operator is to sign, which is asked with [`Ask::signed`]. Its answers come to the address that this node has
+    /// now.
+    ///
+    /// # Errors
+    /// As [`Node::reserve_event`].
+    pub fn reserve_query(&mut self, now: Instant) -> Result<Reserved, EventError> {
+        self.enter(now);
+        if self.engines.members.is_leaving() {
+            return Err(EventError::Left);
+        }
+        queries::reserve(&mut self.cx, &self.engines.members, &self.engines.events)
+    }
+
+    /// Fires the event that an operator has signed, as [`Node::targeted_event`] does. What is no event is refused.
     ///
     /// # Errors
     /// [`EventError`]; [`EventError::Forged`] and [`EventError::Outdated`] only from here.
@@ -70,12 +89,10 @@ impl Node<'_> {
         statement: &Statement<'_>,
         signature: &Signature,
     ) -> Result<u64, EventError> {
-        let Statement { reserved, coalesce, name, filters, payload, .. } = *statement;
-        let mut encoded: Vec<u8, { Signature::LEN + filter::FILTERS_MAX }> = Vec::new();
-        let whole =
-            encoded.extend_from_slice(&signature.encode()).and_then(|()| encoded.extend_from_slice(filters));
-        whole.map_err(|_| EventError::Target)?;
-        self.fire(now, UserEvent { id: reserved.id, coalesce, name, payload }, &encoded)
+        let Statement { reserved, stated, name, filters, payload, .. } = *statement;
+        let Stated::Event { coalesce } = stated else { return Err(EventError::Forged) };
+        let filters = signature.in_front_of(filters).ok_or(EventError::Target)?;
+        self.fire(now, UserEvent { id: reserved.id, coalesce, name, payload }, &filters)
     }
 
     fn fire(&mut self, now: Instant, event: UserEvent<'_>, filters: &[u8]) -> Result<u64, EventError> {

@@ -204,7 +204,7 @@ impl Node<'_> {
             }
             #[cfg(feature = "seal")]
             Answer::NewKey => {
-                let mut wrapped = [0; crate::queries::keys::PAYLOAD];
+                let mut wrapped = [0; crate::wire::seal::WRAPPED_KEY];
                 let seal = &cx.wire.seal;
                 let len = seal.wrap(Some(&next.reply), seal.keys().take(1), &mut wrapped).unwrap_or(0);
                 packet.push(&Message::NewKey(seal.primary_since(), &wrapped[..len]))

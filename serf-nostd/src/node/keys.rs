@@ -1,12 +1,13 @@
 //! Keys: with the first one this node begins to seal what it sends, and takes nothing else.
 
 use super::Node;
-use crate::queries::QueryError;
-use crate::queries::keys::{self, KeyAnswer, KeyOrder, PAYLOAD};
+use crate::authority::Signed;
+use crate::queries::keys::{self, KeyAnswer, KeyOrder};
+use crate::queries::{Ask, QueryError};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
-use crate::wire::seal::{Key, KeyError, Keys};
+use crate::wire::seal::{Key, KeyError, Keys, WRAPPED_KEY};
 
 impl Node<'_> {
     /// Adds a key to those that this node opens datagrams with. With the first one, which is to be added before anything else
@@ -41,7 +42,8 @@ impl Node<'_> {
     /// Tells all members, this node included, what is to be done with a key. Each answers when its application has kept what has
     /// changed: [`super::Event::QueryResponse`], to be read with [`Node::key_answer`], and at last [`super::Event::QueryDone`].
     /// The key travels under the one that is used now. Before another one is used all should have it; before one is
-    /// removed nobody should use it: who is left behind learns of it only from those who have both.
+    /// removed nobody should use it: who is left behind learns of it only from those who have both, and not even from them where
+    /// orders are an operator's. `signed`: that an operator has signed it ([`KeyOrder::statement`]).
     ///
     /// # Errors
     /// As [`Node::query`].
@@ -50,10 +52,11 @@ impl Node<'_> {
         now: Instant,
         order: &KeyOrder<'_>,
         timeout: Option<Duration>,
+        signed: Option<&Signed>,
     ) -> Result<EventId, QueryError> {
-        let mut payload = [0; PAYLOAD];
-        let mut ask = keys::ask(&self.cx.wire.seal, order, &mut payload);
-        ask.timeout = timeout;
+        let mut payload = [0; WRAPPED_KEY];
+        let ask = keys::ask(&self.cx.wire.seal, order, &mut payload);
+        let ask = Ask { timeout, signed, ..ask };
         self.query(now, &ask)
     }
 
@@ -80,10 +83,10 @@ impl Node<'_> {
     /// Another member seals with another key, since a later order than the one that this node follows.
     pub(super) fn follow(&mut self, since: u64, wrapped: &[u8]) {
         let seal = &mut self.cx.wire.seal;
-        let mut bytes = [0; PAYLOAD];
-        let Some(bytes) = bytes.get_mut(..wrapped.len()).filter(|_| since > seal.primary_since()) else {
-            return;
-        };
+        let mut bytes = [0; WRAPPED_KEY];
+        // Where only operators say which keys are used, no member's word counts.
+        let is_due = since > seal.primary_since() && !self.cx.config.authority.protects_keys();
+        let Some(bytes) = bytes.get_mut(..wrapped.len()).filter(|_| is_due) else { return };
         bytes.copy_from_slice(wrapped);
         let Some([key]) = seal.unwrap(bytes) else { return };
         let key = Key::new(*key);

@@ -1,11 +1,12 @@
 //! Orders about keys: queries that each node carries out itself, and answers when its application has kept the keys.
 
 use super::{Ask, Queries, QueryError};
+use crate::authority::{Reserved, Stated, Statement};
 use crate::context::Cx;
 use crate::events::Events;
 use crate::membership::Membership;
 use crate::wire::message::EventId;
-use crate::wire::seal::{Key, KeyError, Seal, WRAPPED_AROUND};
+use crate::wire::seal::{Key, KeyError, Seal, WRAPPED_KEY};
 
 /// What is to be done with a key, by all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,12 @@ impl<'k> KeyOrder<'k> {
         }
     }
 
+    /// What an operator signs of it; `None` of the one that lists keys, which needs no signature.
+    pub fn statement(&self, reserved: Reserved, time: u32) -> Option<Statement<'k>> {
+        let (name, payload) = (self.name().as_bytes(), &self.key()?.as_bytes()[..]);
+        Some(Statement { reserved, time, stated: Stated::Query { ack: false }, name, filters: b"", payload })
+    }
+
     fn key(&self) -> Option<&'k Key> {
         match self {
             KeyOrder::Install(key) | KeyOrder::Use(key) | KeyOrder::Remove(key) => Some(key),
@@ -63,14 +70,11 @@ impl<'k> KeyOrder<'k> {
 }
 
 /// Puts the query of an order into words. `buf` holds its payload. The key travels under the one that all have.
-pub(crate) fn ask<'q>(seal: &Seal<'_>, order: &KeyOrder<'_>, buf: &'q mut [u8; PAYLOAD]) -> Ask<'q> {
+pub(crate) fn ask<'q>(seal: &Seal<'_>, order: &KeyOrder<'_>, buf: &'q mut [u8; WRAPPED_KEY]) -> Ask<'q> {
     let wrapped =
         order.key().filter(|_| seal.is_on()).and_then(|key| seal.wrap(None, [key].into_iter(), buf));
     Ask { ack: false, ..Ask::all(order.name(), &buf[..wrapped.unwrap_or(0)]) }
 }
-
-/// Bytes of a wrapped key.
-pub(crate) const PAYLOAD: usize = WRAPPED_AROUND + Key::LEN;
 
 /// What has become of a query.
 pub(crate) enum Obeyed {
@@ -103,8 +107,8 @@ pub(crate) fn obey(
         }
         INSTALL | USE | REMOVE if !cx.wire.seal.is_on() => Err(NO_KEYRING),
         INSTALL | USE | REMOVE => {
-            let mut wrapped = [0; PAYLOAD];
-            let len = query.payload.len().min(PAYLOAD);
+            let mut wrapped = [0; WRAPPED_KEY];
+            let len = query.payload.len().min(WRAPPED_KEY);
             wrapped[..len].copy_from_slice(&query.payload[..len]);
             match cx.wire.seal.unwrap(&mut wrapped[..len]) {
                 Some([key]) => change(cx, query.name, &Key::new(*key), id.ltime),

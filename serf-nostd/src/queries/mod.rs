@@ -9,16 +9,19 @@
 //! 4. The asker confirms each ([`Queries::answered`]); what is not confirmed is sent again.
 //! 5. It ends when all who were addressed have answered or do not live any more, else when its time is over.
 //!
-//! 2 and 3 stand in [`asked`]. Who has handed an event to its application is asked in the same way ([`receipts`]).
+//! 2 and 3 stand in [`asked`]. Who has handed an event to its application is asked in the same way ([`receipts`]). Those that operators
+//! sign have identities of their own ([`signed`]).
 
 mod asked;
 #[cfg(feature = "seal")]
 pub(crate) mod keys;
 mod receipts;
+mod signed;
 
 use core::error::Error;
 use core::fmt;
 
+use crate::authority::Signed;
 use crate::config::{Config, log10_ceil};
 use crate::context::Cx;
 use crate::events::store::Pin;
@@ -35,6 +38,8 @@ pub(crate) use asked::confirmation;
 #[cfg(feature = "seal")]
 pub use keys::{KeyAnswer, KeyOrder};
 pub use receipts::Fired;
+pub(crate) use signed::reserve;
+use signed::{numbered, reserved_number};
 
 /// Serf's time-out is this many gossip intervals, times the digits of the fleet's size.
 const TIMEOUT_MULT: u32 = 16;
@@ -59,13 +64,16 @@ pub struct Ask<'q> {
     pub timeout: Option<Duration>,
     /// Whether to wait so long even if all have answered.
     pub wait_full_timeout: bool,
+    /// What an operator has signed of it, with [`crate::Stated::Query`] and no filters but `nodes` and `tags`
+    /// ([`crate::Target::encode`]), under what [`crate::Node::reserve_query`] has returned.
+    pub signed: Option<&'q Signed>,
 }
 
 impl<'q> Ask<'q> {
     /// A question to all, with acknowledgements.
     pub fn all(name: &'q str, payload: &'q [u8]) -> Ask<'q> {
         let (nodes, tags, timeout) = (&[][..], &[][..], None);
-        Ask { name, payload, nodes, tags, ack: true, timeout, wait_full_timeout: false }
+        Ask { name, payload, nodes, tags, ack: true, timeout, wait_full_timeout: false, signed: None }
     }
 }
 
@@ -147,6 +155,8 @@ struct Sheet<'q> {
     flags: u32,
     timeout: Duration,
     waits: bool,
+    /// Under what was reserved for it, if it is signed.
+    reserved: Option<EventId>,
 }
 
 /// The slices that queries work on.
@@ -206,10 +216,16 @@ impl<'a> Queries<'a> {
         ask: &Ask<'_>,
     ) -> Result<EventId, QueryError> {
         let filters = filter::encode(ask.nodes, ask.tags).ok_or(QueryError::Filters)?;
+        let signed = ask.signed.and_then(|signed| signed.signature.in_front_of(&filters));
+        let (filters, reserved) = match &signed {
+            Some(filters) => (&filters[..], ask.signed.map(|signed| signed.reserved.id)),
+            None => (&filters[..], None),
+        };
         let timeout = ask.timeout.unwrap_or_else(|| default_timeout(&cx.config, links.live + 1));
         let flags = if ask.ack { query_flag::ACK } else { 0 };
         let (name, payload) = (ask.name, ask.payload);
-        let sheet = Sheet { name, payload, filters: &filters, flags, timeout, waits: ask.wait_full_timeout };
+        let waits = ask.wait_full_timeout;
+        let sheet = Sheet { name, payload, filters, flags, timeout, waits, reserved };
         self.begin(cx, members, events, links, cut_off, &sheet)
     }
 
@@ -226,15 +242,22 @@ impl<'a> Queries<'a> {
             cx.stats.queries_full += 1;
             return Err(QueryError::TooMany);
         };
-        let number = cx.random.next() as u32;
+        let source = members.table.name(SELF);
+        let (ltime, number) = match sheet.reserved {
+            Some(EventId { ltime, .. }) => (ltime, reserved_number(cx, ltime, source)),
+            None => {
+                let ltime = cx.clocks.event.now();
+                (ltime, numbered(ltime, source, cx.random.next(), false))
+            }
+        };
         // So few may answer at once.
         let pace = if reaches_all(&cx.config, links) { 0 } else { cx.config.answer_pace as u32 };
         let own = members.table.hot(SELF).addr;
         let query = Query {
-            ltime: cx.clocks.event.now(),
+            ltime,
             id: number,
             addr: own,
-            source: members.table.name(SELF),
+            source,
             filters: sheet.filters,
             flags: sheet.flags | pace << query_flag::PACE_SHIFT,
             relay_factor: 0,
@@ -243,6 +266,9 @@ impl<'a> Queries<'a> {
             payload: sheet.payload,
         };
         let id = query.event_id();
+        if sheet.reserved.is_some_and(|reserved| reserved != id) {
+            return Err(QueryError::Event(EventError::Outdated));
+        }
         events.ask(cx, links, cut_off, query).map_err(QueryError::Event)?;
         cx.clocks.query.adopt(query.ltime + 1);
         cx.stats.queries_asked += 1;

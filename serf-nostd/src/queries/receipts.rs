@@ -73,6 +73,7 @@ impl Queries<'_> {
             flags: query_flag::RECEIPT,
             timeout,
             waits: false,
+            reserved: None,
         };
         self.begin(cx, members, events, links, cut_off, &sheet)
     }

@@ -50,6 +50,15 @@ impl Address {
         }
     }
 
+    /// All of it, the port little-endian.
+    #[cfg(feature = "authority")]
+    pub(crate) fn to_bytes(self) -> [u8; 18] {
+        let mut bytes = [0; 18];
+        bytes[..16].copy_from_slice(&self.ip);
+        bytes[16..].copy_from_slice(&self.port.to_le_bytes());
+        bytes
+    }
+
     pub(crate) fn hash(&self) -> u32 {
         let (halves, _) = self.ip.as_chunks::<8>();
         let seed = crate::hash::mix(self.port as u64);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serf_nostd::{EventError, LeaveError, QueryError};
+use serf_nostd::{EventError, LeaveError, QueryError, Signed};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
@@ -12,8 +12,8 @@ use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::{Identity, Spec};
 use crate::agent::query::{Query, Replies};
-use crate::agent::receipts::{Receipts, Signed, UserEvent, Wait};
-use crate::agent::{once, tags, tags_file};
+use crate::agent::receipts::{Receipts, UserEvent, Wait};
+use crate::agent::{once, operators, tags, tags_file};
 
 /// How long an event or a query may wait for room before its sender is told that there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -110,13 +110,18 @@ impl Driver<'_> {
                 }
                 let _ = reply.send(set);
             }
+            Request::SetOperators { operators, reply } => {
+                self.node.set_authority(operators::authority(&operators));
+                let _ = reply.send(());
+            }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
-            Request::Keys { request, reply } => self.order_keys(&request, reply),
-            Request::Reserve { reply } => {
-                let reserved = match self.awaiting_first_join {
-                    true => Err(EventError::Starting),
-                    false => self.node.reserve_event(self.clock.now()),
+            Request::Keys { request, signed, reply } => self.order_keys(&request, signed.as_ref(), reply),
+            Request::Reserve { query, reply } => {
+                let reserved = match (self.awaiting_first_join, query) {
+                    (true, _) => Err(EventError::Starting),
+                    (false, false) => self.node.reserve_event(self.clock.now()),
+                    (false, true) => self.node.reserve_query(self.clock.now()),
                 };
                 let _ = reply.send(reserved.map_err(Refusal::Event));
             }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{EventError, Key, KeyAnswer, KeyOrder, QueryError};
+use serf_nostd::{EventError, Key, KeyAnswer, QueryError, Signed};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Driver;
 use crate::agent::error::{Refusal, words};
 use crate::agent::keyring_file;
-use crate::agent::keys::{KeyReport, KeyRequest, decode, encode};
+use crate::agent::keys::{KeyReport, KeyRequest, encode};
 
 /// What became of a change of the keys: whose order it was, and why it could not be kept.
 pub(super) type Kept = (Option<EventId>, Result<(), String>);
@@ -76,9 +76,10 @@ impl Driver<'_> {
     pub(super) fn order_keys(
         &mut self,
         request: &KeyRequest,
+        signed: Option<&Signed>,
         reply: oneshot::Sender<Result<KeyReport, Refusal>>,
     ) {
-        match self.give_order(request) {
+        match self.give_order(request, signed) {
             Ok(query) => {
                 let silent: BTreeSet<_> = self.node.awaited(query).map(str::to_owned).collect();
                 let report = KeyReport { members: silent.len(), ..KeyReport::default() };
@@ -89,24 +90,14 @@ impl Driver<'_> {
         }
     }
 
-    fn give_order(&mut self, request: &KeyRequest) -> Result<EventId, Refusal> {
+    fn give_order(&mut self, request: &KeyRequest, signed: Option<&Signed>) -> Result<EventId, Refusal> {
         if self.awaiting_first_join {
             return Err(Refusal::Query(QueryError::Event(EventError::Starting)));
         }
-        let key = match request {
-            KeyRequest::Install(text) | KeyRequest::Use(text) | KeyRequest::Remove(text) => {
-                Some(decode(text).map_err(Refusal::Key)?)
-            }
-            KeyRequest::List => None,
-        };
-        let order = match (request, &key) {
-            (KeyRequest::Install(_), Some(key)) => KeyOrder::Install(key),
-            (KeyRequest::Use(_), Some(key)) => KeyOrder::Use(key),
-            (KeyRequest::Remove(_), Some(key)) => KeyOrder::Remove(key),
-            _ => KeyOrder::List,
-        };
         self.cancel_abandoned();
-        self.node.order_keys(self.clock.now(), &order, None).map_err(Refusal::Query)
+        let now = self.clock.now();
+        let given = request.lend(|order| self.node.order_keys(now, order, None, signed));
+        given.map_err(Refusal::Key)?.map_err(Refusal::Query)
     }
 
     /// A member answers an order. False if that query is none.

@@ -82,6 +82,7 @@ impl Driver<'_> {
             (ask.nodes, ask.tags, ask.ack) = (nodes, tags, query.ack);
             ask.timeout = query.timeout.map(|timeout| Duration::from_micros(timeout.as_micros() as u64));
             ask.wait_full_timeout = query.wait_full_timeout;
+            ask.signed = query.signed.as_ref();
             self.node.query(now, &ask)
         });
         asked.map(|id| self.queries.listen(id))

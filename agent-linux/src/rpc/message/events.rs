@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serf_nostd::wire::message::EventId;
-use serf_nostd::{Key, Reserved, Signature};
+use serf_nostd::Key;
 
 use super::lenient::{bytes, bytes_or_nil, nil_as_default, text_map, texts};
-use super::{MAP, field, text_field};
+use super::{MAP, Reservation, Signed, field, text_field};
 use crate::agent::query::Target;
 use crate::agent::receipts;
 
@@ -64,17 +63,19 @@ impl TryFrom<TargetedEvent> for receipts::UserEvent {
 
     fn try_from(event: TargetedEvent) -> Result<receipts::UserEvent, &'static str> {
         let TargetedEvent { filter_nodes: nodes, filter_tags: tags, name, payload, coalesce, signed } = event;
-        let (target, signed) = (Target { nodes, tags }, signed.map(receipts::Signed::try_from).transpose()?);
+        let (target, signed) = (Target { nodes, tags }, signed.map(TryInto::try_into).transpose()?);
         Ok(receipts::UserEvent { target, name, payload, coalesce, signed })
     }
 }
 
 impl TargetedEvent {
-    /// Signs it with an operator's private key, now.
+    /// Signs it with an operator's private key, now. What is reserved for nothing is left unsigned.
     pub fn sign(&mut self, reservation: Reservation, key: &Key) {
         self.signed = None;
-        if let Ok(mut event) = receipts::UserEvent::try_from(self.clone()) {
-            event.sign(reservation.into(), key);
+        if let (Ok(reserved), Ok(mut event)) =
+            (reservation.try_into(), receipts::UserEvent::try_from(self.clone()))
+        {
+            event.sign(reserved, key);
             self.signed = event.signed.map(Signed::from);
         }
     }
@@ -142,68 +143,6 @@ impl EventReceipts {
         out[start] += 2;
         field(out, "Share", &self.share);
         field(out, "Timeout", &self.timeout);
-    }
-}
-
-/// Answer to `reserve-event`: the identity that is kept for an event which an operator is to sign. Go's agents do not know that request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Reservation {
-    /// Lamport time.
-    #[serde(rename = "LTime", deserialize_with = "nil_as_default")]
-    pub ltime: u64,
-    /// Hash of the agent's name and start.
-    #[serde(deserialize_with = "nil_as_default")]
-    pub origin: u64,
-    /// Hash of the cluster's name; 0 if it has none.
-    #[serde(deserialize_with = "nil_as_default")]
-    pub cluster: u32,
-}
-
-impl From<Reserved> for Reservation {
-    fn from(Reserved { id, cluster }: Reserved) -> Reservation {
-        Reservation { ltime: id.ltime, origin: id.origin, cluster }
-    }
-}
-
-impl From<Reservation> for Reserved {
-    fn from(Reservation { ltime, origin, cluster }: Reservation) -> Reserved {
-        Reserved { id: EventId { ltime, origin }, cluster }
-    }
-}
-
-/// What an operator has signed: in an event.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Signed {
-    /// What was reserved for it.
-    pub reservation: Reservation,
-    /// Unix time, in seconds.
-    #[serde(deserialize_with = "nil_as_default")]
-    pub time: u32,
-    /// The first 4 bytes of the public key.
-    #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "bytes")]
-    pub signer: Vec<u8>,
-    /// 64 bytes.
-    #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "bytes")]
-    pub signature: Vec<u8>,
-}
-
-impl From<receipts::Signed> for Signed {
-    fn from(receipts::Signed { reserved, signature }: receipts::Signed) -> Signed {
-        let Signature { signer, time, bytes } = signature;
-        Signed { reservation: reserved.into(), time, signer: signer.to_vec(), signature: bytes.to_vec() }
-    }
-}
-
-impl TryFrom<Signed> for receipts::Signed {
-    type Error = &'static str;
-
-    fn try_from(signed: Signed) -> Result<receipts::Signed, &'static str> {
-        let Signed { reservation, time, signer, signature } = signed;
-        let parts = signer.try_into().ok().zip(signature.try_into().ok());
-        let (signer, bytes) = parts.ok_or(super::refusal::INVALID_SIGNATURE)?;
-        Ok(receipts::Signed { reserved: reservation.into(), signature: Signature { signer, time, bytes } })
     }
 }
 

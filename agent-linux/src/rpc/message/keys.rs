@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Signed;
 use super::lenient::{nil_as_default, text};
 use crate::agent::keys::KeyReport;
 
@@ -14,6 +15,9 @@ pub struct OfKey {
     /// In base64.
     #[serde(deserialize_with = "text")]
     pub key: String,
+    /// That an operator has signed it. Go's agents do not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
 }
 
 /// Answer to the key commands, also to refused ones: Go clients wait for it.

@@ -28,7 +28,7 @@ pub use peers::PeerSession;
 use peers::{Peers, SessionId};
 pub(crate) use session::Life;
 use session::{Session, subkey};
-pub(crate) use wrap::AROUND as WRAPPED_AROUND;
+pub(crate) use wrap::WRAPPED_KEY;
 
 /// Bytes before the messages: the first two as in every datagram.
 pub(crate) const HEAD: usize = 2 + 1 + 8 + 6;

@@ -10,7 +10,10 @@ use super::cipher::{self, Bytes, TAG};
 use super::keyring::{Key, Keyring};
 
 /// Bytes that stand around the keys.
-pub(crate) const AROUND: usize = 1 + 8 + TAG;
+const AROUND: usize = 1 + 8 + TAG;
+
+/// Bytes of one key that is wrapped.
+pub(crate) const WRAPPED_KEY: usize = AROUND + Key::LEN;
 
 /// The key that a key wraps with.
 fn wrapping(key: &Bytes) -> Bytes {

@@ -1,36 +1,14 @@
-//! Events that only operators may fire, in fleets with somebody who has the fleet's key, and no operator's.
+//! Events.
 
 use fleet_tests::chaos::SECOND;
 use fleet_tests::fleet::{Fleet, Size};
 use fleet_tests::seen::{Heard, hear, hearers};
 use fleet_tests::wire::{body, datagram, kind};
-use serf_nostd::{
-    Authority, Config, EventError, Operator, Reserved, Signature, Statement, Target, public_key,
-};
+use serf_nostd::{Config, EventError, Reserved, Signature, Stated, Statement, Target};
 
-const OPERATOR: [u8; 32] = [7; 32];
-const THIEF: usize = 0;
+use super::{OPERATOR, THIEF, authority, fleet, tell};
 
-/// An agent's checks.
-fn authority() -> Authority {
-    let operator = Operator { key: public_key(&OPERATOR), patterns: &["reboot", "deploy/*"] };
-    Authority::new(vec![operator].leak(), 500)
-}
-
-/// A fleet that knows an operator. Machine 0 is told of none: its programs are the thief's.
-fn fleet(seed: u64, nodes: usize, loss: f64) -> Fleet {
-    let mut fleet = Fleet::new(seed, nodes, Size::Small, Config::LAN);
-    fleet.check_every = 1;
-    fleet.boot(THIEF, &[], false, &mut |_, _, _, _| {});
-    fleet.config.authority = authority();
-    for i in 1..nodes {
-        fleet.boot(i, &[THIEF], false, &mut |_, _, _, _| {});
-    }
-    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
-    assert!(fleet.agreed());
-    fleet.network.loss = loss;
-    fleet
-}
+const COALESCED: Stated = Stated::Event { coalesce: true };
 
 fn reserve(fleet: &mut Fleet, i: usize) -> Reserved {
     let reserved = fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.reserve_event(now));
@@ -38,7 +16,8 @@ fn reserve(fleet: &mut Fleet, i: usize) -> Reserved {
 }
 
 fn statement<'s>(reserved: Reserved, payload: &'s [u8], filters: &'s [u8]) -> Statement<'s> {
-    Statement { reserved, time: 1_000, coalesce: false, name: b"reboot", filters, payload }
+    let stated = Stated::Event { coalesce: false };
+    Statement { reserved, time: 1_000, stated, name: b"reboot", filters, payload }
 }
 
 fn fire(
@@ -57,13 +36,8 @@ fn told(said: &Statement<'_>, signature: &Signature) -> Vec<u8> {
     let time = signature.time.to_le_bytes();
     let filters = [&[2][..], &signature.signer, &time, &signature.bytes, said.filters].concat();
     let id = said.reserved.id;
-    let event = body(kind::TARGETED_EVENT).id(id.ltime, id.origin).raw(&[said.coalesce as u8]);
+    let event = body(kind::TARGETED_EVENT).id(id.ltime, id.origin).raw(&[(said.stated == COALESCED) as u8]);
     datagram(&[event.bytes(said.name).bytes(said.payload).bytes(&filters).end()])
-}
-
-/// The thief tells all the others.
-fn tell(fleet: &mut Fleet, bytes: &[u8]) {
-    (1..fleet.machines.len()).for_each(|to| fleet.inject(THIEF, to, bytes.to_vec()));
 }
 
 #[test]
@@ -141,14 +115,14 @@ fn a_thief_fires_nothing_that_is_an_operators() {
     let filters = Target::new(&["node-3"], &[]).encode(&mut buf).expect("short");
     let said = statement(reserved, b"three", filters);
     let signature = said.sign(&OPERATOR);
-    let Reserved { id, cluster } = reserved;
+    let id = reserved.id;
     let next = serf_nostd::wire::message::EventId { ltime: id.ltime + 1, ..id };
     for other in [
         Statement { filters: b"", ..said },
         Statement { payload: b"stolen", ..said },
         Statement { name: b"deploy/x", ..said },
-        Statement { coalesce: true, ..said },
-        Statement { reserved: Reserved { id: next, cluster }, ..said },
+        Statement { stated: COALESCED, ..said },
+        Statement { reserved: Reserved { id: next, ..reserved }, ..said },
     ] {
         tell(&mut fleet, &told(&other, &signature));
     }
@@ -225,7 +199,7 @@ fn an_event_of_the_same_hash_takes_no_signed_ones_place() {
     const COLLIDES: &[u8] = b"x-sunep\x19\x01?\x09\x1b\x07\x0d\x03\x01\x17\x15\x19\x05\x02";
     let mut fleet = fleet(6, 6, 0.0);
     let mut heard = Heard::new();
-    let said = Statement { coalesce: true, ..statement(reserve(&mut fleet, 1), b"real", b"") };
+    let said = Statement { stated: COALESCED, ..statement(reserve(&mut fleet, 1), b"real", b"") };
     assert!(fire(&mut fleet, 1, &mut heard, &said, &said.sign(&OPERATOR)).is_ok());
     fleet.run(SECOND / 10, &mut hear(&mut heard));
     let other = |node: &mut serf_nostd::Node<'static>, now| node.user_event(now, COLLIDES, b"other", true);
@@ -309,7 +283,7 @@ fn forged_answers_withhold_no_last_value() {
     fleet.check_every = 1_000;
     let mut heard = Heard::new();
     fleet.network.side[5] = 1;
-    let said = Statement { coalesce: true, ..statement(reserve(&mut fleet, 1), b"real", b"") };
+    let said = Statement { stated: COALESCED, ..statement(reserve(&mut fleet, 1), b"real", b"") };
     let signature = said.sign(&OPERATOR);
     assert!(fire(&mut fleet, 1, &mut heard, &said, &signature).is_ok());
     for _ in 0..600 {
