@@ -141,7 +141,7 @@ mod time;
 pub mod wire;
 
 #[cfg(feature = "authority")]
-pub use authority::signing::public_key;
+pub use authority::signing::{is_public_key, public_key};
 pub use authority::{Authority, Operator, Reserved, Signature, Signed, Stated, Statement};
 pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;

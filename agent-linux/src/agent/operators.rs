@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serf_nostd::{Authority, Key, Signed, Statement, public_key};
+use serf_nostd::{Authority, Key, Signed, Statement, is_public_key, public_key};
 
 use super::error::words;
 use super::{kept_file, keys};
@@ -35,11 +35,15 @@ pub struct Operator {
 /// What is wrong, and what to do.
 pub fn parse(settings: &BTreeMap<String, Vec<String>>) -> Result<Vec<Operator>, String> {
     let operator = |(text, patterns): (&String, &Vec<String>)| {
-        let key = keys::decode(text).map_err(|error| {
+        let no_key = |error: &str| {
             format!(
-                "Invalid event_authority: {text:?} is no public key, as serf keygen -sign prints it: {error}"
+                "Invalid event_authority: {text:?} is no public key, as serf keygen -sign prints it{error}"
             )
-        })?;
+        };
+        let key = keys::decode(text).map_err(|error| no_key(&format!(": {error}")))?;
+        if !is_public_key(key.as_bytes()) {
+            return Err(no_key(""));
+        }
         if let Some(why) = patterns.iter().find_map(|pattern| wrong(pattern)) {
             return Err(format!("Invalid event_authority: {why}"));
         }
@@ -141,13 +145,14 @@ mod tests {
 
     #[test]
     fn patterns_that_cannot_be_kept_are_refused() {
-        let key = STANDARD.encode([7; 32]);
+        let public = public_key(&[7; 32]);
+        let (key, weak) = (STANDARD.encode(public), STANDARD.encode([0; 32]));
         let parsed = |key: &str, patterns: &[&str]| {
             let patterns = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
             parse(&BTreeMap::from([(key.to_owned(), patterns)]))
         };
         let operators = parsed(&key, &["reboot", "deploy/*", "*"]).expect("sound");
-        assert_eq!((operators[0].key, operators[0].patterns.len()), ([7; 32], 3));
+        assert_eq!((operators[0].key, operators[0].patterns.len()), (public, 3));
         let event = Stated::Event { coalesce: true };
         assert!(authority(&operators).protects(event, b"anything"));
         assert!(
@@ -161,6 +166,7 @@ mod tests {
         assert!(!authority(&operators).protects(event, b"ps"));
         for (key, patterns, why) in [
             ("AAAA", &["x"][..], "is no public key"),
+            (&weak, &["x"], "is no public key"),
             (&key, &[], "has no patterns"),
             (&key, &[""], "is empty"),
             (&key, &["a*b"], "elsewhere than at the end"),
