@@ -47,26 +47,25 @@ fn key_order(name: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether a pattern without its class covers this name.
-fn matches(pattern: &[u8], name: &[u8], internal: bool) -> bool {
-    match pattern.strip_suffix(b"*") {
-        Some(beginning) => name.starts_with(beginning) && (!internal || beginning.starts_with(INTERNAL)),
-        None => name == pattern,
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    match pattern.split_last() {
+        Some((b'*', beginning)) => {
+            name.starts_with(beginning) && (!name.starts_with(INTERNAL) || beginning.starts_with(INTERNAL))
+        }
+        _ => name == pattern,
     }
 }
 
 impl Operator {
     fn covers(&self, stated: Stated, name: &[u8]) -> bool {
-        let internal = name.starts_with(INTERNAL);
+        let is_query = matches!(stated, Stated::Query { .. });
         self.patterns.iter().map(|pattern| pattern.as_bytes()).any(|pattern| {
-            let of_queries = pattern.strip_prefix(QUERY);
-            let of_keys = pattern.strip_prefix(KEYS);
-            match (stated, of_queries, of_keys) {
-                (Stated::Event { .. }, None, None) => matches(pattern, name, internal),
-                (Stated::Query { .. }, Some(pattern), _) => matches(pattern, name, internal),
-                (Stated::Query { .. }, _, Some(pattern)) => {
-                    key_order(name).is_some_and(|order| matches(pattern, order, false))
-                }
-                _ => false,
+            if let Some(pattern) = pattern.strip_prefix(QUERY) {
+                is_query && matches(pattern, name)
+            } else if let Some(pattern) = pattern.strip_prefix(KEYS) {
+                is_query && key_order(name).is_some_and(|order| matches(pattern, order))
+            } else {
+                !is_query && matches(pattern, name)
             }
         })
     }

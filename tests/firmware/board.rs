@@ -34,6 +34,8 @@ pub struct Board {
     wiring: Wiring,
     settings: Vec<String>,
     scratch: Scratch,
+    /// Of QEMU's `-icount`, if its instructions are counted.
+    pace: Option<&'static str>,
     lines: Arc<Mutex<Vec<String>>>,
     power: Option<Power>,
 }
@@ -46,7 +48,12 @@ struct Power {
 impl Board {
     pub fn new(firmware: &str, name: &str, wiring: Wiring, settings: Vec<String>, scratch: Scratch) -> Board {
         let (name, elf) = (name.to_owned(), image::build("qemu-mps2", firmware));
-        Board { name, elf, wiring, settings, scratch, lines: Arc::default(), power: None }
+        Board { name, elf, wiring, settings, scratch, pace: None, lines: Arc::default(), power: None }
+    }
+
+    /// Gives it a processor whose instructions take some time: QEMU's `-icount`.
+    pub fn set_pace(&mut self, icount: &'static str) {
+        self.pace = Some(icount);
     }
 
     /// Its node's name.
@@ -204,6 +211,7 @@ impl Board {
                 "-net",
                 &format!("nic,netdev=cable,macaddr={mac}"),
             ])
+            .args(self.pace.iter().flat_map(|icount| ["-icount", icount]))
             .arg("-kernel")
             .arg(&self.elf)
             .stdin(Stdio::piped())

@@ -6,6 +6,8 @@ mod board;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod fleet;
 #[allow(dead_code, reason = "the tests use the rest")]
+mod frame;
+#[allow(dead_code, reason = "the tests use the rest")]
 mod image;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod lab;
@@ -14,6 +16,7 @@ mod log;
 mod report;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod server;
+mod storm;
 
 #[path = "../hub/mod.rs"]
 #[allow(dead_code, reason = "every suite uses its own part of it")]
@@ -31,7 +34,10 @@ use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use image::Image;
+use lab::Lab;
+use selftest::{LEN, Pair, Prices};
 use serf_nostd::storage;
+use storm::Storm;
 use table::Goal;
 
 const KIB: f64 = 1024.0;
@@ -56,7 +62,76 @@ fn main() {
     row("stack, high-water mark (KiB)", stack as f64 / KIB, None);
     row("variables and stack (KiB)", (image.ram + stack as u64) as f64 / KIB, Some(48.0));
     many_boards();
+    sealing(&image);
+    storms();
     core_by_room(&elf);
+}
+
+/// A key, in base64.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// What sealing, and operators beside it, take.
+fn sealing(open: &Image) {
+    print!("{}", table::goals("Sealing"));
+    let [sealed, signed] = ["sealed", "signed"].map(|name| Image::read(&image::build("qemu-mps2", name)));
+    row("flash, more than unsealed (KiB)", (sealed.flash - open.flash) as f64 / KIB, Some(8.0));
+    row("variables, more than unsealed, for 32 members (bytes)", (sealed.ram - open.ram) as f64, Some(762.0));
+    row(
+        "flash for operators, more than sealed (KiB)",
+        (signed.flash - sealed.flash) as f64 / KIB,
+        Some(16.0),
+    );
+    let lab = Lab::new(9);
+    let mut board = lab.board("price", "price", &[]);
+    board.set_pace("shift=10,sleep=off");
+    board.switch_on();
+    board.wait_lines("price: ", 1);
+    let lines = board.lines();
+    let told = lines.iter().find(|line| line.contains("price: ")).expect("waited for");
+    let price = |name: &str| -> f64 {
+        let (_, price) = told.split_once(&format!(" {name} ")).expect("it tells them all");
+        price.split(' ').next().and_then(|price| price.parse().ok()).expect("a number")
+    };
+    for (name, what, goal) in [
+        ("seal", "seal", 11_000.0),
+        ("open", "open", 13_000.0),
+        ("forged", "refuse a forgery of", 8_000.0),
+        ("replayed", "refuse a repetition of", 1_200.0),
+    ] {
+        row(&format!("to {what} {LEN} bytes (instructions)"), price(name), Some(goal));
+    }
+    let mut least = Prices { seal: u32::MAX, open: u32::MAX, ..Prices::default() };
+    for _ in 0..100 {
+        let (mut pairs, mut nodes) = ([const { Pair::new() }; 2], Default::default());
+        let start = Instant::now();
+        let prices = selftest::prices(&mut pairs, &mut nodes, || start.elapsed().as_nanos() as u32);
+        let Prices { seal, open, .. } = prices.expect("they meet");
+        (least.seal, least.open) = (least.seal.min(seal), least.open.min(open));
+    }
+    row(&format!("on this machine, to seal {LEN} bytes (us)"), f64::from(least.seal) / 1e3, Some(1.0));
+    row(&format!("on this machine, to open {LEN} bytes (us)"), f64::from(least.open) / 1e3, Some(1.0));
+}
+
+/// Forgeries at a board of 62.5 MIPS, while events flow.
+fn storms() {
+    print!("{}", table::goals("Forged datagrams, at a sealed board of 62.5 MIPS"));
+    let mut fleet = Fleet::sealed_slow(3, KEY);
+    fleet.wait_agree();
+    let storm = Storm::new(&fleet);
+    let (mut worst, mut fired) = (0.0_f64, 0);
+    storm.rage(&fleet, 2_000, Duration::from_secs(20), |_| {
+        let heard = fleet.boards[0].heard("blink").len();
+        fired += 1;
+        fleet.servers[0].fire("blink", [fired.to_string()], false);
+        worst = worst.max(waited(|| fleet.boards[0].heard("blink").len() > heard));
+    });
+    row(&format!("under 2,000 a second, the latest of {fired} events (ms)"), worst, Some(100.0));
+    storm.rage(&fleet, 10_000, Duration::from_secs(20), |_| {});
+    let start = Instant::now();
+    fleet.wait_agree();
+    row("after 10,000 a second, a member again after (s)", start.elapsed().as_secs_f64(), Some(5.0));
+    row("starts of the board", fleet.boards[0].count(": boot ") as f64, Some(1.0));
+    row("forgeries that it has counted", fleet.boards[0].report().number("refused_forged") as f64, None);
 }
 
 /// What each part of the core costs of the image's flash, so that a change shows what it adds.

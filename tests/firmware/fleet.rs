@@ -30,6 +30,17 @@ impl Fleet {
         Fleet::start_with(seed, servers, ("sealed", boards), Some(key))
     }
 
+    /// Starts two agents and a board whose processor does 62.5 million instructions in a second, all with this key.
+    pub fn sealed_slow(seed: u64, key: &str) -> Fleet {
+        let mut fleet = Fleet::start_with(seed, 2, ("sealed", 0), Some(key));
+        let peers = format!("peers={}:7946", fleet.servers[0].host.ip);
+        let mut board = fleet.lab.board("sealed", "b1", &[&format!("key={key}"), &peers]);
+        board.set_pace("shift=4");
+        board.switch_on();
+        fleet.boards.push(board);
+        fleet
+    }
+
     fn start_with(seed: u64, servers: usize, (firmware, boards): (&str, usize), key: Option<&str>) -> Fleet {
         let lab = Lab::new(seed);
         let mut agents: Vec<Server> = Vec::new();

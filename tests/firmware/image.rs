@@ -32,6 +32,7 @@ fn which(firmware: &str) -> (PathBuf, &str, &[&str]) {
     match firmware {
         "signed" => (example().join("target/signed"), "qemu-mps2", &["--features", "seal,authority"]),
         "sealed" => (example().join("target/sealed"), "qemu-mps2", &["--features", "seal"]),
+        "price" => (example().join("target/sealed"), "price", &["--features", "seal"]),
         _ => (example().join("target"), firmware, &[]),
     }
 }

@@ -18,6 +18,7 @@ mod sealed;
 mod server;
 mod signed;
 mod small;
+mod storm;
 
 #[path = "../hub/mod.rs"]
 #[allow(dead_code, reason = "every suite uses its own part of it")]

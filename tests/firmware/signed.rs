@@ -10,6 +10,8 @@ use crate::lab::Lab;
 use crate::server::Server;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Another one.
+const OTHER: &str = "//////////////////////////////////////////8=";
 
 #[test]
 fn a_thief_with_the_fleets_key_starts_no_board_again_and_an_operator_does() {
@@ -18,7 +20,7 @@ fn a_thief_with_the_fleets_key_starts_no_board_again_and_an_operator_does() {
     let sign = format!("-sign={}", private.display());
     let made = run(ours(), ["keygen", &sign]);
     let public = made.stdout.trim_end();
-    fs::write(&settings, format!(r#"{{"event_authority":{{"{public}":["reboot"]}}}}"#))
+    fs::write(&settings, format!(r#"{{"event_authority":{{"{public}":["reboot","keys:*"]}}}}"#))
         .expect("a scratch folder");
 
     let lab = Lab::new(71);
@@ -38,7 +40,14 @@ fn a_thief_with_the_fleets_key_starts_no_board_again_and_an_operator_does() {
     assert!(thief.cli(&["event", "-coalesce=false", "blink", "all may"]).contains("dispatched"));
     wait_until("what all may fire", || board.heard("blink") == ["all may"]);
     refused(&mut board, 1);
-    assert!(server.cli(&["event", "reboot"]).contains("only an operator may fire"));
+    assert!(server.cli(&["event", "reboot"]).contains("only an operator may do this"));
+    // The thief's program and the fleet's key are not enough for another key either.
+    let stolen = thief.cli(&["keys", "-install", OTHER]);
+    assert!(stolen.contains("Error installing key: 1/3 nodes reported success"), "{stolen}");
+    refused(&mut board, 2);
+    let given = server.cli(&["keys", &sign, "-install", OTHER]);
+    assert!(given.contains("==> Successfully installed key!"), "{given}");
+    assert!(server.cli(&["keys", "-list"]).contains(&format!("{OTHER}  [3/3]")));
     // For another one, and so checked.
     let other = server.cli(&["event", "-coalesce=false", &sign, "-node=s1", "reboot"]);
     assert!(other.contains("dispatched"), "{other}");

@@ -3,7 +3,7 @@
 //! - `led` with payload `on` or `off` switches the LED; coalesced events do so once, with the last value.
 //! - `blink` is counted, each one.
 //! - `role` makes the board go by the role that the payload names: for one board, by an event for that one.
-//! - `reboot` starts the board again; with the feature `authority` and the setting `operator` only if that one has signed it.
+//! - `reboot` starts the board again; with the feature `authority` and the setting `operator` only if that one has signed it, as the orders about keys then.
 //! - The button fires the event `button`, whose payload is the node's name. Held, it logs what this node knows and has
 //!   counted.
 //! - The queries `uptime` and `levels` are answered; `ask` makes the board ask the fleet what the payload names.
@@ -39,9 +39,9 @@ use memory::Memory;
 /// Serf's port.
 pub const PORT: u16 = 7946;
 
-/// The events that only an operator may fire, if the settings name one.
+/// What only an operator may do, if the settings name one.
 #[cfg(feature = "authority")]
-const OPERATED: &[&str] = &["reboot"];
+const OPERATED: &[&str] = &["reboot", "keys:*"];
 
 /// `role=sensor`, encoded as on Go Serf's wire.
 const TAGS: &[u8] = b"\xff\x81\xa4role\xa6sensor";

@@ -22,6 +22,7 @@ use embassy_net::{Ipv4Address, Ipv4Cidr, Runner, StackResources, StaticConfigV4}
 use lan9118::{Buffers, Device, Lan9118};
 use static_cell::{ConstStaticCell, StaticCell};
 
+pub use clock::start as start_clock;
 pub use executor::run;
 pub use flash::Flash;
 

@@ -9,10 +9,14 @@
 mod codec;
 mod division;
 mod fleet;
+#[cfg(feature = "seal")]
+mod price;
 
 pub use codec::codec;
 pub use division::division;
 pub use fleet::{Fleet, Nodes, Verdict};
+#[cfg(feature = "seal")]
+pub use price::{Both, LEN, Pair, Prices, prices};
 
 #[cfg(test)]
 mod tests {
@@ -27,5 +31,12 @@ mod tests {
         let verdict = run().unwrap();
         assert!(verdict.datagrams > 100);
         assert_eq!(run(), Ok(verdict));
+    }
+
+    #[test]
+    #[cfg(feature = "seal")]
+    fn what_sealing_costs_can_be_measured() {
+        let (mut pairs, mut nodes) = ([const { Pair::new() }; 2], Default::default());
+        assert_eq!(prices(&mut pairs, &mut nodes, || 0), Ok(Prices::default()));
     }
 }
