@@ -92,7 +92,7 @@ impl Pair {
         for _ in 0..4_000 {
             talk(one, 0, two, now, tx);
             talk(two, 1, one, now, tx);
-            now = now + Duration::from_millis(5);
+            now += Duration::from_millis(5);
         }
         if (one.live(), two.live()) != (2, 2) {
             return Err("they did not meet");
