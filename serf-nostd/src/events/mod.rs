@@ -4,33 +4,35 @@
 //!    recorded ([`seen`]), held ([`store`]), and handed to the application, or to its name's window ([`coalesce`]).
 //! 2. Eager push: the payload goes to some members at once ([`push`]), each of whom does the same (Plumtree, section 3.3).
 //! 3. Lazy push: its id is announced to a few more, in growing intervals ([`push`]).
-//! 4. Who lacks it asks for it ([`Events::announced`], [`pull`]); what nobody holds any more is lost ([`Events::ask_another`]).
-//! 5. Own events are held until they have come back from others ([`Events::confirm_own`]).
+//! 4. Who lacks it asks for it ([`repair`], [`pull`]); what nobody holds any more is lost ([`Events::ask_another`]).
+//! 5. Own events are held until they have come back from others ([`own`]).
 //! 6. When room is needed the most-sent payload goes; ids are remembered longer, and below the lowest of those nothing is
 //!    taken any more: the floor.
 //!
-//! Which fleet's events those are is told in [`fleet`], and which only operators may fire in [`crate::authority`].
+//! Which fleet's events those are is told in [`fleet`], and what operators have to say to them in [`operated`].
 
 pub(crate) mod arena;
 pub(crate) mod coalesce;
 pub(crate) mod fleet;
+mod operated;
+mod own;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rate;
 pub(crate) mod relay;
+mod repair;
 pub(crate) mod seen;
 pub(crate) mod store;
 
 use core::error::Error;
 use core::fmt;
 
-use crate::authority::{Claim, Gate, Reserved, Stated, Verdict, signed_payload};
+use crate::authority::{Gate, Verdict};
 use crate::backoff::Backoff;
 use crate::clock::{LTIME_LIMIT, Lamport, Word};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::filter::passes;
-use crate::hash;
 use crate::membership::Membership;
 use crate::membership::table::SELF;
 use crate::outgoing::Answer;
@@ -41,22 +43,19 @@ use crate::slice::Ring;
 use crate::time::{Duration, Instant};
 use crate::wire::go;
 use crate::wire::message::UserEvent as Told;
-use crate::wire::message::{Address, EventId, Message, Query, Receipt, query_flag};
+use crate::wire::message::{Address, EventId, Message, Query, Receipt};
 use crate::wire::native;
 use crate::wire::packet::Encoded;
-use crate::wire::seal::WRAPPED_KEY;
 
 use coalesce::Coalescer;
 use fleet::{FleetState, Source};
-use pull::{LOST_AFTER, Provider, Pulls};
+use pull::Pulls;
 use rate::Rate;
 use relay::RelayFilter;
 use seen::{Freshness, Seen};
 pub use store::UserEvent;
 use store::{Pin, Store, list};
 
-/// From how many others an own event has to come back; one less where this node sends it to everybody itself.
-const CONFIRMATIONS: usize = 3;
 /// How long an own event is held for its return.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -110,19 +109,6 @@ impl fmt::Display for EventError {
 }
 
 impl Error for EventError {}
-
-/// How often refused events are told of in the log.
-const WARNED: Duration = Duration::from_secs(10);
-
-/// How an event has come whose signature is checked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Checked {
-    /// It is this node's own.
-    Own,
-    Pushed,
-    /// It was asked for.
-    Pulled,
-}
 
 /// Where an event has come from.
 #[derive(Clone, Copy, Debug)]
@@ -280,92 +266,6 @@ impl<'a> Events<'a> {
             return Err(EventError::TooLongEncoded(limit));
         }
         self.launch(cx, links, cut_off, event)
-    }
-
-    /// Keeps an identity for a signed event; see [`crate::Node::reserve_event`].
-    pub(crate) fn reserve(&self, cx: &mut Cx<'_>) -> Result<Reserved, EventError> {
-        self.may_fire(cx)?;
-        let id = EventId { ltime: cx.clocks.event.stamp(), origin: cx.signed_origin() };
-        Ok(Reserved { id, cluster: cx.wire.cluster(), answers_to: Address::UNSET })
-    }
-
-    /// Whether operators, and what was reserved, allow this node's own.
-    fn authorize(&mut self, cx: &Cx<'_>, own: &Carried<'_>) -> Result<(), EventError> {
-        let id = own.id();
-        if id.is_signed() && (id.ltime >= cx.clocks.event.now() || self.seen.classify(id) != Freshness::New) {
-            return Err(EventError::Outdated);
-        }
-        match self.judge(cx, own, Checked::Own) {
-            Verdict::Unsigned => Err(EventError::Unsigned),
-            Verdict::Forged => Err(EventError::Forged),
-            Verdict::Allowed | Verdict::Later => Ok(()),
-        }
-    }
-
-    /// What operators have to say to it.
-    #[inline]
-    fn judge(&mut self, cx: &Cx<'_>, carried: &Carried<'_>, word: Checked) -> Verdict {
-        if !cfg!(feature = "authority") {
-            return Verdict::Allowed;
-        }
-        let mut opened = [0; WRAPPED_KEY];
-        let claim = match carried {
-            Carried::Event(Told { id, coalesce, name, payload }, filters) => {
-                let stated = Stated::Event { coalesce: *coalesce };
-                Claim { id: *id, stated, answers_to: Address::UNSET, name, filters, payload }
-            }
-            // Receipts are nobody's to forbid.
-            Carried::Query(query) if query.flags & query_flag::RECEIPT != 0 => {
-                let is_marked = cx.config.authority.keeps(query.event_id());
-                return if is_marked { Verdict::Forged } else { Verdict::Allowed };
-            }
-            Carried::Query(query) => Claim {
-                id: query.event_id(),
-                stated: Stated::Query { ack: query.flags & query_flag::ACK != 0 },
-                answers_to: query.addr,
-                name: query.name.as_bytes(),
-                filters: query.filters,
-                payload: signed_payload(&cx.wire.seal, query, &mut opened),
-            },
-        };
-        let pushed = word == Checked::Pushed;
-        let (may_check, now) = (&mut self.gates[pushed as usize], cx.now);
-        // Whoever takes nothing that was fired before it came takes nothing that was signed before.
-        let anew = cx.config.event_floor == 0 && !cx.config.replay && word != Checked::Own;
-        let since = if anew { self.since } else { Instant::PAST };
-        cx.config.authority.judge(cx.wire.cluster(), (since, now), &claim, |rate| {
-            word == Checked::Own || may_check.may_check(rate, now)
-        })
-    }
-
-    /// What operators have to say to what has come, if it may be taken otherwise.
-    #[inline]
-    fn admit(&mut self, cx: &Cx<'_>, carried: &Carried<'_>, freshness: Freshness, from: &From) -> Verdict {
-        if !cfg!(feature = "authority") {
-            return Verdict::Allowed;
-        }
-        let id = carried.id();
-        let asked = self.pulls.is_asked(id);
-        let is_due = match freshness {
-            Freshness::Known => false,
-            Freshness::Below => asked,
-            Freshness::New => self.takes_events(&cx.config) && (asked || self.fleet.takes(id, from.source)),
-        };
-        let word = if asked { Checked::Pulled } else { Checked::Pushed };
-        if is_due { self.judge(cx, carried, word) } else { Verdict::Allowed }
-    }
-
-    /// What no operator has signed is counted, and told of now and then.
-    fn refuse(&mut self, cx: &mut Cx<'_>, id: EventId) {
-        cx.stats.events_unauthorized += 1;
-        if cx.now >= self.warn_at {
-            self.warn_at = cx.now + WARNED;
-            warning!(
-                "an event or query of Lamport time {}, origin {}, is refused: no operator has signed it (events_unauthorized counts them)",
-                id.ltime,
-                id.origin
-            );
-        }
     }
 
     pub(crate) fn may_fire(&self, cx: &Cx<'_>) -> Result<(), EventError> {
@@ -673,177 +573,6 @@ impl<'a> Events<'a> {
         self.waiting.len()
     }
 
-    // ---- 4. announced, asked for, lost ----
-
-    /// What entitles somebody at this address to payloads: only who gets our datagrams there knows it.
-    pub(crate) fn token(&self, to: Address) -> u32 {
-        (hash::mix(hash::mix(to.hash() as u64 ^ self.secret) ^ self.secret.rotate_left(32)) >> 32) as u32
-    }
-
-    /// One event announced by somebody, with the token to ask for it. False if it is missing here and could not be noted.
-    pub(crate) fn announced(&mut self, cx: &mut Cx<'_>, links: Links, from: Provider, id: EventId) -> bool {
-        match self.seen.classify(id) {
-            Freshness::Known => {
-                self.confirm_own(links, &cx.config, id, from.addr);
-            }
-            Freshness::Below => {
-                self.confirm_own(links, &cx.config, id, from.addr);
-                if id > self.seen.floor() && from.is_proven() {
-                    // As many as this node remembers have overtaken it.
-                    self.seen.raise_floor(id);
-                    cx.stats.event_gaps += 1;
-                }
-            }
-            Freshness::New if !self.takes_events(&cx.config) || !cx.config.has(Rule::Pull) => {}
-            Freshness::New => {
-                if let Some(slot) = self.store.find(id) {
-                    // Held but left unrecorded while the application had no room.
-                    let len = self.store.len(slot);
-                    if !self.store.quota_full(Pin::Application, len) && self.rate.take(cx.now, true) {
-                        self.record(cx, id);
-                        self.hand_over(cx, slot);
-                    }
-                } else {
-                    // More would come in vain, and be asked for again.
-                    let can_take = self.store.room(Pin::Application).min(self.rate.left(cx.now));
-                    let most = if cx.config.has(Rule::PullRoom) { can_take } else { usize::MAX };
-                    return self.want(cx, links, from, id, most);
-                }
-            }
-        }
-        true
-    }
-
-    /// An event is to be asked for, if no more than `most` are. False if that could not be noted.
-    pub(crate) fn want(
-        &mut self,
-        cx: &mut Cx<'_>,
-        links: Links,
-        from: Provider,
-        id: EventId,
-        most: usize,
-    ) -> bool {
-        let noted = self.pulls.want(id, from, cx.now, overdue(&cx.config, links), most);
-        cx.stats.pulls_refused += !noted as u64;
-        noted
-    }
-
-    /// Somebody asks for an event: what it is answered. `entitled`: with the token for its address.
-    pub(crate) fn wanted(&self, config: &Settings, id: EventId, entitled: bool) -> Option<Answer> {
-        match (self.store.find(id).is_some() && self.takes_events(config), entitled) {
-            // Who has not seen it yet can't say that it is gone.
-            (false, _) if self.seen.classify(id) == Freshness::New && config.has(Rule::Lost) => None,
-            (false, _) => Some(Answer::DontHave { id }),
-            (true, true) => Some(Answer::Event { id }),
-            // Whoever has no token gets one, if it is here where it says.
-            (true, false) => Some(Answer::IHave { id }),
-        }
-    }
-
-    /// Somebody who was asked for an event does not hold it any more.
-    pub(crate) fn missing_at(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &Membership<'_>,
-        seeds: &[Address],
-        id: EventId,
-        from: Address,
-    ) {
-        if let Some(asked) = self.pulls.missing(id, from, cx.now) {
-            self.ask_another(cx, members, seeds, id, asked);
-        }
-    }
-
-    /// Who has announced an event does not hold its payload, nor do so many others: the next one is asked, or it is lost.
-    fn ask_another(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &Membership<'_>,
-        seeds: &[Address],
-        id: EventId,
-        asked: usize,
-    ) {
-        let table = &members.table;
-        let live = table.live();
-        if asked < seeds.len() + LOST_AFTER.min(live) && cx.config.has(Rule::Lost) {
-            // Seeds first: they are more often servers, which hold more. Then once around, in an order that stays.
-            let whom = seeds.get(asked).copied().or_else(|| {
-                let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
-                let others = table.iter().filter(|id| *id != SELF).map(|id| table.hot(id));
-                others.filter(|hot| hot.is_live()).map(|hot| hot.addr).nth(place)
-            });
-            if let Some(whom) = whom {
-                return self.pulls.turn_to(id, Provider::unknowing(whom), cx.now);
-            }
-        }
-        self.pulls.done(id);
-        cx.stats.pull_miss += 1;
-        // As slowly as events are taken in, and none from the future.
-        let counts = self.seen.classify(id) == Freshness::New && id.ltime < cx.clocks.event.now();
-        // Whoever speaks of a signed event before it is fired must not make it one that is lost.
-        let counts = counts && !cx.config.authority.keeps(id);
-        if counts && cx.config.has(Rule::Lost) && self.rate.take(cx.now, true) {
-            self.record(cx, id);
-        } else if self.seen.classify(id) == Freshness::Below {
-            // It was to be the last value of some name.
-            self.lost_values ^= id.hash();
-        }
-        self.all_pulled |= self.pulls.is_empty();
-    }
-
-    // ---- 5. back from others ----
-
-    /// Whether it is an event of this node's that has to come back from others.
-    pub(crate) fn waits_for_return(&self, id: EventId) -> bool {
-        self.store.find(id).is_some_and(|slot| self.store.is_pinned(slot, Pin::Own))
-    }
-
-    /// An own event came back from somebody. True if with this it has come back from enough of them.
-    pub(crate) fn confirm_own(
-        &mut self,
-        links: Links,
-        config: &Settings,
-        id: EventId,
-        from: Address,
-    ) -> bool {
-        let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
-            return false;
-        };
-        if links.live == 0 {
-            // Nobody has been told it.
-            return false;
-        }
-        let needed = (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live);
-        let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
-        if enough {
-            self.store.release_own(slot);
-        }
-        enough
-    }
-
-    /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
-    /// has those; and what is not above its floor, it has or will never take.
-    pub(crate) fn confirm_all(
-        &mut self,
-        cx: &mut Cx<'_>,
-        links: Links,
-        floor: EventId,
-        same: bool,
-        peer: Address,
-    ) {
-        for which in list::ANNOUNCE..=list::OWN_HELD {
-            let mut at = self.store.first(which).filter(|_| self.store.pinned(Pin::Own) > 0);
-            while let Some(slot) = at {
-                at = self.store.after(which, slot);
-                let id = self.store.id(slot);
-                let passed = id <= floor;
-                if (same || passed) && self.confirm_own(links, &cx.config, id, peer) {
-                    cx.stats.own_unconfirmed += passed as u64;
-                }
-            }
-        }
-    }
-
     // ---- messages about members that are not held ----
 
     /// Passes a message about somebody unknown on as it came, once.
@@ -898,11 +627,6 @@ impl<'a> Events<'a> {
         // A quarter by the quota, and what the coalescer's quarter has become since.
         assert!(self.waiting.len() <= 1 + self.store.capacity() / 2, "too much waits for the application");
     }
-}
-
-/// How long an answer to a pull may take before it is asked for again, at first.
-fn overdue(config: &Settings, links: Links) -> Duration {
-    config.probe_timeout.scaled(1, 10).max(links.round_trip.times(2))
 }
 
 /// Whether an origin like this node sends an event to everybody itself.

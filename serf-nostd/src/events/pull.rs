@@ -4,6 +4,8 @@
 //! Who has seen an event may hold its payload no longer. Then other members are asked whether they do, one by one; if so
 //! many do not, nobody does: the event is lost, and counts as seen, or it would be asked for for ever.
 
+use crate::failure::Links;
+use crate::rules::Settings;
 use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, EventId};
 
@@ -289,6 +291,11 @@ impl<'a> Pulls<'a> {
         }
         asked
     }
+}
+
+/// How long an answer to a pull may take before it is asked for again, at first.
+pub(super) fn overdue(config: &Settings, links: Links) -> Duration {
+    config.probe_timeout.scaled(1, 10).max(links.round_trip.times(2))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! in pings and acks.
 
 use super::pull::Provider;
+use super::pull::overdue;
 use super::store::{ANNOUNCE_MS, UserEvent, list};
-use super::{Events, overdue, reaches_all, seen};
+use super::{Events, reaches_all, seen};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::hash;

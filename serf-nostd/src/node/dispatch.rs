@@ -335,7 +335,7 @@ impl Node<'_> {
                 let has_token = token == e.events.token(c.from);
                 let entitled = c.is_proven() || c.is_new() && has_token;
                 // Whoever has recorded it would draw payloads: it is asked for once more, behind the answer to a challenge.
-                c.insists = has_token && !entitled;
+                c.insists |= has_token && !entitled;
                 for id in ids {
                     match self.engines.events.wanted(&self.cx.config, id, entitled) {
                         Some(answer) if entitled => {

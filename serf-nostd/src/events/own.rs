@@ -1,0 +1,64 @@
+//! Own events, back from others.
+
+use super::store::{Pin, list};
+use super::{Events, reaches_all};
+use crate::context::Cx;
+use crate::failure::Links;
+use crate::rules::Settings;
+use crate::wire::message::{Address, EventId};
+
+/// From how many others an own event has to come back; one less where this node sends it to everybody itself.
+const CONFIRMATIONS: usize = 3;
+
+impl Events<'_> {
+    /// Whether it is an event of this node's that has to come back from others.
+    pub(crate) fn waits_for_return(&self, id: EventId) -> bool {
+        self.store.find(id).is_some_and(|slot| self.store.is_pinned(slot, Pin::Own))
+    }
+
+    /// An own event came back from somebody. True if with this it has come back from enough of them.
+    pub(crate) fn confirm_own(
+        &mut self,
+        links: Links,
+        config: &Settings,
+        id: EventId,
+        from: Address,
+    ) -> bool {
+        let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
+            return false;
+        };
+        if links.live == 0 {
+            // Nobody has been told it.
+            return false;
+        }
+        let needed = (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live);
+        let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
+        if enough {
+            self.store.release_own(slot);
+        }
+        enough
+    }
+
+    /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
+    /// has those; and what is not above its floor, it has or will never take.
+    pub(crate) fn confirm_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        links: Links,
+        floor: EventId,
+        same: bool,
+        peer: Address,
+    ) {
+        for which in list::ANNOUNCE..=list::OWN_HELD {
+            let mut at = self.store.first(which).filter(|_| self.store.pinned(Pin::Own) > 0);
+            while let Some(slot) = at {
+                at = self.store.after(which, slot);
+                let id = self.store.id(slot);
+                let passed = id <= floor;
+                if (same || passed) && self.confirm_own(links, &cx.config, id, peer) {
+                    cx.stats.own_unconfirmed += passed as u64;
+                }
+            }
+        }
+    }
+}
