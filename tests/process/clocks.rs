@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::{Agent, Scratch, Setup, fleet, wait_until};
+use crate::harness::{Agent, Scratch, Setup, fleet, ours, run, wait_until};
 
 /// A wall clock that can be set. The monotonic clock is left alone, as it is when a machine's clock is set.
 struct Clock {
@@ -88,6 +88,32 @@ fn a_clock_that_is_set_while_agents_run_changes_nothing() {
             assert_eq!(agent.recorder().count("member-failed", name), 0, "{name} was there all the time");
         }
     }
+}
+
+/// It starts two days behind, and learns the time: signatures of today are today's then.
+#[test]
+fn an_agent_whose_clock_is_set_after_its_start_takes_what_is_signed() {
+    let Some(clock) = Clock::new() else { return };
+    let scratch = Scratch::new();
+    let (key, config) = (scratch.file("operator.key"), scratch.file("authority.json"));
+    let sign = format!("-sign={}", key.display());
+    let public = run(ours(), ["keygen", &sign]).stdout;
+    let settings = format!(r#"{{"event_authority":{{"{}":["reboot"]}}}}"#, public.trim_end());
+    fs::write(&config, settings).expect("the scratch folder can be written");
+    let config = format!("-config-file={}", config.display());
+    let first = Setup::new("n1").arg(&*config).start();
+    clock.set("-2d");
+    let late = clock.show(Setup::new("n2")).arg(&*config).join(&first).start();
+    first.wait_sees("n2", "alive");
+    assert_eq!(late.cli(["event", "-coalesce=false", "log", "now"]).code, 0);
+    let refused = late.cli(["event", "-coalesce=false", &sign, "reboot", "early"]);
+    assert!(refused.code == 1 && refused.stdout.contains("within a day"), "{}", refused.text());
+    clock.set("+0");
+    wait_until("the time to be known", || {
+        late.cli(["event", "-coalesce=false", &sign, "reboot", "own"]).code == 0
+    });
+    assert_eq!(first.cli(["event", "-coalesce=false", &sign, "reboot", "another's"]).code, 0);
+    wait_until("both", || late.recorder().payloads("reboot") == ["own", "another's"]);
 }
 
 /// A machine without a battery for its clock: it starts in 1970 or so, and later learns the time.

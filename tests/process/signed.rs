@@ -136,13 +136,27 @@ fn operators_alone_ask_what_is_theirs_and_change_keys() {
     assert!(stolen.stdout.contains("Error installing key: 1/4 nodes reported success"), "{}", stolen.stdout);
     drop(thief.crash());
     agents.iter().for_each(|agent| agent.wait_sees("thief", "failed"));
-    let order = |args: &[&str]| agents[2].cli([&["keys"], args].concat());
-    let refused = order(&["-install", &new]);
+    let refused = agents[2].cli(["keys", "-install", &new]);
     assert_eq!((refused.code, refused.stdout.contains(unsigned)), (1, true), "{}", refused.stdout);
-    for what in ["-install", "-use"] {
-        let given = order(&[&sign, what, &new]);
-        assert!(given.code == 0, "{what}: {}", given.stdout);
-    }
+    // One is away meanwhile, follows nobody when it is back, and gets the orders once more.
+    let mut agents = agents;
+    let away = agents.remove(1).crash();
+    agents[0].wait_sees("n2", "failed");
+    agents[1].wait_sees("n2", "failed");
+    let order = |args: &[&str]| agents[1].cli([&["keys"], args].concat());
+    let rotate = || {
+        for what in ["-install", "-use"] {
+            let given = order(&[&sign, what, &new]);
+            assert!(given.code == 0, "{what}: {}", given.stdout);
+        }
+    };
+    rotate();
+    let back = away.start();
+    agents[1].wait_sees("n2", "alive");
+    let behind = order(&[&sign, "-remove", &old]);
+    assert!(behind.code == 1 && behind.stdout.contains("n2 encrypts with it still"), "{}", behind.stdout);
+    rotate();
+    back.wait_sees("n3", "alive");
     assert_eq!(order(&[&sign, "-remove", &old]).code, 0);
     let listed = order(&["-list"]);
     assert!(listed.stdout.ends_with(&format!("\n\n{new}  [3/3]\n")), "{}", listed.stdout);
@@ -166,6 +180,7 @@ fn keys_and_settings_that_are_wrong_are_told_with_what_to_do() {
     for (settings, why) in [
         (r#"{"AAAA":["x"]}"#.to_owned(), "is no public key, as serf keygen -sign prints it"),
         (format!(r#"{{"{public}":["force-leave"]}}"#), "members have no keys of their own"),
+        (format!(r#"{{"{public}":["query:_serf_*"]}}"#), "what agents say among themselves"),
         (format!(r#"{{"{public}":["keys:list"]}}"#), "there are \"keys:install\", \"keys:use\""),
         (format!(r#"{{"{public}":"x"}}"#), "source data must be an array or slice, got string"),
     ] {

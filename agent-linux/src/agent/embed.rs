@@ -156,8 +156,7 @@ impl Task {
         };
         let seed = RandomState::new().hash_one(boot);
         let clock = Clock::start();
-        let authority = setup.core.authority.since(boot / 1_000);
-        let core = serf_nostd::Config { tag_matcher: TAG_MATCHER, authority, ..setup.core };
+        let core = serf_nostd::Config { tag_matcher: TAG_MATCHER, ..setup.core };
         let mut node = match Node::new(memory.lend(), core, identity, seed, clock.now()) {
             Ok(node) => node,
             Err(error) => {

@@ -1,6 +1,7 @@
 //! The door of a running agent for everything in the same process: the RPC server, the demo, tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serf_nostd::{Coordinate, Reserved, Signed};
 use tokio::sync::{mpsc, oneshot};
@@ -107,10 +108,15 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Result<KeyReport, Refusal>>,
     },
-    /// An identity is to be kept for an event or a query.
-    Reserve {
-        /// Whether for a query.
-        query: bool,
+    /// An identity is to be kept for an event.
+    ReserveEvent {
+        /// Answer.
+        reply: oneshot::Sender<Result<Reserved, Refusal>>,
+    },
+    /// An identity is to be kept for a query.
+    ReserveQuery {
+        /// How long its answers are waited for; `None`: as long as Serf does.
+        timeout: Option<Duration>,
         /// Answer.
         reply: oneshot::Sender<Result<Reserved, Refusal>>,
     },
@@ -178,15 +184,16 @@ impl Handle {
     /// # Errors
     /// [`Refusal::Event`], [`Refusal::Gone`].
     pub async fn reserve_event(&self) -> Result<Reserved, Refusal> {
-        self.ask(|reply| Request::Reserve { query: false, reply }).await?
+        self.ask(|reply| Request::ReserveEvent { reply }).await?
     }
 
-    /// Likewise for a query, or an order about keys: [`Query::sign`], [`KeyRequest::sign`].
+    /// Likewise for a query, or an order about keys: [`Query::sign`], [`KeyRequest::sign`]. How long its answers are waited for is signed as
+    /// well; `None`: as long as Serf does.
     ///
     /// # Errors
     /// [`Refusal::Event`], [`Refusal::Gone`].
-    pub async fn reserve_query(&self) -> Result<Reserved, Refusal> {
-        self.ask(|reply| Request::Reserve { query: true, reply }).await?
+    pub async fn reserve_query(&self, timeout: Option<Duration>) -> Result<Reserved, Refusal> {
+        self.ask(|reply| Request::ReserveQuery { timeout, reply }).await?
     }
 
     /// Fires a user event and waits until members have handed it to their applications: so many of those that live and that it

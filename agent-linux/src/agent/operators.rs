@@ -63,6 +63,9 @@ fn wrong(pattern: &str) -> Option<String> {
             Some("a pattern is empty; \"*\" stands for all but those of agents among themselves".to_owned())
         }
         () if name.contains('*') => Some(format!("in {pattern:?} a * stands elsewhere than at the end")),
+        () if name.strip_prefix("query:").unwrap_or(name).starts_with("_serf_") => {
+            Some(format!("{pattern:?} would forbid what agents say among themselves, which nobody signs"))
+        }
         () if name == "force-leave" => Some(format!(
             "{pattern:?} cannot be kept: members have no keys of their own, so who has the fleet's can say in any member's name that it leaves"
         )),
@@ -76,7 +79,7 @@ fn wrong(pattern: &str) -> Option<String> {
 }
 
 /// Unix time, in seconds.
-pub(super) fn now() -> u32 {
+pub(in crate::agent) fn now() -> u32 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32
 }
 
@@ -155,10 +158,7 @@ mod tests {
         assert_eq!((operators[0].key, operators[0].patterns.len()), (public, 3));
         let event = Stated::Event { coalesce: true };
         assert!(authority(&operators).protects(event, b"anything"));
-        assert!(
-            !authority(&operators).protects(event, b"_serf_once"),
-            "the agents' own are named by their own patterns"
-        );
+        assert!(!authority(&operators).protects(event, b"_serf_once"), "nobody could sign the agents' own");
         assert!(!authority(&[]).protects(event, b"reboot"));
         let operators = parsed(&key, &["query:ps", "keys:*"]).expect("sound");
         let query = Stated::Query { ack: true };
@@ -171,6 +171,8 @@ mod tests {
             (&key, &[""], "is empty"),
             (&key, &["a*b"], "elsewhere than at the end"),
             (&key, &["force-leave"], "members have no keys of their own"),
+            (&key, &["query:_serf_*"], "what agents say among themselves"),
+            (&key, &["_serf_once"], "what agents say among themselves"),
             (&key, &["keys:list"], "there are \"keys:install\""),
             (&key, &["keys:"], "there are \"keys:install\""),
         ] {

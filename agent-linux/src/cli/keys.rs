@@ -112,7 +112,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
 /// That an operator has signed an order, if one is to.
 async fn signed(client: &Client, order: &KeyRequest, key: Option<&Key>) -> Result<Option<Signed>, String> {
     let Some(key) = key else { return Ok(None) };
-    let reservation = client.reserve_query().await.map_err(|error| error.to_string())?;
+    let reservation = client.reserve_query(0).await.map_err(|error| error.to_string())?;
     Ok(order.sign(reservation.try_into()?, key)?.map(Signed::from))
 }
 

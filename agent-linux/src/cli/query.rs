@@ -85,7 +85,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
     let json = flags.format == "json";
     flags.rpc.run(async |client| {
         if let Some(key) = &key {
-            match client.reserve_query().await {
+            match client.reserve_query(query.timeout).await {
                 Ok(reservation) => query.sign(reservation, key),
                 Err(error) => return failed("sending query", error),
             }

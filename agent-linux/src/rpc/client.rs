@@ -141,12 +141,12 @@ impl Client {
         self.fetch("reserve-event", Vec::new(), self.config.answer).await
     }
 
-    /// Likewise for a query, or an order about keys.
+    /// Likewise for a query, or an order about keys, whose answers are waited for so many nanoseconds; 0: as long as the agent sees fit.
     ///
     /// # Errors
     /// As [`Client::reserve_event`].
-    pub async fn reserve_query(&self) -> Result<Reservation, Error> {
-        self.fetch("reserve-query", Vec::new(), self.config.answer).await
+    pub async fn reserve_query(&self, timeout: i64) -> Result<Reservation, Error> {
+        self.fetch("reserve-query", encoded(&ReserveQuery { timeout }), self.config.answer).await
     }
 
     /// Sends an event, and waits until members have handed it to their applications: as many as are asked for, or so long.

@@ -69,7 +69,7 @@ impl Command {
     /// Whether a body follows the request's header.
     pub(super) fn has_body(self) -> bool {
         use Command::*;
-        !matches!(self, Members | Leave | Stats | ListKeys | ReserveEvent | ReserveQuery)
+        !matches!(self, Members | Leave | Stats | ListKeys | ReserveEvent)
     }
 
     /// What follows the header of a refusal. A Go client that waits for an answer with a body waits for it also after

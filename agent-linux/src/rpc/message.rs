@@ -542,5 +542,5 @@ mod why;
 pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
 pub use keys::{Keys, OfKey};
 use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
-pub use signed::{Reservation, Signed};
+pub use signed::{Reservation, ReserveQuery, Signed};
 pub use why::{Change, OfMember, Why};

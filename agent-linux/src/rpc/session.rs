@@ -277,12 +277,14 @@ impl Session {
                 wire::encode(&mut answer, &Reservation::from(reserved));
             }
             Command::ReserveQuery => {
-                let reserved = handle.reserve_query().await.map_err(refused)?;
+                let ReserveQuery { timeout } = parse(body)?;
+                let timeout = time_out(timeout)?;
+                let reserved = handle.reserve_query(timeout).await.map_err(refused)?;
                 wire::encode(&mut answer, &Reservation::from(reserved));
             }
             Command::Query => {
                 let request: Query = parse(body)?;
-                let timeout = u64::try_from(request.timeout).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
+                let timeout = time_out(request.timeout)?;
                 let share = self.room_for_stream(seq)?;
                 let pause = if request.wait_full_timeout.is_some() { Duration::ZERO } else { BEFORE_DONE };
                 let replies = handle.query(asked(request, timeout)?).await.map_err(refused)?;
@@ -483,14 +485,20 @@ fn same_token(given: &[u8], expected: &[u8]) -> bool {
     given.len() == expected.len() && differing == 0
 }
 
+/// A time-out in nanoseconds; 0: as long as the agent sees fit.
+fn time_out(nanos: i64) -> Result<Option<Duration>, &'static str> {
+    let nanos = u64::try_from(nanos).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
+    Ok((nanos > 0).then(|| Duration::from_nanos(nanos)))
+}
+
 /// `timeout`: in nanoseconds; 0 is what the agent sees fit.
-fn asked(request: Query, timeout: u64) -> Result<query::Query, &'static str> {
+fn asked(request: Query, timeout: Option<Duration>) -> Result<query::Query, &'static str> {
     Ok(query::Query {
         name: request.name,
         payload: request.payload,
         target: Target { nodes: request.filter_nodes, tags: request.filter_tags },
         ack: request.request_ack,
-        timeout: (timeout > 0).then(|| Duration::from_nanos(timeout)),
+        timeout,
         wait_full_timeout: request.wait_full_timeout == Some(true),
         signed: request.signed.map(TryInto::try_into).transpose()?,
     })

@@ -11,20 +11,21 @@ const CONTEXT: &[u8; 14] = b"serf-signed-1\0";
 /// The bytes that are signed.
 fn message(statement: &Statement<'_>) -> [u8; 78] {
     let Statement { reserved, time, stated, name, filters, payload } = *statement;
-    let Reserved { id, cluster, answers_to } = reserved;
+    let Reserved { id, cluster, answers_to, timeout } = reserved;
     // The kind of what is signed, and what decides how it is taken.
     let (kind, flag) = match stated {
         Stated::Event { coalesce } => (0, coalesce),
         Stated::Query { ack } => (1, ack),
     };
-    let mut head = [0; 44];
+    let mut head = [0; 46];
     head[0] = kind;
     head[1..5].copy_from_slice(&cluster.to_le_bytes());
     head[5..13].copy_from_slice(&id.ltime.to_le_bytes());
     head[13..21].copy_from_slice(&id.origin.to_le_bytes());
     head[21..25].copy_from_slice(&time.to_le_bytes());
     head[25] = flag as u8;
-    head[26..].copy_from_slice(&answers_to.to_bytes());
+    head[26..44].copy_from_slice(&answers_to.to_bytes());
+    head[44..].copy_from_slice(&timeout.to_le_bytes());
     let mut hash = Sha512::new();
     hash.update(head);
     for field in [name, filters, payload] {
@@ -72,7 +73,7 @@ mod tests {
 
     fn statement() -> Statement<'static> {
         let id = EventId { ltime: 7, origin: 1 << 63 | 5 };
-        let reserved = Reserved { id, cluster: 3, answers_to: Address::UNSET };
+        let reserved = Reserved { id, cluster: 3, answers_to: Address::UNSET, timeout: 0 };
         let stated = Stated::Event { coalesce: true };
         Statement { reserved, time: 9, stated, name: b"reboot", filters: b"\0\x01a", payload: b"now" }
     }
@@ -100,6 +101,7 @@ mod tests {
             Statement { reserved: Reserved { id: EventId { ltime: 8, ..id }, ..reserved }, ..said },
             Statement { reserved: Reserved { id: EventId { origin: 6, ..id }, ..reserved }, ..said },
             Statement { reserved: Reserved { cluster: 4, ..reserved }, ..said },
+            Statement { reserved: Reserved { timeout: 1, ..reserved }, ..said },
             Statement { time: 10, ..said },
             Statement { stated: Stated::Event { coalesce: false }, ..said },
             Statement { stated: Stated::Query { ack: true }, ..said },

@@ -262,7 +262,8 @@ impl Events<'_> {
         }
         let own = self.fleet.compares_in();
         // Of those who come from one fleet the first to meet the other says when that was.
-        let met = former.filter(|former| former.fleet == own).map(|former| former.met);
+        let last = theirs.event_clock.saturating_sub(1);
+        let met = former.filter(|former| former.fleet == own).map(|former| former.met.min(last));
         // What is fired here from now on is to be new to them, be they of this fleet: they may have come with a memory.
         let fits = cx.witness(Lamport::Event, word, theirs.event_clock.saturating_sub(1));
         if theirs.id == self.fleet.id {
@@ -289,8 +290,7 @@ impl Events<'_> {
             cx.stats.event_gaps += (left.last.ltime > 0) as u64;
             self.fleet.news = members.transmissions(&cx.config) as u8;
         } else if yields {
-            let met = met.unwrap_or(theirs.event_clock.saturating_sub(1));
-            self.enter_fleet(cx, &theirs, met, replay);
+            self.enter_fleet(cx, &theirs, met.unwrap_or(last), replay);
             self.fleet.news = members.transmissions(&cx.config) as u8;
         }
     }

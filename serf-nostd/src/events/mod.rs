@@ -184,6 +184,9 @@ pub(crate) struct Events<'a> {
     pub(crate) all_pulled: bool,
     /// Signatures that are checked of what was asked for, and of what comes unasked.
     gates: [Gate; 2],
+    /// Who has forged a signature, and until when nothing more of it is checked.
+    forger: Address,
+    forgiven: Instant,
     /// When this node has begun.
     since: Instant,
     /// From when on a refused event is told of again.
@@ -226,6 +229,8 @@ impl<'a> Events<'a> {
             cut_off: true,
             all_pulled: false,
             gates: [Gate::new(cx.now); 2],
+            forger: Address::UNSET,
+            forgiven: Instant::PAST,
             since: cx.now,
             warn_at: cx.now,
             secret: Random::new(!seed).next(),
@@ -356,12 +361,12 @@ impl<'a> Events<'a> {
                 return None;
             }
             Verdict::Forged => {
-                self.refuse(cx, id);
-                self.pulls.refused(id, from.addr);
+                self.refuse_forgery(cx, id, from.addr);
                 return None;
             }
             Verdict::Allowed | Verdict::Unsigned => {}
         }
+        let carried = self.timed(cx, carried, &from);
         let asked_for = self.pulls.done(id);
         self.all_pulled |= asked_for && self.pulls.is_empty();
         // Another fleet's counts from when this node has entered it, and its own events have got their times there.

@@ -185,6 +185,12 @@ impl<'a> Pulls<'a> {
         self.find(id).is_some()
     }
 
+    /// Whether somebody at this address has been asked for it, and not yet answered.
+    pub(crate) fn is_asked_of(&self, id: EventId, addr: Address) -> bool {
+        let pull = self.find(id).map(|place| &self.cells[place]);
+        pull.is_some_and(|pull| pull.tries > 0 && pull.from.addr == addr)
+    }
+
     /// The event has come. Returns whether it was asked for.
     pub(crate) fn done(&mut self, id: EventId) -> bool {
         let place = self.find(id);

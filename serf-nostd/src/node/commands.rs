@@ -50,11 +50,19 @@ impl Node<'_> {
     /// Knows these operators from now on. What was taken in before stays; what is known of the time does, too ([`Authority::since`]).
     #[cfg(feature = "authority")]
     pub fn set_authority(&mut self, authority: Authority) {
+        let authority = authority.at_the_time_of(&self.cx.config.authority);
+        self.cx.config.set_authority(authority);
+    }
+
+    /// Tells what time it is (Unix, in seconds): once if that is sure, else now and then, as clocks are set ([`Authority::since`]).
+    #[cfg(feature = "authority")]
+    pub fn set_time(&mut self, now: Instant, unix: u64) {
+        let authority = self.cx.config.authority.since(unix.saturating_sub(now.as_micros() / 1_000_000));
         self.cx.config.set_authority(authority);
     }
 
     /// Keeps an identity for an event that an operator is to sign ([`crate::Statement`]). If it is not fired nothing comes of it. It is over when
-    /// so many other events have been fired since as the memory holds, when others are met, or with this node.
+    /// 32 others have been fired since, when others are met, or with this node; who joins meanwhile is not told of it: so it is to be fired soon.
     ///
     /// # Errors
     /// [`EventError::Starting`], [`EventError::ClockExhausted`], [`EventError::Left`].
@@ -67,16 +75,19 @@ impl Node<'_> {
     }
 
     /// Likewise for a query that an operator is to sign, which is asked with [`Ask::signed`]. Its answers come to the address that this node has
-    /// now.
+    /// now, and are waited for so long, to a tenth of a second; `None`: as long as Serf does.
     ///
     /// # Errors
     /// As [`Node::reserve_event`].
-    pub fn reserve_query(&mut self, now: Instant) -> Result<Reserved, EventError> {
+    pub fn reserve_query(&mut self, now: Instant, timeout: Option<Duration>) -> Result<Reserved, EventError> {
         self.enter(now);
-        if self.engines.members.is_leaving() {
+        let (cx, e) = (&mut self.cx, &self.engines);
+        if e.members.is_leaving() {
             return Err(EventError::Left);
         }
-        queries::reserve(&mut self.cx, &self.engines.members, &self.engines.events)
+        let links = e.failure.links(&e.members);
+        let timeout = timeout.unwrap_or_else(|| queries::default_timeout(&cx.config, links));
+        queries::reserve(cx, &e.members, &e.events, timeout)
     }
 
     /// Fires the event that an operator has signed, as [`Node::targeted_event`] does. What is no event is refused.
@@ -91,6 +102,9 @@ impl Node<'_> {
     ) -> Result<u64, EventError> {
         let Statement { reserved, stated, name, filters, payload, .. } = *statement;
         let Stated::Event { coalesce } = stated else { return Err(EventError::Forged) };
+        if !reserved.id.is_signed() {
+            return Err(EventError::Outdated);
+        }
         let filters = signature.in_front_of(filters).ok_or(EventError::Target)?;
         self.fire(now, UserEvent { id: reserved.id, coalesce, name, payload }, &filters)
     }

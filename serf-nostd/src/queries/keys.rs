@@ -69,10 +69,10 @@ impl<'k> KeyOrder<'k> {
     }
 }
 
-/// Puts the query of an order into words. `buf` holds its payload. The key travels under the one that all have.
+/// Puts the query of an order into words. `buf` holds its payload. The key travels under the one that all have; that one itself under another
+/// one, for who lacks it.
 pub(crate) fn ask<'q>(seal: &Seal<'_>, order: &KeyOrder<'_>, buf: &'q mut [u8; WRAPPED_KEY]) -> Ask<'q> {
-    let wrapped =
-        order.key().filter(|_| seal.is_on()).and_then(|key| seal.wrap(None, [key].into_iter(), buf));
+    let wrapped = order.key().filter(|_| seal.is_on()).and_then(|key| seal.wrap_for_all(key, buf));
     Ask { ack: false, ..Ask::all(order.name(), &buf[..wrapped.unwrap_or(0)]) }
 }
 
@@ -131,6 +131,8 @@ fn change(cx: &mut Cx<'_>, name: &str, key: &Key, at: u64) -> Result<bool, &'sta
     let is_primary = cx.wire.seal.keys().next() == Some(key);
     let result = match name {
         INSTALL => cx.wire.install(key).map(|_| !known),
+        // What was ordered before must not undo it, whenever it comes.
+        USE if at < cx.wire.seal.primary_since() => return Err("a later order says which key is used"),
         USE => cx.wire.seal.make_primary(key, at).map(|()| !is_primary),
         _ => match cx.wire.seal.remove(key) {
             Err(KeyError::Unknown) => Ok(false),

@@ -65,7 +65,7 @@ pub struct Ask<'q> {
     /// Whether to wait so long even if all have answered.
     pub wait_full_timeout: bool,
     /// What an operator has signed of it, with [`crate::Stated::Query`] and no filters but `nodes` and `tags`
-    /// ([`crate::Target::encode`]), under what [`crate::Node::reserve_query`] has returned.
+    /// ([`crate::Target::encode`]), under what [`crate::Node::reserve_query`] has returned, whose time-out counts.
     pub signed: Option<&'q Signed>,
 }
 
@@ -222,8 +222,13 @@ impl<'a> Queries<'a> {
             Some(filters) => (&filters[..], ask.signed.map(|signed| signed.reserved.id)),
             None => (&filters[..], None),
         };
-        let timeout = ask.timeout.unwrap_or_else(|| default_timeout(&cx.config, links.live + 1));
+        let timeout = match ask.signed {
+            Some(signed) => Duration::from_millis(100).times(signed.reserved.timeout as u32),
+            None => ask.timeout.unwrap_or_else(|| default_timeout(&cx.config, links)),
+        };
         let flags = if ask.ack { query_flag::ACK } else { 0 };
+        let flags = flags
+            | ask.signed.map_or(0, |signed| signed.reserved.timeout as u32) << query_flag::TIMEOUT_SHIFT;
         let (name, payload) = (ask.name, ask.payload);
         let waits = ask.wait_full_timeout;
         let sheet = Sheet { name, payload, filters, flags, timeout, waits, reserved };
@@ -491,6 +496,6 @@ fn show(cx: &mut Cx<'_>, events: &mut Events<'_>, id: EventId, from: &str, paylo
 }
 
 /// Serf's time-out of queries.
-fn default_timeout(config: &Config, n: usize) -> Duration {
-    config.gossip_interval.times(TIMEOUT_MULT).times(log10_ceil(n))
+pub(crate) fn default_timeout(config: &Config, links: Links) -> Duration {
+    config.gossip_interval.times(TIMEOUT_MULT).times(log10_ceil(links.live + 1))
 }

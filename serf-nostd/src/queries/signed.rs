@@ -6,6 +6,7 @@ use crate::events::{EventError, Events};
 use crate::hash;
 use crate::membership::Membership;
 use crate::membership::table::SELF;
+use crate::time::Duration;
 use crate::wire::message::query_identity;
 
 /// Keeps an identity for a signed query; see [`crate::Node::reserve_query`].
@@ -13,12 +14,14 @@ pub(crate) fn reserve(
     cx: &mut Cx<'_>,
     members: &Membership<'_>,
     events: &Events<'_>,
+    timeout: Duration,
 ) -> Result<Reserved, EventError> {
     events.may_fire(cx)?;
     let ltime = cx.clocks.event.stamp();
     let source = members.table.name(SELF);
     let id = query_identity(ltime, source, reserved_number(cx, ltime, source));
-    Ok(Reserved { id, cluster: cx.wire.cluster(), answers_to: members.table.hot(SELF).addr })
+    let timeout = timeout.as_micros().div_ceil(100_000).min(u16::MAX as u64) as u16;
+    Ok(Reserved { id, cluster: cx.wire.cluster(), answers_to: members.table.hot(SELF).addr, timeout })
 }
 
 /// The number of the one signed query of this node's at that time.

@@ -269,6 +269,8 @@ pub mod query_flag {
     pub const RECEIPT: u32 = 2;
     /// Where the asker's pace stands: how long it wants between two answers, in units of 100 microseconds, in 8 bits.
     pub const PACE_SHIFT: u32 = 8;
+    /// Where a signed query's time-out stands, as it was signed, in units of 100 milliseconds, in 16 bits.
+    pub const TIMEOUT_SHIFT: u32 = 16;
 }
 
 /// Bits of [`QueryResponse::flags`].

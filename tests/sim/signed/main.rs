@@ -2,6 +2,7 @@
 
 mod events;
 mod queries;
+mod thief;
 
 use fleet_tests::chaos::SECOND;
 use fleet_tests::fleet::{Fleet, Size};

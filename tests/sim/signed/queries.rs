@@ -7,7 +7,8 @@ use fleet_tests::fleet::{Fleet, Seen};
 use fleet_tests::wire::{body, datagram, kind};
 use serf_nostd::wire::message::{EventId, answer_flag, query_flag};
 use serf_nostd::{
-    Ask, EventError, Key, KeyOrder, QueryError, Reserved, Signature, Signed, Stated, Statement, Target,
+    Ask, Duration, EventError, Key, KeyOrder, QueryError, Reserved, Signature, Signed, Stated, Statement,
+    Target,
 };
 
 use super::{OPERATOR, THIEF, fleet, sealed, tell};
@@ -40,7 +41,12 @@ fn run(fleet: &mut Fleet, span: u64, heard: &mut Heard) {
 }
 
 fn reserve(fleet: &mut Fleet, i: usize) -> Reserved {
-    let reserved = fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.reserve_query(now));
+    reserve_for(fleet, i, None)
+}
+
+/// For a query whose answers are waited for so long.
+pub(crate) fn reserve_for(fleet: &mut Fleet, i: usize, timeout: Option<Duration>) -> Reserved {
+    let reserved = fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.reserve_query(now, timeout));
     reserved.expect("it is on").expect("it is in a fleet")
 }
 
@@ -132,12 +138,13 @@ fn told(said: &Statement<'_>, number: u32, to: u32, flags: u32, signature: &Sign
     let time = signature.time.to_le_bytes();
     let filters = [&[2][..], &signature.signer, &time, &signature.bytes, said.filters].concat();
     let query = body(kind::QUERY).int(said.reserved.id.ltime).int(number as u64).addr(to).text("node-1");
+    let flags = flags | (said.reserved.timeout as u32) << query_flag::TIMEOUT_SHIFT;
     let query = query.bytes(&filters).int(flags as u64).raw(&[0]).int(5 * SECOND);
     datagram(&[query.bytes(said.name).bytes(said.payload).end()])
 }
 
 /// Its number, of which its identity is made: what a thief reads off it.
-fn number(id: EventId) -> u32 {
+pub(crate) fn number(id: EventId) -> u32 {
     use serf_nostd::wire::message::query_identity;
     let is_it = |number: &u32| query_identity(id.ltime, "node-1", *number) == id;
     (0..=u32::MAX).find(is_it).expect("it has one")
@@ -168,7 +175,8 @@ fn a_thief_changes_nothing_of_it_and_asks_it_never_again() {
     }
     run(&mut fleet, SECOND, &mut heard);
     assert!(heard.asked.is_empty(), "{:?}", heard.asked);
-    assert_eq!(fleet.total(|stats| stats.events_unauthorized), 7 * 5);
+    let refused = |stats: &serf_nostd::Stats| stats.events_unauthorized + stats.events_unchecked;
+    assert_eq!(fleet.total(refused), 7 * 5);
     assert!(ask(&mut fleet, 1, &mut heard, &signed(&said, &["node-3", "node-4"], &proof)).is_ok());
     run(&mut fleet, 5 * SECOND, &mut heard);
     assert_eq!(heard.asked("disk-free"), [3, 4]);
@@ -187,7 +195,7 @@ fn a_thief_changes_nothing_of_it_and_asks_it_never_again() {
     assert_eq!(heard.answered.len(), 2);
 }
 
-fn keys_of(fleet: &Fleet, i: usize) -> Vec<u8> {
+pub(crate) fn keys_of(fleet: &Fleet, i: usize) -> Vec<u8> {
     fleet.node(i).expect("it is on").keys().map(|key| key.as_bytes()[0]).collect()
 }
 

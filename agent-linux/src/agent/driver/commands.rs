@@ -117,11 +117,17 @@ impl Driver<'_> {
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
             Request::Keys { request, signed, reply } => self.order_keys(&request, signed.as_ref(), reply),
-            Request::Reserve { query, reply } => {
-                let reserved = match (self.awaiting_first_join, query) {
-                    (true, _) => Err(EventError::Starting),
-                    (false, false) => self.node.reserve_event(self.clock.now()),
-                    (false, true) => self.node.reserve_query(self.clock.now()),
+            Request::ReserveEvent { reply } => {
+                let reserved = match self.awaiting_first_join {
+                    true => Err(EventError::Starting),
+                    false => self.node.reserve_event(self.clock.now()),
+                };
+                let _ = reply.send(reserved.map_err(Refusal::Event));
+            }
+            Request::ReserveQuery { timeout, reply } => {
+                let reserved = match self.awaiting_first_join {
+                    true => Err(EventError::Starting),
+                    false => self.node.reserve_query(self.clock.now(), timeout.map(queries::span)),
                 };
                 let _ = reply.send(reserved.map_err(Refusal::Event));
             }

@@ -44,6 +44,7 @@ use super::handler::Handlers;
 use super::hub::Hub;
 use super::model::{Member, MemberEventKind};
 use super::once::{NAME as ONCE, Word};
+use super::operators;
 use super::query::Reply;
 use super::socket::Socket;
 
@@ -52,6 +53,9 @@ const BATCH: usize = 64;
 
 /// More than any datagram of either wire; a longer one is cut off and refused.
 const RECEIVE: usize = 2048;
+
+/// How often the node is told what time it is: a clock may be set, long after the start.
+const TIME_TOLD: Duration = Duration::from_secs(10);
 
 /// Why a node has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +115,8 @@ pub(super) struct Driver<'n> {
     keys: Keys,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    /// When the node was told what time it is.
+    told_time: Option<Wall>,
     end: Option<End>,
 }
 
@@ -148,6 +154,7 @@ impl<'n> Driver<'n> {
             keys: Keys::new(keyring_file),
             joins: Joins::new(),
             leaving: Vec::new(),
+            told_time: None,
             end: None,
         }
     }
@@ -210,6 +217,10 @@ impl<'n> Driver<'n> {
 
     /// Does all there is to do now; by when to come back.
     fn settle(&mut self) -> Wall {
+        if self.told_time.is_none_or(|told| told.elapsed() >= TIME_TOLD) {
+            self.told_time = Some(Wall::now());
+            self.node.set_time(self.clock.now(), operators::now().into());
+        }
         if self.joins.deadline().is_some_and(|due| due <= Wall::now()) {
             self.advance_joins();
         }

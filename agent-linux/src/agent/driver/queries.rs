@@ -80,7 +80,7 @@ impl Driver<'_> {
         let asked = query.target.lend(|nodes, tags| {
             let mut ask = Ask::all(&query.name, &query.payload);
             (ask.nodes, ask.tags, ask.ack) = (nodes, tags, query.ack);
-            ask.timeout = query.timeout.map(|timeout| Duration::from_micros(timeout.as_micros() as u64));
+            ask.timeout = query.timeout.map(span);
             ask.wait_full_timeout = query.wait_full_timeout;
             ask.signed = query.signed.as_ref();
             self.node.query(now, &ask)
@@ -131,6 +131,11 @@ impl Driver<'_> {
             }
         }
     }
+}
+
+/// A time as the core has it.
+pub(super) fn span(time: std::time::Duration) -> Duration {
+    Duration::from_micros(time.as_micros() as u64)
 }
 
 /// The core's question, for whoever may answer it.

@@ -32,16 +32,28 @@ pub struct Reservation {
     /// The port to `addr`.
     #[serde(deserialize_with = "nil_as_default")]
     pub port: u16,
+    /// How long the answers to a query are waited for, in tenths of a second.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub timeout: u16,
+}
+
+/// `reserve-query`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReserveQuery {
+    /// How long answers are to be waited for, in nanoseconds; 0: as long as the agent sees fit. Less is refused.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub timeout: i64,
 }
 
 impl From<Reserved> for Reservation {
-    fn from(Reserved { id, cluster, answers_to }: Reserved) -> Reservation {
+    fn from(Reserved { id, cluster, answers_to, timeout }: Reserved) -> Reservation {
         let (addr, port) = match SocketAddr::from(answers_to) {
             _ if answers_to == Address::UNSET => (Vec::new(), 0),
             SocketAddr::V4(to) => (to.ip().octets().to_vec(), to.port()),
             SocketAddr::V6(to) => (to.ip().octets().to_vec(), to.port()),
         };
-        Reservation { addr, cluster, ltime: id.ltime, origin: id.origin, port }
+        Reservation { addr, cluster, ltime: id.ltime, origin: id.origin, port, timeout }
     }
 }
 
@@ -49,7 +61,7 @@ impl TryFrom<Reservation> for Reserved {
     type Error = &'static str;
 
     fn try_from(reservation: Reservation) -> Result<Reserved, &'static str> {
-        let Reservation { addr, cluster, ltime, origin, port } = reservation;
+        let Reservation { addr, cluster, ltime, origin, port, timeout } = reservation;
         let answers_to = match &addr[..] {
             [] => Address::UNSET,
             addr => {
@@ -57,7 +69,7 @@ impl TryFrom<Reservation> for Reserved {
                 SocketAddr::new(ip, port).into()
             }
         };
-        Ok(Reserved { id: EventId { ltime, origin }, cluster, answers_to })
+        Ok(Reserved { id: EventId { ltime, origin }, cluster, answers_to, timeout })
     }
 }
 
@@ -109,7 +121,8 @@ mod tests {
         let v4 = SocketAddr::from(([10, 0, 0, 1], 7946));
         let v6 = SocketAddr::new("fd00::1".parse().expect("an address"), 7946);
         for answers_to in [Address::UNSET, v4.into(), v6.into()] {
-            let reserved = Reserved { id: EventId { ltime: 3, origin: 1 << 63 }, cluster: 7, answers_to };
+            let id = EventId { ltime: 3, origin: 1 << 63 };
+            let reserved = Reserved { id, cluster: 7, answers_to, timeout: 32 };
             assert_eq!(Reservation::from(reserved).try_into(), Ok(reserved));
         }
         let wrong = Reservation { addr: vec![1, 2, 3], ..Reservation::default() };

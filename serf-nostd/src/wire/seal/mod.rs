@@ -295,6 +295,11 @@ impl<'a> Seal<'a> {
         wrap::wrap(&self.keyring, reply.and_then(Reply::slot), keys, out)
     }
 
+    /// Wraps a key for all who have the others. The primary one travels under another one: whoever lacks it could not read it else.
+    pub(crate) fn wrap_for_all(&self, key: &Key, out: &mut [u8]) -> Option<usize> {
+        wrap::wrap(&self.keyring, self.keyring.beside(key), [key].into_iter(), out)
+    }
+
     /// The bytes of keys that were wrapped under one that this node has, in place.
     pub(crate) fn unwrap<'b>(&self, wrapped: &'b mut [u8]) -> Option<&'b [[u8; Key::LEN]]> {
         wrap::unwrap(&self.keyring, wrapped)
