@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use fleet::Fleet;
 use image::Image;
 use lab::Lab;
-use selftest::{LEN, Pair, Prices};
+use selftest::{LEN, Pair};
 use serf_nostd::storage;
 use storm::Storm;
 use table::Goal;
@@ -100,16 +100,15 @@ fn sealing(open: &Image) {
     ] {
         row(&format!("to {what} {LEN} bytes (instructions)"), price(name), Some(goal));
     }
-    let mut least = Prices { seal: u32::MAX, open: u32::MAX, ..Prices::default() };
-    for _ in 0..100 {
+    let here = |_| {
         let (mut pairs, mut nodes) = ([const { Pair::new() }; 2], Default::default());
         let start = Instant::now();
         let prices = selftest::prices(&mut pairs, &mut nodes, || start.elapsed().as_nanos() as u32);
-        let Prices { seal, open, .. } = prices.expect("they meet");
-        (least.seal, least.open) = (least.seal.min(seal), least.open.min(open));
-    }
-    row(&format!("on this machine, to seal {LEN} bytes (us)"), f64::from(least.seal) / 1e3, Some(1.0));
-    row(&format!("on this machine, to open {LEN} bytes (us)"), f64::from(least.open) / 1e3, Some(1.0));
+        prices.expect("they meet")
+    };
+    let least = (0..200).map(here).reduce(|least, prices| least.least(&prices)).expect("there are some");
+    row(&format!("on this machine, to seal {LEN} bytes (us)"), f64::from(least.seal()) / 1e3, Some(1.0));
+    row(&format!("on this machine, to open {LEN} bytes (us)"), f64::from(least.open()) / 1e3, Some(1.0));
 }
 
 /// Forgeries at a board of 62.5 MIPS, while events flow.

@@ -24,14 +24,39 @@ pub struct Pair {
 /// What a datagram of [`LEN`] bytes costs, in the clock's units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
-    /// To make it, beyond the same one unsealed.
-    pub seal: u32,
-    /// To take it in, beyond the same one unsealed.
-    pub open: u32,
+    /// To make the same one unsealed, and it.
+    pub make: [u32; 2],
+    /// To take in the same one unsealed, and it.
+    pub take: [u32; 2],
     /// To refuse it, with a tag that is wrong: all of it.
     pub forged: u32,
     /// To refuse it when it has come before: all of it.
     pub replayed: u32,
+}
+
+impl Prices {
+    /// What it costs to seal.
+    pub fn seal(&self) -> u32 {
+        let [plain, sealed] = self.make;
+        sealed.saturating_sub(plain)
+    }
+
+    /// What it costs to open.
+    pub fn open(&self) -> u32 {
+        let [plain, sealed] = self.take;
+        sealed.saturating_sub(plain)
+    }
+
+    /// The least of each, of these and others.
+    pub fn least(&self, other: &Prices) -> Prices {
+        let least = |these: [u32; 2], those: [u32; 2]| [these[0].min(those[0]), these[1].min(those[1])];
+        Prices {
+            make: least(self.make, other.make),
+            take: least(self.take, other.take),
+            forged: self.forged.min(other.forged),
+            replayed: self.replayed.min(other.replayed),
+        }
+    }
 }
 
 /// What one datagram costs, and its length.
@@ -63,8 +88,8 @@ pub fn prices<'s>(
         return Err("the datagrams are not of the length that was meant");
     }
     Ok(Prices {
-        seal: sealed.make.saturating_sub(plain.make),
-        open: sealed.take.saturating_sub(plain.take),
+        make: [plain.make, sealed.make],
+        take: [plain.take, sealed.take],
         forged: sealed.forged,
         replayed: sealed.replayed,
     })

@@ -15,11 +15,12 @@ fn main() -> ! {
     start_clock();
     let instructions = || (Instant::now().as_micros() * 1_000 / 1_024) as u32;
     match prices(PAIRS.take(), NODES.take(), instructions) {
-        Ok(Prices { seal, open, forged, replayed }) => {
+        Ok(prices) => {
+            let Prices { forged, replayed, .. } = prices;
             defmt::info!(
                 "price: seal {=u32} open {=u32} forged {=u32} replayed {=u32}",
-                seal,
-                open,
+                prices.seal(),
+                prices.open(),
                 forged,
                 replayed
             );
