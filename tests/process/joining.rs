@@ -93,6 +93,45 @@ fn config_files_are_merged_in_order_and_flags_win() {
 }
 
 #[test]
+fn of_a_folder_of_settings_all_files_count_and_a_check_tells_before() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder("serf.d");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a scratch folder");
+    write("20.json", r#"{"tags": {"zone": "b"}, "role": "web"}"#);
+    write("10.json", r#"{"tags": {"zone": "a"}, "user_event_size_limit": 600, "enable_compression": true}"#);
+    write("notes.txt", "no settings");
+    let config = format!("-config-dir={}", folder.display());
+    let check = |args: &[&str]| run(crate::harness::ours(), [&["agent", &*config], args].concat());
+    let sound = check(&["-check"]);
+    assert_eq!((sound.code, sound.stdout.lines().last()), (0, Some("==> The configuration is sound")));
+    let shown = check(&["-print-config", "-encrypt=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]);
+    assert_eq!(shown.code, 0);
+    assert!(shown.stdout.contains(r#""encrypt_key": "(hidden)""#), "{}", shown.stdout);
+    let json = &shown.stdout[shown.stdout.find('{').expect("an object")..];
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(json["tags"], serde_json::json!({ "role": "web", "zone": "b" }));
+    for (args, why) in [
+        (["-check", "-keyring-file=/nowhere"], "/nowhere: no such file or directory"),
+        (["-check", "-protocol=9"], "Protocol version '9' too high"),
+        (["-check", "-config-dir=/nowhere"], "Error reading '/nowhere'"),
+    ] {
+        let refused = check(&args);
+        assert!(refused.code == 1 && refused.stdout.contains(why), "{args:?}: {}", refused.stdout);
+    }
+    let agent = Setup::new("n1").arg(&*config).start();
+    let listed = agent.cli(["members", "-tag", "role=web", "-tag", "zone=b"]);
+    assert!(listed.stdout.starts_with("n1  "), "{}", listed.text());
+    assert_eq!(agent.cli(["event", "e", &"x".repeat(540)]).code, 0);
+    assert_eq!(agent.cli(["event", "e", &"x".repeat(600)]).code, 1);
+    // What is wrong in one file is told, and nothing of the others is applied.
+    write("15.json", r#"{"snapshot_path": "s", "log_level": "debug"}"#);
+    agent.signal("HUP");
+    wait_until("the refusal", || {
+        agent.printed().contains("snapshot_path (Serf's, which this agent does not have yet")
+    });
+}
+
+#[test]
 fn a_name_that_is_taken_is_refused_or_given_up() {
     let holder = Setup::new("same").start();
     let witness = Setup::new("witness").join(&holder).start();

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser};
 
-use super::{flags, runtime};
+use super::{flags, runtime, ui};
 use crate::process::config::{Config, Secret, Settings, Source, duration, tag};
 use crate::process::console::say;
 use crate::process::run;
@@ -82,9 +82,25 @@ struct Args {
     /// Least severe lines to log: trace, debug, info, warn or err. Default: info
     #[arg(long, value_name = "LEVEL", default_value = "")]
     log_level: String,
-    /// A JSON file of settings. May be repeated: later files override earlier ones, flags override files
-    #[arg(long, value_name = "FILE")]
+    /// A JSON file of settings, or a folder, of which the files *.json are read in the order of their names. May be repeated: later ones
+    /// override earlier ones, flags override all
+    #[arg(long, value_name = "PATH", visible_alias = "config-dir")]
     config_file: Vec<PathBuf>,
+    /// Read and check all settings and the files that they name, say what is wrong, and end
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    check: bool,
+    /// Print what comes of all files, flags and defaults, as one file of settings would say it, and end. Secrets are not shown
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    print_config: bool,
+    /// Deprecated: -tag role=ROLE
+    #[arg(long, value_name = "ROLE", default_value = "")]
+    role: String,
+    /// Version of Go's protocol, 2 to 5: checked, and none is spoken here
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    protocol: u64,
+    /// For scripts written for Go's agent: nothing is compressed here
+    #[arg(long = "disable-compression", action = ArgAction::Set, default_value_t = false)]
+    _disable_compression: bool,
     #[arg(hide = true)]
     _ignored: Vec<OsString>,
 }
@@ -109,10 +125,34 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Ok(args) => args,
         Err(code) => return code,
     };
-    let config = match args.source().and_then(|source| Config::load(source, |warning| say(warning))) {
+    let (check, print) = (args.check, args.print_config);
+    let source = match args.source() {
+        Ok(source) => source,
+        Err(message) => return refuse(&message),
+    };
+    if print {
+        return match Config::shown(source, |warning| say(warning)) {
+            Ok(text) => {
+                ui::say(text);
+                ExitCode::SUCCESS
+            }
+            Err(message) => refuse(&message),
+        };
+    }
+    let config = match Config::load(source, |warning| say(warning)) {
         Ok(config) => config,
         Err(message) => return refuse(&message),
     };
+    if check {
+        return match runtime::run(config.setup(|warning| say(warning))) {
+            Ok(Ok(_)) => {
+                say("The configuration is sound");
+                ExitCode::SUCCESS
+            }
+            Ok(Err(message)) => refuse(&message),
+            Err(error) => refuse(&error.to_string()),
+        };
+    }
     match runtime::run(run::run(config)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => refuse(&format!("Failed to start the Serf agent: {error}")),
@@ -151,6 +191,8 @@ impl Args {
             handler_concurrency: self.handler_concurrency,
             max_members: self.max_members,
             log_level: self.log_level,
+            role: self.role,
+            protocol: self.protocol,
             ..Settings::default()
         };
         Ok(Source { files: self.config_file, flags })

@@ -90,8 +90,7 @@ pub(crate) fn go_flags(command: &Command, args: Vec<OsString>) -> Result<Vec<OsS
             return Err(format!("bad flag syntax: {}", arg.display()));
         }
         let name = OsStr::from_bytes(name);
-        let Some(definition) =
-            command.get_arguments().find(|known| known.get_long().is_some_and(|l| name == l))
+        let Some(definition) = command.get_arguments().find(|known| names(known).any(|known| name == known))
         else {
             return Err(format!("flag provided but not defined: -{}", name.display()));
         };
@@ -141,13 +140,13 @@ pub(crate) fn usage(command: &Command) -> String {
         text += "\nOptions:\n\n";
     }
     for flag in flags {
-        let name = flag.get_long().unwrap_or_default();
-        let label = match flag.get_value_names() {
+        let labels = names(flag).map(|name| match flag.get_value_names() {
             Some([value, ..]) if !is_bool(flag) => format!("-{name}={value}"),
             // One that is on by itself is named to be switched off.
             _ if flag.get_default_values() == ["true"] => format!("-{name}=true/false"),
             _ => format!("-{name}"),
-        };
+        });
+        let label = labels.collect::<Vec<_>>().join(", ");
         let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
         text += &format!("  {label:<25} {}\n", wrapped(&sentence(&help), 28));
     }
@@ -179,6 +178,11 @@ fn wrapped(text: &str, indent: usize) -> String {
         column += word.len();
     }
     lines
+}
+
+/// What a flag is called: by its name, and by others.
+fn names(flag: &Arg) -> impl Iterator<Item = &str> {
+    flag.get_long().into_iter().chain(flag.get_visible_aliases().unwrap_or_default())
 }
 
 fn is_bool(arg: &Arg) -> bool {

@@ -76,6 +76,30 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
     i64::try_from(if negative { -total } else { total }).map_err(|_| invalid())
 }
 
+/// A duration as Go writes it.
+pub fn show(span: std::time::Duration) -> String {
+    let nanos = span.as_nanos();
+    let decimal = |unit: u128, name: &str| {
+        let digits = unit.ilog10() as usize;
+        let fraction = format!("{:0digits$}", nanos % unit);
+        let number = format!("{}.{fraction}", nanos / unit);
+        format!("{}{name}", number.trim_end_matches('0').trim_end_matches('.'))
+    };
+    match span.as_secs() {
+        0 if nanos == 0 => "0s".to_owned(),
+        0 if nanos < 1_000 => format!("{nanos}ns"),
+        0 if nanos < 1_000_000 => decimal(1_000, "us"),
+        0 => decimal(1_000_000, "ms"),
+        1..60 => decimal(1_000_000_000, "s"),
+        seconds => {
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            let rest = show(span - std::time::Duration::from_secs(seconds - seconds % 60));
+            let rest = if seconds % 60 == 0 { "0s".to_owned() } else { rest };
+            if hours > 0 { format!("{hours}h{minutes}m{rest}") } else { format!("{minutes}m{rest}") }
+        }
+    }
+}
+
 fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
@@ -102,7 +126,7 @@ fn nanoseconds(unit: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, show};
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
@@ -124,6 +148,25 @@ mod tests {
             ("0.100000000000000000000000000009s", 100_000_000),
         ] {
             assert_eq!(parse(text), Ok(nanoseconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again() {
+        use std::time::Duration;
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5us"),
+            (250_000_000, "250ms"),
+            (1_500_000_000, "1.5s"),
+            (30_000_000_000, "30s"),
+            (90_000_000_000, "1m30s"),
+            (86_400_000_000_000, "24h0m0s"),
+            (3_661_250_000_000, "1h1m1.25s"),
+        ] {
+            assert_eq!(show(Duration::from_nanos(nanos)), text);
+            assert_eq!(parse(text), Ok(nanos as i64));
         }
     }
 

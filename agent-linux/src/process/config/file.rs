@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -13,6 +13,25 @@ use crate::agent::error::words;
 
 /// The longest file of settings, in bytes: some devices have no end.
 const LONGEST: u64 = 1 << 20;
+
+/// The files of settings at `path`: itself, or if it is a folder those in it whose names end with `.json`, sorted.
+///
+/// # Errors
+/// The text that Serf prints: it is not there, or cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let shown = path.display();
+    let failed = |error| format!("Error reading '{shown}': open {shown}: {}", words(&error));
+    if !path.metadata().map_err(failed)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = path.read_dir().and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>()
+    });
+    let is_file = |path: &PathBuf| path.extension().is_some_and(|end| end == "json") && !path.is_dir();
+    let mut files: Vec<PathBuf> = entries.map_err(failed)?.into_iter().filter(is_file).collect();
+    files.sort();
+    Ok(files)
+}
 
 /// Reads `path`.
 ///
@@ -67,8 +86,13 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         leave_on_terminate: keys.switch("leave_on_terminate"),
         skip_leave_on_interrupt: keys.switch("skip_leave_on_interrupt"),
         max_members: keys.count("max_members"),
+        role: keys.text("role"),
+        protocol: keys.count("protocol"),
+        user_event_size_limit: keys.count("user_event_size_limit"),
         ..Settings::default()
     };
+    // Nothing of this wire is compressed, whatever is said here.
+    keys.switch("enable_compression");
     keys.finish()?;
     let [reconnect, timeout, tombstone, retry, handler] = durations;
     for (text, nanoseconds) in [
@@ -84,6 +108,24 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
     }
     Ok(settings)
 }
+
+/// Serf's keys that are refused here, so far.
+const SERFS: [&str; 14] = [
+    "broadcast_timeout",
+    "disable_coordinates",
+    "disable_name_resolution",
+    "discover",
+    "enable_syslog",
+    "interface",
+    "mdns",
+    "query_response_size_limit",
+    "query_size_limit",
+    "rejoin_after_leave",
+    "snapshot_path",
+    "statsd_addr",
+    "statsite_addr",
+    "syslog_facility",
+];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.
 struct Keys {
@@ -194,7 +236,18 @@ impl Keys {
     fn finish(mut self) -> Result<(), String> {
         if !self.object.is_empty() {
             let unknown: Vec<&str> = self.object.keys().map(String::as_str).collect();
-            self.errors.push(format!("'' has invalid keys: {}", unknown.join(", ")));
+            let serfs = |key: &&str| SERFS.iter().any(|known| known.eq_ignore_ascii_case(key));
+            let hint = match unknown.iter().filter(|key| serfs(key)).count() {
+                0 => String::new(),
+                count if count == unknown.len() => {
+                    " (Serf's, which this agent does not have yet: take them out)".to_owned()
+                }
+                _ => {
+                    let of_serf: Vec<&str> = unknown.iter().filter(|key| serfs(key)).copied().collect();
+                    format!(" (of these Serf's, which this agent does not have yet: {})", of_serf.join(", "))
+                }
+            };
+            self.errors.push(format!("'' has invalid keys: {}{hint}", unknown.join(", ")));
         }
         if self.errors.is_empty() {
             return Ok(());

@@ -2,6 +2,7 @@
 
 pub mod duration;
 mod file;
+mod show;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +58,9 @@ pub struct Settings {
     pub reconnect_timeout: i64,
     pub tombstone_timeout: i64,
     pub max_members: u64,
+    pub role: String,
+    pub protocol: u64,
+    pub user_event_size_limit: u64,
 }
 
 /// A text that nothing shows.
@@ -104,16 +108,32 @@ impl Settings {
         replace(&mut self.reconnect_timeout, over.reconnect_timeout);
         replace(&mut self.tombstone_timeout, over.tombstone_timeout);
         replace(&mut self.max_members, over.max_members);
+        replace(&mut self.role, over.role);
+        replace(&mut self.protocol, over.protocol);
+        replace(&mut self.user_event_size_limit, over.user_event_size_limit);
     }
 }
 
 /// Where the settings come from, kept to read them again on SIGHUP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
-    /// JSON files, in the order in which they are merged.
+    /// JSON files, and folders of such (`*.json`, in the order of their names), in the order in which they are merged.
     pub files: Vec<PathBuf>,
     /// The flags, merged last.
     pub flags: Settings,
+}
+
+impl Source {
+    fn merged(&self) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        for path in &self.files {
+            for file in file::files(path)? {
+                settings.merge(file::read(&file)?);
+            }
+        }
+        settings.merge(self.flags.clone());
+        Ok(settings)
+    }
 }
 
 /// The timing constants to use.
@@ -173,6 +193,8 @@ pub struct Config {
     pub encrypt_key: Option<Key>,
     /// `keyring_file`: where the keys are, and are kept when they change: the one to seal with first.
     pub keyring_file: Option<PathBuf>,
+    /// `user_event_size_limit`: longest name and payload of a user event together, in bytes; 512 by default.
+    pub event_size_limit: u16,
     /// `event_authority`: operators, and which events they alone may fire. All agents of a fleet are to be told the same.
     pub operators: Vec<Operator>,
     /// `profile`: timing constants.
@@ -206,12 +228,17 @@ impl Config {
     /// # Errors
     /// The text that Serf prints (behind `==> `) before it ends with exit code 1.
     pub fn load(source: Source, warn: impl FnMut(&str)) -> Result<Config, String> {
-        let mut settings = Settings::default();
-        for path in &source.files {
-            settings.merge(file::read(path)?);
-        }
-        settings.merge(source.flags.clone());
-        Config::check(settings, source, warn)
+        Config::check(source.merged()?, source, warn)
+    }
+
+    /// What comes of files and flags together with the defaults, as one file would say it; but for secrets, which nothing shows.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn shown(source: Source, warn: impl FnMut(&str)) -> Result<String, String> {
+        let settings = source.merged()?;
+        let config = Config::check(settings.clone(), source, warn)?;
+        Ok(show::json(&settings, &config))
     }
 
     /// As [`Config::load`], from the same files and flags again. The caller decides what of it can change in a
@@ -269,6 +296,7 @@ impl Config {
                 tombstone_timeout: span(self.tombstone_timeout),
                 replay: self.replay_on_join,
                 authority: operators::authority(&self.operators),
+                event_size_limit: self.event_size_limit,
                 ..profile
             },
             max_members: self.max_members,
@@ -283,7 +311,12 @@ impl Config {
         })
     }
 
-    fn check(settings: Settings, source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
+    fn check(mut settings: Settings, source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
+        if !settings.role.is_empty() {
+            warn("Deprecation warning: 'Role' has been replaced with 'Tags'");
+            settings.tags.insert("role".to_owned(), std::mem::take(&mut settings.role));
+        }
+        check_protocol(settings.protocol)?;
         let mut event_handlers = Vec::new();
         for text in &settings.event_handlers {
             event_handlers.extend(Spec::parse(text).map_err(|error| error.to_string())?);
@@ -363,12 +396,35 @@ impl Config {
             reconnect_interval: positive("reconnect interval", settings.reconnect_interval, SECONDS_30)?,
             reconnect_timeout: positive("reconnect timeout", settings.reconnect_timeout, DAY)?,
             tombstone_timeout: positive("tombstone timeout", settings.tombstone_timeout, DAY)?,
+            event_size_limit: match settings.user_event_size_limit {
+                0 => serf_nostd::Config::LAN.event_size_limit,
+                limit => u16::try_from(limit).ok().filter(|limit| *limit <= EVENT_SIZE_LIMIT).ok_or_else(|| {
+                    format!(
+                        "Failed to start the Serf agent: Error creating Serf: user event size limit exceeds limit of {EVENT_SIZE_LIMIT} bytes"
+                    )
+                })?,
+            },
             max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?
                 .max(2),
             source,
         })
     }
 }
+
+/// Go's versions of the protocol: none of them is spoken here, and all are taken.
+fn check_protocol(version: u64) -> Result<(), String> {
+    let wrong = match version {
+        0 | 2..=5 => return Ok(()),
+        1 => "low",
+        _ => "high",
+    };
+    Err(format!(
+        "Failed to start the Serf agent: Error creating Serf: Protocol version '{version}' too {wrong}. Must be in range: [2, 5]"
+    ))
+}
+
+/// The longest that events may be allowed to be: what fits a datagram.
+const EVENT_SIZE_LIMIT: u16 = 1_327;
 
 const SECONDS_30: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -48,7 +48,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
-            "encrypt_key":"e","keyring_file":"f","event_authority":{"k":["p","q*"]}}"#,
+            "encrypt_key":"e","keyring_file":"f","event_authority":{"k":["p","q*"]},
+            "role":"r","protocol":4,"user_event_size_limit":600,"enable_compression":true}"#,
     );
     let expected = Settings {
         node_name: "n".into(),
@@ -77,6 +78,9 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         reconnect_timeout: 7_000,
         tombstone_timeout: 8,
         max_members: 9,
+        role: "r".into(),
+        protocol: 4,
+        user_event_size_limit: 600,
     };
     assert_eq!(settings, Ok(expected));
 }
@@ -102,6 +106,82 @@ fn a_key_is_one_and_not_beside_a_keyring() {
         with(&text, "/none").unwrap_err(),
         "Failed to setup the Serf agent: Encryption key not allowed while using a keyring"
     );
+}
+
+#[test]
+fn a_role_is_a_tag_and_the_protocol_one_of_gos() {
+    let mut warned = String::new();
+    let source = flags(|flags| (flags.role, flags.protocol) = ("web".into(), 2));
+    let config = Config::load(source, |warning| warned.push_str(warning)).unwrap();
+    assert_eq!(config.tags, BTreeMap::from([("role".into(), "web".into())]));
+    assert_eq!(warned, "Deprecation warning: 'Role' has been replaced with 'Tags'");
+    for (version, wrong) in [(1, "low"), (9, "high")] {
+        let error = refused(|flags| flags.protocol = version);
+        assert!(
+            error.ends_with(&format!("Protocol version '{version}' too {wrong}. Must be in range: [2, 5]"))
+        );
+    }
+    assert_eq!(load(flags(|flags| flags.user_event_size_limit = 1_327)).unwrap().event_size_limit, 1_327);
+    let error = refused(|flags| flags.user_event_size_limit = 1_328);
+    assert!(error.ends_with("user event size limit exceeds limit of 1327 bytes"), "{error}");
+}
+
+#[test]
+fn keys_of_serfs_that_are_not_here_yet_are_told_from_mistakes() {
+    let error = |text: &str| decode(text).unwrap_err();
+    assert!(error(r#"{"bogus":1}"#).ends_with("'' has invalid keys: bogus"));
+    assert!(
+        error(r#"{"Snapshot_Path":"s"}"#)
+            .contains("Snapshot_Path (Serf's, which this agent does not have yet")
+    );
+    assert!(
+        error(r#"{"bogus":1,"mdns":{}}"#)
+            .ends_with("bogus, mdns (of these Serf's, which this agent does not have yet: mdns)")
+    );
+}
+
+#[test]
+fn what_is_shown_is_the_same_configuration_again_but_for_secrets() {
+    let source = flags(|flags| {
+        flags.node_name = "n".into();
+        flags.tags.insert("a".into(), "1".into());
+        (flags.retry_interval, flags.handler_timeout) = (90_000_000_000, 250_000_000);
+        flags.event_handlers = vec!["user:deploy=a.sh".into()];
+        flags.leave_on_terminate = true;
+        flags.encrypt_key = Secret(keys::encode(&Key::new([7; 32])));
+        flags.rpc_auth = "token".into();
+    });
+    let config = load(source.clone()).unwrap();
+    let shown = Config::shown(source, |_| ()).unwrap();
+    assert!(!shown.contains("token") && !shown.contains(&keys::encode(&Key::new([7; 32]))), "{shown}");
+    assert_eq!(shown.matches("(hidden)").count(), 2);
+    let mut again = decode(&shown).unwrap();
+    (again.encrypt_key, again.rpc_auth) = (Secret(keys::encode(&Key::new([7; 32]))), "token".into());
+    let again = load(Source { files: Vec::new(), flags: again }).unwrap();
+    assert_eq!(Config { source: Source::default(), ..again }, Config { source: Source::default(), ..config });
+}
+
+#[test]
+fn of_a_folder_the_json_files_are_read_in_the_order_of_their_names() {
+    let folder = std::env::temp_dir().join(format!("serf-config-{}", std::process::id()));
+    fs::create_dir_all(folder.join("sub.json")).unwrap();
+    for (name, text) in [
+        ("b.json", r#"{"node_name":"b","start_join":["two"]}"#),
+        ("a.json", r#"{"node_name":"a","start_join":["one"],"log_level":"warn"}"#),
+        ("readme.txt", "no settings"),
+    ] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let source = Source { files: vec![folder.clone()], flags: Settings::default() };
+    let config = load(source.clone()).unwrap();
+    assert_eq!((&*config.node_name, config.log_level), ("b", LevelFilter::Warn));
+    assert_eq!(config.start_join, ["one", "two"]);
+    fs::write(folder.join("c.json"), "{").unwrap();
+    let error = load(source).unwrap_err();
+    assert!(error.contains("c.json': unexpected EOF"), "{error}");
+    fs::remove_dir_all(&folder).unwrap();
+    let gone = load(Source { files: vec![folder], flags: Settings::default() }).unwrap_err();
+    assert!(gone.starts_with("Error reading '") && gone.ends_with(": no such file or directory"), "{gone}");
 }
 
 #[test]
