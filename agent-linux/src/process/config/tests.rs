@@ -163,7 +163,7 @@ fn what_is_shown_is_the_same_configuration_again_but_for_secrets() {
 
 #[test]
 fn of_a_folder_the_json_files_are_read_in_the_order_of_their_names() {
-    let folder = std::env::temp_dir().join(format!("serf-config-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("serf-config-folder-{}", std::process::id()));
     fs::create_dir_all(folder.join("sub.json")).unwrap();
     for (name, text) in [
         ("b.json", r#"{"node_name":"b","start_join":["two"]}"#),
