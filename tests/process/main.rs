@@ -21,4 +21,5 @@ mod shipped;
 mod siege;
 mod signed;
 mod startup;
+mod systemd;
 mod tags;

@@ -5,3 +5,4 @@ pub mod console;
 mod heap;
 pub mod run;
 pub mod signals;
+mod systemd;

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::console::{Banner, say};
 use super::heap;
 use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
+use super::systemd::Systemd;
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
@@ -70,6 +71,8 @@ async fn live(config: Config) -> Result<u8, String> {
     let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
     let rpc = tokio::spawn(rpc);
     tokio::spawn(heap::tend());
+    let systemd = Systemd::new();
+    tokio::spawn(systemd.clone().feed_watchdog(agent.handle.clone()));
     Banner {
         node: &config.node_name,
         bind: &bind,
@@ -81,8 +84,8 @@ async fn live(config: Config) -> Result<u8, String> {
         compression: false,
     }
     .running();
-    let (reading, read_again, dumping) = (None, false, None);
-    Process { config, agent, rpc, logger, signals, reading, read_again, dumping }.live().await
+    let (ready, reading, read_again, dumping) = (false, None, false, None);
+    Process { config, agent, rpc, logger, signals, systemd, ready, reading, read_again, dumping }.live().await
 }
 
 async fn listen(address: &str) -> Result<TcpListener, String> {
@@ -96,6 +99,9 @@ struct Process {
     rpc: JoinHandle<()>,
     logger: &'static Logger,
     signals: Signals,
+    systemd: Systemd,
+    /// Whether that was told that it is.
+    ready: bool,
     /// The configuration, as it is being read again, and whether it has to be once more.
     reading: Option<JoinHandle<Result<Config, String>>>,
     read_again: bool,
@@ -105,6 +111,7 @@ struct Process {
 
 impl Process {
     async fn live(mut self) -> Result<u8, String> {
+        self.systemd.joining();
         if !self.config.start_join.is_empty()
             && let Some(code) = self.join_at_start().await?
         {
@@ -114,6 +121,7 @@ impl Process {
         self.logger.open();
         let mut retries = pin!(retry_join(self.config.clone(), self.agent.handle.clone()));
         let mut retrying = !self.config.retry_join.is_empty();
+        self.is_ready(!retrying);
         let mut leave_by = None;
         loop {
             tokio::select! {
@@ -123,6 +131,7 @@ impl Process {
                     if joined.is_err() {
                         return Ok(stopped());
                     }
+                    self.is_ready(true);
                 }
                 signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
                     Action::Dump => self.dump().await,
@@ -130,9 +139,21 @@ impl Process {
                     Action::Leave => leave_by = Some(self.leave()),
                     Action::Exit => return Ok(stopped()),
                 },
-                read = outcome(&mut self.reading) => self.apply(read).await,
+                read = outcome(&mut self.reading) => {
+                    self.apply(read).await;
+                    let is_over = self.reading.is_none();
+                    self.is_ready(self.ready && is_over);
+                }
                 () = until(leave_by) => return Ok(stopped()),
             }
+        }
+    }
+
+    /// It may be used from now on, or again: it has joined whom it is to join, and has read what it was to read.
+    fn is_ready(&mut self, ready: bool) {
+        if ready {
+            self.ready = true;
+            self.systemd.ready();
         }
     }
 
@@ -188,6 +209,7 @@ impl Process {
     /// Asks the node to leave; by when it must be done. Its end tells that it is.
     fn leave(&self) -> Instant {
         say("Gracefully shutting down agent...");
+        self.systemd.stopping();
         let handle = self.agent.handle.clone();
         // An error says that somebody else has asked already.
         tokio::spawn(async move { handle.leave().await });
@@ -197,6 +219,9 @@ impl Process {
     /// Begins to read the configuration again. The disk that its files are on may not answer: the agent goes on.
     fn reload(&mut self) {
         say("Reloading configuration...");
+        if self.ready {
+            self.systemd.reloading();
+        }
         if self.reading.is_some() {
             self.read_again = true;
             return;

@@ -66,6 +66,17 @@ pub(super) fn environment(event: &Event, own: &Identity) -> Environment {
     variables
 }
 
+/// What no script is to inherit: the event of a handler that has started this agent, and where it reports to systemd.
+const INHERITED: [&str; 7] = [
+    "SERF_USER_EVENT",
+    "SERF_USER_LTIME",
+    "SERF_QUERY_NAME",
+    "SERF_QUERY_LTIME",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Member { kind, .. } => kind.as_str(),
@@ -177,10 +188,7 @@ async fn execute(
     let (reader, writer) = io::pipe()?;
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
     let mut command = Command::new("/bin/sh");
-    // An agent that was itself started by a handler must not hand on the event of that one.
-    for inherited in ["SERF_USER_EVENT", "SERF_USER_LTIME", "SERF_QUERY_NAME", "SERF_QUERY_LTIME"] {
-        command.env_remove(inherited);
-    }
+    INHERITED.iter().for_each(|name| _ = command.env_remove(name));
     command.arg("-c").arg(script).envs(environment);
     command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = match command.spawn() {
