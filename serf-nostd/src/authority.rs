@@ -283,12 +283,7 @@ pub(crate) fn signed_payload<'q>(
     if key_order(query.name.as_bytes()).is_none() {
         return Some(query.payload);
     }
-    let wrapped = opened.get_mut(..query.payload.len())?;
-    wrapped.copy_from_slice(query.payload);
-    match seal.unwrap(wrapped) {
-        Some([key]) => Some(key),
-        _ => None,
-    }
+    seal.opened(query.payload, opened).map(|key| &key[..])
 }
 
 /// What has come, or is to be fired, with a signature in front of its filters if it has one.
@@ -370,6 +365,8 @@ pub(crate) enum Verdict {
     Forged,
     /// Too many are checked just now.
     Later,
+    /// An order about a key that this node cannot open: nobody's fault, and nothing that it could check.
+    Unreadable,
 }
 
 /// How many signatures are checked.

@@ -51,7 +51,10 @@ fn boards_and_agents_rotate_their_keys_while_events_flow_and_boards_lose_power()
     for server in &fleet.servers {
         server.wait_sees("b2", "failed");
     }
-    order(&fleet, "-remove", OLD);
+    let left = fleet.servers[1].cli(&["keys", "-remove", OLD]);
+    assert!(left.contains("failed, and perhaps without another key: b2;"), "{left}");
+    let said = fleet.servers[1].cli(&["keys", "-force", "-remove", OLD]);
+    assert!(said.contains("==> Successfully"), "{said}");
     fleet.boards[1].switch_on();
     fleet.boards[1].wait_lines(": boot ", 2);
     fleet.wait_agree();

@@ -157,9 +157,12 @@ fn operators_alone_ask_what_is_theirs_and_change_keys() {
     assert!(behind.code == 1 && behind.stdout.contains("n2 encrypts with it still"), "{}", behind.stdout);
     rotate();
     back.wait_sees("n3", "alive");
-    assert_eq!(order(&[&sign, "-remove", &old]).code, 0);
+    let left = order(&[&sign, "-remove", &old]);
+    assert!(left.stdout.contains("failed, and perhaps without another key: thief;"), "{}", left.stdout);
+    assert_eq!(order(&[&sign, "-force", "-remove", &old]).code, 0);
     let listed = order(&["-list"]);
-    assert!(listed.stdout.ends_with(&format!("\n\n{new}  [3/3]\n")), "{}", listed.stdout);
+    let last = format!("\n\n{new}  [3/3]\n  failed, and not asked: thief\n");
+    assert!(listed.stdout.ends_with(&last), "{}", listed.stdout);
     let listed = order(&[&sign, "-list"]);
     assert!(listed.code == 0, "{}", listed.stdout);
 }

@@ -339,7 +339,7 @@ impl Fleet {
                         Seen::QueryDone(id) => questions.end(*id, now, node),
                         Seen::Keys(order) => {
                             *keys = node.keys().cloned().collect();
-                            let _ = order.map(|order| node.keys_kept(now, order, Ok(())));
+                            let _ = order.map(|order| node.keys_kept(now, order, Ok(true)));
                         }
                         Seen::Member { at, .. } => {
                             *at = home.and_then(|home| self.at(home)).unwrap_or(usize::MAX);

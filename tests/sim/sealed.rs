@@ -54,6 +54,7 @@ fn order(fleet: &mut Fleet, i: usize, order: &KeyOrder<'_>) -> Vec<(String, Resu
     let node = fleet.node(i).expect("it is on");
     let read = |mut answer: Vec<u8>| match node.key_answer(&mut answer).expect("an answer") {
         KeyAnswer::Done(keys) => Ok(keys.len()),
+        KeyAnswer::Unkept => Ok(0),
         KeyAnswer::Failed(text) => Err(text.to_owned()),
     };
     let mut answers: Vec<_> = answers.into_iter().map(|(from, answer)| (from, read(answer))).collect();

@@ -116,6 +116,6 @@ fn what_a_node_cannot_evaluate_it_passes_on_counted_and_what_is_too_long_is_refu
         refused.push(node.targeted_event(now, &Target::new(&[&some], &[]), b"n", &[0; 250], false));
         refused
     });
-    let expected = [EventError::Target, EventError::Target, EventError::TooLong(512)].map(Err);
+    let expected = [EventError::Target, EventError::Target, EventError::TooLong(207)].map(Err);
     assert_eq!(refused.expect("on"), expected);
 }

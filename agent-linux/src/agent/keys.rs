@@ -105,6 +105,8 @@ pub struct KeyReport {
     pub holders: BTreeMap<String, Vec<String>>,
     /// By key: the names of those who seal with it.
     pub users: BTreeMap<String, Vec<String>>,
+    /// The names of those who have done it, but keep keys nowhere: their next start will not know it.
+    pub unkept: Vec<String>,
     /// What is wrong, by member; also of those who have not answered.
     pub messages: BTreeMap<String, String>,
     /// Members that were asked.

@@ -99,9 +99,10 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             Ok((keys, Some(error))) => words.tell(&keys, error),
             Ok((keys, None)) => {
                 ui::say(format!("==> {}", words.done));
+                note_unkept(&keys);
                 if order == KeyRequest::List {
                     ui::say("");
-                    list_keys(&keys);
+                    list_keys(&keys, &away(&client).await.unwrap_or_default());
                 }
                 ExitCode::SUCCESS
             }
@@ -153,6 +154,7 @@ impl Words {
         for (name, message) in messages {
             ui::say(format!("failed:  {:<width$}  {}", in_one_line(name), in_one_line(message)));
         }
+        note_unkept(keys);
         ui::say("");
         ui::say(printable(&format!("{}: {error}", self.failed)).as_bytes());
         ExitCode::FAILURE
@@ -179,12 +181,32 @@ async fn behind(client: &Client, order: &KeyRequest) -> Result<Option<String>, E
         KeyRequest::Use(_) => {
             of(keys.lacking).map(|lacking| format!("{} does not have it: install it first", names(&lacking)))
         }
-        _ => of(keys.primary)
-            .map(|users| format!("{} encrypts with it still: use the new one first", names(&users))),
+        _ => match of(keys.primary) {
+            Some(users) => Some(format!("{} encrypts with it still: use the new one first", names(&users))),
+            None => Some(away(client).await?)
+                .filter(|away| !away.is_empty())
+                .map(|away| format!("failed, and perhaps without another key: {}", names(&away))),
+        },
     })
 }
 
-fn list_keys(keys: &Keys) {
+/// Who keeps keys nowhere: with the first start all is as it was.
+fn note_unkept(keys: &Keys) {
+    if let Some(names) = &keys.unkept {
+        let names = in_one_line(&names.join(", ")).into_owned();
+        ui::say(format!("Without a -keyring-file, and so not after a restart: {names}"));
+    }
+}
+
+/// Members that have failed: nobody asks them, and they may come back with the keys that they had.
+async fn away(client: &Client) -> Result<Vec<String>, Error> {
+    let failed = client.members().await?.into_iter().filter(|member| member.status == "failed");
+    let mut names: Vec<String> = failed.map(|member| member.name).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn list_keys(keys: &Keys, away: &[String]) {
     for (key, count) in keys.keys.iter().flatten() {
         ui::say(format!("{}  [{count}/{}]", in_one_line(key), keys.num_resp));
         if let Some(names) = keys.lacking.as_ref().and_then(|lacking| lacking.get(key)) {
@@ -193,5 +215,8 @@ fn list_keys(keys: &Keys) {
     }
     for (key, names) in keys.primary.iter().flatten() {
         ui::say(format!("  {} encrypt with {}", in_one_line(&names.join(", ")), in_one_line(key)));
+    }
+    if !away.is_empty() {
+        ui::say(format!("  failed, and not asked: {}", in_one_line(&away.join(", "))));
     }
 }

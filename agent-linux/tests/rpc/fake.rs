@@ -126,6 +126,7 @@ async fn run_loop(mut requests: mpsc::Receiver<Request>, done: Arc<Mutex<Vec<Str
                 let of = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
                 let list = request == KeyRequest::List;
                 let report = KeyReport {
+                    unkept: Vec::new(),
                     holders: BTreeMap::from([("k1".into(), of(&["a", "b"])), ("k2".into(), of(&["a"]))]),
                     users: BTreeMap::from([("k1".into(), of(&["b"])), ("k2".into(), of(&["a"]))]),
                     members: 2 + !list as usize,

@@ -257,7 +257,7 @@ async fn drain(
             Output::Event(Event::Keys(order, keys)) => {
                 on_event(Event::Keys(order, keys)).await;
                 if let Some(order) = order
-                    && node.keys_kept(now(), order, Ok(())).is_err()
+                    && node.keys_kept(now(), order, Ok(true)).is_err()
                 {
                     warning!("that the keys are kept could not be told");
                 }

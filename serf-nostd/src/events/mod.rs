@@ -360,6 +360,11 @@ impl<'a> Events<'a> {
                 cx.stats.events_unchecked += 1;
                 return None;
             }
+            Verdict::Unreadable => {
+                cx.stats.events_unchecked += 1;
+                self.pulls.refused(id, from.addr);
+                return None;
+            }
             Verdict::Forged => {
                 self.refuse_forgery(cx, id, from.addr);
                 return None;

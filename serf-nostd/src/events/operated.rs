@@ -45,7 +45,7 @@ impl Events<'_> {
         }
         match self.judge(cx, own, Checked::Own, None) {
             Verdict::Unsigned => Err(EventError::Unsigned),
-            Verdict::Forged => Err(EventError::Forged),
+            Verdict::Forged | Verdict::Unreadable => Err(EventError::Forged),
             Verdict::Allowed | Verdict::Later => Ok(()),
         }
     }
@@ -70,7 +70,7 @@ impl Events<'_> {
             Carried::Query(query) => {
                 let id = query.event_id();
                 let payload = match signed_payload(&cx.wire.seal, query, &mut opened) {
-                    None if cx.config.authority.keeps(id) => return Verdict::Forged,
+                    None if cx.config.authority.keeps(id) => return Verdict::Unreadable,
                     payload => payload.unwrap_or(query.payload),
                 };
                 Claim {

@@ -7,7 +7,7 @@ use crate::queries::{Ask, QueryError};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
-use crate::wire::seal::{Key, KeyError, Keys, WRAPPED_KEY};
+use crate::wire::seal::{Key, KeyError, Keys, ORDER_MAX, WRAPPED_KEY};
 
 impl Node<'_> {
     /// Adds a key to those that this node opens datagrams with. With the first one, which is to be added before anything else
@@ -54,13 +54,14 @@ impl Node<'_> {
         timeout: Option<Duration>,
         signed: Option<&Signed>,
     ) -> Result<EventId, QueryError> {
-        let mut payload = [0; WRAPPED_KEY];
+        let mut payload = [0; ORDER_MAX];
         let ask = keys::ask(&self.cx.wire.seal, order, &mut payload);
         let ask = Ask { timeout, signed, ..ask };
         self.query(now, &ask)
     }
 
-    /// Answers an order of which [`super::Event::Keys`] has told: the keys are kept, or not for this reason.
+    /// Answers an order of which [`super::Event::Keys`] has told: the keys are kept (`true`), there is nowhere to keep them, or they could not
+    /// be for this reason; then the next order is for the application again, even if it changes nothing.
     ///
     /// # Errors
     /// As [`Node::respond`].
@@ -68,11 +69,13 @@ impl Node<'_> {
         &mut self,
         now: Instant,
         order: EventId,
-        result: Result<(), &str>,
+        result: Result<bool, &str>,
     ) -> Result<(), QueryError> {
         self.enter(now);
         let e = &mut self.engines;
-        keys::say(&mut self.cx, &e.members, &mut e.events, &mut e.queries, order, result)
+        self.cx.wire.seal.unkept = result.is_err();
+        let done = result.map(|kept| if kept { keys::DONE } else { keys::UNKEPT });
+        keys::say(&mut self.cx, &e.members, &mut e.events, &mut e.queries, order, done)
     }
 
     /// Reads an answer to [`Node::order_keys`], in place; `None` if it is none, or made under a key that this node does not have.

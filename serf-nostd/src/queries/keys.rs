@@ -6,7 +6,7 @@ use crate::context::Cx;
 use crate::events::Events;
 use crate::membership::Membership;
 use crate::wire::message::EventId;
-use crate::wire::seal::{Key, KeyError, Seal, WRAPPED_KEY};
+use crate::wire::seal::{Key, KeyError, ORDER_MAX, Seal, WRAPPED_KEY};
 
 /// What is to be done with a key, by all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum KeyOrder<'k> {
 pub enum KeyAnswer<'a> {
     /// It is done. To [`KeyOrder::List`] the bytes of the keys: first the one that it seals with, then the others.
     Done(&'a [[u8; Key::LEN]]),
+    /// It is done, but its next start will not know it: there is nowhere to keep keys.
+    Unkept,
     /// It is not, and why.
     Failed(&'a str),
 }
@@ -36,8 +38,9 @@ const USE: &str = "_serf_use-key";
 const REMOVE: &str = "_serf_remove-key";
 const LIST: &str = "_serf_list-keys";
 
-const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 const FAILED: u8 = 1;
+pub(crate) const UNKEPT: u8 = 2;
 
 /// Longest answer: with some 30 keys, or a text.
 const ANSWER: usize = 1_000;
@@ -69,11 +72,11 @@ impl<'k> KeyOrder<'k> {
     }
 }
 
-/// Puts the query of an order into words. `buf` holds its payload. The key travels under the one that all have; that one itself under another
-/// one, for who lacks it.
-pub(crate) fn ask<'q>(seal: &Seal<'_>, order: &KeyOrder<'_>, buf: &'q mut [u8; WRAPPED_KEY]) -> Ask<'q> {
-    let wrapped = order.key().filter(|_| seal.is_on()).and_then(|key| seal.wrap_for_all(key, buf));
-    Ask { ack: false, ..Ask::all(order.name(), &buf[..wrapped.unwrap_or(0)]) }
+/// Puts the query of an order into words. `buf` holds its payload. The key travels under the one that all have; that one itself under the others,
+/// for who lacks it.
+pub(crate) fn ask<'q>(seal: &Seal<'_>, order: &KeyOrder<'_>, buf: &'q mut [u8; ORDER_MAX]) -> Ask<'q> {
+    let len = order.key().filter(|_| seal.is_on()).map_or(0, |key| seal.wrap_for_all(key, buf));
+    Ask { ack: false, ..Ask::all(order.name(), &buf[..len]) }
 }
 
 /// What has become of a query.
@@ -106,22 +109,17 @@ pub(crate) fn obey(
             return Obeyed::Answered;
         }
         INSTALL | USE | REMOVE if !cx.wire.seal.is_on() => Err(NO_KEYRING),
-        INSTALL | USE | REMOVE => {
-            let mut wrapped = [0; WRAPPED_KEY];
-            let len = query.payload.len().min(WRAPPED_KEY);
-            wrapped[..len].copy_from_slice(&query.payload[..len]);
-            match cx.wire.seal.unwrap(&mut wrapped[..len]) {
-                Some([key]) => change(cx, query.name, &Key::new(*key), id.ltime),
-                _ => Err("the order is malformed, or for a key that this node does not have"),
-            }
-        }
+        INSTALL | USE | REMOVE => match cx.wire.seal.opened(query.payload, &mut [0; WRAPPED_KEY]) {
+            Some(key) => change(cx, query.name, &Key::new(*key), id.ltime),
+            None => Err("the order is malformed, or under a key that this node does not have"),
+        },
         _ => return Obeyed::Elsewhere,
     };
-    if result == Ok(true) {
+    if result == Ok(true) || result.is_ok() && cx.wire.seal.unkept {
         return Obeyed::Changed;
     }
     // Without room for it the asker misses this node's answer, and asks again.
-    let _ = say(cx, members, events, queries, id, result.map(drop));
+    let _ = say(cx, members, events, queries, id, result.map(|_| DONE));
     Obeyed::Answered
 }
 
@@ -142,18 +140,21 @@ fn change(cx: &mut Cx<'_>, name: &str, key: &Key, at: u64) -> Result<bool, &'sta
     result.map_err(KeyError::text)
 }
 
-/// Answers an order.
+/// Answers an order: what became of it, or why it is not done.
 pub(crate) fn say(
     cx: &mut Cx<'_>,
     members: &Membership<'_>,
     events: &mut Events<'_>,
     queries: &mut Queries<'_>,
     query: EventId,
-    result: Result<(), &str>,
+    result: Result<u8, &str>,
 ) -> Result<(), QueryError> {
     let mut answer = [0; ANSWER];
     let len = match result {
-        Ok(()) => 0,
+        Ok(done) => {
+            answer[0] = done;
+            0
+        }
         Err(text) => {
             answer[0] = FAILED;
             let text = &text.as_bytes()[..text.len().min(ANSWER - 1)];
@@ -169,6 +170,7 @@ pub(crate) fn read<'a>(seal: &Seal<'_>, answer: &'a mut [u8]) -> Option<KeyAnswe
     match answer.split_first_mut()? {
         (&mut DONE, []) => Some(KeyAnswer::Done(&[])),
         (&mut DONE, wrapped) => seal.unwrap(wrapped).map(KeyAnswer::Done),
+        (&mut UNKEPT, []) => Some(KeyAnswer::Unkept),
         (&mut FAILED, text) => str::from_utf8(text).ok().map(KeyAnswer::Failed),
         _ => None,
     }

@@ -52,7 +52,7 @@ impl Seal<'_> {
         false
     }
 
-    pub(crate) fn unwrap<'b>(&self, _: &'b mut [u8]) -> Option<&'b [[u8; 32]]> {
+    pub(crate) fn opened<'b>(&self, _: &[u8], _: &'b mut [u8; WRAPPED_KEY]) -> Option<&'b [u8; 32]> {
         None
     }
 

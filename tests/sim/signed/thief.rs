@@ -215,6 +215,33 @@ fn who_was_away_gets_the_order_once_more() {
     assert_eq!(fleet.total(|stats| stats.events_unauthorized), 0, "no alarm");
 }
 
+/// The others have gone over twice meanwhile, and keep both older keys: the order travels under each.
+#[test]
+fn whichever_of_their_keys_it_has() {
+    let mut fleet = sealed(47, 6, key(1));
+    let rotate = |fleet: &mut Fleet, to: &Key| {
+        order(fleet, &KeyOrder::Install(to), 5);
+        order(fleet, &KeyOrder::Use(to), 5);
+        fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+    };
+    rotate(&mut fleet, &key(2));
+    order(&mut fleet, &KeyOrder::Remove(&key(1)), 5);
+    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+    assert!((1..6).all(|i| keys_of(&fleet, i) == [2]));
+    fleet.network.side[5] = 1;
+    rotate(&mut fleet, &key(3));
+    rotate(&mut fleet, &key(4));
+    fleet.network.heal();
+    fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    assert_eq!(keys_of(&fleet, 5), [2]);
+    for what in [KeyOrder::Install(&key(4)), KeyOrder::Use(&key(4))] {
+        order(&mut fleet, &what, 5);
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    }
+    assert_eq!(keys_of(&fleet, 5), [4, 2]);
+    assert_eq!(fleet.total(|stats| stats.events_unauthorized), 0, "no alarm");
+}
+
 /// Where nobody follows anybody, nobody is told of a newer key under an older one; least of all the thief.
 #[test]
 fn a_thief_who_was_away_is_not_told_the_new_key() {

@@ -1,19 +1,21 @@
 //! Keys: orders of this agent's users to all members, and what this agent's own keys are written to.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serf_nostd::wire::message::EventId;
 use serf_nostd::{EventError, Key, KeyAnswer, QueryError, Signed};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Driver;
 use crate::agent::error::{Refusal, words};
 use crate::agent::keyring_file;
 use crate::agent::keys::{KeyReport, KeyRequest, encode};
 
-/// What became of a change of the keys: whose order it was, and why it could not be kept.
-pub(super) type Kept = (Option<EventId>, Result<(), String>);
+/// What became of a change of the keys: whose order it was, and whether it is kept or there is nowhere to, or why it could not be.
+pub(super) type Kept = (Option<EventId>, Result<bool, String>);
 
 /// An order that members answer.
 struct Ordered {
@@ -48,27 +50,55 @@ impl Keys {
     }
 }
 
-/// Writes changes down, in their order. The disk may not answer: the agent goes on.
+/// How often it is tried again to write down what could not be.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Writes changes down, in their order. The disk may not answer: the agent goes on. It may be full: once there is room again, the keys of
+/// then are written.
 async fn keep(
     file: Option<PathBuf>,
     mut changed: mpsc::UnboundedReceiver<(Vec<Key>, Option<EventId>)>,
     tell: mpsc::UnboundedSender<Kept>,
 ) {
-    while let Some((keys, order)) = changed.recv().await {
-        let written = match file.clone() {
-            None => Ok(()),
-            Some(path) => {
-                let store = move || {
-                    let why = |error| format!("cannot write {}: {}", path.display(), words(&error));
-                    keyring_file::store(&path, &keys).map_err(why)
-                };
-                tokio::task::spawn_blocking(store).await.unwrap_or_else(|error| Err(error.to_string()))
-            }
+    let mut unwritten: Option<Vec<Key>> = None;
+    loop {
+        let (keys, order) = match unwritten.take() {
+            None => match changed.recv().await {
+                Some(change) => change,
+                None => return,
+            },
+            Some(keys) => match timeout(AGAIN, changed.recv()).await {
+                Ok(Some(change)) => change,
+                Ok(None) => return,
+                Err(_) => {
+                    if write(file.as_deref(), &keys).await.is_ok() {
+                        log::info!(target: "agent", "The keys of now are written down");
+                    } else {
+                        unwritten = Some(keys);
+                    }
+                    continue;
+                }
+            },
         };
+        let written = write(file.as_deref(), &keys).await;
+        if written.is_err() {
+            unwritten = Some(keys);
+        }
         if tell.send((order, written)).is_err() {
             return;
         }
     }
+}
+
+/// Whether they are in the file, if there is one.
+async fn write(file: Option<&Path>, keys: &[Key]) -> Result<bool, String> {
+    let Some(path) = file.map(Path::to_owned) else { return Ok(false) };
+    let keys = keys.to_vec();
+    let store = move || {
+        let why = |error| format!("cannot write {}: {}", path.display(), words(&error));
+        keyring_file::store(&path, &keys).map(|()| true).map_err(why)
+    };
+    tokio::task::spawn_blocking(store).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 impl Driver<'_> {
@@ -118,6 +148,7 @@ impl Driver<'_> {
                     report.holders.entry(text).or_default().push(from.to_owned());
                 }
             }
+            Some(KeyAnswer::Unkept) => report.unkept.push(from.to_owned()),
             Some(KeyAnswer::Failed(text)) => {
                 report.failed += 1;
                 report.messages.insert(from.to_owned(), text.to_owned());
@@ -156,8 +187,13 @@ impl Driver<'_> {
 
     /// A change has been kept, or could not be: whoever gave the order is told.
     pub(super) fn tell_kept(&mut self, kept: Kept) {
-        if let (None, Err(why)) = &kept {
-            log::error!(target: "agent", "The next start will not know the keys of now: {why}");
+        match &kept.1 {
+            Ok(true) => {}
+            Ok(false) => log::warn!(
+                target: "agent",
+                "The next start will not know the keys of now: this agent keeps none. Start it with -keyring-file"
+            ),
+            Err(why) => log::error!(target: "agent", "The next start will not know the keys of now: {why}"),
         }
         self.keys.untold.push(kept);
         self.retry_kept();
@@ -168,7 +204,7 @@ impl Driver<'_> {
         while let Some((order, result)) = self.keys.untold.pop() {
             let Some(id) = order else { continue };
             let told = match &result {
-                Ok(()) => Ok(()),
+                Ok(kept) => Ok(*kept),
                 Err(why) => Err(why.as_str()),
             };
             if self.node.keys_kept(self.clock.now(), id, told) == Err(QueryError::Full) {

@@ -43,11 +43,15 @@ pub struct Keys {
     /// If not all who have answered seal with one key: who seals with which. Go's agents do not say it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<BTreeMap<String, Vec<String>>>,
+    /// Who has done it, and keeps keys nowhere. Go's agents do not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<Vec<String>>,
 }
 
 impl From<KeyReport> for Keys {
     fn from(report: KeyReport) -> Keys {
-        let KeyReport { holders, users, messages, members, answered, failed } = report;
+        let KeyReport { holders, users, mut unkept, messages, members, answered, failed } = report;
+        unkept.sort();
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let everybody: Vec<&String> = users.values().flatten().collect();
         let lacks = |names: &Vec<String>| {
@@ -66,6 +70,7 @@ impl From<KeyReport> for Keys {
             num_nodes: count(members),
             num_resp: count(answered),
             primary: Some(users).filter(|users| users.len() > 1),
+            unkept: Some(unkept).filter(|unkept| !unkept.is_empty()),
         }
     }
 }

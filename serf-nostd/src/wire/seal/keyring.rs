@@ -216,11 +216,11 @@ impl<'a> Keyring<'a> {
         self.slots.iter().enumerate().filter(move |(_, slot)| slot.used && slot.id == id).map(|(at, _)| at)
     }
 
-    /// The slot of a key beside the primary one, if this is that.
-    pub(super) fn beside(&self, key: &Key) -> Option<usize> {
-        let others = self.slots.iter().enumerate().filter(|(at, slot)| slot.used && *at != self.primary);
+    /// The slots beside the primary key, if this is that.
+    pub(super) fn beside(&self, key: &Key) -> impl Iterator<Item = usize> {
         let is_primary = self.find(key) == Some(self.primary);
-        others.map(|(at, _)| at).next().filter(|_| is_primary)
+        let others = self.slots.iter().enumerate();
+        others.filter(move |(at, slot)| is_primary && slot.used && *at != self.primary).map(|(at, _)| at)
     }
 
     pub(super) fn is_primary(&self, slot: usize) -> bool {

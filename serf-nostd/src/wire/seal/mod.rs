@@ -102,7 +102,12 @@ pub(crate) struct Seal<'a> {
     challenged: (u64, u32),
     /// How often a member has got another session, for each of some groups of addresses.
     changes: [u16; GROUPS],
+    /// The application could not keep the keys of now: the next order is for it, even if it changes nothing.
+    pub(crate) unkept: bool,
 }
+
+/// Bytes of the longest order about a key.
+pub(crate) const ORDER_MAX: usize = 8 * WRAPPED_KEY;
 
 /// Groups of addresses whose challenges are told apart by how often sessions have changed there.
 const GROUPS: usize = 16;
@@ -116,6 +121,7 @@ impl<'a> Seal<'a> {
             peers: Peers::new(parts.windows, parts.window_index),
             challenged: (0, 0),
             changes: [0; GROUPS],
+            unkept: false,
         }
     }
 
@@ -295,9 +301,34 @@ impl<'a> Seal<'a> {
         wrap::wrap(&self.keyring, reply.and_then(Reply::slot), keys, out)
     }
 
-    /// Wraps a key for all who have the others. The primary one travels under another one: whoever lacks it could not read it else.
-    pub(crate) fn wrap_for_all(&self, key: &Key, out: &mut [u8]) -> Option<usize> {
-        wrap::wrap(&self.keyring, self.keyring.beside(key), [key].into_iter(), out)
+    /// Wraps a key for all who have another one: how many bytes that takes. The primary key travels under each of the others (as many as fit),
+    /// once: whoever lacks it could not read it else.
+    pub(crate) fn wrap_for_all(&self, key: &Key, out: &mut [u8; ORDER_MAX]) -> usize {
+        let (places, _) = out.as_chunks_mut::<WRAPPED_KEY>();
+        let under = self.keyring.beside(key).map(Some).chain([None]);
+        let others = self.keyring.beside(key).count();
+        let under = under.take(others.max(1));
+        places
+            .iter_mut()
+            .zip(under)
+            .filter_map(|(place, under)| wrap::wrap(&self.keyring, under, [key].into_iter(), place))
+            .sum()
+    }
+
+    /// The key of an order: the first of what it was wrapped in that this node can open.
+    pub(crate) fn opened<'b>(
+        &self,
+        wrapped: &[u8],
+        out: &'b mut [u8; WRAPPED_KEY],
+    ) -> Option<&'b [u8; Key::LEN]> {
+        let (wraps, []) = wrapped.as_chunks::<WRAPPED_KEY>() else { return None };
+        for wrap in wraps {
+            *out = *wrap;
+            if wrap::unwrap(&self.keyring, out).is_some_and(|keys| keys.len() == 1) {
+                return out[9..].first_chunk();
+            }
+        }
+        None
     }
 
     /// The bytes of keys that were wrapped under one that this node has, in place.
