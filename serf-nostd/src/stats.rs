@@ -105,7 +105,7 @@ stats! {
     events_duplicate,
     /// Events that only an operator may fire, and none has signed; or whose signature is wrong.
     events_unauthorized,
-    /// Signed events that came too fast to be checked: others offer them again.
+    /// Signed events that came too fast to be checked, or orders about keys under one that is not here: others offer them again.
     events_unchecked,
     /// Events handed to the application.
     events_delivered,

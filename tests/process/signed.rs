@@ -181,7 +181,7 @@ fn keys_and_settings_that_are_wrong_are_told_with_what_to_do() {
     let none = run(ours(), ["event", "-sign=/none", "reboot"]);
     assert!(none.code == 1 && none.stdout.contains("/none: no such file or directory"), "{}", none.stdout);
     for (settings, why) in [
-        (r#"{"AAAA":["x"]}"#.to_owned(), "is no public key, as serf keygen -sign prints it"),
+        (r#"{"AAAA":["x"]}"#.to_owned(), "is no public key, as serf keygen -sign=FILE prints it"),
         (format!(r#"{{"{public}":["force-leave"]}}"#), "members have no keys of their own"),
         (format!(r#"{{"{public}":["query:_serf_*"]}}"#), "what agents say among themselves"),
         (format!(r#"{{"{public}":["keys:list"]}}"#), "there are \"keys:install\", \"keys:use\""),

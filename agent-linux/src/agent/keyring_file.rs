@@ -22,7 +22,11 @@ pub fn load(path: &Path, mut warn: impl FnMut(&str)) -> Result<Vec<Key>, String>
     let shown = path.display();
     let unreadable =
         |error: io::Error| format!("Failed to read keyring file: open {shown}: {}", words(&error));
-    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    let found = fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(format!("Failed to read keyring file: {shown} is no file"));
+    }
+    let mode = found.permissions().mode() & 0o777;
     if mode & 0o022 != 0 {
         return Err(format!(
             "Failed to read keyring file: {shown} can be written by others (mode {mode:04o}): chmod 600 {shown}"

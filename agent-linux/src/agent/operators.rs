@@ -17,6 +17,9 @@ use super::{kept_file, keys};
 /// Signatures that an agent checks in a second, at most.
 const RATE: u16 = 500;
 
+/// The longest name that an event may have, in bytes.
+const LONGEST_NAME: usize = 1_327;
+
 /// The longest file of a private key, in bytes.
 const LONGEST: u64 = 4 << 10;
 
@@ -37,10 +40,10 @@ pub fn parse(settings: &BTreeMap<String, Vec<String>>) -> Result<Vec<Operator>, 
     let operator = |(text, patterns): (&String, &Vec<String>)| {
         let no_key = |error: &str| {
             format!(
-                "Invalid event_authority: {text:?} is no public key, as serf keygen -sign prints it{error}"
+                "Invalid event_authority: {text:?} is no public key, as serf keygen -sign=FILE prints it{error}"
             )
         };
-        let key = keys::decode(text).map_err(|error| no_key(&format!(": {error}")))?;
+        let key = keys::decode(text).map_err(|_| no_key(""))?;
         if !is_public_key(key.as_bytes()) {
             return Err(no_key(""));
         }
@@ -63,6 +66,17 @@ fn wrong(pattern: &str) -> Option<String> {
             Some("a pattern is empty; \"*\" stands for all but those of agents among themselves".to_owned())
         }
         () if name.contains('*') => Some(format!("in {pattern:?} a * stands elsewhere than at the end")),
+        () if pattern.trim() != pattern => Some(format!("{pattern:?} begins or ends with blanks")),
+        () if name.contains(',') => {
+            Some(format!("{pattern:?} has a comma: each name is a pattern of its own"))
+        }
+        () if ["query:", "keys:"].contains(&pattern) => Some(format!("{pattern:?} names nothing")),
+        () if name.len() > LONGEST_NAME => {
+            Some(format!("a pattern is longer than {LONGEST_NAME} bytes, and no name is"))
+        }
+        () if ["user:", "event:", "once:"].iter().any(|prefix| name.starts_with(prefix)) => {
+            Some(format!("{pattern:?}: events stand here by their names alone, such as \"reboot\""))
+        }
         () if name.strip_prefix("query:").unwrap_or(name).starts_with("_serf_") => {
             Some(format!("{pattern:?} would forbid what agents say among themselves, which nobody signs"))
         }
@@ -86,6 +100,15 @@ pub(in crate::agent) fn now() -> u32 {
 /// Signs with an operator's private key.
 pub(super) fn sign(statement: &Statement<'_>, key: &Key) -> Signed {
     Signed { reserved: statement.reserved, signature: statement.sign(key.as_bytes()) }
+}
+
+/// What an operator of this fleet reads in the log, so that it is seen what is protected.
+pub fn told(operators: &[Operator]) -> String {
+    let patterns: usize = operators.iter().map(|operator| operator.patterns.len()).sum();
+    match operators.len() {
+        0 => "No operators: all may fire, ask and order everything".to_owned(),
+        count => format!("Operators: {count}; only they may do what {patterns} patterns cover"),
+    }
 }
 
 /// What the core is told. It lives as long as the process.
@@ -120,7 +143,12 @@ pub fn create(path: &Path) -> Result<String, String> {
         let _ = fs::remove_file(path);
         format!("{shown}: {}", words(&error))
     })?;
-    Ok(STANDARD.encode(public_key(key.as_bytes())))
+    Ok(public(&key))
+}
+
+/// The public key to a private one, in base64.
+pub fn public(private: &Key) -> String {
+    STANDARD.encode(public_key(private.as_bytes()))
 }
 
 /// Reads a private key.
@@ -130,7 +158,11 @@ pub fn create(path: &Path) -> Result<String, String> {
 pub fn load(path: &Path) -> Result<Key, String> {
     let shown = path.display();
     let unreadable = |error: io::Error| format!("{shown}: {}", words(&error));
-    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    let found = fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(format!("{shown} is no file. Make one with: serf keygen -sign=FILE"));
+    }
+    let mode = found.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(format!("{shown} is open to others (mode {mode:04o}): chmod 600 {shown}"));
     }
@@ -170,11 +202,15 @@ mod tests {
             (&key, &[], "has no patterns"),
             (&key, &[""], "is empty"),
             (&key, &["a*b"], "elsewhere than at the end"),
+            (&key, &["user:reboot"], "by their names alone"),
+            (&key, &[" reboot"], "with blanks"),
+            (&key, &["a,b"], "has a comma"),
+            (&key, &["query:"], "names nothing"),
             (&key, &["force-leave"], "members have no keys of their own"),
             (&key, &["query:_serf_*"], "what agents say among themselves"),
             (&key, &["_serf_once"], "what agents say among themselves"),
             (&key, &["keys:list"], "there are \"keys:install\""),
-            (&key, &["keys:"], "there are \"keys:install\""),
+            (&key, &["keys:"], "names nothing"),
         ] {
             let error = parsed(key, patterns).expect_err("refused");
             assert!(error.starts_with("Invalid event_authority: ") && error.contains(why), "{error}");

@@ -57,12 +57,12 @@ struct Args {
     tags_file: String,
     /// Seal all that is said in the cluster with this key, 32 bytes in base64 as 'serf keygen' makes; all members need it.
     /// Others can see it in this machine's list of processes: better in a file, as encrypt_key or with -keyring-file
-    #[arg(long, value_name = "KEY", default_value = "")]
-    encrypt: String,
+    #[arg(long, value_name = "KEY", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    encrypt: Option<String>,
     /// Seal with the first of the keys in this file, open what is sealed with the others, and keep what 'serf keys' changes
     /// there. A JSON array of keys in base64. Not beside -encrypt
-    #[arg(long, value_name = "PATH", default_value = "")]
-    keyring_file: String,
+    #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    keyring_file: Option<String>,
     /// Timing: lan, wan (slower, more patient) or local (faster). Default: lan
     #[arg(long, value_name = "PROFILE", default_value = "")]
     profile: String,
@@ -183,8 +183,8 @@ impl Args {
             replay_on_join: self.replay,
             tags,
             tags_file: self.tags_file,
-            encrypt_key: Secret(self.encrypt),
-            keyring_file: self.keyring_file,
+            encrypt_key: Secret(self.encrypt.unwrap_or_default()),
+            keyring_file: self.keyring_file.unwrap_or_default(),
             profile: self.profile,
             event_handlers: self.event_handler,
             handler_timeout: nanoseconds(&self.handler_timeout)?,

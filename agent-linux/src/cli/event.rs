@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serf_nostd::{EventError, Key};
+
 use super::connect::{RpcFlags, failed};
 use super::{connect, flags, ui};
 use crate::agent::log::in_one_line;
@@ -13,6 +15,9 @@ use crate::agent::receipts::is_share;
 use crate::process::config::duration;
 use crate::rpc::client::{Client, Error};
 use crate::rpc::message::{EventReceipts, Receipts, TargetedEvent, refusal};
+
+/// How often an event is signed, while others take its reservation's time.
+const ATTEMPTS: u8 = 8;
 
 /// The exit code if not as many have got it in time as were waited for.
 const NOT_REACHED: u8 = 2;
@@ -87,15 +92,14 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     rpc.run(async |client| {
-        if let Some(key) = &key {
-            match client.reserve_event().await {
-                Ok(reservation) => event.sign(reservation, key),
-                Err(error) => return failed("sending event", error),
-            }
+        if let (Some(key), Some(_)) = (&key, wait)
+            && let Err(error) = sign_with(&client, &mut event, key).await
+        {
+            return failed("sending event", error);
         }
         match wait {
             Some(share) => wait_for(&client, EventReceipts::of(event, share, wait_timeout)).await,
-            None => match send(&client, &event).await {
+            None => match sign_and_send(&client, &mut event, key.as_ref()).await {
                 Ok(()) => {
                     let tail = format!("' dispatched! Coalescing enabled: {coalesce}");
                     ui::say([b"Event '", name, tail.as_bytes()].concat());
@@ -137,6 +141,25 @@ async fn wait_for(client: &Client, request: EventReceipts) -> ExitCode {
 fn spoken(nanos: u64) -> String {
     let millis = nanos as f64 / 1e6;
     if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.3} s", millis / 1e3) }
+}
+
+async fn sign_with(client: &Client, event: &mut TargetedEvent, key: &Key) -> Result<(), Error> {
+    event.sign(client.reserve_event().await?, key);
+    Ok(())
+}
+
+/// Signs it once more if so many others were fired meanwhile that what was reserved for it is over.
+async fn sign_and_send(client: &Client, event: &mut TargetedEvent, key: Option<&Key>) -> Result<(), Error> {
+    let Some(key) = key else { return send(client, event).await };
+    for _ in 1..ATTEMPTS {
+        sign_with(client, event, key).await?;
+        match send(client, event).await {
+            Err(Error::Refused(why)) if why == EventError::Outdated.to_string() => {}
+            sent => return sent,
+        }
+    }
+    sign_with(client, event, key).await?;
+    send(client, event).await
 }
 
 /// An event for all goes to agents of any kind.

@@ -23,6 +23,7 @@ use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::model::stats_text;
+use crate::agent::operators;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
 
@@ -55,6 +56,9 @@ async fn live(config: Config) -> Result<u8, String> {
     let lines = logs.clone();
     logger.observe(move |level, line| lines.push(level, line));
     log::info!(target: "agent", "Serf agent starting");
+    if !config.operators.is_empty() {
+        log::info!(target: "agent", "{}", operators::told(&config.operators));
+    }
     let bind = setup.bind.to_string();
     let encrypted = !setup.keys.is_empty();
     let advertise = setup.advertise.map(|address| address.to_string());
@@ -251,6 +255,7 @@ impl Process {
         }
         self.config.signals = new.signals;
         if new.operators != self.config.operators {
+            log::warn!(target: "agent", "{}", operators::told(&new.operators));
             self.config.operators.clone_from(&new.operators);
             if self.agent.handle.set_operators(new.operators).await.is_err() {
                 // The agent ends.

@@ -99,7 +99,7 @@ impl fmt::Display for EventError {
             }
             EventError::Unsigned => f.write_str("only an operator may do this: sign it"),
             EventError::Forged => {
-                f.write_str("no operator who may do this has signed just this within a day")
+                f.write_str("no operator who may do this has signed just this within a day; what no pattern covers needs no signature")
             }
             EventError::Outdated => f.write_str("what was reserved for it is over: reserve and sign again"),
             EventError::Target => f.write_str("the filters are longer than 512 bytes, or have an empty name"),

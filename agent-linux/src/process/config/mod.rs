@@ -96,7 +96,9 @@ impl Settings {
         replace(&mut self.tags_file, over.tags_file);
         replace(&mut self.encrypt_key, over.encrypt_key);
         replace(&mut self.keyring_file, over.keyring_file);
-        self.event_authority.extend(over.event_authority);
+        for (key, patterns) in over.event_authority {
+            self.event_authority.entry(key).or_default().extend(patterns);
+        }
         replace(&mut self.profile, over.profile);
         self.event_handlers.extend(over.event_handlers);
         replace(&mut self.handler_timeout, over.handler_timeout);
