@@ -1,12 +1,14 @@
 //! What a command line answers over one fixed script, freed from what differs between any two runs.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Address, Agent, Output, Process, Setup, fleet_of, wait_until};
+use crate::harness::{Address, Agent, Output, Process, Scratch, Setup, fleet_of, wait_until};
 
 /// Keys of 32 bytes.
 const OLD: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -29,10 +31,13 @@ struct Scene<'a> {
 
 /// Runs the script.
 pub fn record(cli: &Path, agent: &Path) -> Vec<Entry> {
+    let scratch = Scratch::new();
     let agents = fleet_of(2, |name| {
+        let keyring = scratch.write(&format!("{name}.json"), &format!("[\"{OLD}\"]"));
+        fs::set_permissions(&keyring, Permissions::from_mode(0o600)).expect("ours");
         Setup::new(name)
             .binary(agent)
-            .arg(format!("-encrypt={OLD}"))
+            .arg(format!("-keyring-file={}", keyring.display()))
             .arg("-tag=role=web")
             .arg(format!("-tag=own={name}"))
             .arg("-event-handler=query:load=printf 'load of %s\\n' $SERF_SELF_NAME; cat")

@@ -149,8 +149,8 @@ fn who_was_away_during_a_rotation_gets_the_key_and_who_would_be_left_behind_is_n
     let lost = agents[0].cli(["keys", "-install", &third]);
     assert_eq!(lost.code, 1);
     assert!(lost.stdout.contains("failed:  n4  cannot write"), "{}", lost.stdout);
-    let note = "\nWithout a -keyring-file, and so not after a restart: n1, n2\n";
-    assert!(lost.stdout.contains(note), "{}", lost.stdout);
+    let note = "Without a -keyring-file, and so not after a restart: n1, n2\n";
+    assert!(lost.stderr.contains(note), "{}", lost.text());
     assert!(lost.stdout.ends_with("Error installing key: 1/4 nodes reported failure\n"), "{}", lost.stdout);
     assert!(stuck.printed().contains("The next start will not know the keys of now: cannot write"));
     // What could not be kept is kept by the same order again, though it changes nothing any more.

@@ -194,7 +194,8 @@ async fn behind(client: &Client, order: &KeyRequest) -> Result<Option<String>, E
 fn note_unkept(keys: &Keys) {
     if let Some(names) = &keys.unkept {
         let names = in_one_line(&names.join(", ")).into_owned();
-        ui::say(format!("Without a -keyring-file, and so not after a restart: {names}"));
+        // Where no script reads what Serf says.
+        ui::complain(&format!("Without a -keyring-file, and so not after a restart: {names}"));
     }
 }
 
