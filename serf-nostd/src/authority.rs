@@ -129,6 +129,7 @@ impl Authority {
         Authority { epoch, ..self }
     }
 
+    /// The same, with what another one knows of the time.
     #[cfg(feature = "authority")]
     pub(crate) fn at_the_time_of(self, other: &Authority) -> Authority {
         Authority { epoch: other.epoch, ..self }
@@ -324,7 +325,7 @@ impl Signature {
     fn encode(&self) -> [u8; Self::LEN] {
         let mut bytes = [SIGNATURE; Self::LEN];
         bytes[1..5].copy_from_slice(&self.signer);
-        bytes[5..9].copy_from_slice(&self.time.to_le_bytes());
+        bytes[SIGNED_AT].copy_from_slice(&self.time.to_le_bytes());
         bytes[9..].copy_from_slice(&self.bytes);
         bytes
     }

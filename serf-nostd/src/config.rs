@@ -56,7 +56,7 @@ pub struct Config {
     /// Whether a tag's value matches an expression of a query's filter; `None` if this node cannot tell, and then does not
     /// answer. A device's is [`crate::matches`], a server's speaks regular expressions.
     pub tag_matcher: TagMatcher,
-    /// Which events only operators may fire, and who they are. All nodes of a fleet are to be told the same.
+    /// What only operators may fire and ask, and who they are. All nodes of a fleet are to be told the same.
     pub authority: Authority,
     /// How many members an origin sends a new event to at once (a device 9, a server 64).
     pub origin_fanout: u8,

@@ -38,15 +38,9 @@ pub struct Operator {
 /// What is wrong, and what to do.
 pub fn parse(settings: &BTreeMap<String, Vec<String>>) -> Result<Vec<Operator>, String> {
     let operator = |(text, patterns): (&String, &Vec<String>)| {
-        let no_key = |error: &str| {
-            format!(
-                "Invalid event_authority: {text:?} is no public key, as serf keygen -sign=FILE prints it{error}"
-            )
-        };
-        let key = keys::decode(text).map_err(|_| no_key(""))?;
-        if !is_public_key(key.as_bytes()) {
-            return Err(no_key(""));
-        }
+        let key = keys::decode(text).ok().filter(|key| is_public_key(key.as_bytes())).ok_or_else(|| {
+            format!("Invalid event_authority: {text:?} is no public key, as serf keygen -sign=FILE prints it")
+        })?;
         if let Some(why) = patterns.iter().find_map(|pattern| wrong(pattern)) {
             return Err(format!("Invalid event_authority: {why}"));
         }

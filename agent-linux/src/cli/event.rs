@@ -151,15 +151,15 @@ async fn sign_with(client: &Client, event: &mut TargetedEvent, key: &Key) -> Res
 /// Signs it once more if so many others were fired meanwhile that what was reserved for it is over.
 async fn sign_and_send(client: &Client, event: &mut TargetedEvent, key: Option<&Key>) -> Result<(), Error> {
     let Some(key) = key else { return send(client, event).await };
-    for _ in 1..ATTEMPTS {
+    let mut left = ATTEMPTS;
+    loop {
         sign_with(client, event, key).await?;
+        left -= 1;
         match send(client, event).await {
-            Err(Error::Refused(why)) if why == EventError::Outdated.to_string() => {}
+            Err(Error::Refused(why)) if left > 0 && why == EventError::Outdated.to_string() => {}
             sent => return sent,
         }
     }
-    sign_with(client, event, key).await?;
-    send(client, event).await
 }
 
 /// An event for all goes to agents of any kind.

@@ -125,7 +125,9 @@ impl Process {
         self.logger.open();
         let mut retries = pin!(retry_join(self.config.clone(), self.agent.handle.clone()));
         let mut retrying = !self.config.retry_join.is_empty();
-        self.is_ready(!retrying);
+        if !retrying {
+            self.become_ready();
+        }
         let mut leave_by = None;
         loop {
             tokio::select! {
@@ -135,7 +137,7 @@ impl Process {
                     if joined.is_err() {
                         return Ok(stopped());
                     }
-                    self.is_ready(true);
+                    self.become_ready();
                 }
                 signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
                     Action::Dump => self.dump().await,
@@ -145,8 +147,9 @@ impl Process {
                 },
                 read = outcome(&mut self.reading) => {
                     self.apply(read).await;
-                    let is_over = self.reading.is_none();
-                    self.is_ready(self.ready && is_over);
+                    if self.ready && self.reading.is_none() {
+                        self.become_ready();
+                    }
                 }
                 () = until(leave_by) => return Ok(stopped()),
             }
@@ -154,11 +157,9 @@ impl Process {
     }
 
     /// It may be used from now on, or again: it has joined whom it is to join, and has read what it was to read.
-    fn is_ready(&mut self, ready: bool) {
-        if ready {
-            self.ready = true;
-            self.systemd.ready();
-        }
+    fn become_ready(&mut self) {
+        self.ready = true;
+        self.systemd.ready();
     }
 
     fn caught(&self, signal: Signal, leaving: bool) -> Action {

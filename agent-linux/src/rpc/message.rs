@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serf_nostd::Key;
@@ -146,17 +147,37 @@ pub struct Query {
     pub signed: Option<Signed>,
 }
 
+impl TryFrom<Query> for query::Query {
+    type Error = &'static str;
+
+    fn try_from(query: Query) -> Result<query::Query, &'static str> {
+        Ok(query::Query {
+            name: query.name,
+            payload: query.payload,
+            target: Target { nodes: query.filter_nodes, tags: query.filter_tags },
+            ack: query.request_ack,
+            timeout: time_out(query.timeout)?,
+            wait_full_timeout: query.wait_full_timeout == Some(true),
+            signed: query.signed.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+/// A time-out in nanoseconds; 0: as long as the agent sees fit.
+pub(super) fn time_out(nanos: i64) -> Result<Option<Duration>, &'static str> {
+    let nanos = u64::try_from(nanos).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
+    Ok((nanos > 0).then(|| Duration::from_nanos(nanos)))
+}
+
 impl Query {
     /// Signs it with an operator's private key, now. What is reserved for nothing is left unsigned.
     pub fn sign(&mut self, reservation: Reservation, key: &Key) {
-        let target = Target { nodes: self.filter_nodes.clone(), tags: self.filter_tags.clone() };
-        let (name, payload) = (self.name.clone(), self.payload.clone());
-        let mut query =
-            query::Query { name, payload, target, ack: self.request_ack, ..query::Query::default() };
-        if let Ok(reserved) = reservation.try_into() {
+        self.signed = None;
+        if let (Ok(reserved), Ok(mut query)) = (reservation.try_into(), query::Query::try_from(self.clone()))
+        {
             query.sign(reserved, key);
+            self.signed = query.signed.map(Signed::from);
         }
-        self.signed = query.signed.map(Signed::from);
     }
 }
 

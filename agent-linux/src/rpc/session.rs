@@ -28,7 +28,7 @@ use crate::agent::hub;
 use crate::agent::keys::{KeyReport, KeyRequest};
 use crate::agent::lossy_channel;
 use crate::agent::model::Event;
-use crate::agent::query::{self, Replies, Reply, Target};
+use crate::agent::query::{Replies, Reply};
 use crate::agent::receipts::Wait;
 
 /// How long a connection that is being closed may take to take its last answers, and to close its own side.
@@ -284,10 +284,10 @@ impl Session {
             }
             Command::Query => {
                 let request: Query = parse(body)?;
-                let timeout = time_out(request.timeout)?;
-                let share = self.room_for_stream(seq)?;
                 let pause = if request.wait_full_timeout.is_some() { Duration::ZERO } else { BEFORE_DONE };
-                let replies = handle.query(asked(request, timeout)?).await.map_err(refused)?;
+                let query = request.try_into()?;
+                let share = self.room_for_stream(seq)?;
+                let replies = handle.query(query).await.map_err(refused)?;
                 return Ok(Outcome::Replies(replies, pause, share));
             }
             Command::Respond => {
@@ -483,25 +483,6 @@ fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Str
 fn same_token(given: &[u8], expected: &[u8]) -> bool {
     let differing = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
     given.len() == expected.len() && differing == 0
-}
-
-/// A time-out in nanoseconds; 0: as long as the agent sees fit.
-fn time_out(nanos: i64) -> Result<Option<Duration>, &'static str> {
-    let nanos = u64::try_from(nanos).map_err(|_| refusal::NEGATIVE_TIMEOUT)?;
-    Ok((nanos > 0).then(|| Duration::from_nanos(nanos)))
-}
-
-/// `timeout`: in nanoseconds; 0 is what the agent sees fit.
-fn asked(request: Query, timeout: Option<Duration>) -> Result<query::Query, &'static str> {
-    Ok(query::Query {
-        name: request.name,
-        payload: request.payload,
-        target: Target { nodes: request.filter_nodes, tags: request.filter_tags },
-        ack: request.request_ack,
-        timeout,
-        wait_full_timeout: request.wait_full_timeout == Some(true),
-        signed: request.signed.map(TryInto::try_into).transpose()?,
-    })
 }
 
 async fn tell_replies(outbox: Outbox, seq: u64, mut replies: Replies, pause: Duration) -> Result<(), Broken> {

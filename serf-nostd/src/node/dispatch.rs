@@ -646,9 +646,11 @@ impl Node<'_> {
             return;
         }
         #[cfg(feature = "seal")]
-        let follows = c.lags && c.is_new() && !self.cx.config.authority.protects_keys();
-        #[cfg(feature = "seal")]
-        if follows && self.cx.wire.seal.primary_since() > 0 {
+        if c.lags
+            && c.is_new()
+            && self.cx.wire.seal.primary_since() > 0
+            && !self.cx.config.authority.protects_keys()
+        {
             self.cx.enqueue_reply(c.from, usize::MAX, Reply::to(c.sender, 0, false), Answer::NewKey);
         }
         if c.challenge != 0 && !c.challenge_answered {

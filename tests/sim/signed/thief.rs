@@ -195,22 +195,32 @@ fn order(fleet: &mut Fleet, what: &KeyOrder<'_>, seconds: u64) {
     fleet.run(SECOND, &mut |_, _, _, _| {});
 }
 
+/// Goes over to this key.
+fn rotate(fleet: &mut Fleet, to: &Key) {
+    order(fleet, &KeyOrder::Install(to), 5);
+    order(fleet, &KeyOrder::Use(to), 5);
+    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+}
+
+/// The same once more, with time for who was away.
+fn order_again(fleet: &mut Fleet, to: &Key) {
+    for what in [KeyOrder::Install(to), KeyOrder::Use(to)] {
+        order(fleet, &what, 5);
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+    }
+}
+
 /// Machine 5 is away while the others go over to another key: nobody follows anybody, but the order given again is for it, too.
 #[test]
 fn who_was_away_gets_the_order_once_more() {
     let mut fleet = sealed(44, 6, key(1));
     fleet.network.side[5] = 1;
-    order(&mut fleet, &KeyOrder::Install(&key(2)), 5);
-    order(&mut fleet, &KeyOrder::Use(&key(2)), 5);
-    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+    rotate(&mut fleet, &key(2));
     fleet.network.heal();
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
     assert!((1..5).all(|i| keys_of(&fleet, i) == [2, 1]));
     assert_eq!(keys_of(&fleet, 5), [1], "it follows nobody");
-    for what in [KeyOrder::Install(&key(2)), KeyOrder::Use(&key(2))] {
-        order(&mut fleet, &what, 5);
-        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
-    }
+    order_again(&mut fleet, &key(2));
     assert_eq!(keys_of(&fleet, 5), [2, 1]);
     assert_eq!(fleet.total(|stats| stats.events_unauthorized), 0, "no alarm");
 }
@@ -219,11 +229,6 @@ fn who_was_away_gets_the_order_once_more() {
 #[test]
 fn whichever_of_their_keys_it_has() {
     let mut fleet = sealed(47, 6, key(1));
-    let rotate = |fleet: &mut Fleet, to: &Key| {
-        order(fleet, &KeyOrder::Install(to), 5);
-        order(fleet, &KeyOrder::Use(to), 5);
-        fleet.run(20 * SECOND, &mut |_, _, _, _| {});
-    };
     rotate(&mut fleet, &key(2));
     order(&mut fleet, &KeyOrder::Remove(&key(1)), 5);
     fleet.run(20 * SECOND, &mut |_, _, _, _| {});
@@ -234,10 +239,7 @@ fn whichever_of_their_keys_it_has() {
     fleet.network.heal();
     fleet.run(60 * SECOND, &mut |_, _, _, _| {});
     assert_eq!(keys_of(&fleet, 5), [2]);
-    for what in [KeyOrder::Install(&key(4)), KeyOrder::Use(&key(4))] {
-        order(&mut fleet, &what, 5);
-        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
-    }
+    order_again(&mut fleet, &key(4));
     assert_eq!(keys_of(&fleet, 5), [4, 2]);
     assert_eq!(fleet.total(|stats| stats.events_unauthorized), 0, "no alarm");
 }

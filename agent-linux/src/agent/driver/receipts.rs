@@ -1,11 +1,11 @@
 //! Receipts of this agent's users' events, as they come in.
 
 use serf_nostd::wire::message::EventId;
-use serf_nostd::{Duration, Fired, QueryError, Status, Target};
+use serf_nostd::{Fired, QueryError, Status, Target};
 use tokio::sync::oneshot;
 use tokio::time::Instant as Wall;
 
-use super::Driver;
+use super::{Driver, queries};
 use crate::agent::error::Refusal;
 use crate::agent::memory::QUERIES;
 use crate::agent::query::Reply;
@@ -40,7 +40,7 @@ impl Driver<'_> {
     ) -> Result<EventId, QueryError> {
         self.cancel_abandoned();
         let now = self.clock.now();
-        let timeout = Duration::from_micros(wait.timeout.as_micros() as u64);
+        let timeout = queries::span(wait.timeout);
         event.target.lend(|nodes, tags| {
             let fired = Fired::new(ltime, &event.name, event.coalesce);
             let fired = event.signed.map_or(fired, |signed| fired.signed(signed.reserved.id));

@@ -325,7 +325,7 @@ impl<'a> Seal<'a> {
         for wrap in wraps {
             *out = *wrap;
             if wrap::unwrap(&self.keyring, out).is_some_and(|keys| keys.len() == 1) {
-                return out[9..].first_chunk();
+                return out[wrap::BEFORE..].first_chunk();
             }
         }
         None

@@ -9,8 +9,11 @@
 use super::cipher::{self, Bytes, TAG};
 use super::keyring::{Key, Keyring};
 
+/// Bytes that stand before the keys: an id and a nonce.
+pub(crate) const BEFORE: usize = 1 + 8;
+
 /// Bytes that stand around the keys.
-const AROUND: usize = 1 + 8 + TAG;
+const AROUND: usize = BEFORE + TAG;
 
 /// Bytes of one key that is wrapped.
 pub(crate) const WRAPPED_KEY: usize = AROUND + Key::LEN;
@@ -34,7 +37,7 @@ pub(crate) fn wrap<'k>(
     out: &mut [u8],
 ) -> Option<usize> {
     let (under, id) = ring.get(slot);
-    let (head, rest) = out.split_first_chunk_mut::<9>()?;
+    let (head, rest) = out.split_first_chunk_mut::<BEFORE>()?;
     let mut len = 0;
     for key in keys {
         if rest.len() < len + Key::LEN + TAG {
@@ -56,7 +59,7 @@ pub(crate) fn wrap<'k>(
 /// The opposite, in place: the bytes of the keys, one after the other. `None` if that is nothing that was wrapped under a key of the
 /// ring.
 pub(crate) fn unwrap<'b>(ring: &Keyring<'_>, wrapped: &'b mut [u8]) -> Option<&'b [Bytes]> {
-    let (&mut [id, ref nonce @ ..], rest) = wrapped.split_first_chunk_mut::<9>()?;
+    let (&mut [id, ref nonce @ ..], rest) = wrapped.split_first_chunk_mut::<BEFORE>()?;
     let (text, tag) = rest.split_last_chunk_mut::<TAG>()?;
     let nonce = u64::from_le_bytes(*nonce);
     let opens = |slot: &usize| cipher::open(&wrapping(ring.get(Some(*slot)).0), nonce, &[id], text, tag);
