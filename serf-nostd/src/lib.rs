@@ -147,7 +147,7 @@ pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 #[cfg(feature = "coordinates")]
 pub use coordinate::Coordinate;
-pub use events::{EventError, UserEvent};
+pub use events::{Belonging, EventError, Past, UserEvent};
 pub use expression::{TagMatcher, matches};
 pub use filter::Target;
 #[cfg(feature = "journal")]

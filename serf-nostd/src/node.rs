@@ -15,7 +15,7 @@ use crate::context::Cx;
 #[cfg(feature = "coordinates")]
 use crate::coordinate::Coordinate;
 use crate::events::store::Kind;
-use crate::events::{self, Events};
+use crate::events::{self, Belonging, Events};
 use crate::failure::{self, Failure};
 use crate::filter::{Candidate, passes};
 use crate::gossip::Gossip;
@@ -329,6 +329,16 @@ impl<'a> Node<'a> {
             gossip: members.updates.len(),
             awareness: failure.detector.awareness(),
         }
+    }
+
+    /// Events at or below it are not handed out any more: what is to be kept for [`Node::recall`].
+    pub fn event_floor(&self) -> EventId {
+        self.engines.events.seen.floor()
+    }
+
+    /// In which fleet it is, as far as events go: likewise. `None` until it has met somebody.
+    pub fn belonging(&self) -> Option<Belonging> {
+        self.engines.events.belonging(self.cx.now)
     }
 
     /// Whether this node is still waiting for its first join answer: events are neither accepted nor delivered.

@@ -8,7 +8,7 @@ use serf_nostd::wire::message::EventId;
 use serf_nostd::{Ask, Config, Identity, Input, Instant, Key, Node, Output, QueryError};
 
 use crate::clock::Clock;
-use crate::machine::{Machine, PORT};
+use crate::machine::{Kept, Machine, PORT};
 use crate::memory;
 pub use crate::memory::Size;
 use crate::network::Network;
@@ -163,6 +163,24 @@ impl Fleet {
 
     /// Switches a machine on, with seeds at these addresses, whoever is there, and this floor.
     pub fn boot_at(&mut self, i: usize, seeds: &[SocketAddr], event_floor: u64, watch: &mut Watcher) {
+        self.machines[i].kept = Kept::default();
+        self.boot_with(i, seeds, event_floor, false, watch);
+    }
+
+    /// Switches a machine on that knows again what its application was handed before its end.
+    pub fn boot_again(&mut self, i: usize, seeds: &[usize], watch: &mut Watcher) {
+        let seeds: Vec<SocketAddr> = seeds.iter().filter(|s| **s != i).map(|s| self.address(*s)).collect();
+        self.boot_with(i, &seeds, 0, true, watch);
+    }
+
+    fn boot_with(
+        &mut self,
+        i: usize,
+        seeds: &[SocketAddr],
+        event_floor: u64,
+        recalls: bool,
+        watch: &mut Watcher,
+    ) {
         assert!(self.machines[i].node.is_none(), "already on");
         let seed = self.rng.bits();
         let machine = &mut self.machines[i];
@@ -192,6 +210,9 @@ impl Fleet {
         for key in keys {
             node.install_key(key).expect("there is room for what it has kept");
         }
+        if recalls {
+            machine.kept.recall(&mut node, now);
+        }
         node.start(now, seeds);
         machine.node = Some(node);
         self.drain(i, watch);
@@ -202,6 +223,7 @@ impl Fleet {
         let machine = &mut self.machines[i];
         if let Some(node) = machine.node.take() {
             machine.floor = node.gauges().event_time - 1;
+            machine.kept.end(&node);
             memory::put_back(machine.size, node.release());
         }
         machine.wake = u64::MAX;
@@ -311,7 +333,7 @@ impl Fleet {
         let now = self.local(i);
         let (real, deaf) = (self.now, self.machines[i].deaf);
         let mut tx = std::mem::take(&mut self.tx);
-        while let Machine { node: Some(node), boots, questions, keys, .. } = &mut self.machines[i] {
+        while let Machine { node: Some(node), boots, questions, keys, kept, .. } = &mut self.machines[i] {
             let boots = *boots;
             self.transcript.number(i as u64);
             node.set_app_ready(!deaf);
@@ -324,6 +346,7 @@ impl Fleet {
                     self.send(i, to, bytes);
                 }
                 Output::Event(event) => {
+                    kept.note(&event);
                     let (mut seen, home) = Seen::of(event);
                     match &mut seen {
                         Seen::Asked { id, name, payload, tags } => {

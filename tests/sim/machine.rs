@@ -1,9 +1,10 @@
 //! A simulated machine: its node, its hardware, and what survives a reboot.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use serf_nostd::{Config, Key, Node};
+use serf_nostd::wire::message::EventId;
+use serf_nostd::{Belonging, Config, Event, Instant, Key, Node, Past};
 
 use crate::clock::Clock;
 use crate::memory::Size;
@@ -58,6 +59,48 @@ impl Nat {
     }
 }
 
+/// What a machine's program keeps over its end.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    pub(crate) clocks: [u64; 3],
+    pub(crate) belonging: Option<Belonging>,
+    pub(crate) floor: EventId,
+    /// What its application was handed.
+    pub(crate) events: Vec<EventId>,
+    /// The last values among it.
+    pub(crate) values: BTreeMap<u64, EventId>,
+}
+
+impl Kept {
+    /// Before the application is handed something.
+    pub(crate) fn note(&mut self, event: &Event<'_>) {
+        match event {
+            Event::User(event) => {
+                self.events.push(event.id);
+                if event.coalesce {
+                    self.values.insert(event.key(), event.id);
+                }
+            }
+            Event::Query(question) => self.events.push(question.id),
+            _ => {}
+        }
+    }
+
+    /// The machine ends.
+    pub(crate) fn end(&mut self, node: &Node<'_>) {
+        let gauges = node.gauges();
+        self.clocks = [gauges.member_time, gauges.event_time, gauges.query_time];
+        (self.belonging, self.floor) = (node.belonging(), node.event_floor());
+    }
+
+    /// Tells a node of the next boot.
+    pub(crate) fn recall(&self, node: &mut Node<'_>, now: Instant) {
+        let values: Vec<(u64, EventId)> = self.values.iter().map(|(key, id)| (*key, *id)).collect();
+        let Kept { clocks, belonging, floor, .. } = *self;
+        node.recall(now, &Past { clocks, belonging, floor, events: &self.events, values: &values });
+    }
+}
+
 /// A simulated machine.
 pub struct Machine {
     pub(crate) node: Option<Node<'static>>,
@@ -99,6 +142,8 @@ pub struct Machine {
     pub keys: Vec<Key>,
     /// The event clock when it last ran: what a device would keep in flash.
     pub floor: u64,
+    /// What a server would keep in its snapshot.
+    pub(crate) kept: Kept,
     /// Which fleets its node has come into since it was switched on, and when.
     pub fleets: Vec<(u64, u32)>,
     /// When it came to know of somebody who lives, after it had known of nobody, and in which fleet it was then.
@@ -142,6 +187,7 @@ impl Machine {
             boots_ahead: 0,
             keys: Vec::new(),
             floor: 0,
+            kept: Kept::default(),
             fleets: Vec::new(),
             companies: Vec::new(),
             questions: Questions::default(),

@@ -176,6 +176,26 @@ impl<'a> Coalescer<'a> {
         placed
     }
 
+    /// This value of a name was handed out before a restart.
+    pub(super) fn recall(&mut self, name: u64, event: EventId) {
+        if let Some(id) = self.find(name) {
+            let window = &mut self.windows[id as usize];
+            self.digest ^= window.greatest.hash();
+            window.greatest = window.greatest.max(event);
+            self.digest ^= window.greatest.hash();
+        } else if self.touched < self.windows.len() {
+            let id = self.touched as u16;
+            self.touched += 1;
+            self.windows[id as usize] = Window { name, greatest: event, slot: NONE, ..Window::EMPTY };
+            let windows = &*self.windows;
+            self.index.insert(name as u32, id, |id| windows[id as usize].name as u32);
+            self.sent.push_back(self.windows, id);
+            self.digest ^= event.hash();
+        } else {
+            self.partial = true;
+        }
+    }
+
     /// A place for a new name.
     fn place(&mut self, placed: &mut Placed, stats: &mut Stats, config: &Settings) -> u16 {
         if let Some(fresh) = self.windows.get_mut(self.touched) {
@@ -354,6 +374,20 @@ mod tests {
             assert_eq!(names.offer(3, 3, 12).deliver, Some(10), "the oldest");
             assert_eq!((names.coalescer.digest(), names.stats.coalesce_early), (None, 1));
             assert!(!names.coalescer.remembers(1) && names.coalescer.remembers(2));
+        });
+    }
+
+    #[test]
+    fn what_was_handed_out_before_a_restart_is_a_last_value_and_never_followed_by_an_older_one() {
+        with_places::<2>(|names| {
+            for (name, ltime) in [(1, 7), (2, 5), (1, 6), (3, 9)] {
+                names.coalescer.recall(name, id(ltime, 1));
+            }
+            assert_eq!(names.coalescer.last_of(1), Some((id(7, 1), true)));
+            assert_eq!(names.coalescer.digest(), None, "of the third there is no room");
+            assert_eq!(names.offer(1, 6, 10), Placed::default());
+            assert!(names.offer(2, 6, 11).held);
+            assert_eq!(names.due(1_000), Some(11));
         });
     }
 

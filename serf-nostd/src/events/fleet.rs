@@ -5,8 +5,8 @@
 //! by the time at which all know all. For a while they stay in their former one as well, until what is under way there
 //! has arrived; what either fleet fired before they met stays where it was.
 
-use super::Events;
 use super::store::{Kind, list};
+use super::{Belonging, Events};
 use crate::clock::{Lamport, Word};
 use crate::config::Config;
 use crate::context::Cx;
@@ -77,6 +77,21 @@ fn tag(fleet: u32) -> [u8; 2] {
 impl FleetState {
     pub(super) fn new(now: Instant, floor: EventId) -> Self {
         FleetState { id: 0, since: now, left: None, founding: false, news: 0, met_at: floor, starting: None }
+    }
+
+    /// The same fleet as before a restart.
+    pub(super) fn again(now: Instant, belonging: &Belonging) -> Self {
+        let Belonging { fleet, age, met } = *belonging;
+        FleetState { id: fleet, since: now.minus(age), ..FleetState::new(now, met) }
+    }
+
+    /// Where it would go on after a restart: in the former fleet, as long as it lingers there.
+    pub(super) fn belonging(&self, now: Instant) -> Option<Belonging> {
+        if self.founding || self.compares_in() == 0 {
+            return None;
+        }
+        let since = self.left.map_or(self.since, |left| left.since);
+        Some(Belonging { fleet: self.compares_in(), age: now.since(since), met: self.met_at })
     }
 
     pub(crate) fn is_starting(&self) -> bool {

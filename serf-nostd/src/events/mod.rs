@@ -9,7 +9,8 @@
 //! 6. When room is needed the most-sent payload goes; ids are remembered longer, and below the lowest of those nothing is
 //!    taken any more: the floor.
 //!
-//! Which fleet's events those are is told in [`fleet`], and what operators have to say to them in [`operated`].
+//! Which fleet's events those are is told in [`fleet`], what operators have to say to them in [`operated`], and what is known of
+//! them again after a restart in [`recall`].
 
 pub(crate) mod arena;
 pub(crate) mod coalesce;
@@ -19,6 +20,7 @@ mod own;
 pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod rate;
+mod recall;
 pub(crate) mod relay;
 mod repair;
 pub(crate) mod seen;
@@ -51,6 +53,7 @@ use coalesce::Coalescer;
 use fleet::{FleetState, Source};
 use pull::Pulls;
 use rate::Rate;
+pub use recall::{Belonging, Past};
 use relay::RelayFilter;
 use seen::{Freshness, Seen};
 pub use store::UserEvent;

@@ -35,8 +35,9 @@ pub struct UserEvent<'a> {
 }
 
 impl UserEvent<'_> {
-    /// What is coalesced with it: events of the same name, for the same members.
-    pub(crate) fn key(&self) -> u64 {
+    /// What is coalesced with it: events of the same name, for the same members, signed ones apart from others. A hash that is the
+    /// same on every node.
+    pub fn key(&self) -> u64 {
         key(self.id, self.name, self.filters)
     }
 }

@@ -6,7 +6,7 @@ use super::{JoinError, LeaveError, Node, TagsError};
 #[cfg(feature = "authority")]
 use crate::authority::Authority;
 use crate::authority::{Reserved, Signature, Stated, Statement};
-use crate::events::EventError;
+use crate::events::{EventError, Past};
 use crate::filter::{self, Target};
 use crate::queries::{self, Ask, Fired, QueryError};
 use crate::time::{Duration, Instant};
@@ -188,6 +188,16 @@ impl Node<'_> {
     /// last state, and no member is forgotten.
     pub fn set_app_ready(&mut self, ready: bool) {
         self.engines.members.app_ready = ready;
+    }
+
+    /// Goes on where a former life of this node has ended, as if it had been cut off meanwhile: what was handed out then is not handed
+    /// out again, what it has missed is fetched from members of the same fleet that hold it still. To be called before
+    /// [`Node::start`] and all else. Whoever finds its members in another fleet by then takes up with what is fired from now on.
+    ///
+    /// Goes through the events once for each of them, if they are not sorted.
+    pub fn recall(&mut self, now: Instant, past: &Past<'_>) {
+        self.enter(now);
+        self.engines.events.recall(&mut self.cx, past);
     }
 
     /// Starts as a member of an existing fleet: joins through `seeds` (8 at most are used), and neither accepts nor

@@ -7,6 +7,7 @@ mod meetings;
 mod members;
 mod merges;
 mod names;
+mod recall;
 mod restarts;
 mod strangers;
 mod values;

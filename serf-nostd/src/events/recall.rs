@@ -1,0 +1,66 @@
+//! What a node knows again of its former life: it goes on where it was, as one who was cut off, and fetches what it has missed.
+
+use super::Events;
+use super::fleet::FleetState;
+use super::seen::Freshness;
+use crate::context::Cx;
+use crate::time::{Duration, Instant};
+use crate::wire::message::EventId;
+
+/// What a node knew before its end, as far as it was kept: for [`crate::Node::recall`].
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Past<'p> {
+    /// Lamport times of the next intent, event and query ([`crate::Gauges`]). Those of events and queries are raised by what follows.
+    pub clocks: [u64; 3],
+    /// In which fleet it was; `None` if in none.
+    pub belonging: Option<Belonging>,
+    /// At or below it nothing is handed out ([`crate::Node::event_floor`]).
+    pub floor: EventId,
+    /// What has been handed out above the floor, queries among it, in any order. Of more than the memory's `seen` the greatest count.
+    pub events: &'p [EventId],
+    /// The last value that was handed out of each name: [`crate::UserEvent::key`] and identity. Of more than the memory's `windows`
+    /// the first ones count.
+    pub values: &'p [(u64, EventId)],
+}
+
+/// In which fleet a node is, as far as events go: [`crate::Node::belonging`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Belonging {
+    /// Its number, never 0.
+    pub fleet: u32,
+    /// How long there has been that fleet.
+    pub age: Duration,
+    /// What is at or below it was fired before this node had come.
+    pub met: EventId,
+}
+
+impl Events<'_> {
+    /// In which fleet this node is; `None` if in none, or alone in it.
+    pub(crate) fn belonging(&self, now: Instant) -> Option<Belonging> {
+        self.fleet.belonging(now)
+    }
+
+    /// See [`crate::Node::recall`].
+    pub(crate) fn recall(&mut self, cx: &mut Cx<'_>, past: &Past<'_>) {
+        let [member, event, query] = past.clocks;
+        let greatest = past.events.iter().chain(past.values.iter().map(|(_, id)| id)).max();
+        let latest = greatest.map_or(0, |id| id.ltime).max(past.floor.ltime);
+        cx.clocks.adopt([member, event.max(latest.saturating_add(1)), query]);
+        // What was signed before this node began may be new to it.
+        self.since = Instant::PAST;
+        self.seen.raise_floor(past.floor);
+        for id in past.events {
+            if self.seen.classify(*id) == Freshness::New {
+                self.seen.insert(*id);
+            }
+        }
+        for (key, id) in past.values {
+            self.coalescer.recall(*key, *id);
+        }
+        if let Some(belonging) = past.belonging {
+            self.fleet = FleetState::again(cx.now, &belonging);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Machines that know again what they were handed before they ended: nothing twice, and what they have missed.
+
+use fleet_tests::fleet::{Fleet, Size};
+
+use crate::{Heard, SECOND, fire, fleet, flow, off, quiet, set};
+
+fn all_once(heard: &Heard, i: usize, label: &str, count: usize) {
+    let counts: Vec<usize> = (0..count).map(|n| heard.count(i, &format!("{label}-{n}"))).collect();
+    assert!(counts.iter().all(|count| *count == 1), "machine {i}: {label}: {counts:?}");
+}
+
+fn news_reach_all(fleet: &mut Fleet, heard: &mut Heard) {
+    fleet.run(30 * SECOND, &mut heard.watch());
+    assert!(fleet.agreed(), "they do not see each other");
+    for i in 0..fleet.machines.len() {
+        fire(fleet, i, &format!("new-{i}"), heard).expect("accepted");
+        fleet.run(5 * SECOND, &mut heard.watch());
+        assert_eq!(heard.reached(&format!("new-{i}")), fleet.machines.len(), "what {i} fires");
+    }
+}
+
+#[test]
+fn what_was_fired_meanwhile_is_handed_out_and_nothing_twice() {
+    for seed in 0..8 {
+        let mut fleet = fleet(seed, 8, Size::Server, None);
+        let mut heard = Heard::new(8);
+        flow(&mut fleet, 2, 20, "old", &mut heard).expect("room");
+        fleet.crash(4);
+        flow(&mut fleet, 3, 50, "missed", &mut heard).expect("room");
+        fleet.run(seed * 7 * SECOND, &mut heard.watch());
+        fleet.boot_again(4, &[0, 1], &mut heard.watch());
+        news_reach_all(&mut fleet, &mut heard);
+        all_once(&heard, 4, "old", 20);
+        all_once(&heard, 4, "missed", 50);
+    }
+}
+
+/// Events come from everywhere, one of the origins being who ends now and then.
+#[test]
+fn whoever_ends_in_the_midst_of_events_has_had_each_once() {
+    for seed in 0..8 {
+        let mut fleet = fleet(seed, 6, Size::Server, None);
+        let mut heard = Heard::new(6);
+        fleet.network.latency = 20_000;
+        for round in 0..6 {
+            for n in 0..10 {
+                for i in 0..6 {
+                    if fleet.is_on(i) {
+                        fire(&mut fleet, i, &format!("{round}-{n}-{i}"), &mut heard).expect("room");
+                    }
+                }
+                fleet.run(SECOND / 30, &mut heard.watch());
+            }
+            // What it has just fired may have come to nobody yet.
+            fleet.run(SECOND / 10, &mut heard.watch());
+            fleet.crash(4);
+            flow(&mut fleet, 1, 5, &format!("away-{round}"), &mut heard).expect("room");
+            fleet.boot_again(4, &[0, 5], &mut heard.watch());
+            fleet.run(SECOND, &mut heard.watch());
+        }
+        news_reach_all(&mut fleet, &mut heard);
+        for round in 0..6 {
+            all_once(&heard, 4, &format!("away-{round}"), 5);
+            for n in 0..10 {
+                let all = (0..6).map(|i| heard.reached(&format!("{round}-{n}-{i}")));
+                let on: Vec<usize> = all.filter(|reached| *reached > 0).collect();
+                assert!(on.iter().all(|reached| *reached == 6), "round {round}, {n}: {on:?}");
+            }
+        }
+    }
+}
+
+/// What waited in its name's window when the machine ended is handed out by its next life; what had been is not, and no older value
+/// follows.
+#[test]
+fn last_values_are_handed_out_once() {
+    for seed in 0..8 {
+        let mut fleet = fleet(seed, 5, Size::Server, None);
+        let mut heard = Heard::new(5);
+        for name in ["told", "replaced", "held"] {
+            set(&mut fleet, 1, name, "1", &mut heard).expect("room");
+            fleet.run(10 * SECOND, &mut heard.watch());
+        }
+        set(&mut fleet, 1, "held", "2", &mut heard).expect("room");
+        fleet.run(SECOND / 2, &mut heard.watch());
+        fleet.crash(3);
+        set(&mut fleet, 2, "replaced", "2", &mut heard).expect("room");
+        flow(&mut fleet, 0, 30, "others", &mut heard).expect("room");
+        fleet.run(60 * SECOND, &mut heard.watch());
+        fleet.boot_again(3, &[0], &mut heard.watch());
+        news_reach_all(&mut fleet, &mut heard);
+        let had = |name: &str| {
+            let of_it = heard.0[3].iter().filter(|(heard, _)| heard == name.as_bytes());
+            of_it.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(had("told"), ["1"]);
+        assert_eq!(
+            (had("replaced"), had("held")),
+            (vec!["1".into(), "2".into()], vec!["1".into(), "2".into()])
+        );
+    }
+}
+
+/// The power is back everywhere: the fleet goes on, and its clocks as well.
+#[test]
+fn a_fleet_that_restarts_as_a_whole_goes_on() {
+    for seed in 0..8 {
+        let mut fleet = fleet(seed, 6, Size::Server, None);
+        let mut heard = Heard::new(6);
+        flow(&mut fleet, 2, 40, "old", &mut heard).expect("room");
+        set(&mut fleet, 1, "value", "1", &mut heard).expect("room");
+        fleet.run(10 * SECOND, &mut heard.watch());
+        let times: Vec<u64> = (0..6).map(|i| fleet.node(i).unwrap().gauges().event_time).collect();
+        (0..6).for_each(|i| fleet.crash(i));
+        fleet.run(60 * SECOND, &mut quiet());
+        for i in 0..6 {
+            let others: Vec<usize> = (0..6).filter(|other| *other != i).collect();
+            fleet.boot_again(i, &others, &mut heard.watch());
+        }
+        news_reach_all(&mut fleet, &mut heard);
+        for (i, time) in times.into_iter().enumerate() {
+            all_once(&heard, i, "old", 40);
+            assert_eq!(heard.0[i].iter().filter(|(name, _)| name == b"value").count(), 1);
+            assert!(fleet.node(i).unwrap().gauges().event_time > time, "clocks never go back");
+        }
+    }
+}
+
+/// The machine is started in another fleet: what that has fired before is not for it, and what its own has does not cross.
+#[test]
+fn whoever_finds_another_fleet_takes_up_with_what_is_fired_from_now_on() {
+    for seed in 0..8 {
+        let mut fleet = off(seed, 8, Size::Server, None);
+        for i in 0..8 {
+            fleet.boot(i, &[i / 4 * 4], false, &mut quiet());
+        }
+        fleet.run(120 * SECOND, &mut quiet());
+        let mut heard = Heard::new(8);
+        flow(&mut fleet, 1, 20, "left", &mut heard).expect("room");
+        flow(&mut fleet, 6, 30, "right", &mut heard).expect("room");
+        fleet.crash(1);
+        fleet.run(10 * SECOND, &mut heard.watch());
+        (0..4).for_each(|i| fleet.crash(i));
+        fleet.boot_again(1, &[5], &mut heard.watch());
+        fleet.run(60 * SECOND, &mut heard.watch());
+        all_once(&heard, 1, "left", 20);
+        for n in 0..30 {
+            assert_eq!(heard.count(1, &format!("right-{n}")), 0);
+        }
+        fire(&mut fleet, 7, "now", &mut heard).expect("accepted");
+        fire(&mut fleet, 1, "as well", &mut heard).expect("accepted");
+        fleet.run(10 * SECOND, &mut heard.watch());
+        assert_eq!((heard.reached("now"), heard.reached("as well")), (5, 5));
+    }
+}
