@@ -20,6 +20,7 @@ mod sealed;
 mod shipped;
 mod siege;
 mod signed;
+mod snapshot;
 mod startup;
 mod systemd;
 mod tags;

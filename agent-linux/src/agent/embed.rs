@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serf_nostd::{Identity, Key, Node};
@@ -20,6 +21,8 @@ use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
 use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
 use super::once;
+use super::rejoin::rejoin;
+use super::snapshot::{Past, Recalled, Recorder, Snapshot};
 use super::socket::Socket;
 use super::tags;
 
@@ -43,6 +46,11 @@ pub struct Setup {
     pub keys: Vec<Key>,
     /// Where keys are kept that are changed at run time. It is not read here: [`super::keyring_file::load`].
     pub keyring_file: Option<PathBuf>,
+    /// Where members, clocks and what was handed out are kept over the agent's end; read at the start. After a `kill -9` no event is handed
+    /// out twice, and its scripts run that had not begun.
+    pub snapshot: Option<PathBuf>,
+    /// Whether members are joined again that the agent has left.
+    pub rejoin: bool,
     /// The core's timing and limits. The expressions of queries are regular ones, whatever stands here.
     pub core: serf_nostd::Config,
     /// 2 to [`super::memory::MAX_MEMBERS`].
@@ -67,6 +75,8 @@ impl Setup {
             tags_file: None,
             keys: Vec::new(),
             keyring_file: None,
+            snapshot: None,
+            rejoin: false,
             core: serf_nostd::Config::LAN,
             max_members: DEFAULT_MAX_MEMBERS,
             awaiting_first_join: false,
@@ -90,6 +100,7 @@ pub struct Agent {
     pub advertised: SocketAddr,
     /// How it ends. Aborting this ends it at once, without a word to the others.
     pub end: JoinHandle<End>,
+    recorder: Option<Recorder>,
 }
 
 impl Agent {
@@ -111,14 +122,53 @@ impl Agent {
         let identity = handler::Identity { name: setup.name.clone(), tags: setup.tags.clone() };
         let handlers = Handlers::new(setup.handlers.clone(), identity, setup.limits);
         let hub = Hub::new();
+        let opened = setup.snapshot.as_ref().map(|path| {
+            Snapshot::open(path, setup.rejoin).map_err(|error| StartError::Snapshot(path.clone(), error))
+        });
+        let (recorder, recalled) = match opened.transpose()? {
+            None => (None, Recalled::default()),
+            Some((snapshot, recalled)) => {
+                let recorder = Recorder::start(snapshot, setup.name.clone(), hub.clone(), handlers.clone());
+                (Some(recorder), recalled)
+            }
+        };
+        recalled.notes.iter().for_each(|note| log::warn!(target: "serf", "serf: {note}"));
         let (handle, requests) = Handle::new(REQUESTS);
         let (ready, started) = oneshot::channel();
-        let task = Task { setup, socket, advertised, requests, hub: hub.clone(), handlers: handlers.clone() };
+        let task = Task {
+            setup,
+            socket,
+            advertised,
+            requests,
+            hub: hub.clone(),
+            handlers: handlers.clone(),
+            recorder: recorder.clone(),
+            past: recalled.past,
+            returns: !recalled.members.is_empty(),
+        };
         let end = tokio::spawn(task.run(ready));
         match started.await {
-            Ok(Ok(())) => Ok(Agent { handle, hub, handlers, bound, advertised, end }),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StartError::Ended),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(StartError::Ended),
+        }
+        if let Some(recorder) = &recorder {
+            for (id, event, begun) in recalled.due {
+                recorder.resume(id, Arc::new(event), begun);
+            }
+        }
+        if !recalled.members.is_empty() {
+            tokio::spawn(rejoin(handle.weak(), recalled.members));
+        }
+        Ok(Agent { handle, hub, handlers, bound, advertised, end, recorder })
+    }
+
+    /// Ends the agent at once, without a word to the others if it has not left; what its snapshot is to know is on the disk when this
+    /// returns. Scripts that have not begun are run by its next life.
+    pub async fn close(&mut self) {
+        self.end.abort();
+        if let Some(recorder) = &self.recorder {
+            recorder.close().await;
         }
     }
 }
@@ -131,11 +181,16 @@ struct Task {
     requests: mpsc::Receiver<Request>,
     hub: Hub,
     handlers: Handlers,
+    recorder: Option<Recorder>,
+    /// What is known of its former life.
+    past: Past,
+    /// Members of that life are about to be joined.
+    returns: bool,
 }
 
 impl Task {
     async fn run(self, ready: oneshot::Sender<Result<(), StartError>>) -> End {
-        let Task { setup, socket, advertised, requests, hub, handlers } = self;
+        let Task { setup, socket, advertised, requests, hub, handlers, recorder, past, returns } = self;
         let members = setup.max_members;
         let Ok(mut memory) = ServerMemory::new(members) else {
             let _ = ready.send(Err(StartError::Memory(members)));
@@ -170,6 +225,9 @@ impl Task {
                 return End::Abandoned;
             }
         }
+        if recorder.is_some() {
+            node.recall(clock.now(), &past.lend());
+        }
         // If nobody waits, the requests have no sender either, and the loop ends at once.
         let _ = ready.send(Ok(()));
         let parts = Parts {
@@ -179,9 +237,10 @@ impl Task {
             requests,
             hub,
             handlers,
-            awaiting_first_join: setup.awaiting_first_join,
+            awaiting_first_join: setup.awaiting_first_join || returns,
             tags_file: setup.tags_file,
             keyring_file: setup.keyring_file,
+            recorder,
         };
         Driver::new(parts).run().await
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serf_nostd::wire::message::NAME_MAX;
 use serf_nostd::{EventError, KeyError, QueryError, SetupError, TagsError};
@@ -162,8 +163,23 @@ pub enum StartError {
     Node(SetupError),
     /// There are more keys than it can have.
     Keys(KeyError),
+    /// The snapshot can't be read or written.
+    Snapshot(PathBuf, io::Error),
     /// Its task was ended at once.
     Ended,
+}
+
+impl StartError {
+    /// Whether something else has the address or the snapshot, perhaps only for a moment: what an agent that was killed had just forked
+    /// has both until it becomes a script.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            StartError::Bind(_, error) | StartError::Snapshot(_, error) => {
+                [io::ErrorKind::AddrInUse, io::ErrorKind::ResourceBusy].contains(&error.kind())
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -188,6 +204,10 @@ impl fmt::Display for StartError {
             // What the agent itself gets wrong.
             StartError::Node(other) => write!(f, "{other}"),
             StartError::Keys(error) => write!(f, "{error}"),
+            StartError::Snapshot(path, error) => {
+                let (path, why) = (path.display(), words(error));
+                write!(f, "Failed to setup snapshot: failed to open snapshot: open {path}: {why}")
+            }
             StartError::Ended => f.write_str("it ended at once"),
         }
     }
@@ -196,7 +216,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            StartError::Bind(_, error) => Some(error),
+            StartError::Bind(_, error) | StartError::Snapshot(_, error) => Some(error),
             StartError::Node(error) => Some(error),
             StartError::Keys(error) => Some(error),
             _ => None,

@@ -147,7 +147,24 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
 }
 
+/// Likewise, without keeping the agent from ending when nobody else has it.
+#[derive(Clone, Debug)]
+pub(super) struct WeakHandle {
+    requests: mpsc::WeakSender<Request>,
+}
+
+impl WeakHandle {
+    /// `None`: nobody has the agent any more.
+    pub(super) fn upgrade(&self) -> Option<Handle> {
+        self.requests.upgrade().map(|requests| Handle { requests })
+    }
+}
+
 impl Handle {
+    pub(super) fn weak(&self) -> WeakHandle {
+        WeakHandle { requests: self.requests.downgrade() }
+    }
+
     /// A handle, and the end at which the run loop takes the requests.
     pub fn new(capacity: usize) -> (Handle, mpsc::Receiver<Request>) {
         let (requests, taken) = mpsc::channel(capacity);

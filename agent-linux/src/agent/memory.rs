@@ -19,13 +19,13 @@ const NAME: usize = 128;
 /// Longest encoded tags of a member, in bytes.
 const TAGS: usize = super::tags::TAGS_LIMIT;
 /// Events that are told from new ones.
-const SEEN: usize = 4096;
+pub(super) const SEEN: usize = 4096;
 /// Events held and passed on.
 const SLOTS: usize = 4096;
 /// Names and payloads of those events, in bytes: each may be as long as Serf allows, with room to spare.
 const ARENA: usize = SLOTS * 576;
 /// Names of events that can be coalesced at once, and intents for members not known yet.
-const NAMES: usize = 1024;
+pub(super) const NAMES: usize = 1024;
 /// Queries of this node's that run at once.
 pub(super) const QUERIES: usize = 64;
 /// Keys in the ring.

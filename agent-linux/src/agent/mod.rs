@@ -20,6 +20,8 @@ pub mod once;
 pub mod operators;
 pub mod query;
 pub mod receipts;
+mod rejoin;
+mod snapshot;
 pub mod socket;
 pub mod stdout;
 pub mod tags;

@@ -63,6 +63,13 @@ struct Args {
     /// there. A JSON array of keys in base64. Not beside -encrypt
     #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     keyring_file: Option<String>,
+    /// Keep members, clocks and what was handed out in this file, in Serf's format. The next start joins those members again, hands
+    /// nothing out twice, and runs scripts that had not begun
+    #[arg(long, value_name = "PATH", default_value = "")]
+    snapshot: String,
+    /// With -snapshot: join the members again even if the agent has left them
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    rejoin: bool,
     /// Timing: lan, wan (slower, more patient) or local (faster). Default: lan
     #[arg(long, value_name = "PROFILE", default_value = "")]
     profile: String,
@@ -185,6 +192,8 @@ impl Args {
             tags_file: self.tags_file,
             encrypt_key: Secret(self.encrypt.unwrap_or_default()),
             keyring_file: self.keyring_file.unwrap_or_default(),
+            snapshot_path: self.snapshot,
+            rejoin_after_leave: self.rejoin,
             profile: self.profile,
             event_handlers: self.event_handler,
             handler_timeout: nanoseconds(&self.handler_timeout)?,
@@ -267,6 +276,8 @@ mod tests {
             "-handler-timeout=4s",
             "-handler-concurrency=5",
             "-max-members=6",
+            "-snapshot=s",
+            "-rejoin",
             "-log-level=warn",
             "-config-file=f1",
             "-config-file",
@@ -287,6 +298,8 @@ mod tests {
             tags: [("a".into(), "1".into()), ("b".into(), "=".into())].into(),
             encrypt_key: Secret("e".into()),
             keyring_file: "f".into(),
+            snapshot_path: "s".into(),
+            rejoin_after_leave: true,
             profile: "wan".into(),
             event_handlers: texts(&["-x", "--y"]),
             handler_timeout: 4_000_000_000,

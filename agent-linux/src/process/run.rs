@@ -1,14 +1,14 @@
 //! From the settings to the exit code: what happens at the start, and at each signal.
 
 use std::future::pending;
-use std::io::Write;
+use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::config::Config;
 use super::console::{Banner, say};
@@ -18,7 +18,7 @@ use super::systemd::Systemd;
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
-use crate::agent::error::Refusal;
+use crate::agent::error::{Refusal, StartError};
 use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
@@ -29,6 +29,12 @@ use crate::rpc::server;
 
 /// How long scripts may take to finish once the node has left.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long something else may be in the way of the start.
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long the snapshot may take to be written to its end.
+const CLOSING_LIMIT: Duration = Duration::from_secs(5);
 
 /// File descriptors that RPC clients leave to gossip, logs and scripts.
 const RESERVED: u64 = 20;
@@ -62,7 +68,8 @@ async fn live(config: Config) -> Result<u8, String> {
     let bind = setup.bind.to_string();
     let encrypted = !setup.keys.is_empty();
     let advertise = setup.advertise.map(|address| address.to_string());
-    let agent = Agent::start(setup).await.map_err(|error| failed(error.to_string()))?;
+    let agent = patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
+    let agent = agent.map_err(|error| failed(error.to_string()))?;
 
     Banner::starting_rpc();
     let listener = listen(&config.rpc_addr)
@@ -83,18 +90,40 @@ async fn live(config: Config) -> Result<u8, String> {
         rpc: &config.rpc_addr,
         advertise: advertise.as_deref(),
         encrypted,
-        snapshot: false,
+        snapshot: config.snapshot_path.is_some(),
         profile: config.profile.as_str(),
         compression: false,
     }
     .running();
     let (ready, reading, read_again, dumping) = (false, None, false, None);
-    Process { config, agent, rpc, logger, signals, systemd, ready, reading, read_again, dumping }.live().await
+    let mut process =
+        Process { config, agent, rpc, logger, signals, systemd, ready, reading, read_again, dumping };
+    let ended = process.live().await;
+    if timeout(CLOSING_LIMIT, process.agent.close()).await.is_err() {
+        log::warn!(target: "agent", "The disk that the snapshot is on does not answer");
+    }
+    ended
 }
 
 async fn listen(address: &str) -> Result<TcpListener, String> {
     let address = Endpoint::resolve_listener(address).await.map_err(|error| error.to_string())?;
-    TcpListener::bind(address).await.map_err(|error| bind_error(&error))
+    let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let bound = patiently(async || TcpListener::bind(address).await, is_busy).await;
+    bound.map_err(|error| bind_error(&error))
+}
+
+/// Tries again for a moment what something else is in the way of.
+async fn patiently<T, E>(
+    attempt: impl AsyncFn() -> Result<T, E>,
+    is_busy: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let until = Instant::now() + BUSY_LIMIT;
+    loop {
+        match attempt().await {
+            Err(error) if is_busy(&error) && Instant::now() < until => sleep(BUSY_LIMIT / 20).await,
+            done => return done,
+        }
+    }
 }
 
 struct Process {
@@ -114,7 +143,7 @@ struct Process {
 }
 
 impl Process {
-    async fn live(mut self) -> Result<u8, String> {
+    async fn live(&mut self) -> Result<u8, String> {
         self.systemd.joining();
         if !self.config.start_join.is_empty()
             && let Some(code) = self.join_at_start().await?
@@ -205,7 +234,7 @@ impl Process {
         if let Ok(stats) = self.agent.handle.stats().await {
             let print = move || {
                 // Nobody is there to be told that it failed.
-                let _ = std::io::stderr().write_all(stats_text(&stats).as_bytes());
+                let _ = io::stderr().write_all(stats_text(&stats).as_bytes());
             };
             self.dumping = Some(tokio::task::spawn_blocking(print));
         }

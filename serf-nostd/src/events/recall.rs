@@ -3,11 +3,13 @@
 use super::Events;
 use super::fleet::FleetState;
 use super::seen::Freshness;
+use crate::clock::LTIME_LIMIT;
 use crate::context::Cx;
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
 
-/// What a node knew before its end, as far as it was kept: for [`crate::Node::recall`].
+/// What a node knew before its end, as far as it was kept: for [`crate::Node::recall`]. Of times from 2^60 on nothing is taken: nobody has
+/// written them.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Past<'p> {
@@ -45,20 +47,26 @@ impl Events<'_> {
     /// See [`crate::Node::recall`].
     pub(crate) fn recall(&mut self, cx: &mut Cx<'_>, past: &Past<'_>) {
         let [member, event, query] = past.clocks;
-        let greatest = past.events.iter().chain(past.values.iter().map(|(_, id)| id)).max();
-        let latest = greatest.map_or(0, |id| id.ltime).max(past.floor.ltime);
-        cx.clocks.adopt([member, event.max(latest.saturating_add(1)), query]);
+        cx.clocks.adopt([member, event, query]);
         // What was signed before this node began may be new to it.
         self.since = Instant::PAST;
-        self.seen.raise_floor(past.floor);
-        for id in past.events {
+        let is_sound = |id: &EventId| id.ltime < LTIME_LIMIT / 4;
+        let mut latest = 0;
+        if is_sound(&past.floor) {
+            latest = past.floor.ltime;
+            self.seen.raise_floor(past.floor);
+        }
+        for id in past.events.iter().filter(|id| is_sound(id)) {
+            latest = latest.max(id.ltime);
             if self.seen.classify(*id) == Freshness::New {
                 self.seen.insert(*id);
             }
         }
-        for (key, id) in past.values {
+        for (key, id) in past.values.iter().filter(|(_, id)| is_sound(id)) {
+            latest = latest.max(id.ltime);
             self.coalescer.recall(*key, *id);
         }
+        cx.clocks.event.adopt(latest + 1);
         if let Some(belonging) = past.belonging {
             self.fleet = FleetState::again(cx.now, &belonging);
         }

@@ -87,7 +87,12 @@ impl Driver<'_> {
                 self.awaiting_first_join = false;
                 self.leave_turns();
                 match self.node.leave(self.clock.now()) {
-                    Ok(()) => self.leaving.push(reply),
+                    Ok(()) => {
+                        self.leaving.push(reply);
+                        if let Some(recorder) = &self.recorder {
+                            recorder.leave();
+                        }
+                    }
                     Err(LeaveError::AlreadyLeaving) => {
                         let _ = reply.send(Err(Refusal::Leaving));
                     }

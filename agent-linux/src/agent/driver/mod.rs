@@ -8,6 +8,7 @@
 //! - `once`: events whose handlers run once in the fleet.
 //! - `news`: what the node tells, for handlers and streams.
 //! - `report`: `serf info`.
+//! - `record`: what the snapshot is told.
 //! - `warnings`: what the log tells of what is refused and lost.
 
 mod commands;
@@ -17,6 +18,7 @@ mod news;
 mod once;
 mod queries;
 mod receipts;
+mod record;
 mod report;
 mod warnings;
 
@@ -46,6 +48,7 @@ use super::model::{Member, MemberEventKind};
 use super::once::{NAME as ONCE, Word};
 use super::operators;
 use super::query::Reply;
+use super::snapshot::{Handed, Recorder, Standing};
 use super::socket::Socket;
 
 /// Datagrams, and requests, taken in before the next look at everything else.
@@ -90,6 +93,8 @@ pub(super) struct Parts<'n> {
     pub tags_file: Option<PathBuf>,
     /// Where keys are kept that are changed at run time.
     pub keyring_file: Option<PathBuf>,
+    /// Writes the snapshot, if there is one, and then hands out what it was told.
+    pub recorder: Option<Recorder>,
 }
 
 pub(super) struct Driver<'n> {
@@ -101,6 +106,9 @@ pub(super) struct Driver<'n> {
     handlers: Handlers,
     awaiting_first_join: bool,
     tags_file: Option<PathBuf>,
+    recorder: Option<Recorder>,
+    /// What the snapshot was told last of clocks, floor and fleet, and when.
+    stood: Option<(Standing, Wall)>,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
     warnings: Warnings,
@@ -132,6 +140,7 @@ impl<'n> Driver<'n> {
             awaiting_first_join,
             tags_file,
             keyring_file,
+            recorder,
         } = parts;
         Driver {
             node,
@@ -142,6 +151,8 @@ impl<'n> Driver<'n> {
             handlers,
             awaiting_first_join,
             tags_file,
+            recorder,
+            stood: None,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
             warnings: Warnings::default(),
@@ -166,6 +177,7 @@ impl<'n> Driver<'n> {
         loop {
             let wake = self.settle();
             if let Some(end) = self.end {
+                self.hand_out_all().await;
                 return end;
             }
             if timer.deadline() != wake {
@@ -180,6 +192,7 @@ impl<'n> Driver<'n> {
                 Some(kept) = self.keys.kept() => self.tell_kept(kept),
                 Some((event, ran)) = self.turns.ended() => self.turn_ended(event, ran),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
+                () = record::relief(self.recorder.as_ref()) => {}
             }
         }
     }
@@ -248,7 +261,11 @@ impl<'n> Driver<'n> {
             return Instant::FAR;
         }
         let now = self.clock.now();
+        if let Some(recorder) = &self.recorder {
+            self.node.set_app_ready(!recorder.is_behind());
+        }
         loop {
+            self.note_standing();
             match self.node.poll(now, &mut self.tx[..]) {
                 Output::Datagram { to, bytes } => match self.socket.send(bytes, to) {
                     Ok(()) => {}
@@ -266,9 +283,10 @@ impl<'n> Driver<'n> {
                 }
                 Output::Event(CoreEvent::User(event)) => {
                     let (id, filters) = (event.id, event.filters.to_vec());
+                    let handed = Handed { id, key: event.coalesce.then(|| event.key()) };
                     let event = news::user(&event);
                     self.tell_members();
-                    let event = self.tell(event);
+                    let event = self.tell(event, Some(handed));
                     self.take_turn(id, filters, event);
                 }
                 Output::Event(CoreEvent::Query(asked)) => {
@@ -292,6 +310,9 @@ impl<'n> Driver<'n> {
                 }
                 Output::Event(CoreEvent::Keys(order, keys)) => {
                     let keys = keys.cloned().collect();
+                    if let (Some(recorder), Some(order)) = (&self.recorder, order) {
+                        recorder.handed(order);
+                    }
                     self.keys_changed(order, keys);
                 }
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),

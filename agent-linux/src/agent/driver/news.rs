@@ -6,6 +6,7 @@ use serf_nostd::{Member as CoreMember, MemberChange, Status as CoreStatus, UserE
 
 use super::Driver;
 use crate::agent::model::{Event, Member, MemberEventKind, Status};
+use crate::agent::snapshot::Handed;
 use crate::agent::tags;
 
 impl Driver<'_> {
@@ -40,11 +41,12 @@ impl Driver<'_> {
     /// Tells the changes collected so far.
     pub(super) fn tell_members(&mut self) {
         if let Some((kind, members)) = self.group.take() {
-            self.tell(Event::Member { kind, members });
+            self.tell(Event::Member { kind, members }, None);
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) -> Arc<Event> {
+    /// `handed`: what the snapshot is to know of it.
+    pub(super) fn tell(&mut self, event: Event, handed: Option<Handed>) -> Arc<Event> {
         match &event {
             Event::Member { kind, .. } => log::info!(target: "agent", "Received event: {}", kind.as_str()),
             Event::User { name, .. } => {
@@ -59,8 +61,13 @@ impl Driver<'_> {
             }
         }
         let event = Arc::new(event);
-        self.hub.publish(event.clone());
-        self.handlers.offer(event.clone());
+        match &self.recorder {
+            Some(recorder) => recorder.tell(event.clone(), handed),
+            None => {
+                self.hub.publish(event.clone());
+                self.handlers.offer(event.clone());
+            }
+        }
         event
     }
 }

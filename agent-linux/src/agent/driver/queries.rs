@@ -11,6 +11,7 @@ use super::Driver;
 use crate::agent::error::Refusal;
 use crate::agent::model::Event;
 use crate::agent::query::{Answer, Query, Question, Replies, Reply};
+use crate::agent::snapshot::Handed;
 
 /// Serf's own queries begin so, and are nobody's else.
 const INTERNAL: &str = "_serf_";
@@ -105,7 +106,8 @@ impl Driver<'_> {
         // Serf's own are for none of its users, and none of them is answered here.
         if !question.name.starts_with(INTERNAL) {
             self.tell_members();
-            self.tell(Event::Query(question));
+            let handed = Handed { id: question.id, key: None };
+            self.tell(Event::Query(question), Some(handed));
         }
     }
 

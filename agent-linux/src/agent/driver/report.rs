@@ -27,7 +27,7 @@ impl Driver<'_> {
             ("query_queue", 0.to_string()),
             ("query_time", gauges.query_time.to_string()),
         ]);
-        let levels = section([
+        let mut levels = section([
             ("coalescing", gauges.coalescing.to_string()),
             ("event_floor", gauges.event_floor.to_string()),
             ("events_seen", gauges.seen.to_string()),
@@ -52,6 +52,17 @@ impl Driver<'_> {
             ("once_forgotten", self.turns.once.forgotten.to_string()),
             ("log_lines_lost", crate::agent::log::lines_lost().to_string()),
         ]);
+        if let Some(recorder) = &self.recorder {
+            let counters = recorder.counters();
+            levels.extend(section([
+                ("snapshot_bytes", counters.bytes.to_string()),
+                ("snapshot_waiting", counters.waiting.to_string()),
+            ]));
+            counted.extend(section([
+                ("snapshot_compactions", counters.compactions.to_string()),
+                ("snapshot_errors", counters.errors.to_string()),
+            ]));
+        }
         self.node.stats().each(|name, count| drop(counted.insert(name.to_owned(), count.to_string())));
         let this = self.node.this();
         BTreeMap::from([

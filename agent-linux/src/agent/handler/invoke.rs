@@ -16,6 +16,7 @@ use tokio::process::Command;
 
 use crate::agent::error::words;
 use crate::agent::model::{Event, Member};
+use crate::agent::snapshot::{Begun, Gate, Ticket};
 
 /// Of a script's output, so many of the last bytes are kept.
 const OUTPUT_LIMIT: usize = 8 * 1024;
@@ -121,15 +122,20 @@ fn member_line(member: &Member) -> String {
 
 /// Runs `script` for `event` with `/bin/sh -c`, in a process group of its own, and logs as Serf does. Returns when
 /// the script has ended and nobody holds its output open any more, or when it was killed after `limit`. What it printed is the
-/// answer to a query, if it has succeeded.
+/// answer to a query, if it has succeeded. `recorded`: it begins when the snapshot says so.
 pub(super) async fn run(
     script: &str,
     event: &Event,
     environment: Environment,
     limit: Option<Duration>,
+    recorded: Option<(&Ticket, Begun)>,
 ) -> Outcome {
     let mut output = Tail::default();
-    let ended = execute(script, input(event), environment, limit, &mut output).await;
+    let ended = execute(script, input(event), environment, limit, &mut output, recorded).await;
+    if let (Some((ticket, begun)), Err(_) | Ok(Ended::Unstarted(_))) = (recorded, &ended) {
+        // The next life would fare no better.
+        ticket.begin(begun, None);
+    }
     if output.dropped > 0 {
         let total = output.dropped + output.kept.len() as u64;
         log::warn!(
@@ -172,12 +178,16 @@ enum Ended {
     Unstarted(String),
 }
 
+/// Waits for a line before it becomes the script: without one the agent has been killed before the script stood in its snapshot.
+const GATED: &str = r#"read -r SERF_GATE || exit; exec /bin/sh -c "$0""#;
+
 async fn execute(
     script: &str,
-    input: Vec<u8>,
+    mut input: Vec<u8>,
     environment: Environment,
     limit: Option<Duration>,
     output: &mut Tail,
+    recorded: Option<(&Ticket, Begun)>,
 ) -> io::Result<Ended> {
     if let Some((name, _)) = environment.iter().find(|(_, value)| value.as_bytes().contains(&0)) {
         let name = name.to_string_lossy();
@@ -189,8 +199,17 @@ async fn execute(
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
     let mut command = Command::new("/bin/sh");
     INHERITED.iter().for_each(|name| _ = command.env_remove(name));
-    command.arg("-c").arg(script).envs(environment);
-    command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    let gate =
+        recorded.map(|recorded| io::pipe().map(|(stdin, gate)| (stdin, gate, recorded))).transpose()?;
+    let mut opening = None;
+    match gate {
+        None => drop(command.arg("-c").arg(script).stdin(Stdio::piped())),
+        Some((stdin, gate, recorded)) => {
+            command.arg("-c").arg(GATED).arg(script).stdin(stdin);
+            opening = Some((gate, recorded));
+        }
+    }
+    command.envs(environment).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Ended::Unstarted(format!("/bin/sh: {}", words(&error)))),
@@ -199,6 +218,10 @@ async fn execute(
     drop(command);
     let group = child.id().and_then(|id| Pid::from_raw(id as i32));
     let stdin = child.stdin.take();
+    if let Some((stdin, (ticket, begun))) = opening {
+        input.insert(0, b'\n');
+        ticket.begin(begun, Some(Gate { stdin, input: std::mem::take(&mut input) }));
+    }
     {
         let mut work = pin!(async {
             let feed = async {

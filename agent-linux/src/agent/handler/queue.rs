@@ -13,6 +13,7 @@ use super::spec::Spec;
 use crate::agent::hub::size_of;
 use crate::agent::log::Pace;
 use crate::agent::model::Event;
+use crate::agent::snapshot::{Begun, Ticket};
 
 /// How much may wait and run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,7 +184,31 @@ struct Job {
     event: Arc<Event>,
     size: usize,
     handlers: Vec<Arc<Handler>>,
-    once: Option<Once>,
+    purpose: Purpose,
+}
+
+/// On whose behalf the handlers of an event run.
+enum Purpose {
+    /// Every member runs them.
+    Each,
+    /// They run once in the fleet.
+    Once(Once),
+    /// Every member runs them, and this one's snapshot knows which have begun.
+    Recorded(Ticket),
+}
+
+impl Purpose {
+    fn is_once(&self) -> bool {
+        matches!(self, Purpose::Once(_))
+    }
+
+    /// So many of the handlers have begun before.
+    fn begun(&self) -> usize {
+        match self {
+            Purpose::Recorded(ticket) => ticket.begun,
+            Purpose::Each | Purpose::Once(_) => 0,
+        }
+    }
 }
 
 /// An event whose handlers run once in the fleet, here: who wants to know when they are done.
@@ -238,9 +263,9 @@ impl Handlers {
         for job in state.lanes.values_mut().flatten() {
             job.handlers.iter().for_each(|handler| handler.give_back(job.size));
             state.counters.waiting -= job.handlers.len() as u64;
-            let once = job.once.is_some();
+            let once = job.purpose.is_once();
             let wanting = state.handlers.iter().filter(|handler| handler.wants(&job.event, once));
-            job.handlers = wanting.cloned().collect();
+            job.handlers = wanting.skip(job.purpose.begun()).cloned().collect();
             job.handlers.iter().for_each(|handler| handler.hold(job.size));
             state.counters.waiting += job.handlers.len() as u64;
         }
@@ -253,7 +278,17 @@ impl Handlers {
 
     /// Puts `event` into the queue of every handler that wants it and has room, but for those that run once. Never waits.
     pub fn offer(&self, event: Arc<Event>) {
-        self.put(event, None);
+        self.put(event, Purpose::Each);
+    }
+
+    /// The same, with what each of them tells the snapshot. Whether there is room for any.
+    pub(in crate::agent) fn offer_recorded(&self, event: Arc<Event>, ticket: Ticket) -> bool {
+        self.put(event, Purpose::Recorded(ticket))
+    }
+
+    /// Whether there is a handler for such an event, other than those that run once.
+    pub(in crate::agent) fn want(&self, event: &Event) -> bool {
+        self.shared.state().handlers.iter().any(|handler| handler.wants(event, false))
     }
 
     /// The same for the handlers that run once: it is this agent's turn. Whether there is room for any; then `done` is told when all
@@ -264,7 +299,7 @@ impl Handlers {
         id: EventId,
         done: mpsc::UnboundedSender<(EventId, bool)>,
     ) -> bool {
-        self.put(event, Some(Once { id, done }))
+        self.put(event, Purpose::Once(Once { id, done }))
     }
 
     /// Whether there is a handler that runs once for such an event.
@@ -272,7 +307,7 @@ impl Handlers {
         self.shared.state().handlers.iter().any(|handler| handler.wants(event, true))
     }
 
-    fn put(&self, event: Arc<Event>, once: Option<Once>) -> bool {
+    fn put(&self, event: Arc<Event>, purpose: Purpose) -> bool {
         let limits = &self.shared.limits;
         let mut state = self.shared.state();
         let state = &mut *state;
@@ -280,16 +315,16 @@ impl Handlers {
             return false;
         }
         let size = size_of(&event);
-        let wanting = state.handlers.iter().filter(|handler| handler.wants(&event, once.is_some()));
+        let wanting = state.handlers.iter().filter(|handler| handler.wants(&event, purpose.is_once()));
         let (handlers, full): (Vec<_>, Vec<_>) =
-            wanting.cloned().partition(|handler| handler.take_place(size, limits));
+            wanting.skip(purpose.begun()).cloned().partition(|handler| handler.take_place(size, limits));
         state.counters.lost += full.len() as u64;
         if handlers.is_empty() {
             return false;
         }
         state.counters.waiting += handlers.len() as u64;
         let lane = Lane::of(&event, limits);
-        let job = Job { event, size, handlers, once };
+        let job = Job { event, size, handlers, purpose };
         match state.lanes.get_mut(&lane) {
             Some(jobs) => jobs.push_back(job),
             None => {
@@ -305,7 +340,7 @@ impl Handlers {
     pub(in crate::agent) fn withdraw(&self, id: EventId) -> bool {
         let mut state = self.shared.state();
         let State { lanes, ready, counters, .. } = &mut *state;
-        let is_it = |job: &Job| job.once.as_ref().is_some_and(|once| once.id == id);
+        let is_it = |job: &Job| matches!(&job.purpose, Purpose::Once(once) if once.id == id);
         let place = lanes.iter().find_map(|(lane, jobs)| Some((lane.clone(), jobs.iter().position(is_it)?)));
         let Some((lane, place)) = place else { return false };
         let Some(job) = lanes.get_mut(&lane).and_then(|jobs| jobs.remove(place)) else { return false };
@@ -372,18 +407,27 @@ impl Shared {
 
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
         let mut ran = !job.handlers.is_empty();
-        for handler in &job.handlers {
+        let before = job.purpose.begun();
+        for (place, handler) in job.handlers.iter().enumerate() {
             let Some(environment) = self.begin(&job.event) else {
                 ran = false;
                 break;
             };
             let script = &handler.spec.script;
-            let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
+            let begun = Begun { count: before + place + 1, all: before + job.handlers.len() };
+            let recorded = match &job.purpose {
+                Purpose::Recorded(ticket) => Some((ticket, begun)),
+                Purpose::Each | Purpose::Once(_) => None,
+            };
+            let outcome = invoke::run(script, &job.event, environment, self.limits.timeout, recorded).await;
             self.end(outcome);
         }
-        if let Some(Once { id, done }) = job.once {
+        match job.purpose {
             // The agent may have ended.
-            let _ = done.send((id, ran));
+            Purpose::Once(Once { id, done }) => drop(done.send((id, ran))),
+            // They were taken away.
+            Purpose::Recorded(ticket) if job.handlers.is_empty() => ticket.begin(Begun::default(), None),
+            Purpose::Recorded(_) | Purpose::Each => {}
         }
         let mut state = self.state();
         state.busy -= 1;

@@ -78,6 +78,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         tags_file: keys.text("tags_file"),
         encrypt_key: Secret(keys.text("encrypt_key")),
         keyring_file: keys.text("keyring_file"),
+        snapshot_path: keys.text("snapshot_path"),
+        rejoin_after_leave: keys.switch("rejoin_after_leave"),
         event_authority: keys.lists("event_authority"),
         profile: keys.text("profile"),
         event_handlers: keys.list("event_handlers"),
@@ -110,7 +112,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 14] = [
+const SERFS: [&str; 12] = [
     "broadcast_timeout",
     "disable_coordinates",
     "disable_name_resolution",
@@ -120,8 +122,6 @@ const SERFS: [&str; 14] = [
     "mdns",
     "query_response_size_limit",
     "query_size_limit",
-    "rejoin_after_leave",
-    "snapshot_path",
     "statsd_addr",
     "statsite_addr",
     "syslog_facility",

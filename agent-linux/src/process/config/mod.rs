@@ -46,6 +46,8 @@ pub struct Settings {
     pub tags_file: String,
     pub encrypt_key: Secret,
     pub keyring_file: String,
+    pub snapshot_path: String,
+    pub rejoin_after_leave: bool,
     pub event_authority: BTreeMap<String, Vec<String>>,
     pub profile: String,
     pub event_handlers: Vec<String>,
@@ -96,6 +98,8 @@ impl Settings {
         replace(&mut self.tags_file, over.tags_file);
         replace(&mut self.encrypt_key, over.encrypt_key);
         replace(&mut self.keyring_file, over.keyring_file);
+        replace(&mut self.snapshot_path, over.snapshot_path);
+        replace(&mut self.rejoin_after_leave, over.rejoin_after_leave);
         for (key, patterns) in over.event_authority {
             self.event_authority.entry(key).or_default().extend(patterns);
         }
@@ -195,6 +199,10 @@ pub struct Config {
     pub encrypt_key: Option<Key>,
     /// `keyring_file`: where the keys are, and are kept when they change: the one to seal with first.
     pub keyring_file: Option<PathBuf>,
+    /// `snapshot_path`: where members, clocks and what was handed out are kept over the agent's end, and found at the next start.
+    pub snapshot_path: Option<PathBuf>,
+    /// `rejoin_after_leave`: whether members are joined again that were left. Needs `snapshot_path`.
+    pub rejoin_after_leave: bool,
     /// `user_event_size_limit`: longest name and payload of a user event together, in bytes; 512 by default.
     pub event_size_limit: u16,
     /// `event_authority`: operators, and which events they alone may fire. All agents of a fleet are to be told the same.
@@ -292,6 +300,8 @@ impl Config {
                 None => self.encrypt_key.clone().into_iter().collect(),
             },
             keyring_file: self.keyring_file.clone(),
+            snapshot: self.snapshot_path.clone(),
+            rejoin: self.rejoin_after_leave,
             core: serf_nostd::Config {
                 reconnect_interval: span(self.reconnect_interval),
                 reconnect_timeout: span(self.reconnect_timeout),
@@ -350,6 +360,10 @@ impl Config {
                 "Failed to setup the Serf agent: Encryption key not allowed while using a keyring".to_owned()
             );
         }
+        let snapshot_path = Some(settings.snapshot_path).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if settings.rejoin_after_leave && snapshot_path.is_none() {
+            warn("Warning: 'RejoinAfterLeave' enabled without snapshot file");
+        }
         let encrypt_key = Some(settings.encrypt_key.0).filter(|text| !text.is_empty());
         let encrypt_key = encrypt_key.map(|text| keys::decode(&text)).transpose();
         let encrypt_key = encrypt_key.map_err(|error| format!("Invalid encryption key: {error}"))?;
@@ -358,6 +372,8 @@ impl Config {
             tags_file,
             encrypt_key,
             keyring_file,
+            snapshot_path,
+            rejoin_after_leave: settings.rejoin_after_leave,
             operators: operators::parse(&settings.event_authority)?,
             retry_interval,
             log_level: log_level(or(settings.log_level, "INFO"))?,

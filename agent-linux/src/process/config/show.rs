@@ -28,6 +28,8 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "tags_file": settings.tags_file,
         "encrypt_key": hidden(config.encrypt_key.is_some()),
         "keyring_file": settings.keyring_file,
+        "snapshot_path": settings.snapshot_path,
+        "rejoin_after_leave": config.rejoin_after_leave,
         "event_authority": settings.event_authority,
         "profile": config.profile.as_str(),
         "event_handlers": settings.event_handlers,

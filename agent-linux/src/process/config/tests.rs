@@ -48,7 +48,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
-            "encrypt_key":"e","keyring_file":"f","event_authority":{"k":["p","q*"]},
+            "encrypt_key":"e","keyring_file":"f","snapshot_path":"s","rejoin_after_leave":true,"event_authority":{"k":["p","q*"]},
             "role":"r","protocol":4,"user_event_size_limit":600,"enable_compression":true}"#,
     );
     let expected = Settings {
@@ -67,6 +67,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         encrypt_key: Secret("e".into()),
         event_authority: BTreeMap::from([("k".into(), vec!["p".into(), "q*".into()])]),
         keyring_file: "f".into(),
+        snapshot_path: "s".into(),
+        rejoin_after_leave: true,
         profile: "wan".into(),
         event_handlers: vec!["h".into()],
         handler_timeout: 4_000_000_000,
