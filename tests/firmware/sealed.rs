@@ -95,7 +95,9 @@ fn what_is_heard_on_the_wire_and_sent_again_does_nothing_to_boards_also_after_a_
     fleet.servers[1].fire("led", ["on"], false);
     fleet.wait_heard("led", &["on"]);
     // `wait_heard` has compared all that the servers heard; the boards' logs go over both lives.
-    assert!(fleet.boards.iter().all(|board| board.heard("blink") == first), "once, also by whom was reset");
+    for board in &fleet.boards {
+        assert_eq!(board.heard("blink"), first, "once, also by whom was reset");
+    }
     let report = fleet.boards[0].report();
     assert!(report.number("refused_replayed") + report.number("doubted") > 10);
     assert_eq!(fleet.failures(), 0, "nobody was told that somebody failed");
