@@ -63,7 +63,7 @@ pub struct Config {
     /// How many members a receiver passes a new event on to at once; one more where the origin does not reach everybody, or
     /// packets get lost.
     pub forward_fanout: u8,
-    /// Name of the fleet. Nodes with different names do not hear each other.
+    /// Name of the fleet, 1 to 128 bytes. Nodes with different names do not hear each other ([`crate::wire::packet::cluster_name`]).
     pub cluster: Option<&'static str>,
     /// Whether events from before the first join are wanted. Who comes from another fleet gets none.
     pub replay: bool,

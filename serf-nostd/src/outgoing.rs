@@ -101,6 +101,8 @@ pub(crate) enum Answer {
     NameTaken {
         nonce: u32,
     },
+    /// This cluster has another name.
+    OtherCluster,
     /// Who this node is, in answer to a challenge; or a challenge alone.
     Proof,
     /// Which key this node seals with, to whom that is news.

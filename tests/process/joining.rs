@@ -1,6 +1,6 @@
 //! Ways into a fleet.
 
-use crate::harness::{Address, Process, Scratch, Setup, run, wait_until};
+use crate::harness::{Address, Agent, Process, Scratch, Setup, run, wait_until};
 
 /// One name, two seeds that do not know each other: joining contacts both and so makes one fleet of the three.
 #[test]
@@ -153,4 +153,28 @@ fn an_address_of_the_other_family_is_refused_with_the_reason() {
     assert_eq!(joined.code, 1);
     let text = "Failed to join [::1]:7946: this agent is bound to an IPv4 address";
     assert!(joined.text().contains(text), "{}", joined.text());
+}
+
+/// Two fleets by one network, one of which somebody adds to the other by mistake.
+#[test]
+fn clusters_of_other_names_do_not_merge_and_both_sides_say_which_they_are() {
+    let named = |name: &str, cluster: &str| Setup::new(name).arg(format!("-cluster={cluster}")).start();
+    let (blue, green, none) = (named("b1", "blue"), named("g1", "green"), Setup::new("n1").start());
+    let second = Setup::new("b2").arg("-cluster=blue").join(&blue).start();
+    blue.wait_sees("b2", "alive");
+    let join = |from: &Agent, to: &Agent| from.cli(["join", &to.address().gossip.to_string()]);
+    let refused = join(&green, &blue);
+    let said = "it belongs to cluster \"blue\", this agent to cluster \"green\" (-cluster)";
+    assert!(refused.code == 1 && refused.stdout.contains(said), "{}", refused.text());
+    let log = |agent: &Agent, said: &str| wait_until(said, || agent.printed().matches(said).count() == 1);
+    log(&green, &format!("Refused {}: {said}", blue.address().gossip));
+    let gossip = green.address().gossip;
+    log(&blue, &format!("Refused {gossip}: it belongs to cluster \"green\", this agent to cluster \"blue\""));
+    let refused = join(&none, &blue);
+    let said = "it belongs to cluster \"blue\", this agent to a cluster without a name";
+    assert!(refused.code == 1 && refused.stdout.contains(said), "{}", refused.text());
+    let refused = join(&second, &none);
+    let said = "it belongs to a cluster without a name, this agent to cluster \"blue\"";
+    assert!(refused.code == 1 && refused.stdout.contains(said), "{}", refused.text());
+    assert_eq!((blue.members().len(), green.members().len(), none.members().len()), (2, 1, 1));
 }

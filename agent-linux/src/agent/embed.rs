@@ -238,6 +238,7 @@ impl Task {
             hub,
             handlers,
             awaiting_first_join: setup.awaiting_first_join || returns,
+            cluster: setup.core.cluster,
             tags_file: setup.tags_file,
             keyring_file: setup.keyring_file,
             recorder,

@@ -23,6 +23,9 @@ struct Args {
     /// Name of this node, unique in the cluster. Default: the host's name
     #[arg(long, value_name = "NAME", default_value = "")]
     node: String,
+    /// What the cluster is called. Agents with other names, or without one, are refused, and told so: fleets do not merge by accident
+    #[arg(long, value_name = "NAME", default_value = "")]
+    cluster: String,
     /// Where to listen for gossip: IP or host name, perhaps with a port; write IPv6 as [::1] or [::1]:7946. Port 0
     /// takes a free one. Default: 0.0.0.0:7946, every address
     #[arg(long, value_name = "ADDR", default_value = "")]
@@ -180,6 +183,7 @@ impl Args {
         }
         let flags = Settings {
             node_name: self.node,
+            cluster: self.cluster,
             bind: self.bind,
             advertise: self.advertise,
             rpc_addr: self.rpc_addr,
@@ -276,6 +280,7 @@ mod tests {
             "-handler-timeout=4s",
             "-handler-concurrency=5",
             "-max-members=6",
+            "-cluster=c",
             "-snapshot=s",
             "-rejoin",
             "-log-level=warn",
@@ -287,6 +292,7 @@ mod tests {
         let texts = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
         let flags = Settings {
             node_name: "n".into(),
+            cluster: "c".into(),
             bind: "b".into(),
             advertise: "a".into(),
             rpc_addr: "r".into(),

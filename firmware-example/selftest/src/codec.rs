@@ -56,6 +56,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "history" => same::<History>(body),
         "tag" => same::<[u8; 2]>(body),
         "new-key" => same::<(u64, &[u8])>(body),
+        "cluster" => same::<&str>(body),
         "known" => same::<[u8; 4]>(body),
         "values-request" => same::<ValuesRequest>(body),
         _ => None,

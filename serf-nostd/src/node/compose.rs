@@ -210,6 +210,7 @@ impl Node<'_> {
                 packet.push(&Message::NewKey(seal.primary_since(), &wrapped[..len]))
             }
             Answer::NameTaken { nonce } => packet.push(&Message::NameTaken(nonce)),
+            Answer::OtherCluster => packet.push(&Message::Cluster(cx.config.cluster.unwrap_or_default())),
             Answer::Page { nonce, cursor } => {
                 let limit = packet.reserve(INTRODUCTION);
                 let written = e.members.write_page(packet, nonce, cursor, cx.now);

@@ -21,7 +21,7 @@ use crate::wire::message::{
     Accusation, Address, EventId, Fleet, Former, History, IndirectPing, JoinIntent, LeaveIntent, Message,
     Page, Ping, Summary,
 };
-use crate::wire::packet::{DATAGRAM_MAX, Messages, Opened, Reject};
+use crate::wire::packet::{DATAGRAM_MAX, Messages, Opened, Reject, foreign};
 use crate::wire::seal::{Reply, Sender};
 
 /// The longest question to somebody in another fleet, in bytes.
@@ -179,7 +179,16 @@ impl Node<'_> {
         self.cx.stats.datagrams_in += 1;
         self.cx.stats.bytes_in += bytes.len() as u64;
         let len = bytes.len();
-        let opened = self.cx.wire.open(bytes)?;
+        let opened = match self.cx.wire.open(bytes) {
+            Err(Reject::OtherCluster) => {
+                // Who wants to join is told what this cluster is called.
+                if foreign(bytes).any(|message| matches!(message, Ok(Message::Join(_)))) {
+                    self.cx.enqueue_reply(from.into(), len, Reply::PLAIN, Answer::OtherCluster);
+                }
+                return Err(Reject::OtherCluster);
+            }
+            opened => opened?,
+        };
         let messages = opened.messages.clone();
         let mut context = Context::new(opened, from.into(), len);
         context.believed = !self.cx.config.has(Rule::Freshness);
@@ -491,7 +500,7 @@ impl Node<'_> {
                 }
             }
 
-            Message::Padding => {}
+            Message::Padding | Message::Cluster(_) => {}
             Message::Unknown => cx.stats.unknown_messages += 1,
         }
     }

@@ -67,6 +67,9 @@ impl Joining {
             pages: !self.quiet,
         });
         let _ = packet.push(&message);
+        if let Some(name) = cx.config.cluster {
+            let _ = packet.push(&Message::Cluster(name));
+        }
         if e.events.fleet.id != 0 {
             // It is no newcomer that asks: whoever is alone comes to its fleet.
             e.events.fleet.write(cx, packet);

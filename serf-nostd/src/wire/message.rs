@@ -668,6 +668,8 @@ pub enum Message<'a> {
     EventEntries(EventEntries<'a>),
     /// "I have your answers to these queries of mine", each by the identity that it travels under.
     Confirmed(Items<'a, EventId>),
+    /// What the sender's cluster is called, if it is called anything: with a join, and in the answer of a cluster of another name.
+    Cluster(&'a str),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

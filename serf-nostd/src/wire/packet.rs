@@ -211,6 +211,23 @@ fn open(datagram: &[u8], cluster: Option<u32>) -> Result<Messages<'_>, Reject> {
     Ok(Messages { rest })
 }
 
+/// The messages of a datagram that was refused since it is of another cluster.
+pub(crate) fn foreign(datagram: &[u8]) -> Messages<'_> {
+    let named = datagram.get(1).is_some_and(|head| head & FLAG_CLUSTER != 0);
+    Messages { rest: datagram.get(if named { CHECKED + 4 } else { CHECKED }..).unwrap_or_default() }
+}
+
+/// What the cluster is called that a datagram is of which was refused with [`Reject::OtherCluster`]; nothing if it has no name. `None` if it
+/// does not say: joins do, and answers to them.
+pub fn cluster_name(datagram: &[u8]) -> Option<&str> {
+    let named = datagram.get(1).is_some_and(|head| head & FLAG_CLUSTER != 0);
+    foreign(datagram).flatten().find_map(|message| match message {
+        Message::Cluster(name) => Some(name),
+        Message::Join(_) if !named => Some(""),
+        _ => None,
+    })
+}
+
 /// The checksum of a datagram whose first bytes are there: of its length, its version and flags, and what follows the
 /// checksum's place.
 fn checksum(datagram: &[u8]) -> u32 {

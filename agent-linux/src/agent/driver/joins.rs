@@ -214,6 +214,30 @@ impl Driver<'_> {
         self.advance_joins();
     }
 
+    /// Somebody at this address belongs to a cluster of another name, and has asked to join this one, or was asked.
+    pub(super) fn other_cluster(&mut self, from: SocketAddr, theirs: &str) {
+        let called = |name: &str| match name {
+            "" => "a cluster without a name".to_owned(),
+            name => format!("cluster {name:?}"),
+        };
+        let ours = called(self.cluster.unwrap_or_default());
+        let text = format!("it belongs to {}, this agent to {ours} (-cluster)", called(theirs));
+        self.warnings.other_cluster(from, &text);
+        let is_asked = |attempt: &Attempt| attempt.addr == from;
+        if !self.joins.attempts.iter().any(is_asked) {
+            return;
+        }
+        self.node.cancel_join(from);
+        self.joins.attempts.retain(|attempt| !is_asked(attempt));
+        for joining in &mut self.joins.running {
+            if let Some(place) = joining.place(from) {
+                joining.open.remove(place);
+                joining.errors.push(format!("Failed to join {from}: {text}"));
+            }
+        }
+        self.advance_joins();
+    }
+
     /// Ends turns, begins others, and answers the joins that are complete.
     pub(super) fn advance_joins(&mut self) {
         self.joins.running.retain(|joining| !joining.reply.is_closed());

@@ -29,7 +29,8 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output};
+use serf_nostd::wire::packet::cluster_name;
+use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output, Reject};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
@@ -89,6 +90,8 @@ pub(super) struct Parts<'n> {
     pub handlers: Handlers,
     /// Whether the first join that is asked for must be answered before anything is stamped or delivered.
     pub awaiting_first_join: bool,
+    /// What the cluster is called, if anything.
+    pub cluster: Option<&'static str>,
     /// Where tags that are set at run time are kept.
     pub tags_file: Option<PathBuf>,
     /// Where keys are kept that are changed at run time.
@@ -105,6 +108,7 @@ pub(super) struct Driver<'n> {
     hub: Hub,
     handlers: Handlers,
     awaiting_first_join: bool,
+    cluster: Option<&'static str>,
     tags_file: Option<PathBuf>,
     recorder: Option<Recorder>,
     /// What the snapshot was told last of clocks, floor and fleet, and when.
@@ -138,6 +142,7 @@ impl<'n> Driver<'n> {
             hub,
             handlers,
             awaiting_first_join,
+            cluster,
             tags_file,
             keyring_file,
             recorder,
@@ -150,6 +155,7 @@ impl<'n> Driver<'n> {
             hub,
             handlers,
             awaiting_first_join,
+            cluster,
             tags_file,
             recorder,
             stood: None,
@@ -206,7 +212,11 @@ impl<'n> Driver<'n> {
                     if let Err(reject) =
                         self.node.handle(now, Input::Datagram { from, bytes: &mut rx[..len] })
                     {
-                        self.warnings.refused(reject, from);
+                        let theirs = cluster_name(&rx[..len]).filter(|_| reject == Reject::OtherCluster);
+                        match theirs {
+                            Some(theirs) => self.other_cluster(from, theirs),
+                            None => self.warnings.refused(reject, from),
+                        }
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

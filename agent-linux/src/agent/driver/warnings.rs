@@ -74,6 +74,13 @@ impl Warnings {
         }
     }
 
+    /// Somebody of a cluster of another name was here, or this agent there; each is told of once.
+    pub(super) fn other_cluster(&mut self, from: SocketAddr, text: &str) {
+        if self.peers.len() < PEERS && self.peers.insert((discriminant(&Reject::OtherCluster), from)) {
+            log::error!(target: "memberlist", "Refused {from}: {text}");
+        }
+    }
+
     /// Tells of what the node has counted since it was told of last.
     pub(super) fn counted(&mut self, node: &Node<'_>) {
         for ((count, text), counted) in COUNTED.iter().zip(&mut self.counted) {

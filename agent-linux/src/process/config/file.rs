@@ -66,6 +66,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
             .map(|key| keys.text(key));
     let mut settings = Settings {
         node_name: keys.text("node_name"),
+        cluster: keys.text("cluster"),
         bind: keys.text("bind"),
         advertise: keys.text("advertise"),
         rpc_addr: keys.text("rpc_addr"),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use serf_nostd::Key;
+use serf_nostd::wire::message::NAME_MAX;
 
 use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
@@ -33,6 +34,7 @@ pub const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 #[allow(missing_docs, reason = "the fields are Serf's keys, described where `Config` holds their values")]
 pub struct Settings {
     pub node_name: String,
+    pub cluster: String,
     pub bind: String,
     pub advertise: String,
     pub rpc_addr: String,
@@ -85,6 +87,7 @@ impl Settings {
             }
         }
         replace(&mut self.node_name, over.node_name);
+        replace(&mut self.cluster, over.cluster);
         replace(&mut self.bind, over.bind);
         replace(&mut self.advertise, over.advertise);
         replace(&mut self.rpc_addr, over.rpc_addr);
@@ -173,6 +176,8 @@ impl Profile {
 pub struct Config {
     /// `node_name`: unique in the cluster; the host's name by default.
     pub node_name: String,
+    /// `cluster`: what the cluster is called, 1 to 128 bytes. Agents with other names, or without one, are refused.
+    pub cluster: Option<String>,
     /// `bind`: where to listen for gossip; every address and port 7946 by default.
     pub bind: Endpoint,
     /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
@@ -309,6 +314,8 @@ impl Config {
                 replay: self.replay_on_join,
                 authority: operators::authority(&self.operators),
                 event_size_limit: self.event_size_limit,
+                // For as long as the process.
+                cluster: self.cluster.clone().map(|name| &*name.leak()),
                 ..profile
             },
             max_members: self.max_members,
@@ -347,6 +354,10 @@ impl Config {
             return Err(format!(
                 "Invalid tag: {key:?} has no name, or a NUL byte, which no environment can hold"
             ));
+        }
+        let cluster = Some(settings.cluster).filter(|name| !name.is_empty());
+        if cluster.as_ref().is_some_and(|name| name.len() > NAME_MAX) {
+            return Err(format!("Invalid cluster name: it is longer than {NAME_MAX} bytes"));
         }
         let tags_file = Some(settings.tags_file).filter(|path| !path.is_empty()).map(PathBuf::from);
         if tags_file.is_some() && !settings.tags.is_empty() {
@@ -388,6 +399,7 @@ impl Config {
                 let name = or(settings.profile, "lan");
                 Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?
             },
+            cluster,
             node_name: match settings.node_name {
                 name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
                 name => name,

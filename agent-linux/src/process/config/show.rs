@@ -15,6 +15,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
     let span = duration::show;
     let mut all = json!({
         "node_name": config.node_name,
+        "cluster": settings.cluster,
         "bind": or(settings.bind.clone(), "0.0.0.0"),
         "advertise": settings.advertise,
         "rpc_addr": config.rpc_addr,

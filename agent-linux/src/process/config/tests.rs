@@ -42,7 +42,7 @@ fn without_any_setting_the_defaults_are_serfs() {
 #[test]
 fn every_key_of_a_file_is_read_whatever_its_case() {
     let settings = decode(
-        r#"{"Node_Name":"n","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","start_join":["j"],
+        r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
@@ -53,6 +53,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
     );
     let expected = Settings {
         node_name: "n".into(),
+        cluster: "c".into(),
         bind: "b".into(),
         advertise: "a".into(),
         rpc_addr: "r".into(),
