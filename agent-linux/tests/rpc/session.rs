@@ -8,6 +8,7 @@ use agent_linux::rpc::message::{
     EventReceipts, Found, Join, Joined, Keys, Members, Query, QueryRecord, Receipts, Stats, TargetedEvent,
 };
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::token::Token;
 use rmp_serde::decode::from_slice;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 use super::fake::*;
 
 fn with_token() -> Options {
-    Options { auth: "secret".to_owned(), ..Options::default() }
+    Options { auth: Token::new("secret"), ..Options::default() }
 }
 
 fn event(name: &str) -> Vec<u8> {
