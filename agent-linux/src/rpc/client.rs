@@ -217,7 +217,7 @@ impl Client {
     pub async fn coordinate(&self, node: &str) -> Result<Option<Coordinate>, Error> {
         let request = encoded(&OfMember { node: node.to_owned() });
         let found: Found = self.fetch("get-coordinate", request, self.config.answer).await?;
-        Ok(found.coord.filter(|_| found.ok))
+        Ok(Some(found.coord).filter(|_| found.ok))
     }
 
     /// How a member came to its state; `None` if the agent knows no such member.

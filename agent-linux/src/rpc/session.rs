@@ -332,7 +332,7 @@ impl Session {
             Command::Coordinate => {
                 let OfMember { node } = parse(body)?;
                 let coord = handle.coordinate(node).await.map_err(refused)?.map(Coordinate::from);
-                wire::encode(&mut answer, &Found { ok: coord.is_some(), coord });
+                wire::encode(&mut answer, &Found { ok: coord.is_some(), coord: coord.unwrap_or_default() });
             }
             Command::Why => {
                 let OfMember { node } = parse(body)?;
@@ -376,10 +376,10 @@ impl Session {
                     Command::UseKey => KeyRequest::Use(key),
                     _ => KeyRequest::Remove(key),
                 };
-                return Ok(keys(handle.keys(order, signed).await.map_err(refused)?));
+                return Ok(keys(handle.keys(order, signed).await.map_err(refused)?, false));
             }
             Command::ListKeys => {
-                return Ok(keys(handle.keys(KeyRequest::List, None).await.map_err(refused)?));
+                return Ok(keys(handle.keys(KeyRequest::List, None).await.map_err(refused)?, true));
             }
         }
         Ok(Outcome::Done(answer))
@@ -431,11 +431,12 @@ impl Session {
     }
 }
 
-/// What the members say to an order about keys.
-fn keys(report: KeyReport) -> Outcome {
+/// What the members say to an order about keys; which there are only to who has asked for that.
+fn keys(report: KeyReport, listed: bool) -> Outcome {
     let mut answer = Vec::new();
     let error = report.error();
-    wire::encode(&mut answer, &Keys::from(report));
+    let keys = Keys::from(report);
+    wire::encode(&mut answer, &Keys { keys: keys.keys.filter(|_| listed), ..keys });
     match error {
         None => Outcome::Done(answer),
         Some(error) => Outcome::Failed(error, answer),
