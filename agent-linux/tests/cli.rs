@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use agent_linux::agent::model::Event;
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::token::Token;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
@@ -15,7 +16,12 @@ use fake::Fake;
 
 fn serf(address: &str, args: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_serf"));
-    command.args(args).env("SERF_RPC_ADDR", address).env_remove("SERF_RPC_AUTH").stdin(Stdio::null());
+    command
+        .args(args)
+        .env("SERF_RPC_ADDR", address)
+        .env_remove("SERF_RPC_AUTH")
+        .env_remove("SERF_RPC_AUTH_FILE")
+        .stdin(Stdio::null());
     command
 }
 
@@ -160,7 +166,7 @@ async fn a_bad_expression_is_named() {
 
 #[tokio::test]
 async fn the_token_comes_from_the_flag_or_the_environment() {
-    let fake = Fake::start(Options { auth: "token".to_owned(), ..Options::default() }).await;
+    let fake = Fake::start(Options { auth: Token::new("token"), ..Options::default() }).await;
     let required = said(1, "Error sending event: Authentication required\n");
     assert_eq!(run(&fake, &["event", "a"]).await, required);
     let wrong = said(1, "Error connecting to Serf agent: Invalid authentication token\n");
@@ -173,6 +179,54 @@ async fn the_token_comes_from_the_flag_or_the_environment() {
     let output = serf("127.0.0.1:1", &["event", &there, "-rpc-auth=token", "c"]).output().await.unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(fake.done(), ["event a  true", "event b  true", "event c  true"]);
+}
+
+#[tokio::test]
+async fn the_token_may_be_in_a_file_and_flags_come_before_the_environment() {
+    let fake = Fake::start(Options { auth: Token::new("token"), ..Options::default() }).await;
+    let file = std::env::temp_dir().join(format!("serf-cli-token-{}", std::process::id()));
+    std::fs::write(&file, "token\n").unwrap();
+    let path = file.to_str().unwrap();
+    let flag = format!("-rpc-auth-file={path}");
+    assert_eq!(run(&fake, &["event", &flag, "a"]).await.0, Some(0));
+    let address = fake.address.to_string();
+    let with = async |args: &[&str], environment: &[(&str, &str)]| {
+        seen(serf(&address, args).envs(environment.iter().copied()).output().await.unwrap())
+    };
+    let in_file = ("SERF_RPC_AUTH_FILE", path);
+    assert_eq!(with(&["event", "b"], &[in_file]).await.0, Some(0));
+    assert_eq!(with(&["event", &flag, "c"], &[("SERF_RPC_AUTH", "wrong")]).await.0, Some(0));
+    assert_eq!(with(&["event", "-rpc-auth=token", "d"], &[("SERF_RPC_AUTH_FILE", "/none")]).await.0, Some(0));
+    let both = |names: &str| {
+        said(1, &format!("Error connecting to Serf agent: {names} both give a token: take one out\n"))
+    };
+    assert_eq!(
+        with(&["event", &flag, "-rpc-auth=token", "e"], &[]).await,
+        both("-rpc-auth and -rpc-auth-file")
+    );
+    assert_eq!(
+        with(&["event", "f"], &[in_file, ("SERF_RPC_AUTH", "token")]).await,
+        both("SERF_RPC_AUTH and SERF_RPC_AUTH_FILE")
+    );
+    let gone = with(&["event", "-rpc-auth-file=/none", "g"], &[]).await;
+    let told = "Error connecting to Serf agent: Failed to read RPC token file: open /none: no such file or directory\n";
+    assert_eq!(gone, said(1, told));
+    assert_eq!(fake.done(), ["event a  true", "event b  true", "event c  true", "event d  true"]);
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_socket_is_told() {
+    for (address, why) in [
+        ("unix:/none/rpc.sock", "dial unix /none/rpc.sock: connect: no such file or directory"),
+        (
+            "unix:rpc.sock",
+            "dial unix: address unix:rpc.sock: the path must begin with /, as unix:/run/serf/rpc.sock",
+        ),
+    ] {
+        let said_so = said(1, &format!("Error connecting to Serf agent: {why}\n"));
+        assert_eq!(seen(serf(address, &["members"]).output().await.unwrap()), said_so);
+    }
 }
 
 #[tokio::test]

@@ -250,7 +250,7 @@ async fn clients_answer_by_the_number_in_the_record_and_observers_hold_nobody_up
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (handle, hub) = (second.handle.clone(), second.hub.clone());
-    tokio::spawn(serve(listener, handle, hub, LogHub::new(), Options::default()));
+    tokio::spawn(serve(listener.into(), handle, hub, LogHub::new(), Options::default()));
     let client = Client::connect(&address, Config::default()).await.unwrap();
 
     let mut observed = client.observe("*").await.unwrap();

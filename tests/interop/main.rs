@@ -6,6 +6,7 @@
 mod clients;
 #[path = "../process/harness/mod.rs"]
 mod harness;
+mod raw;
 mod snapshot;
 mod transcript;
 

@@ -8,6 +8,7 @@ mod clocks;
 mod coalescing;
 mod disk;
 mod docs;
+mod door;
 mod events;
 mod harness;
 mod joining;

@@ -9,7 +9,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn read(path: &Path, longest: u64) -> io::Result<Option<String>> {
+pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Option<String>> {
     let mut text = String::new();
     let read = File::open(path)?.take(longest + 1).read_to_string(&mut text)?;
     Ok(Some(text).filter(|_| read as u64 <= longest))

@@ -9,7 +9,7 @@ pub mod filter;
 pub mod handle;
 pub mod handler;
 pub mod hub;
-mod kept_file;
+pub(crate) mod kept_file;
 pub mod keyring_file;
 pub mod keys;
 pub mod log;

@@ -34,9 +34,16 @@ struct Args {
     /// address of a machine that has no private one
     #[arg(long, value_name = "ADDR", default_value = "")]
     advertise: String,
-    /// Where to listen for the other serf commands. Default: 127.0.0.1:7373
+    /// Where to listen for the other serf commands: HOST:PORT, or unix:PATH for a socket that this user, its group and root may
+    /// use. Default: 127.0.0.1:7373
     #[arg(long, value_name = "ADDR", default_value = "")]
     rpc_addr: String,
+    /// Ask commands that come over TCP for the token in this file. SIGHUP reads it again
+    #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    rpc_auth_file: Option<String>,
+    /// Listen without a token also where other machines may reach it
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    rpc_allow_unauthenticated: bool,
     /// A member to join at the start: [NAME/]HOST[:PORT]. May be repeated; the agent ends if none of them answers
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
@@ -154,7 +161,11 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     if check {
-        return match runtime::run(config.setup(|warning| say(warning))) {
+        let all = async {
+            config.setup(|warning| say(warning)).await?;
+            config.rpc_place().await
+        };
+        return match runtime::run(all) {
             Ok(Ok(_)) => {
                 say("The configuration is sound");
                 ExitCode::SUCCESS
@@ -187,6 +198,8 @@ impl Args {
             bind: self.bind,
             advertise: self.advertise,
             rpc_addr: self.rpc_addr,
+            rpc_auth_file: self.rpc_auth_file.unwrap_or_default(),
+            rpc_allow_unauthenticated: self.rpc_allow_unauthenticated,
             start_join: self.join,
             retry_join: self.retry_join,
             retry_interval: nanoseconds(&self.retry_interval)?,
@@ -260,6 +273,8 @@ mod tests {
             "-bind=b",
             "-advertise=a",
             "-rpc-addr=r",
+            "-rpc-auth-file=s",
+            "-rpc-allow-unauthenticated",
             "-join=j1",
             "-join",
             "j2",
@@ -296,6 +311,8 @@ mod tests {
             bind: "b".into(),
             advertise: "a".into(),
             rpc_addr: "r".into(),
+            rpc_auth_file: "s".into(),
+            rpc_allow_unauthenticated: true,
             start_join: texts(&["j1", "j2"]),
             retry_join: texts(&["k1", "k2"]),
             retry_interval: 2_000_000_000,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{runtime, ui};
@@ -9,25 +10,31 @@ use crate::agent::log::printable;
 use crate::process::config;
 use crate::rpc::client::{Client, Config, Error, Records};
 use crate::rpc::message::QueryRecord;
+use crate::rpc::token;
 
 /// Where the agent is.
 #[derive(clap::Args, Debug)]
 pub(super) struct RpcFlags {
-    /// RPC address of the agent. Default is SERF_RPC_ADDR, else 127.0.0.1:7373
+    /// RPC address of the agent, HOST:PORT or unix:PATH. Default is SERF_RPC_ADDR, else 127.0.0.1:7373
     #[arg(long, value_name = "127.0.0.1:7373")]
     rpc_addr: Option<String>,
     /// RPC token of the agent. Default is SERF_RPC_AUTH, else none
     #[arg(long, value_name = "\"\"")]
     rpc_auth: Option<String>,
+    /// The same, in a file that other users cannot read. Default is SERF_RPC_AUTH_FILE
+    #[arg(long, value_name = "PATH", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    rpc_auth_file: Option<String>,
 }
 
 impl RpcFlags {
     /// Connects, does the work, and gives back its exit code.
     pub(super) fn run(self, work: impl AsyncFnOnce(Client) -> ExitCode) -> ExitCode {
-        let from_env = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let auth = match self.token() {
+            Ok(auth) => auth,
+            Err(why) => return failed("connecting to Serf agent", why),
+        };
         let address =
             self.rpc_addr.or_else(|| from_env("SERF_RPC_ADDR")).unwrap_or("127.0.0.1:7373".to_owned());
-        let auth = self.rpc_auth.or_else(|| from_env("SERF_RPC_AUTH")).unwrap_or_default();
         let code = runtime::run(async {
             match Client::connect(&address, Config { auth, ..Config::default() }).await {
                 Ok(client) => work(client).await,
@@ -36,6 +43,26 @@ impl RpcFlags {
         });
         code.unwrap_or_else(|error| failed("starting", error))
     }
+
+    /// The token, empty for none: what the flags say, else what the environment says.
+    fn token(&self) -> Result<String, String> {
+        let (flag, flag_file) = (self.rpc_auth.clone(), self.rpc_auth_file.clone());
+        let (token, file, names) = if flag.is_some() || flag_file.is_some() {
+            (flag, flag_file, "-rpc-auth and -rpc-auth-file")
+        } else {
+            let [token, file] = ["SERF_RPC_AUTH", "SERF_RPC_AUTH_FILE"].map(from_env);
+            (token, file, "SERF_RPC_AUTH and SERF_RPC_AUTH_FILE")
+        };
+        match (token, file) {
+            (Some(_), Some(_)) => Err(format!("{names} both give a token: take one out")),
+            (token, None) => Ok(token.unwrap_or_default()),
+            (None, Some(file)) => token::read(Path::new(&file)),
+        }
+    }
+}
+
+fn from_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What flags `key=value` say; if one is none that is told, and there is an exit code for it.

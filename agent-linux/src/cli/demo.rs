@@ -126,7 +126,7 @@ impl Cluster {
         let listener = rpc_listener().await?;
         let rpc = listener.local_addr()?;
         let (handle, hub) = (agents[0].handle.clone(), agents[0].hub.clone());
-        tokio::spawn(server::serve(listener, handle, hub, LogHub::new(), Options::default()));
+        tokio::spawn(server::serve(listener.into(), handle, hub, LogHub::new(), Options::default()));
         for agent in &agents {
             while alive(agent).await? < AGENTS {
                 sleep(Duration::from_millis(5)).await;

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -15,7 +14,6 @@ use super::console::{Banner, say};
 use super::heap;
 use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use super::systemd::Systemd;
-use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
 use crate::agent::error::{Refusal, StartError};
@@ -24,8 +22,11 @@ use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::model::stats_text;
 use crate::agent::operators;
+use crate::rpc::address::Place;
+use crate::rpc::listener::Listener;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
+use crate::rpc::token::Token;
 
 /// How long scripts may take to finish once the node has left.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
@@ -54,6 +55,7 @@ pub async fn run(config: Config) -> u8 {
 
 async fn live(config: Config) -> Result<u8, String> {
     let setup = config.setup(|warning| say(warning)).await?;
+    let rpc_place = config.rpc_place().await?;
     Banner::starting();
     let failed = |error: String| format!("Failed to start the Serf agent: {error}");
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
@@ -72,10 +74,12 @@ async fn live(config: Config) -> Result<u8, String> {
     let agent = agent.map_err(|error| failed(error.to_string()))?;
 
     Banner::starting_rpc();
-    let listener = listen(&config.rpc_addr)
-        .await
-        .map_err(|error| format!("Error starting RPC listener: listen tcp {}: {error}", config.rpc_addr))?;
-    let mut options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
+    let is_busy = |why: &String| why.contains("address already in use");
+    let listener = patiently(async || Listener::bind(&rpc_place).await, is_busy).await;
+    let listener =
+        listener.map_err(|error| format!("Error starting RPC listener: listen {rpc_place}: {error}"))?;
+    let rpc_token = Token::new(&config.rpc_auth.0);
+    let mut options = server::Options { auth: rpc_token.clone(), ..server::Options::default() };
     if let Some(allowed) = getrlimit(Resource::Nofile).current {
         options.connections = options.connections.min(allowed.saturating_sub(RESERVED) as usize).max(1);
     }
@@ -87,7 +91,7 @@ async fn live(config: Config) -> Result<u8, String> {
     Banner {
         node: &config.node_name,
         bind: &bind,
-        rpc: &config.rpc_addr,
+        rpc: &config.rpc_addr.to_string(),
         advertise: advertise.as_deref(),
         encrypted,
         snapshot: config.snapshot_path.is_some(),
@@ -96,20 +100,25 @@ async fn live(config: Config) -> Result<u8, String> {
     }
     .running();
     let (ready, reading, read_again, dumping) = (false, None, false, None);
-    let mut process =
-        Process { config, agent, rpc, logger, signals, systemd, ready, reading, read_again, dumping };
+    let mut process = Process {
+        config,
+        agent,
+        rpc,
+        rpc_place,
+        rpc_token,
+        logger,
+        signals,
+        systemd,
+        ready,
+        reading,
+        read_again,
+        dumping,
+    };
     let ended = process.live().await;
     if timeout(CLOSING_LIMIT, process.agent.close()).await.is_err() {
         log::warn!(target: "agent", "The disk that the snapshot is on does not answer");
     }
     ended
-}
-
-async fn listen(address: &str) -> Result<TcpListener, String> {
-    let address = Endpoint::resolve_listener(address).await.map_err(|error| error.to_string())?;
-    let is_busy = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
-    let bound = patiently(async || TcpListener::bind(address).await, is_busy).await;
-    bound.map_err(|error| bind_error(&error))
 }
 
 /// Tries again for a moment what something else is in the way of.
@@ -130,6 +139,8 @@ struct Process {
     config: Config,
     agent: Agent,
     rpc: JoinHandle<()>,
+    rpc_place: Place,
+    rpc_token: Token,
     logger: &'static Logger,
     signals: Signals,
     systemd: Systemd,
@@ -264,17 +275,18 @@ impl Process {
         self.reading = Some(tokio::task::spawn_blocking(move || config.reload(|warning| say(warning))));
     }
 
-    /// Applies of what has been read what can change: log level, handlers, operators, tags, what signals do.
+    /// Applies of what has been read what can change: log level, token, handlers, operators, tags, what signals do.
     async fn apply(&mut self, read: Result<Config, String>) {
         self.reading = None;
         if std::mem::take(&mut self.read_again) {
             return self.reload();
         }
-        let new = match read {
+        let new = match read.and_then(|new| new.guard_rpc(&self.rpc_place).map(|()| new)) {
             Ok(new) => new,
             Err(error) => return say(format_args!("Failed to reload configs: {error}")),
         };
         self.logger.set_level(new.log_level);
+        self.rpc_token.set(new.rpc_auth.0);
         match self.agent.handle.set_handlers(new.event_handlers).await {
             Ok(()) => {}
             Err(error @ Refusal::Tags(_)) => say(format_args!(

@@ -17,23 +17,21 @@
 //! All methods take `&self`, so several requests can be under way at once; the agent works on them one after another.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::demux::{Answer, Demux, Waiting};
+use super::dial::dial;
 pub use super::error::Error;
 use super::message::*;
 use super::wire::{self, Limits, Reader};
-use crate::agent::error::words;
 use crate::agent::keys::KeyRequest;
 use crate::agent::lossy_channel;
 
@@ -88,16 +86,14 @@ const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 16 << 20;
 
 impl Client {
-    /// Connects to the agent at `host:port` (an empty host is this machine), shakes hands, and brings the token if
-    /// there is one.
+    /// Connects to the agent at `host:port` (an empty host is this machine) or `unix:/path`, shakes hands, and brings the
+    /// token if there is one.
     ///
     /// # Errors
     /// [`Error::Dial`] if there is nobody, [`Error::Refused`] if the agent refuses the token, or any other.
     pub async fn connect(address: &str, config: Config) -> Result<Client, Error> {
-        let stream = dial(address, config.dial).await?;
-        // Requests are small and someone waits for them.
-        let _ = stream.set_nodelay(true);
-        let (read, write) = stream.into_split();
+        let connection = dial(address, config.dial).await?;
+        let (read, write) = connection.split();
         let (requests, queued) = mpsc::channel(16);
         let demux = Arc::new(Demux::default());
         let mut tasks = JoinSet::new();
@@ -221,7 +217,7 @@ impl Client {
     pub async fn coordinate(&self, node: &str) -> Result<Option<Coordinate>, Error> {
         let request = encoded(&OfMember { node: node.to_owned() });
         let found: Found = self.fetch("get-coordinate", request, self.config.answer).await?;
-        Ok(found.coord.filter(|_| found.ok))
+        Ok(Some(found.coord).filter(|_| found.ok))
     }
 
     /// How a member came to its state; `None` if the agent knows no such member.
@@ -478,34 +474,4 @@ fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn decoded<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, Error> {
     wire::decode(bytes).map_err(|error| Error::Protocol(error.to_string()))
-}
-
-async fn dial(address: &str, limit: Duration) -> Result<TcpStream, Error> {
-    let error = |why: String| Error::Dial(why);
-    if address.is_empty() {
-        return Err(error(": missing address".to_owned()));
-    }
-    let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
-        return Err(error(format!(": address {address}: missing port in address")));
-    };
-    let port: u16 = port.parse().map_err(|_| error(format!(": address {port}: invalid port")))?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let host = if host.is_empty() { "localhost" } else { host };
-    let all = async {
-        let addresses: Vec<SocketAddr> = match lookup_host((host, port)).await {
-            Ok(addresses) => addresses.collect(),
-            Err(_) => return Err(error(format!(": lookup {host}: no such host"))),
-        };
-        let mut first_error = None;
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(why) => {
-                    first_error.get_or_insert_with(|| format!(" {address}: connect: {}", words(&why)));
-                }
-            }
-        }
-        Err(error(first_error.unwrap_or_else(|| format!(": lookup {host}: no such host"))))
-    };
-    timeout(limit, all).await.unwrap_or_else(|_| Err(error(format!(" {address}: i/o timeout"))))
 }

@@ -1,5 +1,7 @@
 //! The commands of the RPC: their names, which have a body, and what follows when one is refused.
 
+use std::collections::BTreeMap;
+
 use super::message::{Found, Joined, Keys, Members, Receipts, Reservation, Stats, Why};
 use super::wire;
 
@@ -85,7 +87,7 @@ impl Command {
             Command::Members | Command::MembersFiltered => wire::encode(&mut bytes, &Members::default()),
             Command::Stats => wire::encode(&mut bytes, &Stats::new()),
             Command::InstallKey | Command::UseKey | Command::RemoveKey | Command::ListKeys => {
-                wire::encode(&mut bytes, &Keys::default())
+                wire::encode(&mut bytes, &Keys { messages: Some(BTreeMap::new()), ..Keys::default() })
             }
             Command::Why => wire::encode(&mut bytes, &Why::default()),
             Command::Coordinate => wire::encode(&mut bytes, &Found::default()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::logs::LogHub;
+use super::token::Token;
 use super::wire::Limits;
 use crate::agent::handle::Handle;
 use crate::agent::hub::Hub;
@@ -13,8 +14,8 @@ use crate::agent::hub::Hub;
 /// What a server allows. The default is what `serf agent` uses, without a token.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The token that `auth` has to bring; empty: none is needed.
-    pub auth: String,
+    /// The token that `auth` has to bring over TCP; empty: none is needed.
+    pub auth: Token,
     /// Connections at one time. 256. For one more, the oldest is closed that has not come past the handshake (and `auth`); if all
     /// have, the one for which nothing has been done for the longest time, 10 s at least. If there is none it is told `Too many
     /// RPC connections`, and closed itself.
@@ -32,7 +33,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            auth: String::new(),
+            auth: Token::default(),
             connections: 256,
             streams: 64,
             all_streams: 1024,

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::connection::{ReadHalf, WriteHalf};
 use super::error::Error;
 use super::message::{ResponseHeader, refusal};
 use super::wire::{self, Reader};
@@ -95,7 +95,7 @@ impl Demux {
     /// Writes requests until there are no more or one cannot be sent within `limit`.
     pub(super) async fn write(
         self: Arc<Self>,
-        mut stream: OwnedWriteHalf,
+        mut stream: WriteHalf,
         mut requests: mpsc::Receiver<Vec<u8>>,
         limit: Duration,
     ) {
@@ -110,7 +110,7 @@ impl Demux {
     }
 
     /// Reads until the agent closes the connection or cannot be understood.
-    pub(super) async fn read(self: Arc<Self>, mut stream: Reader<OwnedReadHalf>) {
+    pub(super) async fn read(self: Arc<Self>, mut stream: Reader<Box<dyn ReadHalf>>) {
         let error = match self.take_all(&mut stream).await {
             Ok(error) => error,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Error::Protocol(error.to_string()),
@@ -119,7 +119,7 @@ impl Demux {
         self.finish(error);
     }
 
-    async fn take_all(&self, stream: &mut Reader<OwnedReadHalf>) -> io::Result<Error> {
+    async fn take_all(&self, stream: &mut Reader<Box<dyn ReadHalf>>) -> io::Result<Error> {
         while let Some(header) = stream.next().await? {
             let ResponseHeader { error, missed, seq } =
                 wire::decode(&header).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;

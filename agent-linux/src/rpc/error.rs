@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Why a request failed. The texts are those of Go's `serf` where that has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The address cannot be connected to: not `host:port`, no such host, or nobody answers there.
+    /// The address cannot be connected to, behind the kind of network: it is none, there is no such host, or nobody answers.
     Dial(String),
     /// The agent says no, with this text.
     Refused(String),
@@ -23,7 +23,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Error::Dial(why) => write!(f, "dial tcp{why}"),
+            Error::Dial(why) => write!(f, "dial {why}"),
             Error::Refused(error) => f.write_str(error),
             Error::Closed => f.write_str("client closed"),
             Error::WriteTimeout => f.write_str("write: i/o timeout"),

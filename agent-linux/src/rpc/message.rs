@@ -413,8 +413,9 @@ pub use crate::agent::model::Stats;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Found {
-    /// Where the member is, if that is known.
-    pub coord: Option<Coordinate>,
+    /// Where the member is; all zero if that is not known.
+    #[serde(deserialize_with = "nil_as_default")]
+    pub coord: Coordinate,
     /// Whether it is.
     #[serde(deserialize_with = "nil_as_default")]
     pub ok: bool,
@@ -434,7 +435,7 @@ pub struct Coordinate {
     #[serde(deserialize_with = "nil_as_default")]
     pub height: f64,
     /// In each dimension.
-    #[serde(deserialize_with = "nil_as_default")]
+    #[serde(deserialize_with = "nil_as_default", serialize_with = "empty_as_nil")]
     pub vec: Vec<f64>,
 }
 
@@ -562,6 +563,6 @@ mod signed;
 mod why;
 pub use events::{EventReceipts, Receipts, TargetedEvent, UserEvent};
 pub use keys::{Keys, OfKey};
-use lenient::{bytes, bytes_or_nil, is_zero, nil_as_default, text, text_map, texts};
+use lenient::{bytes, bytes_or_nil, empty_as_nil, is_zero, nil_as_default, text, text_map, texts};
 pub use signed::{Reservation, ReserveQuery, Signed};
 pub use why::{Change, OfMember, Why};

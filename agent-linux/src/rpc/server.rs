@@ -1,17 +1,19 @@
 //! The agent's side of the RPC: accepting connections, and letting them finish when the agent ends.
 
-use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::context::Context;
 pub use super::context::Options;
+use super::listener::Listener;
 use super::logs::LogHub;
 use super::message::{ResponseHeader, refusal};
 use super::session;
@@ -28,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Serves the RPC until the agent ends, that is, until the run loop drops its end of `handle`; then the answers still
 /// owed are sent (for up to 2 s) and it returns. So an agent that leaves should drop its end, then await this.
 /// Dropped earlier, it closes all connections at once. Needs a tokio runtime with time and I/O.
-pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub, options: Options) {
+pub async fn serve(listener: Listener, handle: Handle, hub: Hub, logs: LogHub, options: Options) {
     let streams = Arc::new(Semaphore::new(options.all_streams));
     let context = Arc::new(Context { handle, hub, logs, streams, options });
     let (close, closing) = watch::channel(false);
@@ -43,26 +45,27 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
             // Until nobody can abort it any more an ended task keeps its memory.
             Some(_) = sessions.join_next() => clients.retain(|client| !client.task.is_finished()),
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
+                Ok(accepted) => {
                     while sessions.try_join_next().is_some() {}
                     clients.retain(|client| !client.task.is_finished());
                     if sessions.len() >= context.options.connections {
                         let gives_way = Client::first_to_go(&mut clients);
                         if is_time() {
-                            let refused = gives_way.as_ref().map_or(peer, |client| client.peer);
+                            let refused = gives_way.as_ref().map_or(&accepted.peer, |client| &client.peer);
                             let why = refusal::TOO_MANY_CONNECTIONS;
                             log::warn!(target: "agent.ipc", "Refused client: {refused}: {why}");
                         }
                         let Some(gives_way) = gives_way else {
                             // Whether the client still hears it is its own affair.
-                            let _ = turn_away(stream);
+                            let _ = turn_away(&accepted.connection);
                             continue;
                         };
                         gives_way.task.abort();
                         sessions.join_next().await;
                     }
                     let standing = Standing::new();
-                    let session = session::run(stream, context.clone(), standing.clone(), closing.clone());
+                    let peer = accepted.peer.clone();
+                    let session = session::run(accepted, context.clone(), standing.clone(), closing.clone());
                     clients.push(Client { standing, peer, task: sessions.spawn(session) });
                 }
                 Err(error) => {
@@ -86,7 +89,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, hub: Hub, logs: LogHub
 /// A connection, as far as it may have to give way to another one.
 struct Client {
     standing: Standing,
-    peer: SocketAddr,
+    peer: String,
     task: AbortHandle,
 }
 
@@ -104,11 +107,11 @@ impl Client {
 }
 
 /// Tells the client why, without ever waiting for it: a fresh socket has room for these few bytes.
-fn turn_away(stream: TcpStream) -> io::Result<()> {
+fn turn_away(connection: &impl AsFd) -> io::Result<()> {
     let error = refusal::TOO_MANY_CONNECTIONS.to_owned();
     let mut bytes = Vec::new();
     wire::encode(&mut bytes, &ResponseHeader { error, ..ResponseHeader::default() });
-    let mut stream = stream.into_std()?;
-    stream.write_all(&bytes)?;
-    stream.shutdown(Shutdown::Write)
+    let socket = SockRef::from(connection);
+    socket.send(&bytes)?;
+    socket.shutdown(Shutdown::Write)
 }

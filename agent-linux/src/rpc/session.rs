@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::connection::{Accepted, ReadHalf};
 use super::context::Context;
 use super::message::*;
 use super::outbox::{Broken, Outbox};
@@ -40,9 +39,6 @@ const GUESS: Duration = Duration::from_secs(1);
 /// How often it is looked whether the client of a request that takes long is still there.
 const HANG_UP: Duration = Duration::from_millis(250);
 
-/// How long a connection is silent before the system asks whether the client is still there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
 /// How long Go's clients have to read what the fleet said before they are told that it was all: its `serf query` looks at
 /// acknowledgements, responses and the end in no order.
 const BEFORE_DONE: Duration = Duration::from_millis(100);
@@ -52,21 +48,18 @@ const MAX_FILTER: usize = 4096;
 
 /// Serves one connection until either side closes it.
 pub(super) async fn run(
-    stream: TcpStream,
+    accepted: Accepted,
     context: Arc<Context>,
     standing: Standing,
     closing: watch::Receiver<bool>,
 ) {
-    // Requests and answers are small and someone waits for them.
-    let _ = stream.set_nodelay(true);
-    // A client whose machine has vanished must not keep its place for ever.
-    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-    let peer = stream.peer_addr().map_or_else(|error| error.to_string(), |peer| peer.to_string());
-    let (read, write) = stream.into_split();
+    let Accepted { connection, peer, trusted } = accepted;
+    connection.tend();
+    let (read, write) = connection.split();
     let (outbox, writer) = Outbox::new(write);
     let mut writer = pin!(writer);
     let mut reader = Reader::new(read, Limits::STRANGER);
-    let mut session = Session::new(context, peer, standing, outbox);
+    let mut session = Session::new(context, peer, trusted, standing, outbox);
     tokio::select! {
         () = &mut writer => return,
         Ok(()) | Err(Broken) = session.converse(&mut reader, closing.clone()) => {}
@@ -82,6 +75,8 @@ pub(super) async fn run(
 struct Session {
     context: Arc<Context>,
     peer: String,
+    /// Whatever token it brings is right.
+    trusted: bool,
     standing: Standing,
     outbox: Outbox,
     greeted: bool,
@@ -116,12 +111,19 @@ enum Outcome {
 }
 
 impl Session {
-    fn new(context: Arc<Context>, peer: String, standing: Standing, outbox: Outbox) -> Session {
-        let authenticated = context.options.auth.is_empty();
+    fn new(
+        context: Arc<Context>,
+        peer: String,
+        trusted: bool,
+        standing: Standing,
+        outbox: Outbox,
+    ) -> Session {
+        let authenticated = trusted || !context.options.auth.is_needed();
         let (tasks, streams) = (JoinSet::new(), HashMap::new());
         Session {
             context,
             peer,
+            trusted,
             standing,
             outbox,
             greeted: false,
@@ -137,7 +139,7 @@ impl Session {
     /// Answers requests until the client is done, or has to be turned away.
     async fn converse(
         &mut self,
-        reader: &mut Reader<OwnedReadHalf>,
+        reader: &mut Reader<Box<dyn ReadHalf>>,
         mut closing: watch::Receiver<bool>,
     ) -> Result<(), Broken> {
         let deadline = Instant::now() + self.context.options.handshake;
@@ -176,7 +178,7 @@ impl Session {
             // What nobody waits for any more is given up.
             let outcome = tokio::select! {
                 outcome = self.execute(seq, command, &body) => outcome,
-                () = hung_up(reader.get_ref().as_ref()) => return Ok(()),
+                () = hung_up(reader.get_ref().socket()) => return Ok(()),
             };
             // Before it hears that it is admitted.
             self.rest();
@@ -244,7 +246,7 @@ impl Session {
             Command::Handshake => self.greet(parse(body)?)?,
             Command::Auth => {
                 let Auth { auth_key } = parse(body)?;
-                if !same_token(auth_key.as_bytes(), self.context.options.auth.as_bytes()) {
+                if !self.trusted && !self.context.options.auth.is(auth_key.as_bytes()) {
                     log::warn!(target: "agent.ipc", "Invalid authentication token from client: {}", self.peer);
                     sleep(GUESS).await;
                     return Err(refusal::INVALID_TOKEN.to_owned());
@@ -330,7 +332,7 @@ impl Session {
             Command::Coordinate => {
                 let OfMember { node } = parse(body)?;
                 let coord = handle.coordinate(node).await.map_err(refused)?.map(Coordinate::from);
-                wire::encode(&mut answer, &Found { ok: coord.is_some(), coord });
+                wire::encode(&mut answer, &Found { ok: coord.is_some(), coord: coord.unwrap_or_default() });
             }
             Command::Why => {
                 let OfMember { node } = parse(body)?;
@@ -374,10 +376,10 @@ impl Session {
                     Command::UseKey => KeyRequest::Use(key),
                     _ => KeyRequest::Remove(key),
                 };
-                return Ok(keys(handle.keys(order, signed).await.map_err(refused)?));
+                return Ok(keys(handle.keys(order, signed).await.map_err(refused)?, false));
             }
             Command::ListKeys => {
-                return Ok(keys(handle.keys(KeyRequest::List, None).await.map_err(refused)?));
+                return Ok(keys(handle.keys(KeyRequest::List, None).await.map_err(refused)?, true));
             }
         }
         Ok(Outcome::Done(answer))
@@ -429,11 +431,12 @@ impl Session {
     }
 }
 
-/// What the members say to an order about keys.
-fn keys(report: KeyReport) -> Outcome {
+/// What the members say to an order about keys; which there are only to who has asked for that.
+fn keys(report: KeyReport, listed: bool) -> Outcome {
     let mut answer = Vec::new();
     let error = report.error();
-    wire::encode(&mut answer, &Keys::from(report));
+    let keys = Keys::from(report);
+    wire::encode(&mut answer, &Keys { keys: keys.keys.filter(|_| listed), ..keys });
     match error {
         None => Outcome::Done(answer),
         Some(error) => Outcome::Failed(error, answer),
@@ -442,11 +445,11 @@ fn keys(report: KeyReport) -> Outcome {
 
 /// Ends once the client has closed its side, and some time has passed in which one that only says that it has no more
 /// questions may get its answer. Requests that wait behind the present one are left where they are.
-async fn hung_up(stream: &TcpStream) {
+async fn hung_up(socket: BorrowedFd<'_>) {
     let closed = || {
-        let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
+        let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
         // An error as such ends nothing: the next read or write meets it.
-        poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     };
     while !closed() {
         sleep(HANG_UP).await;
@@ -461,7 +464,7 @@ type RawRequest = (RequestHeader, Option<(Command, Vec<u8>)>);
 /// Reads a whole request, so that whatever becomes of it, the next one starts where this one ends. Not cancel safe,
 /// and never resumed.
 async fn read_request(
-    reader: &mut Reader<OwnedReadHalf>,
+    reader: &mut Reader<Box<dyn ReadHalf>>,
     greeted: bool,
 ) -> std::io::Result<Option<RawRequest>> {
     let Some(header) = reader.next().await? else { return Ok(None) };
@@ -477,12 +480,6 @@ fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, Str
         return Ok(T::default());
     }
     wire::decode(body).map_err(|error| format!("Invalid request: {error}"))
-}
-
-/// Compares in a time that depends on the lengths only.
-fn same_token(given: &[u8], expected: &[u8]) -> bool {
-    let differing = given.iter().zip(expected).fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)));
-    given.len() == expected.len() && differing == 0
 }
 
 async fn tell_replies(outbox: Outbox, seq: u64, mut replies: Replies, pause: Duration) -> Result<(), Broken> {

@@ -7,6 +7,7 @@ use agent_linux::agent::model::Event;
 use agent_linux::rpc::client::{Client, Config, Error, Record};
 use agent_linux::rpc::message::{MembersFiltered, RequestHeader};
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::token::Token;
 use agent_linux::rpc::wire::{Limits, Reader, decode};
 use log::Level;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +31,7 @@ async fn played<F: Future<Output = ()> + Send + 'static>(
 
 #[tokio::test]
 async fn every_command_works() {
-    let fake = Fake::start(Options { auth: "token".to_owned(), ..Options::default() }).await;
+    let fake = Fake::start(Options { auth: Token::new("token"), ..Options::default() }).await;
     let address = fake.address.to_string();
     let config = |auth: &str| Config { auth: auth.to_owned(), ..Config::default() };
     let wrong = Client::connect(&address, config("wrong")).await.unwrap_err();

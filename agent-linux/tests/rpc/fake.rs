@@ -12,6 +12,7 @@ use agent_linux::agent::keys::{KeyReport, KeyRequest};
 use agent_linux::agent::model::{Change, Member, Status, Why};
 use agent_linux::agent::query::{Replies, Reply, Target};
 use agent_linux::agent::receipts::{Receipts, UserEvent};
+use agent_linux::rpc::listener::Listener;
 use agent_linux::rpc::logs::LogHub;
 use agent_linux::rpc::message::{RequestHeader, ResponseHeader};
 use agent_linux::rpc::server::{Options, serve};
@@ -40,6 +41,11 @@ impl Fake {
     pub async fn start(options: Options) -> Fake {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        Fake::serving(listener.into(), address, options)
+    }
+
+    /// The same for one who knows where it is.
+    pub fn serving(listener: Listener, address: SocketAddr, options: Options) -> Fake {
         let (handle, requests) = Handle::new(64);
         let fake = Fake { address, hub: Hub::new(), logs: LogHub::new(), done: Arc::default() };
         tokio::spawn(serve(listener, handle, fake.hub.clone(), fake.logs.clone(), options));

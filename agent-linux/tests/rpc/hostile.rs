@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agent_linux::rpc::message::{ResponseHeader, Stats};
 use agent_linux::rpc::server::Options;
+use agent_linux::rpc::token::Token;
 use agent_linux::rpc::wire::Limits;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -189,7 +190,7 @@ async fn who_is_only_connected_gives_way() {
 #[tokio::test]
 async fn who_says_nothing_or_brings_no_token_is_sent_away() {
     let handshake = Duration::from_secs(1);
-    let fake = Fake::start(Options { handshake, auth: "token".to_owned(), ..Options::default() }).await;
+    let fake = Fake::start(Options { handshake, auth: Token::new("token"), ..Options::default() }).await;
     let (mut silent, mut half, mut stranger) =
         (fake.connect().await, fake.connect().await, fake.greeted().await);
     half.write(b"\x82\xa7Command").await;

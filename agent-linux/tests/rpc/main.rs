@@ -5,3 +5,4 @@ mod fake;
 mod hostile;
 mod session;
 mod streams;
+mod unix;

@@ -2,6 +2,8 @@
 
 pub mod duration;
 mod file;
+mod rpc;
+mod secrets;
 mod show;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use crate::agent::log::{LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
 use crate::agent::operators::{self, Operator};
 use crate::agent::{keyring_file, keys, tags, tags_file};
+use crate::rpc::address::Address;
 
 /// The most handler scripts that may run at once.
 pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
@@ -38,7 +41,9 @@ pub struct Settings {
     pub bind: String,
     pub advertise: String,
     pub rpc_addr: String,
-    pub rpc_auth: String,
+    pub rpc_auth: Secret,
+    pub rpc_auth_file: String,
+    pub rpc_allow_unauthenticated: bool,
     pub start_join: Vec<String>,
     pub replay_on_join: bool,
     pub retry_join: Vec<String>,
@@ -92,6 +97,8 @@ impl Settings {
         replace(&mut self.advertise, over.advertise);
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);
+        replace(&mut self.rpc_auth_file, over.rpc_auth_file);
+        replace(&mut self.rpc_allow_unauthenticated, over.rpc_allow_unauthenticated);
         self.start_join.extend(over.start_join);
         replace(&mut self.replay_on_join, over.replay_on_join);
         self.retry_join.extend(over.retry_join);
@@ -121,6 +128,10 @@ impl Settings {
         replace(&mut self.protocol, over.protocol);
         replace(&mut self.user_event_size_limit, over.user_event_size_limit);
     }
+
+    fn has_secrets(&self) -> bool {
+        ![&self.rpc_auth, &self.encrypt_key].into_iter().all(|secret| secret.0.is_empty())
+    }
 }
 
 /// Where the settings come from, kept to read them again on SIGHUP.
@@ -133,11 +144,17 @@ pub struct Source {
 }
 
 impl Source {
-    fn merged(&self) -> Result<Settings, String> {
+    fn merged(&self, mut warn: impl FnMut(&str)) -> Result<Settings, String> {
         let mut settings = Settings::default();
         for path in &self.files {
             for file in file::files(path)? {
-                settings.merge(file::read(&file)?);
+                let read = file::read(&file)?;
+                if read.has_secrets()
+                    && let Some(warning) = secrets::openness("configuration file", &file)
+                {
+                    warn(&warning);
+                }
+                settings.merge(read);
             }
         }
         settings.merge(self.flags.clone());
@@ -182,10 +199,12 @@ pub struct Config {
     pub bind: Endpoint,
     /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
     pub advertise: Option<Endpoint>,
-    /// `rpc_addr`: where to listen for RPC, `host:port`.
-    pub rpc_addr: String,
-    /// `rpc_auth`: the token that RPC clients must show; empty for none.
-    pub rpc_auth: String,
+    /// `rpc_addr`: where to listen for RPC, `host:port` or `unix:/path`.
+    pub rpc_addr: Address,
+    /// `rpc_auth`, or what is in `rpc_auth_file`: the token that RPC clients must show over TCP; empty for none.
+    pub rpc_auth: Secret,
+    /// `rpc_allow_unauthenticated`: to listen where other machines may reach it, without a token.
+    pub rpc_allow_unauthenticated: bool,
     /// `start_join`: whom to join at the start; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
@@ -242,22 +261,22 @@ impl Config {
     ///
     /// # Errors
     /// The text that Serf prints (behind `==> `) before it ends with exit code 1.
-    pub fn load(source: Source, warn: impl FnMut(&str)) -> Result<Config, String> {
-        Config::check(source.merged()?, source, warn)
+    pub fn load(source: Source, mut warn: impl FnMut(&str)) -> Result<Config, String> {
+        Config::check(source.merged(&mut warn)?, source, warn)
     }
 
     /// What comes of files and flags together with the defaults, as one file would say it; but for secrets, which nothing shows.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn shown(source: Source, warn: impl FnMut(&str)) -> Result<String, String> {
-        let settings = source.merged()?;
+    pub fn shown(source: Source, mut warn: impl FnMut(&str)) -> Result<String, String> {
+        let settings = source.merged(&mut warn)?;
         let config = Config::check(settings.clone(), source, warn)?;
         Ok(show::json(&settings, &config))
     }
 
     /// As [`Config::load`], from the same files and flags again. The caller decides what of it can change in a
-    /// running agent: with Serf the log level, the handlers, the tags and what signals do.
+    /// running agent: with Serf the log level, the handlers, the tags and what signals do; here the token, too.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -355,6 +374,7 @@ impl Config {
                 "Invalid tag: {key:?} has no name, or a NUL byte, which no environment can hold"
             ));
         }
+        let rpc_auth = rpc::token(&settings, &mut warn)?;
         let cluster = Some(settings.cluster).filter(|name| !name.is_empty());
         if cluster.as_ref().is_some_and(|name| name.len() > NAME_MAX) {
             return Err(format!("Invalid cluster name: it is longer than {NAME_MAX} bytes"));
@@ -405,8 +425,10 @@ impl Config {
                 name => name,
             },
             tags: settings.tags,
-            rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
-            rpc_auth: settings.rpc_auth,
+            rpc_addr: Address::parse(&or(settings.rpc_addr, "127.0.0.1:7373"))
+                .map_err(|error| format!("Invalid RPC address: {error}"))?,
+            rpc_auth,
+            rpc_allow_unauthenticated: settings.rpc_allow_unauthenticated,
             start_join: settings.start_join,
             replay_on_join: settings.replay_on_join,
             retry_join: settings.retry_join,

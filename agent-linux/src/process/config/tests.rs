@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use super::*;
 
+mod secrets;
+
 fn flags(change: impl FnOnce(&mut Settings)) -> Source {
     let mut flags = Settings::default();
     change(&mut flags);
@@ -26,7 +28,7 @@ fn without_any_setting_the_defaults_are_serfs() {
     let config = load(Source::default()).unwrap();
     assert_eq!(config.node_name, gethostname::gethostname().to_str().unwrap());
     assert_eq!(config.bind, Endpoint { host: "0.0.0.0".into(), port: None });
-    assert_eq!(config.rpc_addr, "127.0.0.1:7373");
+    assert_eq!(config.rpc_addr, Address::Tcp("127.0.0.1:7373".into()));
     assert_eq!(config.retry_interval, Duration::from_secs(30));
     assert_eq!(config.retry_max_attempts, None);
     assert_eq!(config.profile, Profile::Lan);
@@ -42,7 +44,8 @@ fn without_any_setting_the_defaults_are_serfs() {
 #[test]
 fn every_key_of_a_file_is_read_whatever_its_case() {
     let settings = decode(
-        r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","start_join":["j"],
+        r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
+            "rpc_allow_unauthenticated":true,"start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
@@ -57,7 +60,9 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         bind: "b".into(),
         advertise: "a".into(),
         rpc_addr: "r".into(),
-        rpc_auth: "s".into(),
+        rpc_auth: Secret("s".into()),
+        rpc_auth_file: "u".into(),
+        rpc_allow_unauthenticated: true,
         start_join: vec!["j".into()],
         replay_on_join: true,
         retry_join: vec!["k".into()],
@@ -133,10 +138,7 @@ fn a_role_is_a_tag_and_the_protocol_one_of_gos() {
 fn keys_of_serfs_that_are_not_here_yet_are_told_from_mistakes() {
     let error = |text: &str| decode(text).unwrap_err();
     assert!(error(r#"{"bogus":1}"#).ends_with("'' has invalid keys: bogus"));
-    assert!(
-        error(r#"{"Snapshot_Path":"s"}"#)
-            .contains("Snapshot_Path (Serf's, which this agent does not have yet")
-    );
+    assert!(error(r#"{"Discover":"s"}"#).contains("Discover (Serf's, which this agent does not have yet"));
     assert!(
         error(r#"{"bogus":1,"mdns":{}}"#)
             .ends_with("bogus, mdns (of these Serf's, which this agent does not have yet: mdns)")
@@ -152,14 +154,14 @@ fn what_is_shown_is_the_same_configuration_again_but_for_secrets() {
         flags.event_handlers = vec!["user:deploy=a.sh".into()];
         flags.leave_on_terminate = true;
         flags.encrypt_key = Secret(keys::encode(&Key::new([7; 32])));
-        flags.rpc_auth = "token".into();
+        flags.rpc_auth = Secret("token".into());
     });
     let config = load(source.clone()).unwrap();
     let shown = Config::shown(source, |_| ()).unwrap();
     assert!(!shown.contains("token") && !shown.contains(&keys::encode(&Key::new([7; 32]))), "{shown}");
     assert_eq!(shown.matches("(hidden)").count(), 2);
     let mut again = decode(&shown).unwrap();
-    (again.encrypt_key, again.rpc_auth) = (Secret(keys::encode(&Key::new([7; 32]))), "token".into());
+    (again.encrypt_key, again.rpc_auth) = (Secret(keys::encode(&Key::new([7; 32]))), Secret("token".into()));
     let again = load(Source { files: Vec::new(), flags: again }).unwrap();
     assert_eq!(Config { source: Source::default(), ..again }, Config { source: Source::default(), ..config });
 }
@@ -322,6 +324,10 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
             "Invalid log level: BOGUS. Valid log levels are: [TRACE DEBUG INFO WARN ERR]",
         ),
         (refused(|flags| flags.profile = "LAN".into()), "Unknown profile: LAN"),
+        (
+            refused(|flags| flags.rpc_addr = "unix:rpc.sock".into()),
+            "Invalid RPC address: address unix:rpc.sock: the path must begin with /, as unix:/run/serf/rpc.sock",
+        ),
         (
             refused(|flags| flags.event_handlers = vec!["bogus=foo.sh".into()]),
             "Invalid event script: Event 'bogus' invoking 'foo.sh'",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
 
 /// A string, bytes or nil; any bytes.
 #[derive(Default)]
@@ -76,6 +77,14 @@ where
 /// Nothing is nil, as Go's empty slices are.
 pub(super) fn bytes_or_nil(value: &[u8]) -> Option<&serde_bytes::Bytes> {
     (!value.is_empty()).then(|| serde_bytes::Bytes::new(value))
+}
+
+/// Go's empty slices are nil.
+pub(super) fn empty_as_nil<S: Serializer, T: Serialize>(
+    items: &[T],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if items.is_empty() { serializer.serialize_none() } else { items.serialize(serializer) }
 }
 
 pub(super) fn is_zero(value: &u64) -> bool {
