@@ -27,7 +27,7 @@ use crate::rpc::server::{self, Options};
 /// Ctrl-C ends it.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf demo [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// End once the first events have reached every agent; exit code 1 if that takes longer than 10 s
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     once: bool,

@@ -25,7 +25,7 @@ const NOT_REACHED: u8 = 2;
 /// Sends a user event to every member of the cluster, or to some. The name and the payload may be any bytes.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf event [options] name [payload]")]
-struct Flags {
+pub(super) struct Flags {
     /// Whether members may coalesce it: of several events of one name in short succession, only the last one is then
     /// handed out. Default is true
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Arg, Command, Parser};
+use clap::{Arg, ArgAction, Command, Parser};
 
 use super::ui;
 
@@ -130,31 +130,57 @@ pub(crate) fn usage(command: &Command) -> String {
     if let Some(usage) = command.get_overridden_usage() {
         text += &format!("Usage: {usage}\n");
     }
-    if let Some(about) = command.get_long_about().or(command.get_about()) {
-        for paragraph in about.to_string().split("\n\n") {
-            text += &format!("\n  {}\n", wrapped(&sentence(paragraph), 2));
-        }
+    for paragraph in description(command) {
+        text += &format!("\n  {}\n", wrapped(&paragraph, 2));
     }
     let flags: Vec<&Arg> = command.get_arguments().filter(|arg| arg.get_long().is_some()).collect();
     if !flags.is_empty() {
         text += "\nOptions:\n\n";
     }
     for flag in flags {
-        let labels = names(flag).map(|name| match flag.get_value_names() {
-            Some([value, ..]) if !is_bool(flag) => format!("-{name}={value}"),
-            // One that is on by itself is named to be switched off.
-            _ if flag.get_default_values() == ["true"] => format!("-{name}=true/false"),
-            _ => format!("-{name}"),
-        });
-        let label = labels.collect::<Vec<_>>().join(", ");
-        let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
-        text += &format!("  {label:<25} {}\n", wrapped(&sentence(&help), 28));
+        let label = label(flag);
+        text += &format!("  {label:<25} {}\n", wrapped(&help(flag), 28));
     }
     if let Some(after) = command.get_after_help() {
         text += &format!("\n{after}");
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// A flag as its user writes it: `-name=VALUE`, perhaps with other names.
+pub fn label(flag: &Arg) -> String {
+    let labels = names(flag).map(|name| match flag.get_value_names() {
+        Some([value, ..]) if !is_bool(flag) => format!("-{name}={value}"),
+        // One that is on by itself is named to be switched off.
+        _ if flag.get_default_values() == ["true"] => format!("-{name}=true/false"),
+        _ => format!("-{name}"),
+    });
+    labels.collect::<Vec<_>>().join(", ")
+}
+
+/// The definition of one command as man pages and completions have it.
+pub(super) fn documented(flags: Command, name: &'static str, about: &'static str) -> Command {
+    let text = description(&flags).join("\n\n");
+    let flags = flags.name(name).about(about).long_about(text).disable_help_flag(true);
+    flags.mut_args(|flag| {
+        let flag = if is_bool(&flag) { flag.action(ArgAction::SetTrue) } else { flag };
+        if flag.get_help().is_none() {
+            return flag;
+        }
+        let help = help(&flag);
+        flag.help(help)
+    })
+}
+
+/// What a command does, in paragraphs.
+fn description(command: &Command) -> Vec<String> {
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    about.split("\n\n").map(sentence).collect()
+}
+
+fn help(flag: &Arg) -> String {
+    sentence(&flag.get_help().map(ToString::to_string).unwrap_or_default())
 }
 
 /// clap takes the full stop off the end of a doc comment.

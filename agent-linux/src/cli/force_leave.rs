@@ -11,7 +11,7 @@ use super::flags;
 /// A member that is in fact alive will object and stay.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf force-leave [options] name")]
-struct Flags {
+pub(super) struct Flags {
     /// Erase the member from the list of members too
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     prune: bool,

@@ -10,7 +10,7 @@ use crate::agent::model::stats_text;
 /// Shows what a running agent knows of itself: versions, queues, clocks, counters, tags and handlers.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf info [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Format of the output, 'text' or 'json'. Default is text
     #[arg(long, value_name = "text", default_value = "text")]
     format: String,

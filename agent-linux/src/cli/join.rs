@@ -9,7 +9,7 @@ use super::{flags, ui};
 /// Makes a running agent join a cluster through the addresses of one or more members, each as [name/]host[:port].
 #[derive(clap::Parser)]
 #[command(override_usage = "serf join [options] address ...")]
-struct Flags {
+pub(super) struct Flags {
     /// Deliver the cluster's past user events too
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     replay: bool,

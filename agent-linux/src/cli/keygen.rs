@@ -15,7 +15,7 @@ use crate::agent::{keys, operators};
 /// agents' configuration.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf keygen [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Write a private key for serf event -sign to this file, and show its public key
     #[arg(long, value_name = "<path>")]
     sign: Option<PathBuf>,

@@ -23,7 +23,7 @@ use crate::rpc::message::{Keys, Signed};
 /// step before. Boards and servers write their keys down before they say that it is done.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf keys [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Add a key: all members can then read what is encrypted with it
     #[arg(long, value_name = "<key>", default_value = "")]
     install: String,

@@ -9,7 +9,7 @@ use super::{flags, ui};
 /// Makes a running agent leave its cluster in good order and exit.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf leave [options]")]
-struct Flags {
+pub(super) struct Flags {
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]

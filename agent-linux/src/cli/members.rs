@@ -15,7 +15,7 @@ use crate::rpc::message::{Member, MembersFiltered};
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf members [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Show the versions of the protocol too (in text only)
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     detailed: bool,

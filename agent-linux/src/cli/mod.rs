@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::{Arg, ArgAction, CommandFactory};
+
 mod agent;
 mod connect;
 mod demo;
@@ -29,6 +31,8 @@ mod tags;
 pub(crate) mod ui;
 mod version;
 mod why;
+
+pub use flags::label;
 
 struct Command {
     name: &'static str,
@@ -60,6 +64,13 @@ const COMMANDS: [Command; 17] = [
     Command { name: "why", about: "Tell how members came to their states", run: why::run },
 ];
 
+const ABOUT: &str = "\
+serf agent runs one node of a cluster: it keeps in touch with the others by gossip, and runs scripts for what happens in \
+the cluster. The other commands talk to an agent over RPC.
+
+Flags are written with one dash or two, -name=x or -name x, and before all other arguments; -name and -name=false turn \
+one on and off. What went well ends with 0, what failed with 1, an unknown command with 127.";
+
 /// Runs the command line (without the program's name).
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut args: Vec<OsString> = args.collect();
@@ -89,6 +100,42 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     (command.run)(after.to_vec())
 }
 
+/// All commands and their flags, for man pages and completions. A flag has its name as `long` and is written with one dash, as
+/// [`label`] shows it; one that is on or off takes no value.
+pub fn command() -> clap::Command {
+    // Not part of the table above: the program, which has no use for them there, would be 10 KiB larger.
+    let flags = [
+        agent::Args::command(),
+        demo::Flags::command(),
+        event::Flags::command(),
+        force_leave::Flags::command(),
+        info::Flags::command(),
+        join::Flags::command(),
+        keygen::Flags::command(),
+        keys::Flags::command(),
+        leave::Flags::command(),
+        members::Flags::command(),
+        monitor::Flags::command(),
+        query::Flags::command(),
+        reachability::Flags::command(),
+        rtt::Flags::command(),
+        tags::Flags::command(),
+        version::flags(),
+        why::Flags::command(),
+    ];
+    let documented = |(row, flags): (&Command, _)| flags::documented(flags, row.name, row.about);
+    clap::Command::new("serf")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Cluster membership and events")
+        .long_about(ABOUT)
+        .override_usage("serf <command> [options]")
+        .disable_help_flag(true)
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .arg(Arg::new("version").short('v').action(ArgAction::SetTrue).help("Show the version."))
+        .subcommands(COMMANDS.iter().zip(flags).map(documented))
+}
+
 /// What may be a flag: everything before `--`.
 fn options(args: &[OsString]) -> impl Iterator<Item = &OsString> {
     args.iter().take_while(|arg| *arg != "--")
@@ -100,4 +147,34 @@ fn usage() {
         ui::complain(&format!("    {name:<15} {about}"));
     }
     ui::complain("");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_flags_are_defined_without_contradiction() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_its_own_flags() {
+        for command in command().get_subcommands() {
+            let usage = command.get_overridden_usage().expect("each has one").to_string();
+            assert_eq!(usage.split(' ').take(2).collect::<Vec<_>>(), ["serf", command.get_name()]);
+        }
+    }
+
+    #[test]
+    fn flags_are_shown_with_one_dash_and_all_their_names() {
+        let command = command();
+        let shown = |of: &str, name: &str| {
+            let mut flags = command.find_subcommand(of).expect("there is one").get_arguments();
+            label(flags.find(|flag| flag.get_long() == Some(name)).expect("there is one"))
+        };
+        assert_eq!(shown("event", "coalesce"), "-coalesce=true/false");
+        assert_eq!(shown("agent", "replay"), "-replay");
+        assert_eq!(shown("agent", "config-file"), "-config-file=PATH, -config-dir=PATH");
+    }
 }

@@ -12,7 +12,7 @@ use crate::rpc::client::{Client, Error};
 /// The level is independent of the agent's own: an agent that logs at INFO can be watched at DEBUG.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf monitor [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Least serious level to show: trace, debug, info, warn or err
     #[arg(long, value_name = "info", default_value = "INFO")]
     log_level: String,

@@ -21,7 +21,7 @@ use crate::rpc::message::{Query, QueryRecord, refusal};
 /// It ends when all who are asked have answered, or have none to give, or when time is over.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf query [options] name [payload]")]
-struct Flags {
+pub(super) struct Flags {
     /// Format of the output, 'text' or 'json'. Default is text
     #[arg(long, value_name = "text", default_value = "text")]
     format: String,

@@ -14,7 +14,7 @@ use crate::rpc::message::Query;
 /// Tests whether all members that are believed to live can be reached: each is asked to acknowledge that it was.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf reachability [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// Show who answers, and how long it took
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     verbose: bool,

@@ -14,7 +14,7 @@ use crate::rpc::client::{Client, Error};
 /// Without the second one it is that of the agent. Names are those that `serf members` shows.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf rtt [options] node1 [node2]")]
-struct Flags {
+pub(super) struct Flags {
     #[command(flatten)]
     rpc: RpcFlags,
     #[arg(hide = true)]

@@ -13,7 +13,7 @@ use super::{connect, flags, ui};
 /// Tags that are not named stay. One that is both deleted and set has the new value.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf tags [options]")]
-struct Flags {
+pub(super) struct Flags {
     /// A tag to set, which may be there already. May be repeated
     #[arg(long, value_name = "<key>=<value>")]
     set: Vec<String>,

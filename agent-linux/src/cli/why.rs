@@ -16,7 +16,7 @@ use crate::rpc::message::{Change, Why};
 /// brought them back. Without names: all that have failed.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf why [options] [name ...]")]
-struct Flags {
+pub(super) struct Flags {
     /// Format of the output, 'text' or 'json'. Default is text
     #[arg(long, value_name = "text", default_value = "text")]
     format: String,
