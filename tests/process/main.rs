@@ -17,6 +17,7 @@ mod once;
 mod overload;
 mod queries;
 mod sealed;
+mod seen;
 mod shipped;
 mod siege;
 mod signed;

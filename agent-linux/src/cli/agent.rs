@@ -34,6 +34,10 @@ struct Args {
     /// Where to listen for the other serf commands. Default: 127.0.0.1:7373
     #[arg(long, value_name = "ADDR", default_value = "")]
     rpc_addr: String,
+    /// Where to answer GET of /metrics, /healthz, /v1/members and /v1/info over HTTP, to anybody: IP and port, such as
+    /// 127.0.0.1:7374. Default: nowhere
+    #[arg(long, value_name = "ADDR", default_value = "")]
+    http_addr: String,
     /// A member to join at the start: [NAME/]HOST[:PORT]. May be repeated; the agent ends if none of them answers
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
@@ -176,6 +180,7 @@ impl Args {
             bind: self.bind,
             advertise: self.advertise,
             rpc_addr: self.rpc_addr,
+            http_addr: self.http_addr,
             start_join: self.join,
             retry_join: self.retry_join,
             retry_interval: nanoseconds(&self.retry_interval)?,
@@ -247,6 +252,7 @@ mod tests {
             "-bind=b",
             "-advertise=a",
             "-rpc-addr=r",
+            "-http-addr=h",
             "-join=j1",
             "-join",
             "j2",
@@ -279,6 +285,7 @@ mod tests {
             bind: "b".into(),
             advertise: "a".into(),
             rpc_addr: "r".into(),
+            http_addr: "h".into(),
             start_join: texts(&["j1", "j2"]),
             retry_join: texts(&["k1", "k2"]),
             retry_interval: 2_000_000_000,

@@ -19,6 +19,8 @@ pub struct Banner<'a> {
     pub bind: &'a str,
     /// The RPC listener's address.
     pub rpc: &'a str,
+    /// The HTTP listener's address, if there is one.
+    pub http: Option<&'a str>,
     /// What is told to the others instead of the bound address, if something is.
     pub advertise: Option<&'a str>,
     /// Whether gossip is sealed.
@@ -71,6 +73,9 @@ impl Banner<'_> {
             lines += &format!("    Advertise addr: '{advertise}'\n");
         }
         lines += &aligned("RPC addr", &format_args!("'{}'", self.rpc));
+        if let Some(http) = self.http {
+            lines += &aligned("HTTP addr", &format_args!("'{http}'"));
+        }
         lines += &aligned("Encrypted", &self.encrypted);
         lines += &aligned("Snapshot", &self.snapshot);
         lines += &aligned("Profile", &self.profile);
@@ -93,6 +98,7 @@ mod tests {
             node: "n1",
             bind: "127.0.0.1:21001",
             rpc: "127.0.0.1:22001",
+            http: None,
             advertise: Some("10.0.0.1:7946"),
             encrypted: false,
             snapshot: false,

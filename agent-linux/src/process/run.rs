@@ -24,6 +24,7 @@ use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::model::stats_text;
 use crate::agent::operators;
+use crate::http;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
 
@@ -70,10 +71,18 @@ async fn live(config: Config) -> Result<u8, String> {
         .map_err(|error| format!("Error starting RPC listener: listen tcp {}: {error}", config.rpc_addr))?;
     let mut options = server::Options { auth: config.rpc_auth.clone(), ..server::Options::default() };
     if let Some(allowed) = getrlimit(Resource::Nofile).current {
-        options.connections = options.connections.min(allowed.saturating_sub(RESERVED) as usize).max(1);
+        let http = if config.http_addr.is_some() { http::server::CONNECTIONS + 1 } else { 0 };
+        let left = allowed.saturating_sub(RESERVED + http as u64) as usize;
+        options.connections = options.connections.min(left).max(1);
     }
     let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
     let rpc = tokio::spawn(rpc);
+    if let Some(address) = &config.http_addr {
+        let listener = listen(address).await.map_err(|error| {
+            format!("Error starting HTTP listener: listen tcp {address}: {error}; see -http-addr")
+        })?;
+        tokio::spawn(http::server::serve(listener, agent.handle.clone()));
+    }
     tokio::spawn(heap::tend());
     let systemd = Systemd::new();
     tokio::spawn(systemd.clone().feed_watchdog(agent.handle.clone()));
@@ -81,6 +90,7 @@ async fn live(config: Config) -> Result<u8, String> {
         node: &config.node_name,
         bind: &bind,
         rpc: &config.rpc_addr,
+        http: config.http_addr.as_deref(),
         advertise: advertise.as_deref(),
         encrypted,
         snapshot: false,

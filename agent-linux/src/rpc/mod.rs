@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: where one value ends, and its limits.
 //! - [`message`]: what the values say.
+//! - [`listing`]: members as JSON shows them.
 //! - [`logs`]: the latest log lines, for monitors.
 //! - [`server`]: the agent's side; [`client`]: the other one, for the CLI and for programs.
 
@@ -10,6 +11,7 @@ mod command;
 mod context;
 mod demux;
 mod error;
+pub mod listing;
 pub mod logs;
 pub mod message;
 mod outbox;

@@ -7,10 +7,12 @@
 //! - `receipts`: of events of this agent's users.
 //! - `once`: events whose handlers run once in the fleet.
 //! - `news`: what the node tells, for handlers and streams.
+//! - `figures`: all that is counted and bounded.
 //! - `report`: `serf info`.
 //! - `warnings`: what the log tells of what is refused and lost.
 
 mod commands;
+mod figures;
 mod joins;
 mod keys;
 mod news;

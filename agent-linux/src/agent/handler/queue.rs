@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serf_nostd::Histogram;
 use serf_nostd::wire::message::EventId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -57,6 +58,15 @@ pub struct Counters {
     pub running: u64,
 }
 
+/// How long scripts take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Events, from when they came until a script began with them: once for each script.
+    pub waited: Histogram,
+    /// Scripts, from their start to their end.
+    pub ran: Histogram,
+}
+
 /// What [`Handlers::drain`] had to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
@@ -98,6 +108,7 @@ struct State {
     /// Set when draining was given up: nothing begins any more.
     closed: bool,
     counters: Counters,
+    timings: Timings,
 }
 
 struct Handler {
@@ -184,6 +195,7 @@ struct Job {
     size: usize,
     handlers: Vec<Arc<Handler>>,
     once: Option<Once>,
+    since: Instant,
 }
 
 /// An event whose handlers run once in the fleet, here: who wants to know when they are done.
@@ -289,7 +301,7 @@ impl Handlers {
         }
         state.counters.waiting += handlers.len() as u64;
         let lane = Lane::of(&event, limits);
-        let job = Job { event, size, handlers, once };
+        let job = Job { event, size, handlers, once, since: Instant::now() };
         match state.lanes.get_mut(&lane) {
             Some(jobs) => jobs.push_back(job),
             None => {
@@ -347,6 +359,11 @@ impl Handlers {
         self.shared.state().counters
     }
 
+    /// How long they have taken.
+    pub fn timings(&self) -> Timings {
+        self.shared.state().timings
+    }
+
     /// The handlers now in force, in order.
     pub fn specs(&self) -> Vec<Spec> {
         self.shared.state().handlers.iter().map(|handler| handler.spec.clone()).collect()
@@ -373,13 +390,14 @@ impl Shared {
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
         let mut ran = !job.handlers.is_empty();
         for handler in &job.handlers {
-            let Some(environment) = self.begin(&job.event) else {
+            let Some(environment) = self.begin(&job) else {
                 ran = false;
                 break;
             };
             let script = &handler.spec.script;
+            let began = Instant::now();
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout).await;
-            self.end(outcome);
+            self.end(outcome, began.elapsed());
         }
         if let Some(Once { id, done }) = job.once {
             // The agent may have ended.
@@ -397,7 +415,7 @@ impl Shared {
     }
 
     /// Counts a start; `None` if nothing may begin any more.
-    fn begin(&self, event: &Event) -> Option<invoke::Environment> {
+    fn begin(&self, job: &Job) -> Option<invoke::Environment> {
         let mut state = self.state();
         if state.closed {
             return None;
@@ -405,15 +423,17 @@ impl Shared {
         state.counters.waiting -= 1;
         state.counters.run += 1;
         state.counters.running += 1;
-        let environment = invoke::environment(event, &state.own);
+        state.timings.waited.note(job.since.elapsed().as_micros() as u64);
+        let environment = invoke::environment(&job.event, &state.own);
         drop(state);
         self.changed.notify_waiters();
         Some(environment)
     }
 
-    fn end(&self, outcome: Outcome) {
-        let counters = &mut self.state().counters;
+    fn end(&self, outcome: Outcome, took: Duration) {
+        let State { counters, timings, .. } = &mut *self.state();
         counters.running -= 1;
+        timings.ran.note(took.as_micros() as u64);
         match outcome {
             Outcome::Succeeded => {}
             Outcome::Failed => counters.failed += 1,

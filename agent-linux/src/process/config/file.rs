@@ -70,6 +70,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         advertise: keys.text("advertise"),
         rpc_addr: keys.text("rpc_addr"),
         rpc_auth: keys.text("rpc_auth"),
+        http_addr: keys.text("http_addr"),
         start_join: keys.list("start_join"),
         replay_on_join: keys.switch("replay_on_join"),
         retry_join: keys.list("retry_join"),

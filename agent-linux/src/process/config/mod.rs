@@ -37,6 +37,7 @@ pub struct Settings {
     pub advertise: String,
     pub rpc_addr: String,
     pub rpc_auth: String,
+    pub http_addr: String,
     pub start_join: Vec<String>,
     pub replay_on_join: bool,
     pub retry_join: Vec<String>,
@@ -87,6 +88,7 @@ impl Settings {
         replace(&mut self.advertise, over.advertise);
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);
+        replace(&mut self.http_addr, over.http_addr);
         self.start_join.extend(over.start_join);
         replace(&mut self.replay_on_join, over.replay_on_join);
         self.retry_join.extend(over.retry_join);
@@ -177,6 +179,8 @@ pub struct Config {
     pub rpc_addr: String,
     /// `rpc_auth`: the token that RPC clients must show; empty for none.
     pub rpc_auth: String,
+    /// `http_addr`: where to listen for HTTP, `host:port`; `None`: nowhere.
+    pub http_addr: Option<String>,
     /// `start_join`: whom to join at the start; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
@@ -379,6 +383,7 @@ impl Config {
             tags: settings.tags,
             rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
             rpc_auth: settings.rpc_auth,
+            http_addr: Some(settings.http_addr).filter(|address| !address.is_empty()),
             start_join: settings.start_join,
             replay_on_join: settings.replay_on_join,
             retry_join: settings.retry_join,

@@ -19,6 +19,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "advertise": settings.advertise,
         "rpc_addr": config.rpc_addr,
         "rpc_auth": hidden(!config.rpc_auth.is_empty()),
+        "http_addr": settings.http_addr,
         "start_join": config.start_join,
         "replay_on_join": config.replay_on_join,
         "retry_join": config.retry_join,
