@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod once;
 mod overload;
+mod prometheus;
 mod queries;
 mod sealed;
 mod seen;

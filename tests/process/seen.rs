@@ -12,18 +12,15 @@ use crate::harness::http::{Answer, ask, get};
 use crate::harness::memory::Memory;
 use crate::harness::{Agent, Process, Setup, fleet_of, wait_for, wait_until};
 
-/// Where an agent answers.
-fn port(setup: &Setup) -> SocketAddr {
-    (setup.address().rpc.ip(), 7374).into()
-}
-
-fn seen(name: &str) -> Setup {
+/// An agent that can be seen.
+pub fn seen(name: &str) -> Setup {
     let setup = Setup::new(name);
-    let port = port(&setup);
-    setup.arg(format!("-http-addr={port}"))
+    let ip = setup.address().rpc.ip();
+    setup.arg(format!("-http-addr={ip}:7374"))
 }
 
-fn of(agent: &Agent) -> SocketAddr {
+/// Where it answers.
+pub fn of(agent: &Agent) -> SocketAddr {
     (agent.address().rpc.ip(), 7374).into()
 }
 
