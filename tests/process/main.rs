@@ -13,6 +13,7 @@ mod harness;
 mod joining;
 mod lifecycle;
 mod limits;
+mod logs;
 mod once;
 mod overload;
 mod prometheus;

@@ -83,9 +83,13 @@ struct Args {
     /// How many members this node can hold; their memory is taken at the start. Default: 16384
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_members: u64,
-    /// Least severe lines to log: trace, debug, info, warn or err. Default: info
+    /// Least severe lines to log: trace, debug, info, warn or err. Changed in a file, it takes effect with SIGHUP. Default: info
     #[arg(long, value_name = "LEVEL", default_value = "")]
     log_level: String,
+    /// What all that the agent says looks like: text, or json, an object on each line with time, level, target, node and
+    /// message. Default: text
+    #[arg(long, value_name = "FORMAT", default_value = "")]
+    log_format: String,
     /// A JSON file of settings, or a folder, of which the files *.json are read in the order of their names. May be repeated: later ones
     /// override earlier ones, flags override all
     #[arg(long, value_name = "PATH", visible_alias = "config-dir")]
@@ -196,6 +200,7 @@ impl Args {
             handler_concurrency: self.handler_concurrency,
             max_members: self.max_members,
             log_level: self.log_level,
+            log_format: self.log_format,
             role: self.role,
             protocol: self.protocol,
             ..Settings::default()
@@ -274,6 +279,7 @@ mod tests {
             "-handler-concurrency=5",
             "-max-members=6",
             "-log-level=warn",
+            "-log-format=json",
             "-config-file=f1",
             "-config-file",
             "f2",
@@ -300,6 +306,7 @@ mod tests {
             handler_concurrency: 5,
             max_members: 6,
             log_level: "warn".into(),
+            log_format: "json".into(),
             ..Settings::default()
         };
         assert_eq!(source, Source { files: vec!["f1".into(), "f2".into()], flags });

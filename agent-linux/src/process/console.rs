@@ -2,8 +2,21 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::OnceLock;
 
+use log::Level;
+
+use crate::agent::log::Format;
 use crate::agent::stdout::Stdout;
+
+/// In which format the log is, once it is there.
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
+/// From now on announcements are lines of the log's format, if that is none for people.
+pub fn speak(format: Format) {
+    // There is one log in a process.
+    let _ = FORMAT.set(format);
+}
 
 /// Prints `==> text`. A closed terminal is no reason to stop, and a full one no reason to wait.
 pub fn say(text: impl Display) {
@@ -85,7 +98,13 @@ impl Banner<'_> {
 }
 
 fn write(text: &str) {
-    let _ = Stdout.write_all(text.as_bytes());
+    let _ = match FORMAT.get() {
+        None | Some(Format::Text) => Stdout.write_all(text.as_bytes()),
+        Some(format) => {
+            let text = text.trim().trim_start_matches("==> ");
+            Stdout.write_all(format.written(Level::Info, "agent", text).as_bytes())
+        }
+    };
 }
 
 #[cfg(test)]

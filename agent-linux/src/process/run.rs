@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::config::Config;
-use super::console::{Banner, say};
+use super::console::{self, Banner, say};
 use super::heap;
 use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use super::systemd::Systemd;
@@ -48,11 +48,13 @@ pub async fn run(config: Config) -> u8 {
 }
 
 async fn live(config: Config) -> Result<u8, String> {
+    console::speak(config.log_format.clone());
     let setup = config.setup(|warning| say(warning)).await?;
     Banner::starting();
     let failed = |error: String| format!("Failed to start the Serf agent: {error}");
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
-    let logger = Logger::install(config.log_level).map_err(|error| failed(error.to_string()))?;
+    let logger = Logger::install(config.log_level, config.log_format.clone())
+        .map_err(|error| failed(error.to_string()))?;
     let logs = LogHub::new();
     let lines = logs.clone();
     logger.observe(move |level, line| lines.push(level, line));

@@ -84,6 +84,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         event_handlers: keys.list("event_handlers"),
         handler_concurrency: keys.count("handler_concurrency"),
         log_level: keys.text("log_level"),
+        log_format: keys.text("log_format"),
         leave_on_terminate: keys.switch("leave_on_terminate"),
         skip_leave_on_interrupt: keys.switch("skip_leave_on_interrupt"),
         max_members: keys.count("max_members"),

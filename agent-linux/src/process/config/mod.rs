@@ -16,7 +16,7 @@ use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
 use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
-use crate::agent::log::{LEVELS, level_named};
+use crate::agent::log::{Format, LEVELS, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
 use crate::agent::operators::{self, Operator};
 use crate::agent::{keyring_file, keys, tags, tags_file};
@@ -53,6 +53,7 @@ pub struct Settings {
     pub handler_timeout: i64,
     pub handler_concurrency: u64,
     pub log_level: String,
+    pub log_format: String,
     pub leave_on_terminate: bool,
     pub skip_leave_on_interrupt: bool,
     pub reconnect_interval: i64,
@@ -106,6 +107,7 @@ impl Settings {
         replace(&mut self.handler_timeout, over.handler_timeout);
         replace(&mut self.handler_concurrency, over.handler_concurrency);
         replace(&mut self.log_level, over.log_level);
+        replace(&mut self.log_format, over.log_format);
         replace(&mut self.leave_on_terminate, over.leave_on_terminate);
         replace(&mut self.skip_leave_on_interrupt, over.skip_leave_on_interrupt);
         replace(&mut self.reconnect_interval, over.reconnect_interval);
@@ -213,6 +215,8 @@ pub struct Config {
     pub handler_concurrency: usize,
     /// `log_level`: of the lines on the terminal.
     pub log_level: LevelFilter,
+    /// `log_format`: of the same lines.
+    pub log_format: Format,
     /// `leave_on_terminate` and `skip_leave_on_interrupt`.
     pub signals: Policy,
     /// `reconnect_interval`: between two attempts to reach a failed member.
@@ -357,7 +361,12 @@ impl Config {
         let encrypt_key = Some(settings.encrypt_key.0).filter(|text| !text.is_empty());
         let encrypt_key = encrypt_key.map(|text| keys::decode(&text)).transpose();
         let encrypt_key = encrypt_key.map_err(|error| format!("Invalid encryption key: {error}"))?;
+        let node_name = match settings.node_name {
+            name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
+            name => name,
+        };
         Ok(Config {
+            log_format: log_format(&settings.log_format, &node_name)?,
             event_handlers,
             tags_file,
             encrypt_key,
@@ -376,10 +385,7 @@ impl Config {
                 let name = or(settings.profile, "lan");
                 Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?
             },
-            node_name: match settings.node_name {
-                name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
-                name => name,
-            },
+            node_name,
             tags: settings.tags,
             rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
             rpc_auth: settings.rpc_auth,
@@ -445,6 +451,14 @@ fn log_level(name: String) -> Result<LevelFilter, String> {
         let known = LEVELS.map(|(name, _)| name).join(" ");
         format!("Invalid log level: {}. Valid log levels are: [{known}]", name.to_uppercase())
     })
+}
+
+fn log_format(name: &str, node: &str) -> Result<Format, String> {
+    match name {
+        "" | "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json { node: node.to_owned() }),
+        _ => Err(format!("Invalid log format: {name}. Valid log formats are: [text json]")),
+    }
 }
 
 fn positive(what: &str, nanoseconds: i64, default: Duration) -> Result<Duration, String> {

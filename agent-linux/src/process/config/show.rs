@@ -35,6 +35,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "handler_timeout": config.handler_timeout.map(span).unwrap_or_default(),
         "handler_concurrency": config.handler_concurrency,
         "log_level": level,
+        "log_format": or(settings.log_format.clone(), "text"),
         "leave_on_terminate": config.signals.leave_on_terminate,
         "skip_leave_on_interrupt": config.signals.skip_leave_on_interrupt,
         "reconnect_interval": span(config.reconnect_interval),
