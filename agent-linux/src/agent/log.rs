@@ -1,6 +1,8 @@
 //! The agent's log: held back until the agent is up, readable for `serf monitor`.
 
-pub mod format;
+mod format;
+pub mod journal;
+pub mod syslog;
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -13,6 +15,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use super::stdout::Stdout;
 use format::line;
 pub use format::{Format, in_one_line, printable};
+use journal::Journal;
+use syslog::Syslog;
 
 /// Lines held back while the gate is shut; beyond that the oldest go, counted.
 pub const GATE_LINES: usize = 512;
@@ -41,13 +45,14 @@ pub struct Logger {
     level: AtomicUsize,
     format: Format,
     observer: OnceLock<Observer>,
+    syslog: OnceLock<Syslog>,
     terminal: Mutex<Terminal>,
 }
 
 struct Terminal {
     out: Box<dyn Write + Send>,
     /// `None` once the gate is open.
-    held: Option<VecDeque<String>>,
+    held: Option<VecDeque<Vec<u8>>>,
     /// Lines that were not written, nor told of yet.
     dropped: u64,
 }
@@ -67,17 +72,22 @@ impl Logger {
             level: AtomicUsize::new(level as usize),
             format,
             observer: OnceLock::new(),
+            syslog: OnceLock::new(),
             terminal: Mutex::new(Terminal { out, held: Some(VecDeque::new()), dropped: 0 }),
         }
     }
 
-    /// Makes a logger to standard output the logger of the process; it lives as long as that.
+    /// Makes a logger to standard output, or to the journal, the logger of the process; it lives as long as that.
     ///
     /// # Errors
-    /// If the process has one already.
-    pub fn install(level: LevelFilter, format: Format) -> Result<&'static Logger, log::SetLoggerError> {
-        let logger = Box::leak(Box::new(Logger::new(level, format, Box::new(Stdout))));
-        log::set_logger(logger)?;
+    /// If the process has one already, or has no file descriptors left.
+    pub fn install(level: LevelFilter, format: Format) -> std::io::Result<&'static Logger> {
+        let out: Box<dyn Write + Send> = match format {
+            Format::Text | Format::Json { .. } => Box::new(Stdout),
+            Format::Journald { .. } => Box::new(Journal::new()?),
+        };
+        let logger = Box::leak(Box::new(Logger::new(level, format, out)));
+        log::set_logger(logger).map_err(std::io::Error::other)?;
         log::set_max_level(LevelFilter::Trace);
         Ok(logger)
     }
@@ -92,6 +102,12 @@ impl Logger {
     /// be only one.
     pub fn observe(&self, observer: impl Fn(Level, &str) + Send + Sync + 'static) -> bool {
         self.observer.set(Box::new(observer)).is_ok()
+    }
+
+    /// Has the system's log told as well of what is written, gated or not. Once.
+    pub fn tell(&self, syslog: Syslog) {
+        // There is no second one.
+        let _ = self.syslog.set(syslog);
     }
 
     /// Writes what was held back, and from now on every line at once.
@@ -114,7 +130,7 @@ impl Logger {
 }
 
 impl Terminal {
-    fn show(&mut self, line: String, format: &Format) {
+    fn show(&mut self, line: Vec<u8>, format: &Format) {
         let Some(held) = &mut self.held else { return self.write(&line, format) };
         if held.len() == GATE_LINES {
             held.pop_front();
@@ -123,21 +139,24 @@ impl Terminal {
         held.push_back(line);
     }
 
-    fn write(&mut self, line: &str, format: &Format) {
-        let mut lines = String::new();
+    fn write(&mut self, line: &[u8], format: &Format) {
         if self.dropped > 0 {
             let told = format!("{} earlier log lines dropped", self.dropped);
-            lines = format.written(Level::Warn, "agent", &told);
-        }
-        // One write call, so that lines of other writers to the same terminal stay whole.
-        lines += line;
-        match self.out.write_all(lines.as_bytes()).and_then(|()| self.out.flush()) {
-            Ok(()) => self.dropped = 0,
-            Err(_) => {
-                self.dropped += 1;
-                LOST.fetch_add(1, Ordering::Relaxed);
+            if self.put(&format.written(Level::Warn, "agent", &told)).is_ok() {
+                self.dropped = 0;
             }
         }
+        // Behind what is missing.
+        if self.dropped > 0 || self.put(line).is_err() {
+            self.dropped += 1;
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One write call each, so that lines of other writers to the same terminal stay whole, and entries are one each.
+    fn put(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.out.write_all(line)?;
+        self.out.flush()
     }
 }
 
@@ -157,6 +176,11 @@ impl Log for Logger {
             observer(record.level(), &line(record.level(), component, &text));
         }
         if self.writes(record.level()) {
+            if let Some(syslog) = self.syslog.get()
+                && syslog.write(record.level(), component, &text).is_err()
+            {
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
             let written = self.format.written(record.level(), component, &text);
             self.terminal().show(written, &self.format);
         }

@@ -86,10 +86,13 @@ struct Args {
     /// Least severe lines to log: trace, debug, info, warn or err. Changed in a file, it takes effect with SIGHUP. Default: info
     #[arg(long, value_name = "LEVEL", default_value = "")]
     log_level: String,
-    /// What all that the agent says looks like: text, or json, an object on each line with time, level, target, node and
-    /// message. Default: text
+    /// What all that the agent says looks like: text; json, an object on each line with time, level, target, node and message;
+    /// or journald, the log as fields for systemd's journal. Default: journald where standard output goes there, else text
     #[arg(long, value_name = "FORMAT", default_value = "")]
     log_format: String,
+    /// Tell the system's log as well, at /dev/log; syslog_facility in a file says as what. Default: LOCAL0
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    syslog: bool,
     /// A JSON file of settings, or a folder, of which the files *.json are read in the order of their names. May be repeated: later ones
     /// override earlier ones, flags override all
     #[arg(long, value_name = "PATH", visible_alias = "config-dir")]
@@ -201,6 +204,7 @@ impl Args {
             max_members: self.max_members,
             log_level: self.log_level,
             log_format: self.log_format,
+            enable_syslog: self.syslog,
             role: self.role,
             protocol: self.protocol,
             ..Settings::default()
@@ -280,6 +284,7 @@ mod tests {
             "-max-members=6",
             "-log-level=warn",
             "-log-format=json",
+            "-syslog",
             "-config-file=f1",
             "-config-file",
             "f2",
@@ -307,6 +312,7 @@ mod tests {
             max_members: 6,
             log_level: "warn".into(),
             log_format: "json".into(),
+            enable_syslog: true,
             ..Settings::default()
         };
         assert_eq!(source, Source { files: vec!["f1".into(), "f2".into()], flags });

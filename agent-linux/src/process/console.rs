@@ -99,11 +99,11 @@ impl Banner<'_> {
 
 fn write(text: &str) {
     let _ = match FORMAT.get() {
-        None | Some(Format::Text) => Stdout.write_all(text.as_bytes()),
-        Some(format) => {
+        Some(format @ Format::Json { .. }) => {
             let text = text.trim().trim_start_matches("==> ");
-            Stdout.write_all(format.written(Level::Info, "agent", text).as_bytes())
+            Stdout.write_all(&format.written(Level::Info, "agent", text))
         }
+        _ => Stdout.write_all(text.as_bytes()),
     };
 }
 

@@ -18,10 +18,11 @@ use super::systemd::Systemd;
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
-use crate::agent::error::Refusal;
+use crate::agent::error::{Refusal, words};
 use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
+use crate::agent::log::syslog::Syslog;
 use crate::agent::model::stats_text;
 use crate::agent::operators;
 use crate::http;
@@ -55,6 +56,14 @@ async fn live(config: Config) -> Result<u8, String> {
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
     let logger = Logger::install(config.log_level, config.log_format.clone())
         .map_err(|error| failed(error.to_string()))?;
+    if let Some(facility) = config.syslog {
+        logger.tell(Syslog::new(facility).map_err(|error| {
+            format!(
+                "Syslog setup failed: connect /dev/log: {}; leave -syslog out if none runs here",
+                words(&error)
+            )
+        })?);
+    }
     let logs = LogHub::new();
     let lines = logs.clone();
     logger.observe(move |level, line| lines.push(level, line));

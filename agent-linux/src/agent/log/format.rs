@@ -1,4 +1,4 @@
-//! What a line of the log looks like: Serf's, or an object of JSON.
+//! What a line of the log looks like: Serf's, an object of JSON, or an entry of the journal.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -6,6 +6,8 @@ use std::fmt::Write;
 use chrono::{Local, SecondsFormat};
 use log::Level;
 use serde::Serialize;
+
+use super::journal;
 
 /// Of a longer text the log shows the beginning, in bytes: a request can name a thousand things that go wrong. A script's
 /// output fits.
@@ -21,6 +23,11 @@ pub enum Format {
         /// This node's name.
         node: String,
     },
+    /// Fields for systemd's journal: those of every program, `SERF_COMPONENT` and `SERF_NODE`.
+    Journald {
+        /// This node's name.
+        node: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -33,10 +40,20 @@ struct Entry<'a> {
 }
 
 impl Format {
-    /// One line, with its end.
-    pub fn written(&self, level: Level, component: &str, text: &str) -> String {
+    /// As `-log-format` has it.
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Format::Text => format!("    {}\n", line(level, component, text)),
+            Format::Text => "text",
+            Format::Json { .. } => "json",
+            Format::Journald { .. } => "journald",
+        }
+    }
+
+    /// One line with its end, or one entry.
+    pub fn written(&self, level: Level, component: &str, text: &str) -> Vec<u8> {
+        match self {
+            Format::Text => format!("    {}\n", line(level, component, text)).into_bytes(),
+            Format::Journald { node } => journal::entry(level, component, node, text),
             Format::Json { node } => {
                 let entry = Entry {
                     time: Local::now().to_rfc3339_opts(SecondsFormat::Micros, false),
@@ -45,19 +62,30 @@ impl Format {
                     node,
                     message: &whole(text),
                 };
-                serde_json::to_string(&entry).expect("texts are always encodable") + "\n"
+                let line = serde_json::to_string(&entry).expect("texts are always encodable");
+                (line + "\n").into_bytes()
             }
         }
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+pub(super) fn level_name(level: Level) -> &'static str {
     match level {
         Level::Trace => "TRACE",
         Level::Debug => "DEBUG",
         Level::Info => "INFO",
         Level::Warn => "WARN",
         Level::Error => "ERR",
+    }
+}
+
+/// How grave it is, in syslog's numbers.
+pub(super) fn severity(level: Level) -> usize {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }
 
@@ -74,7 +102,7 @@ pub(super) fn line(level: Level, component: &str, text: &str) -> String {
 }
 
 /// A text without its line's end; of one that is too long the beginning, and how long it was.
-fn whole(text: &str) -> Cow<'_, str> {
+pub(super) fn whole(text: &str) -> Cow<'_, str> {
     let cut = (0..=text.len().min(LONGEST)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     if text.len() > LONGEST {
         return format!("{} ... ({} bytes in all)", &text[..cut], text.len()).into();
@@ -130,7 +158,9 @@ mod tests {
     #[test]
     fn an_object_of_json_has_the_text_as_it_is() {
         let json = Format::Json { node: "n\"1".to_owned() };
-        let written = json.written(Level::Error, "agent", "a\u{1b}b\nc\n");
+        let written = |level, text: &str| String::from_utf8(json.written(level, "agent", text)).unwrap();
+        let (written, long) =
+            (written(Level::Error, "a\u{1b}b\nc\n"), written(Level::Info, &"x".repeat(2 * LONGEST)));
         assert!(written.ends_with('\n') && !written.trim_end().contains('\n'), "{written}");
         let read: serde_json::Value = serde_json::from_str(&written).unwrap();
         assert_eq!(
@@ -139,7 +169,6 @@ mod tests {
         );
         assert_eq!(read["message"], "a\u{1b}b\nc");
         chrono::DateTime::parse_from_rfc3339(read["time"].as_str().unwrap()).unwrap();
-        let long = json.written(Level::Info, "agent", &"x".repeat(2 * LONGEST));
         assert!(long.len() < LONGEST + 300 && long.contains("bytes in all"), "{}", long.len());
     }
 }

@@ -85,6 +85,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         handler_concurrency: keys.count("handler_concurrency"),
         log_level: keys.text("log_level"),
         log_format: keys.text("log_format"),
+        enable_syslog: keys.switch("enable_syslog"),
+        syslog_facility: keys.text("syslog_facility"),
         leave_on_terminate: keys.switch("leave_on_terminate"),
         skip_leave_on_interrupt: keys.switch("skip_leave_on_interrupt"),
         max_members: keys.count("max_members"),
@@ -112,12 +114,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 14] = [
+const SERFS: [&str; 12] = [
     "broadcast_timeout",
     "disable_coordinates",
     "disable_name_resolution",
     "discover",
-    "enable_syslog",
     "interface",
     "mdns",
     "query_response_size_limit",
@@ -126,7 +127,6 @@ const SERFS: [&str; 14] = [
     "snapshot_path",
     "statsd_addr",
     "statsite_addr",
-    "syslog_facility",
 ];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.

@@ -16,7 +16,8 @@ use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
 use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
-use crate::agent::log::{Format, LEVELS, level_named};
+use crate::agent::log::syslog::Facility;
+use crate::agent::log::{Format, LEVELS, journal, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
 use crate::agent::operators::{self, Operator};
 use crate::agent::{keyring_file, keys, tags, tags_file};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub handler_concurrency: u64,
     pub log_level: String,
     pub log_format: String,
+    pub enable_syslog: bool,
+    pub syslog_facility: String,
     pub leave_on_terminate: bool,
     pub skip_leave_on_interrupt: bool,
     pub reconnect_interval: i64,
@@ -108,6 +111,8 @@ impl Settings {
         replace(&mut self.handler_concurrency, over.handler_concurrency);
         replace(&mut self.log_level, over.log_level);
         replace(&mut self.log_format, over.log_format);
+        replace(&mut self.enable_syslog, over.enable_syslog);
+        replace(&mut self.syslog_facility, over.syslog_facility);
         replace(&mut self.leave_on_terminate, over.leave_on_terminate);
         replace(&mut self.skip_leave_on_interrupt, over.skip_leave_on_interrupt);
         replace(&mut self.reconnect_interval, over.reconnect_interval);
@@ -215,8 +220,10 @@ pub struct Config {
     pub handler_concurrency: usize,
     /// `log_level`: of the lines on the terminal.
     pub log_level: LevelFilter,
-    /// `log_format`: of the same lines.
+    /// `log_format`: of the same lines; the journal's where standard output goes there, else text by default.
     pub log_format: Format,
+    /// `enable_syslog` and `syslog_facility`: under which facility the system's log gets them as well; LOCAL0 by default.
+    pub syslog: Option<Facility>,
     /// `leave_on_terminate` and `skip_leave_on_interrupt`.
     pub signals: Policy,
     /// `reconnect_interval`: between two attempts to reach a failed member.
@@ -367,6 +374,7 @@ impl Config {
         };
         Ok(Config {
             log_format: log_format(&settings.log_format, &node_name)?,
+            syslog: Some(Facility::named(&or(settings.syslog_facility, "LOCAL0"))?).filter(|_| settings.enable_syslog),
             event_handlers,
             tags_file,
             encrypt_key,
@@ -455,9 +463,11 @@ fn log_level(name: String) -> Result<LevelFilter, String> {
 
 fn log_format(name: &str, node: &str) -> Result<Format, String> {
     match name {
+        "" if journal::is_stdout() => Ok(Format::Journald { node: node.to_owned() }),
         "" | "text" => Ok(Format::Text),
         "json" => Ok(Format::Json { node: node.to_owned() }),
-        _ => Err(format!("Invalid log format: {name}. Valid log formats are: [text json]")),
+        "journald" => Ok(Format::Journald { node: node.to_owned() }),
+        _ => Err(format!("Invalid log format: {name}. Valid log formats are: [text json journald]")),
     }
 }
 

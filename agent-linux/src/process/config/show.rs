@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Config, Settings, duration, or};
 use crate::agent::log::LEVELS;
+use crate::agent::log::syslog::Facility;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -35,7 +36,9 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "handler_timeout": config.handler_timeout.map(span).unwrap_or_default(),
         "handler_concurrency": config.handler_concurrency,
         "log_level": level,
-        "log_format": or(settings.log_format.clone(), "text"),
+        "log_format": config.log_format.as_str(),
+        "enable_syslog": config.syslog.is_some(),
+        "syslog_facility": config.syslog.map_or("", Facility::as_str),
         "leave_on_terminate": config.signals.leave_on_terminate,
         "skip_leave_on_interrupt": config.signals.skip_leave_on_interrupt,
         "reconnect_interval": span(config.reconnect_interval),
