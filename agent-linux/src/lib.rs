@@ -6,6 +6,7 @@
 //!   any program: `examples/embedded.rs`.
 //! - [`rpc`]: Serf's MessagePack RPC, both sides; [`rpc::client`] is public API: `examples/rpc.rs`.
 //! - [`http`]: what anybody may read of an agent: metrics, members, whether it is well.
+//! - [`statsd`]: numbers, pushed.
 //! - [`process`]: `serf agent`: settings, terminal and signals around an agent.
 //! - [`cli`]: one file per command.
 // One call of the allocator's, in `process::heap`.
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod http;
 pub mod process;
 pub mod rpc;
+pub mod statsd;
 
 /// The front page's example is one of this crate's.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@
 mod clients;
 #[path = "../process/harness/mod.rs"]
 mod harness;
+mod statsd;
 mod transcript;
 
 use std::path::Path;

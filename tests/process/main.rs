@@ -24,5 +24,6 @@ mod shipped;
 mod siege;
 mod signed;
 mod startup;
+mod statsd;
 mod systemd;
 mod tags;

@@ -28,6 +28,7 @@ use crate::agent::operators;
 use crate::http;
 use crate::rpc::logs::LogHub;
 use crate::rpc::server;
+use crate::statsd::Sink;
 
 /// How long scripts may take to finish once the node has left.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
@@ -93,6 +94,18 @@ async fn live(config: Config) -> Result<u8, String> {
             format!("Error starting HTTP listener: listen tcp {address}: {error}; see -http-addr")
         })?;
         tokio::spawn(http::server::serve(listener, agent.handle.clone()));
+    }
+    if let Some(address) = &config.statsd_addr {
+        let sink = Sink::statsd(address).await;
+        let sink =
+            sink.map_err(|error| format!("Failed to start statsd sink. Got: {error}; see statsd_addr"))?;
+        tokio::spawn(sink.push(agent.handle.clone()));
+    }
+    if let Some(address) = &config.statsite_addr {
+        let sink = Sink::statsite(address).await;
+        let sink =
+            sink.map_err(|error| format!("Failed to start statsite sink. Got: {error}; see statsite_addr"))?;
+        tokio::spawn(sink.push(agent.handle.clone()));
     }
     tokio::spawn(heap::tend());
     let systemd = Systemd::new();

@@ -51,7 +51,7 @@ impl Driver<'_> {
 
     pub(super) fn numbers(&self) -> Vec<Figure> {
         let (gauges, scripts) = (self.node.gauges(), self.handlers.counters());
-        let (once, traffic) = (&self.turns.once, &self.traffic);
+        let (once, traffic, changes) = (&self.turns.once, &self.traffic, &self.changes);
         let mut numbers = table! {
             serf {
                 /// Members known, this agent included.
@@ -108,6 +108,14 @@ impl Driver<'_> {
                 running as handlers_running: Gauge = scripts.running;
             }
             counters {
+                /// Members that have come, or come back.
+                member_joins: Counter = changes.joins;
+                /// Members that have left.
+                member_leaves: Counter = changes.leaves;
+                /// Members that were declared failed.
+                member_failures: Counter = changes.failures;
+                /// Members that have changed their tags.
+                member_updates: Counter = changes.updates;
                 /// Datagrams for which the socket had no room.
                 datagrams_unsent: Counter = traffic.unsent;
                 /// Datagrams that the system refused to send.

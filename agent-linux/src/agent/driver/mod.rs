@@ -78,6 +78,15 @@ struct Traffic {
     receive_errors: u64,
 }
 
+/// Changes of members that handlers and streams were told of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    joins: u64,
+    leaves: u64,
+    failures: u64,
+    updates: u64,
+}
+
 /// What a driver works with.
 pub(super) struct Parts<'n> {
     pub node: Node<'n>,
@@ -105,6 +114,7 @@ pub(super) struct Driver<'n> {
     tags_file: Option<PathBuf>,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
+    changes: Changes,
     warnings: Warnings,
     /// Member changes of one kind that the node told one after the other.
     group: Option<(MemberEventKind, Vec<Member>)>,
@@ -146,6 +156,7 @@ impl<'n> Driver<'n> {
             tags_file,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
+            changes: Changes::default(),
             warnings: Warnings::default(),
             group: None,
             failed: HashSet::new(),

@@ -71,6 +71,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         rpc_addr: keys.text("rpc_addr"),
         rpc_auth: keys.text("rpc_auth"),
         http_addr: keys.text("http_addr"),
+        statsd_addr: keys.text("statsd_addr"),
+        statsite_addr: keys.text("statsite_addr"),
         start_join: keys.list("start_join"),
         replay_on_join: keys.switch("replay_on_join"),
         retry_join: keys.list("retry_join"),
@@ -114,7 +116,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 12] = [
+const SERFS: [&str; 10] = [
     "broadcast_timeout",
     "disable_coordinates",
     "disable_name_resolution",
@@ -125,8 +127,6 @@ const SERFS: [&str; 12] = [
     "query_size_limit",
     "rejoin_after_leave",
     "snapshot_path",
-    "statsd_addr",
-    "statsite_addr",
 ];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.

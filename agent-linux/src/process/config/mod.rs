@@ -39,6 +39,8 @@ pub struct Settings {
     pub rpc_addr: String,
     pub rpc_auth: String,
     pub http_addr: String,
+    pub statsd_addr: String,
+    pub statsite_addr: String,
     pub start_join: Vec<String>,
     pub replay_on_join: bool,
     pub retry_join: Vec<String>,
@@ -93,6 +95,8 @@ impl Settings {
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);
         replace(&mut self.http_addr, over.http_addr);
+        replace(&mut self.statsd_addr, over.statsd_addr);
+        replace(&mut self.statsite_addr, over.statsite_addr);
         self.start_join.extend(over.start_join);
         replace(&mut self.replay_on_join, over.replay_on_join);
         self.retry_join.extend(over.retry_join);
@@ -188,6 +192,10 @@ pub struct Config {
     pub rpc_auth: String,
     /// `http_addr`: where to listen for HTTP, `host:port`; `None`: nowhere.
     pub http_addr: Option<String>,
+    /// `statsd_addr`: where to push numbers by UDP, `host:port`; `None`: nowhere.
+    pub statsd_addr: Option<String>,
+    /// `statsite_addr`: the same by TCP.
+    pub statsite_addr: Option<String>,
     /// `start_join`: whom to join at the start; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
@@ -397,7 +405,9 @@ impl Config {
             tags: settings.tags,
             rpc_addr: or(settings.rpc_addr, "127.0.0.1:7373"),
             rpc_auth: settings.rpc_auth,
-            http_addr: Some(settings.http_addr).filter(|address| !address.is_empty()),
+            http_addr: some(settings.http_addr),
+            statsd_addr: some(settings.statsd_addr),
+            statsite_addr: some(settings.statsite_addr),
             start_join: settings.start_join,
             replay_on_join: settings.replay_on_join,
             retry_join: settings.retry_join,
@@ -452,6 +462,10 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn or(text: String, default: &str) -> String {
     if text.is_empty() { default.to_owned() } else { text }
+}
+
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn log_level(name: String) -> Result<LevelFilter, String> {

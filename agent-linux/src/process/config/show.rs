@@ -21,6 +21,8 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "rpc_addr": config.rpc_addr,
         "rpc_auth": hidden(!config.rpc_auth.is_empty()),
         "http_addr": settings.http_addr,
+        "statsd_addr": settings.statsd_addr,
+        "statsite_addr": settings.statsite_addr,
         "start_join": config.start_join,
         "replay_on_join": config.replay_on_join,
         "retry_join": config.retry_join,

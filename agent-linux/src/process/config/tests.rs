@@ -42,7 +42,7 @@ fn without_any_setting_the_defaults_are_serfs() {
 #[test]
 fn every_key_of_a_file_is_read_whatever_its_case() {
     let settings = decode(
-        r#"{"Node_Name":"n","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","http_addr":"a:1","start_join":["j"],
+        r#"{"Node_Name":"n","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","log_format":"json","enable_syslog":true,"syslog_facility":"user","leave_on_terminate":true,
@@ -58,6 +58,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         rpc_addr: "r".into(),
         rpc_auth: "s".into(),
         http_addr: "a:1".into(),
+        statsd_addr: "d:2".into(),
+        statsite_addr: "e:3".into(),
         start_join: vec!["j".into()],
         replay_on_join: true,
         retry_join: vec!["k".into()],
