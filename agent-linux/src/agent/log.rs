@@ -65,8 +65,8 @@ pub fn lines_lost() -> u64 {
 }
 
 impl Logger {
-    /// A logger with its gate shut that will write lines of `level` and above to `out`, each in one piece. A line that cannot be written is
-    /// lost, counted, and told of when there is room again: a closed terminal or a full disk is no reason to stop.
+    /// A logger with its gate shut that will write lines of `level` and above to `out`, each in one piece. A line that cannot be
+    /// written is lost, counted, and told of when there is room again: a closed terminal or a full disk is no reason to stop.
     pub fn new(level: LevelFilter, format: Format, out: Box<dyn Write + Send>) -> Logger {
         Logger {
             level: AtomicUsize::new(level as usize),

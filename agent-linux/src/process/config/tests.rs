@@ -136,6 +136,11 @@ fn a_role_is_a_tag_and_the_protocol_one_of_gos() {
 fn keys_of_serfs_that_are_not_here_yet_are_told_from_mistakes() {
     let error = |text: &str| decode(text).unwrap_err();
     assert!(error(r#"{"bogus":1}"#).ends_with("'' has invalid keys: bogus"));
+    let refused = load(flags(|flags| flags.syslog_facility = "LOCAL8".into())).unwrap_err();
+    assert!(
+        refused.starts_with("Invalid syslog facility: LOCAL8. Valid facilities are: [KERN "),
+        "{refused}"
+    );
     assert!(
         error(r#"{"Snapshot_Path":"s"}"#)
             .contains("Snapshot_Path (Serf's, which this agent does not have yet")
@@ -156,6 +161,10 @@ fn what_is_shown_is_the_same_configuration_again_but_for_secrets() {
         flags.leave_on_terminate = true;
         flags.encrypt_key = Secret(keys::encode(&Key::new([7; 32])));
         flags.rpc_auth = "token".into();
+        (flags.http_addr, flags.statsd_addr) = ("127.0.0.1:1".into(), "127.0.0.1:2".into());
+        flags.statsite_addr = "127.0.0.1:3".into();
+        (flags.enable_syslog, flags.syslog_facility) = (true, "mail".into());
+        flags.log_format = "json".into();
     });
     let config = load(source.clone()).unwrap();
     let shown = Config::shown(source, |_| ()).unwrap();
