@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use agent_linux::agent::handler::{Counters, Handlers, Identity, Limits, Spec, Unfinished};
-use agent_linux::agent::log::Logger;
+use agent_linux::agent::log::{Format, Logger};
 use agent_linux::agent::model::{Event, Member, MemberEventKind, Status};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -99,7 +99,7 @@ fn log() -> &'static Mutex<Vec<String>> {
     let lines = LINES.get_or_init(Mutex::default);
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
-        let logger = Logger::install(log::LevelFilter::Off).unwrap();
+        let logger = Logger::install(log::LevelFilter::Off, Format::Text).unwrap();
         logger.observe(move |_, line| lines.lock().unwrap().push(line[20..].to_owned()));
     });
     lines

@@ -10,6 +10,8 @@ use crate::rules::{Rule, Settings};
 use crate::slice::Ring;
 use crate::stats::Stats;
 use crate::time::{Duration, Instant};
+#[cfg(feature = "timings")]
+use crate::timings::Timings;
 use crate::wire::message::Address;
 use crate::wire::packet::{Packet, Wire};
 use crate::wire::seal::{Reply, Seal};
@@ -20,6 +22,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) config: Settings,
     pub(crate) random: Random,
     pub(crate) stats: Stats,
+    #[cfg(feature = "timings")]
+    pub(crate) timings: Timings,
     pub(crate) clocks: Clocks,
     pub(crate) wire: Wire<'a>,
     /// Who fires this node's events, in their identities: a hash of its name and boot.
@@ -44,11 +48,31 @@ impl<'a> Cx<'a> {
             config,
             random: Random::new(seed),
             stats: Stats::default(),
+            #[cfg(feature = "timings")]
+            timings: Timings::default(),
             clocks,
             origin: 0,
             outgoing: Ring::new(outgoing),
         }
     }
+
+    /// A direct probe has been answered after so long.
+    #[cfg(feature = "timings")]
+    pub(crate) fn note_round_trip(&mut self, took: Duration) {
+        self.timings.round_trips.note(took.as_micros());
+    }
+
+    #[cfg(not(feature = "timings"))]
+    pub(crate) fn note_round_trip(&mut self, _: Duration) {}
+
+    /// An own event that was sent then has come back from enough others.
+    #[cfg(feature = "timings")]
+    pub(crate) fn note_spread(&mut self, sent: Instant) {
+        self.timings.spread.note(self.now.since(sent).as_micros());
+    }
+
+    #[cfg(not(feature = "timings"))]
+    pub(crate) fn note_spread(&mut self, _: Instant) {}
 
     /// Moves a clock past a received time; false if that is out of reach, and what carried it refused.
     pub(crate) fn witness(&mut self, which: Lamport, word: Word, seen: u64) -> bool {

@@ -138,6 +138,8 @@ mod stats;
 pub mod storage;
 mod sync;
 mod time;
+#[cfg(feature = "timings")]
+mod timings;
 pub mod wire;
 
 #[cfg(feature = "authority")]
@@ -160,6 +162,8 @@ pub use queries::{KeyAnswer, KeyOrder};
 pub use stats::Stats;
 pub use storage::{Memory, Storage};
 pub use time::{Duration, Instant};
+#[cfg(feature = "timings")]
+pub use timings::{Histogram, Timings};
 pub use wire::packet::{DATAGRAM_MAX, Reject};
 #[cfg(feature = "seal")]
 pub use wire::seal::{Key, KeyError, Keys};

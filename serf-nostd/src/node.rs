@@ -35,6 +35,8 @@ use crate::storage::Memory;
 use crate::sync::join::JoinResult;
 use crate::sync::{AntiEntropy, Engines};
 use crate::time::{Duration, Instant};
+#[cfg(feature = "timings")]
+use crate::timings::Timings;
 use crate::wire::message::{Address, EventId, NAME_MAX, TAGS_MAX};
 use crate::wire::packet::{DATAGRAM_MAX, OVERHEAD};
 #[cfg(feature = "seal")]
@@ -303,6 +305,12 @@ impl<'a> Node<'a> {
     /// What has been counted.
     pub fn stats(&self) -> &Stats {
         &self.cx.stats
+    }
+
+    /// How long things have taken.
+    #[cfg(feature = "timings")]
+    pub fn timings(&self) -> &Timings {
+        &self.cx.timings
     }
 
     /// How much of what is bounded is in use.

@@ -1,14 +1,17 @@
 //! Counters: everything that was bounded, refused, repaired or lost can be seen here.
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
         /// What a node has counted since its start. All counts; none is ever reset.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
-        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Stats { $($(#[doc = $doc])* pub $name: u64,)* }
 
         impl Stats {
+            /// What each counter counts, in the order of [`Stats::each`].
+            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
+
             /// Every counter with its name, in a fixed order.
             pub fn each(&self, mut show: impl FnMut(&'static str, u64)) {
                 $(show(stringify!($name), self.$name);)*

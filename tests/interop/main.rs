@@ -8,6 +8,7 @@ mod clients;
 mod harness;
 mod raw;
 mod snapshot;
+mod statsd;
 mod transcript;
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use serf_nostd::{Coordinate, Reserved, Signed};
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Refusal;
+use super::figures::Figures;
 use super::handler::Spec;
 use super::keys::{KeyReport, KeyRequest};
 use super::model::{Member, Stats, Why};
@@ -138,6 +139,11 @@ pub enum Request {
     Stats {
         /// Answer.
         reply: oneshot::Sender<Stats>,
+    },
+    /// All numbers.
+    Figures {
+        /// Answer.
+        reply: oneshot::Sender<Figures>,
     },
 }
 
@@ -329,6 +335,14 @@ impl Handle {
     /// [`Refusal::Gone`].
     pub async fn stats(&self) -> Result<Stats, Refusal> {
         self.ask(|reply| Request::Stats { reply }).await
+    }
+
+    /// All numbers of `serf info`, and how long things take.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn figures(&self) -> Result<Figures, Refusal> {
+        self.ask(|reply| Request::Figures { reply }).await
     }
 
     /// Sends the request that `make` builds around its reply, and waits for the answer.

@@ -1,8 +1,10 @@
-//! The agent's log: Serf's line format, held back until the agent is up, readable for `serf monitor`.
+//! The agent's log: held back until the agent is up, readable for `serf monitor`.
 
-use std::borrow::Cow;
+mod format;
+pub mod journal;
+pub mod syslog;
+
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,10 +13,10 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::stdout::Stdout;
-
-/// Of a longer text the log shows the beginning, in bytes: a request can name a thousand things that go wrong. A script's
-/// output fits.
-const LONGEST: usize = 16 << 10;
+use format::line;
+pub use format::{Format, in_one_line, printable};
+use journal::Journal;
+use syslog::Syslog;
 
 /// Lines held back while the gate is shut; beyond that the oldest go, counted.
 pub const GATE_LINES: usize = 512;
@@ -33,32 +35,24 @@ pub fn level_named(name: &str) -> Option<LevelFilter> {
     LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, filter)| *filter)
 }
 
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Trace => "TRACE",
-        Level::Debug => "DEBUG",
-        Level::Info => "INFO",
-        Level::Warn => "WARN",
-        Level::Error => "ERR",
-    }
-}
-
 type Observer = Box<dyn Fn(Level, &str) + Send + Sync>;
 
-/// Writes log records as `    YYYY/MM/DD HH:MM:SS [LEVEL] component: text`, in local time.
+/// Writes log records in one of the formats.
 ///
 /// The component is the record's target: `agent`, `agent.ipc`, `serf`, `memberlist`. The module paths of this
 /// workspace stand for the component they belong to; records of other crates are dropped below WARN.
 pub struct Logger {
     level: AtomicUsize,
+    format: Format,
     observer: OnceLock<Observer>,
+    syslog: OnceLock<Syslog>,
     terminal: Mutex<Terminal>,
 }
 
 struct Terminal {
     out: Box<dyn Write + Send>,
     /// `None` once the gate is open.
-    held: Option<VecDeque<String>>,
+    held: Option<VecDeque<Vec<u8>>>,
     /// Lines that were not written, nor told of yet.
     dropped: u64,
 }
@@ -71,23 +65,29 @@ pub fn lines_lost() -> u64 {
 }
 
 impl Logger {
-    /// A logger with its gate shut that will write lines of `level` and above to `out`. A line that cannot be written is
-    /// lost, counted, and told of when there is room again: a closed terminal or a full disk is no reason to stop.
-    pub fn new(level: LevelFilter, out: Box<dyn Write + Send>) -> Logger {
+    /// A logger with its gate shut that will write lines of `level` and above to `out`, each in one piece. A line that cannot be
+    /// written is lost, counted, and told of when there is room again: a closed terminal or a full disk is no reason to stop.
+    pub fn new(level: LevelFilter, format: Format, out: Box<dyn Write + Send>) -> Logger {
         Logger {
             level: AtomicUsize::new(level as usize),
+            format,
             observer: OnceLock::new(),
+            syslog: OnceLock::new(),
             terminal: Mutex::new(Terminal { out, held: Some(VecDeque::new()), dropped: 0 }),
         }
     }
 
-    /// Makes a logger to standard output the logger of the process; it lives as long as that.
+    /// Makes a logger to standard output, or to the journal, the logger of the process; it lives as long as that.
     ///
     /// # Errors
-    /// If the process has one already.
-    pub fn install(level: LevelFilter) -> Result<&'static Logger, log::SetLoggerError> {
-        let logger = Box::leak(Box::new(Logger::new(level, Box::new(Stdout))));
-        log::set_logger(logger)?;
+    /// If the process has one already, or has no file descriptors left.
+    pub fn install(level: LevelFilter, format: Format) -> std::io::Result<&'static Logger> {
+        let out: Box<dyn Write + Send> = match format {
+            Format::Text | Format::Json { .. } => Box::new(Stdout),
+            Format::Journald { .. } => Box::new(Journal::new()?),
+        };
+        let logger = Box::leak(Box::new(Logger::new(level, format, out)));
+        log::set_logger(logger).map_err(std::io::Error::other)?;
         log::set_max_level(LevelFilter::Trace);
         Ok(logger)
     }
@@ -104,12 +104,18 @@ impl Logger {
         self.observer.set(Box::new(observer)).is_ok()
     }
 
+    /// Has the system's log told as well of what is written, gated or not. Once.
+    pub fn tell(&self, syslog: Syslog) {
+        // There is no second one.
+        let _ = self.syslog.set(syslog);
+    }
+
     /// Writes what was held back, and from now on every line at once.
     pub fn open(&self) {
         let mut terminal = self.terminal();
         let Some(held) = terminal.held.take() else { return };
         for line in held {
-            terminal.write(&line);
+            terminal.write(&line, &self.format);
         }
     }
 
@@ -124,8 +130,8 @@ impl Logger {
 }
 
 impl Terminal {
-    fn show(&mut self, line: String) {
-        let Some(held) = &mut self.held else { return self.write(&line) };
+    fn show(&mut self, line: Vec<u8>, format: &Format) {
+        let Some(held) = &mut self.held else { return self.write(&line, format) };
         if held.len() == GATE_LINES {
             held.pop_front();
             self.dropped += 1;
@@ -133,22 +139,24 @@ impl Terminal {
         held.push_back(line);
     }
 
-    fn write(&mut self, text: &str) {
-        let mut lines = String::new();
+    fn write(&mut self, line: &[u8], format: &Format) {
         if self.dropped > 0 {
-            let told = line(Level::Warn, "agent", &format!("{} earlier log lines dropped", self.dropped));
-            lines = format!("    {told}\n");
-        }
-        // One write call, so that lines of other writers to the same terminal stay whole. Writing into a String cannot
-        // fail.
-        let _ = writeln!(lines, "    {text}");
-        match self.out.write_all(lines.as_bytes()).and_then(|()| self.out.flush()) {
-            Ok(()) => self.dropped = 0,
-            Err(_) => {
-                self.dropped += 1;
-                LOST.fetch_add(1, Ordering::Relaxed);
+            let told = format!("{} earlier log lines dropped", self.dropped);
+            if self.put(&format.written(Level::Warn, "agent", &told)).is_ok() {
+                self.dropped = 0;
             }
         }
+        // Behind what is missing.
+        if self.dropped > 0 || self.put(line).is_err() {
+            self.dropped += 1;
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One write call each, so that lines of other writers to the same terminal stay whole, and entries are one each.
+    fn put(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.out.write_all(line)?;
+        self.out.flush()
     }
 }
 
@@ -163,12 +171,18 @@ impl Log for Logger {
             return;
         }
         let component = component(record.target()).unwrap_or(record.target());
-        let line = line(record.level(), component, &record.args().to_string());
+        let text = record.args().to_string();
         if let Some(observer) = self.observer.get() {
-            observer(record.level(), &line);
+            observer(record.level(), &line(record.level(), component, &text));
         }
         if self.writes(record.level()) {
-            self.terminal().show(line);
+            if let Some(syslog) = self.syslog.get()
+                && syslog.write(record.level(), component, &text).is_err()
+            {
+                LOST.fetch_add(1, Ordering::Relaxed);
+            }
+            let written = self.format.written(record.level(), component, &text);
+            self.terminal().show(written, &self.format);
         }
     }
 
@@ -185,51 +199,6 @@ fn component(target: &str) -> Option<&str> {
         "agent_linux" => Some("agent"),
         _ => None,
     }
-}
-
-fn line(level: Level, component: &str, text: &str) -> String {
-    let mut line = String::with_capacity(40 + text.len().min(LONGEST));
-    let now = chrono::Local::now().format("%Y/%m/%d %H:%M:%S");
-    let whole = |end: &usize| text.is_char_boundary(*end);
-    let shown = &text[..(0..=text.len().min(LONGEST)).rev().find(whole).unwrap_or(0)];
-    // What the core says of members, whose names may hold anything, stays on its line; others' lists have several.
-    let shown = match component {
-        "serf" => in_one_line(shown),
-        _ => printable(shown.strip_suffix('\n').unwrap_or(shown)),
-    };
-    // Writing into a String cannot fail.
-    let _ = write!(line, "{now} [{}] {component}: {shown}", level_name(level));
-    if text.len() > LONGEST {
-        let _ = write!(line, " ... ({} bytes in all)", text.len());
-    }
-    line
-}
-
-/// Names, payloads and script output come from anyone: what would steer a terminal is written out instead. Tabs
-/// and line ends stay, as Serf shows them.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    written_out(text, |c| c.is_control() && c != '\n' && c != '\t')
-}
-
-/// The same for what has to stay in its column and on its line.
-pub fn in_one_line(text: &str) -> Cow<'_, str> {
-    written_out(text, char::is_control)
-}
-
-/// The text, with these characters as Rust writes them.
-fn written_out(text: &str, these: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&these) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if these(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    Cow::Owned(shown)
 }
 
 /// Tells of things that come in storms: of one kind at most so often.
@@ -286,7 +255,7 @@ mod tests {
 
     fn logger(level: LevelFilter) -> (Logger, Screen) {
         let screen = Screen::default();
-        (Logger::new(level, Box::new(screen.clone())), screen)
+        (Logger::new(level, Format::Text, Box::new(screen.clone())), screen)
     }
 
     fn tell(logger: &Logger, level: Level, target: &str, text: &str) {
@@ -375,20 +344,6 @@ mod tests {
             ["[WARN] agent: 2 earlier log lines dropped", "[INFO] agent: c", "[INFO] agent: d"]
         );
         assert_eq!(lines_lost() - lost, 2);
-    }
-
-    #[test]
-    fn a_text_that_is_too_long_is_cut_between_characters() {
-        let shown = line(Level::Info, "agent", &"é".repeat(LONGEST));
-        let end = format!("{} ... ({} bytes in all)", "é".repeat(LONGEST / 2), 2 * LONGEST);
-        assert!(shown.ends_with(&end), "{shown}");
-    }
-
-    #[test]
-    fn the_name_of_a_member_stays_on_its_line() {
-        let shown = line(Level::Info, "serf", "EventMemberJoin: x\n    2026/11/27 00:00:00 [ERR] agent: no");
-        assert!(!shown.contains('\n'), "{shown}");
-        assert!(shown.contains("x\\n"), "{shown}");
     }
 
     #[test]

@@ -44,6 +44,10 @@ pub(super) struct Args {
     /// Listen without a token also where other machines may reach it
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     rpc_allow_unauthenticated: bool,
+    /// Where to answer GET of /metrics, /healthz, /v1/members and /v1/info over HTTP, to anybody: IP and port, such as
+    /// 127.0.0.1:7374. Default: nowhere
+    #[arg(long, value_name = "ADDR", default_value = "")]
+    http_addr: String,
     /// A member to join at the start: [NAME/]HOST[:PORT]. May be repeated; the agent ends if none of them answers
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
@@ -96,9 +100,16 @@ pub(super) struct Args {
     /// How many members this node can hold; their memory is taken at the start. Default: 16384
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_members: u64,
-    /// Least severe lines to log: trace, debug, info, warn or err. Default: info
+    /// Least severe lines to log: trace, debug, info, warn or err. Changed in a file, it takes effect with SIGHUP. Default: info
     #[arg(long, value_name = "LEVEL", default_value = "")]
     log_level: String,
+    /// What all that the agent says looks like: text; json, an object on each line with time, level, target, node and message;
+    /// or journald, the log as fields for systemd's journal. Default: journald where standard output goes there, else text
+    #[arg(long, value_name = "FORMAT", default_value = "")]
+    log_format: String,
+    /// Tell the system's log as well, at /dev/log; syslog_facility in a file says as what. Default: LOCAL0
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    syslog: bool,
     /// A JSON file of settings, or a folder, of which the files *.json are read in the order of their names. May be repeated: later ones
     /// override earlier ones, flags override all
     #[arg(long, value_name = "PATH", visible_alias = "config-dir")]
@@ -200,6 +211,7 @@ impl Args {
             rpc_addr: self.rpc_addr,
             rpc_auth_file: self.rpc_auth_file.unwrap_or_default(),
             rpc_allow_unauthenticated: self.rpc_allow_unauthenticated,
+            http_addr: self.http_addr,
             start_join: self.join,
             retry_join: self.retry_join,
             retry_interval: nanoseconds(&self.retry_interval)?,
@@ -217,6 +229,8 @@ impl Args {
             handler_concurrency: self.handler_concurrency,
             max_members: self.max_members,
             log_level: self.log_level,
+            log_format: self.log_format,
+            enable_syslog: self.syslog,
             role: self.role,
             protocol: self.protocol,
             ..Settings::default()
@@ -268,6 +282,7 @@ mod tests {
             "-rpc-addr=r",
             "-rpc-auth-file=s",
             "-rpc-allow-unauthenticated",
+            "-http-addr=h",
             "-join=j1",
             "-join",
             "j2",
@@ -292,6 +307,8 @@ mod tests {
             "-snapshot=s",
             "-rejoin",
             "-log-level=warn",
+            "-log-format=json",
+            "-syslog",
             "-config-file=f1",
             "-config-file",
             "f2",
@@ -306,6 +323,7 @@ mod tests {
             rpc_addr: "r".into(),
             rpc_auth_file: "s".into(),
             rpc_allow_unauthenticated: true,
+            http_addr: "h".into(),
             start_join: texts(&["j1", "j2"]),
             retry_join: texts(&["k1", "k2"]),
             retry_interval: 2_000_000_000,
@@ -322,6 +340,8 @@ mod tests {
             handler_concurrency: 5,
             max_members: 6,
             log_level: "warn".into(),
+            log_format: "json".into(),
+            enable_syslog: true,
             ..Settings::default()
         };
         assert_eq!(source, Source { files: vec!["f1".into(), "f2".into()], flags });

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::connect::{RpcFlags, failed};
-use super::{flags, go_json};
+use super::{flags, ui};
 use crate::agent::model::stats_text;
 
 /// Shows what a running agent knows of itself: versions, queues, clocks, counters, tags and handlers.
@@ -27,7 +27,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(code) => return code,
     };
     flags.rpc.run(async |client| match client.stats().await {
-        Ok(stats) => go_json::print(&flags.format, &stats, || stats_text(&stats)),
+        Ok(stats) => ui::print(&flags.format, &stats, || stats_text(&stats)),
         Err(error) => failed("querying agent", error),
     })
 }

@@ -1,15 +1,12 @@
 //! `serf members`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use serde::Serialize;
-
 use super::connect::{RpcFlags, failed};
-use super::{connect, flags, go_json, ui};
+use super::{connect, flags, ui};
 use crate::agent::log::in_one_line;
+use crate::rpc::listing::{Listing, address};
 use crate::rpc::message::{Member, MembersFiltered};
 
 /// Lists the members of the cluster as a running agent knows them. Regular expressions have to match the whole text.
@@ -58,62 +55,10 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
     flags.rpc.run(async |client| match client.members_filtered(&conditions).await {
         Ok(mut members) => {
             members.sort_by(|a, b| a.name.cmp(&b.name));
-            go_json::print(&flags.format, &Listing::new(&members), || as_text(&members, flags.detailed))
+            ui::print(&flags.format, &Listing::new(&members), || as_text(&members, flags.detailed))
         }
         Err(error) => failed("retrieving members", error),
     })
-}
-
-/// What JSON shows.
-#[derive(Serialize)]
-struct Listing<'a> {
-    /// Absent (null) rather than empty, as Go has it.
-    members: Option<Vec<Row<'a>>>,
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    name: &'a str,
-    addr: String,
-    port: u16,
-    tags: &'a BTreeMap<String, String>,
-    status: &'a str,
-    protocol: Protocol,
-}
-
-#[derive(Serialize)]
-struct Protocol {
-    max: u8,
-    min: u8,
-    version: u8,
-}
-
-impl Listing<'_> {
-    fn new(members: &[Member]) -> Listing<'_> {
-        let rows: Vec<Row> = members
-            .iter()
-            .map(|member| Row {
-                name: &member.name,
-                addr: address(member),
-                port: member.port,
-                tags: &member.tags,
-                status: &member.status,
-                protocol: Protocol {
-                    max: member.delegate_max,
-                    min: member.delegate_min,
-                    version: member.delegate_cur,
-                },
-            })
-            .collect();
-        Listing { members: Some(rows).filter(|rows| !rows.is_empty()) }
-    }
-}
-
-fn address(member: &Member) -> String {
-    match member.ip() {
-        Some(ip) => SocketAddr::new(ip, member.port).to_string(),
-        None => format!(":{}", member.port),
-    }
 }
 
 /// Columns, two spaces apart, the last one not padded.

@@ -14,7 +14,6 @@ mod demo;
 mod event;
 pub(crate) mod flags;
 mod force_leave;
-mod go_json;
 mod go_syntax;
 mod info;
 mod join;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::connect::{RpcFlags, failed, next_reply};
-use super::{flags, go_json, ui};
+use super::{flags, ui};
 use crate::agent::log::{in_one_line, printable};
 use crate::agent::operators;
 use crate::process::config::{self, duration};
@@ -154,7 +154,7 @@ async fn ask(client: Client, query: &Query, json: bool) -> ExitCode {
         }
     }
     if json {
-        return go_json::print("json", &answers, String::new);
+        return ui::print("json", &answers, String::new);
     }
     if query.request_ack {
         ui::say(format!("Total Acks: {}", answers.acks.unwrap_or_default().len()));

@@ -1,6 +1,11 @@
 //! Where the commands write. A reader that has gone (`serf members | head -1`) is no failure of the command.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::agent::go_json;
 
 /// Writes a line to standard output, where Serf's users expect everything, errors too. False if nobody reads it.
 pub(crate) fn say(line: impl AsRef<[u8]>) -> bool {
@@ -12,4 +17,17 @@ pub(crate) fn say(line: impl AsRef<[u8]>) -> bool {
 pub(crate) fn complain(line: &str) {
     // There is nowhere else to say it.
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints the value in the format that the user named; text without blank space around it.
+pub(crate) fn print<T: Serialize>(format: &str, value: &T, as_text: impl FnOnce() -> String) -> ExitCode {
+    match format {
+        "text" => say(as_text().trim()),
+        "json" => say(go_json::encode(value)),
+        _ => {
+            say(format!("Encoding error: Invalid output format {format:?}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    ExitCode::SUCCESS
 }

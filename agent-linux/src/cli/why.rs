@@ -7,7 +7,7 @@ use chrono::{DateTime, Local, SecondsFormat};
 use serde::Serialize;
 
 use super::connect::{RpcFlags, failed};
-use super::{flags, go_json, ui};
+use super::{flags, ui};
 use crate::agent::log::in_one_line;
 use crate::rpc::client::{Client, Error};
 use crate::rpc::message::{Change, Why};
@@ -38,7 +38,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
     }
     let names = names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     rpc.run(async |client| match histories(&client, names).await {
-        Ok(members) if format == "json" => go_json::print("json", &Histories { members }, String::new),
+        Ok(members) if format == "json" => ui::print("json", &Histories { members }, String::new),
         Ok(members) if members.is_empty() => {
             ui::say("No member has failed");
             ExitCode::SUCCESS

@@ -2,8 +2,21 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::OnceLock;
 
+use log::Level;
+
+use crate::agent::log::Format;
 use crate::agent::stdout::Stdout;
+
+/// In which format the log is, once it is there.
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
+/// From now on announcements are lines of the log's format, if that is none for people.
+pub fn speak(format: Format) {
+    // There is one log in a process.
+    let _ = FORMAT.set(format);
+}
 
 /// Prints `==> text`. A closed terminal is no reason to stop, and a full one no reason to wait.
 pub fn say(text: impl Display) {
@@ -19,6 +32,8 @@ pub struct Banner<'a> {
     pub bind: &'a str,
     /// The RPC listener's address.
     pub rpc: &'a str,
+    /// The HTTP listener's address, if there is one.
+    pub http: Option<&'a str>,
     /// What is told to the others instead of the bound address, if something is.
     pub advertise: Option<&'a str>,
     /// Whether gossip is sealed.
@@ -71,6 +86,9 @@ impl Banner<'_> {
             lines += &format!("    Advertise addr: '{advertise}'\n");
         }
         lines += &aligned("RPC addr", &format_args!("'{}'", self.rpc));
+        if let Some(http) = self.http {
+            lines += &aligned("HTTP addr", &format_args!("'{http}'"));
+        }
         lines += &aligned("Encrypted", &self.encrypted);
         lines += &aligned("Snapshot", &self.snapshot);
         lines += &aligned("Profile", &self.profile);
@@ -80,7 +98,13 @@ impl Banner<'_> {
 }
 
 fn write(text: &str) {
-    let _ = Stdout.write_all(text.as_bytes());
+    let _ = match FORMAT.get() {
+        Some(format @ Format::Json { .. }) => {
+            let text = text.trim().trim_start_matches("==> ");
+            Stdout.write_all(&format.written(Level::Info, "agent", text))
+        }
+        _ => Stdout.write_all(text.as_bytes()),
+    };
 }
 
 #[cfg(test)]
@@ -93,6 +117,7 @@ mod tests {
             node: "n1",
             bind: "127.0.0.1:21001",
             rpc: "127.0.0.1:22001",
+            http: None,
             advertise: Some("10.0.0.1:7946"),
             encrypted: false,
             snapshot: false,

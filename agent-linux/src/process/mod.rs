@@ -4,5 +4,6 @@ pub mod config;
 pub mod console;
 mod heap;
 pub mod run;
+mod services;
 pub mod signals;
 mod systemd;

@@ -5,40 +5,33 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::config::Config;
-use super::console::{Banner, say};
+use super::console::{self, Banner, say};
 use super::heap;
+use super::services;
 use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use super::systemd::Systemd;
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
-use crate::agent::error::{Refusal, StartError};
+use crate::agent::error::{Refusal, StartError, words};
 use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
+use crate::agent::log::syslog::Syslog;
 use crate::agent::model::stats_text;
 use crate::agent::operators;
 use crate::rpc::address::Place;
-use crate::rpc::listener::Listener;
 use crate::rpc::logs::LogHub;
-use crate::rpc::server;
 use crate::rpc::token::Token;
 
 /// How long scripts may take to finish once the node has left.
 const SCRIPTS_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long something else may be in the way of the start.
-const BUSY_LIMIT: Duration = Duration::from_secs(1);
-
 /// How long the snapshot may take to be written to its end.
 const CLOSING_LIMIT: Duration = Duration::from_secs(5);
-
-/// File descriptors that RPC clients leave to gossip, logs and scripts.
-const RESERVED: u64 = 20;
 
 /// Runs an agent until it leaves, fails or is told to end; the exit code.
 ///
@@ -54,12 +47,22 @@ pub async fn run(config: Config) -> u8 {
 }
 
 async fn live(config: Config) -> Result<u8, String> {
+    console::speak(config.log_format.clone());
     let setup = config.setup(|warning| say(warning)).await?;
     let rpc_place = config.rpc_place().await?;
     Banner::starting();
     let failed = |error: String| format!("Failed to start the Serf agent: {error}");
     let signals = Signals::listen().map_err(|error| failed(error.to_string()))?;
-    let logger = Logger::install(config.log_level).map_err(|error| failed(error.to_string()))?;
+    let logger = Logger::install(config.log_level, config.log_format.clone())
+        .map_err(|error| failed(error.to_string()))?;
+    if let Some(facility) = config.syslog {
+        logger.tell(Syslog::new(facility).map_err(|error| {
+            format!(
+                "Syslog setup failed: connect /dev/log: {}; leave -syslog out if none runs here",
+                words(&error)
+            )
+        })?);
+    }
     let logs = LogHub::new();
     let lines = logs.clone();
     logger.observe(move |level, line| lines.push(level, line));
@@ -70,21 +73,14 @@ async fn live(config: Config) -> Result<u8, String> {
     let bind = setup.bind.to_string();
     let encrypted = !setup.keys.is_empty();
     let advertise = setup.advertise.map(|address| address.to_string());
-    let agent = patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
+    let agent = services::patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
     let agent = agent.map_err(|error| failed(error.to_string()))?;
 
     Banner::starting_rpc();
-    let is_busy = |why: &String| why.contains("address already in use");
-    let listener = patiently(async || Listener::bind(&rpc_place).await, is_busy).await;
-    let listener =
-        listener.map_err(|error| format!("Error starting RPC listener: listen {rpc_place}: {error}"))?;
     let rpc_token = Token::new(&config.rpc_auth.0);
-    let mut options = server::Options { auth: rpc_token.clone(), ..server::Options::default() };
-    if let Some(allowed) = getrlimit(Resource::Nofile).current {
-        options.connections = options.connections.min(allowed.saturating_sub(RESERVED) as usize).max(1);
-    }
-    let rpc = server::serve(listener, agent.handle.clone(), agent.hub.clone(), logs, options);
-    let rpc = tokio::spawn(rpc);
+    let rpc = services::rpc(&config, &rpc_place, &rpc_token, &agent, logs).await?;
+    services::http(&config, &agent).await?;
+    services::sinks(&config, &agent).await?;
     tokio::spawn(heap::tend());
     let systemd = Systemd::new();
     tokio::spawn(systemd.clone().feed_watchdog(agent.handle.clone()));
@@ -92,6 +88,7 @@ async fn live(config: Config) -> Result<u8, String> {
         node: &config.node_name,
         bind: &bind,
         rpc: &config.rpc_addr.to_string(),
+        http: config.http_addr.as_deref(),
         advertise: advertise.as_deref(),
         encrypted,
         snapshot: config.snapshot_path.is_some(),
@@ -119,20 +116,6 @@ async fn live(config: Config) -> Result<u8, String> {
         log::warn!(target: "agent", "The disk that the snapshot is on does not answer");
     }
     ended
-}
-
-/// Tries again for a moment what something else is in the way of.
-async fn patiently<T, E>(
-    attempt: impl AsyncFn() -> Result<T, E>,
-    is_busy: impl Fn(&E) -> bool,
-) -> Result<T, E> {
-    let until = Instant::now() + BUSY_LIMIT;
-    loop {
-        match attempt().await {
-            Err(error) if is_busy(&error) && Instant::now() < until => sleep(BUSY_LIMIT / 20).await,
-            done => return done,
-        }
-    }
 }
 
 struct Process {

@@ -2,6 +2,7 @@
 //!
 //! - [`wire`]: where one value ends, and its limits.
 //! - [`message`]: what the values say.
+//! - [`listing`]: members as JSON shows them.
 //! - [`logs`]: the latest log lines, for monitors.
 //! - [`address`]: where an agent answers; [`listener`]: how it waits there; [`token`]: what it asks for.
 //! - [`server`]: the agent's side; [`client`]: the other one, for the CLI and for programs.
@@ -15,6 +16,7 @@ mod demux;
 mod dial;
 mod error;
 pub mod listener;
+pub mod listing;
 pub mod logs;
 pub mod message;
 mod outbox;

@@ -383,11 +383,11 @@ impl<'a> Events<'a> {
             Freshness::Known if !cx.config.has(Rule::Dedupe) => {}
             Freshness::Known => {
                 cx.stats.events_duplicate += 1;
-                self.confirm_own(links, &cx.config, id, from.addr);
+                self.came_back(cx, links, id, from.addr);
                 return None;
             }
             Freshness::Below => {
-                self.confirm_own(links, &cx.config, id, from.addr);
+                self.came_back(cx, links, id, from.addr);
                 if let Carried::Event(event, filters) = &carried
                     && event.coalesce
                     && pulled

@@ -5,6 +5,7 @@ use super::{Events, reaches_all};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::rules::Settings;
+use crate::time::Instant;
 use crate::wire::message::{Address, EventId};
 
 /// From how many others an own event has to come back; one less where this node sends it to everybody itself.
@@ -16,27 +17,32 @@ impl Events<'_> {
         self.store.find(id).is_some_and(|slot| self.store.is_pinned(slot, Pin::Own))
     }
 
-    /// An own event came back from somebody. True if with this it has come back from enough of them.
+    /// An own event came back from somebody who has it.
+    pub(super) fn came_back(&mut self, cx: &mut Cx<'_>, links: Links, id: EventId, from: Address) {
+        if let Some(sent) = self.confirm_own(links, &cx.config, id, from) {
+            cx.note_spread(sent);
+        }
+    }
+
+    /// Somebody has an own event, or will never take it. If with this it need not be held for others any more: when it was sent.
     pub(crate) fn confirm_own(
         &mut self,
         links: Links,
         config: &Settings,
         id: EventId,
         from: Address,
-    ) -> bool {
-        let Some(slot) = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own)) else {
-            return false;
-        };
+    ) -> Option<Instant> {
+        let slot = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own))?;
         if links.live == 0 {
             // Nobody has been told it.
-            return false;
+            return None;
         }
         let needed = (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live);
         let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
-        if enough {
+        enough.then(|| {
             self.store.release_own(slot);
-        }
-        enough
+            self.store.since(slot)
+        })
     }
 
     /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it
@@ -54,9 +60,11 @@ impl Events<'_> {
             while let Some(slot) = at {
                 at = self.store.after(which, slot);
                 let id = self.store.id(slot);
-                let passed = id <= floor;
-                if (same || passed) && self.confirm_own(links, &cx.config, id, peer) {
-                    cx.stats.own_unconfirmed += passed as u64;
+                if id <= floor {
+                    let given_up = self.confirm_own(links, &cx.config, id, peer).is_some();
+                    cx.stats.own_unconfirmed += given_up as u64;
+                } else if same {
+                    self.came_back(cx, links, id, peer);
                 }
             }
         }

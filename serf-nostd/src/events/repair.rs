@@ -23,10 +23,10 @@ impl Events<'_> {
     pub(crate) fn announced(&mut self, cx: &mut Cx<'_>, links: Links, from: Provider, id: EventId) -> bool {
         match self.seen.classify(id) {
             Freshness::Known => {
-                self.confirm_own(links, &cx.config, id, from.addr);
+                self.came_back(cx, links, id, from.addr);
             }
             Freshness::Below => {
-                self.confirm_own(links, &cx.config, id, from.addr);
+                self.came_back(cx, links, id, from.addr);
                 if id > self.seen.floor() && from.is_proven() {
                     // As many as this node remembers have overtaken it.
                     self.seen.raise_floor(id);

@@ -360,7 +360,7 @@ impl Node<'_> {
                 let links = e.failure.links(&e.members);
                 for id in ids {
                     // Counts like a return, so that no single word releases it.
-                    if e.events.confirm_own(links, &cx.config, id, c.from) {
+                    if e.events.confirm_own(links, &cx.config, id, c.from).is_some() {
                         cx.stats.own_expired += 1;
                         warning!("own event of Lamport time {} came too late for others", id.ltime);
                     }
@@ -594,6 +594,7 @@ impl Node<'_> {
                     }
                     // From elsewhere it came another way.
                     if let Some(took) = took.filter(|_| e.members.table.hot(id).addr == c.from) {
+                        cx.note_round_trip(took);
                         e.failure.measured(cx, id, took, payload);
                     }
                     self.proves(c, id);

@@ -8,6 +8,7 @@ mod address;
 mod agent;
 mod binary;
 mod cargo;
+pub mod http;
 pub mod memory;
 mod process;
 mod record;

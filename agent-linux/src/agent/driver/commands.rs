@@ -145,6 +145,9 @@ impl Driver<'_> {
             Request::Stats { reply } => {
                 let _ = reply.send(self.report());
             }
+            Request::Figures { reply } => {
+                let _ = reply.send(self.figures());
+            }
         }
     }
 

@@ -7,11 +7,13 @@
 //! - `receipts`: of events of this agent's users.
 //! - `once`: events whose handlers run once in the fleet.
 //! - `news`: what the node tells, for handlers and streams.
+//! - `figures`: all that is counted and bounded.
 //! - `report`: `serf info`.
 //! - `record`: what the snapshot is told.
 //! - `warnings`: what the log tells of what is refused and lost.
 
 mod commands;
+mod figures;
 mod joins;
 mod keys;
 mod news;
@@ -80,6 +82,15 @@ struct Traffic {
     receive_errors: u64,
 }
 
+/// Changes of members that handlers and streams were told of.
+#[derive(Clone, Copy, Debug, Default)]
+struct Changes {
+    joins: u64,
+    leaves: u64,
+    failures: u64,
+    updates: u64,
+}
+
 /// What a driver works with.
 pub(super) struct Parts<'n> {
     pub node: Node<'n>,
@@ -115,6 +126,7 @@ pub(super) struct Driver<'n> {
     stood: Option<(Standing, Wall)>,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
+    changes: Changes,
     warnings: Warnings,
     /// Member changes of one kind that the node told one after the other.
     group: Option<(MemberEventKind, Vec<Member>)>,
@@ -161,6 +173,7 @@ impl<'n> Driver<'n> {
             stood: None,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
+            changes: Changes::default(),
             warnings: Warnings::default(),
             group: None,
             failed: HashSet::new(),

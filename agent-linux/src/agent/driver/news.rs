@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serf_nostd::{Member as CoreMember, MemberChange, Status as CoreStatus, UserEvent};
 
-use super::Driver;
+use super::{Changes, Driver};
 use crate::agent::model::{Event, Member, MemberEventKind, Status};
 use crate::agent::snapshot::Handed;
 use crate::agent::tags;
@@ -19,6 +19,15 @@ impl Driver<'_> {
             MemberEventKind::Update => false,
             _ => self.failed.remove(name),
         };
+        let Changes { joins, leaves, failures, updates } = &mut self.changes;
+        match kind {
+            MemberEventKind::Join => *joins += 1,
+            MemberEventKind::Leave => *leaves += 1,
+            MemberEventKind::Failed => *failures += 1,
+            MemberEventKind::Update => *updates += 1,
+            // The core counts it.
+            MemberEventKind::Reap => {}
+        }
         match kind {
             MemberEventKind::Join => log::info!(target: "serf", "EventMemberJoin: {name} {addr}"),
             MemberEventKind::Leave if failed => {

@@ -9,5 +9,5 @@ mod queue;
 mod spec;
 
 pub use invoke::Identity;
-pub use queue::{Counters, Handlers, Limits, Unfinished};
+pub use queue::{Counters, Handlers, Limits, Timings, Unfinished};
 pub use spec::{InvalidSpec, Spec};

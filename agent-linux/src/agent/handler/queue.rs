@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serf_nostd::Histogram;
 use serf_nostd::wire::message::EventId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -58,6 +59,15 @@ pub struct Counters {
     pub running: u64,
 }
 
+/// How long scripts take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Events, from when they came until a script began with them: once for each script.
+    pub waited: Histogram,
+    /// Scripts, from their start to their end.
+    pub ran: Histogram,
+}
+
 /// What [`Handlers::drain`] had to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
@@ -99,6 +109,7 @@ struct State {
     /// Set when draining was given up: nothing begins any more.
     closed: bool,
     counters: Counters,
+    timings: Timings,
 }
 
 struct Handler {
@@ -185,6 +196,7 @@ struct Job {
     size: usize,
     handlers: Vec<Arc<Handler>>,
     purpose: Purpose,
+    since: Instant,
 }
 
 /// On whose behalf the handlers of an event run.
@@ -324,7 +336,7 @@ impl Handlers {
         }
         state.counters.waiting += handlers.len() as u64;
         let lane = Lane::of(&event, limits);
-        let job = Job { event, size, handlers, purpose };
+        let job = Job { event, size, handlers, purpose, since: Instant::now() };
         match state.lanes.get_mut(&lane) {
             Some(jobs) => jobs.push_back(job),
             None => {
@@ -382,6 +394,11 @@ impl Handlers {
         self.shared.state().counters
     }
 
+    /// How long they have taken.
+    pub fn timings(&self) -> Timings {
+        self.shared.state().timings
+    }
+
     /// The handlers now in force, in order.
     pub fn specs(&self) -> Vec<Spec> {
         self.shared.state().handlers.iter().map(|handler| handler.spec.clone()).collect()
@@ -409,7 +426,7 @@ impl Shared {
         let mut ran = !job.handlers.is_empty();
         let before = job.purpose.begun();
         for (place, handler) in job.handlers.iter().enumerate() {
-            let Some(environment) = self.begin(&job.event) else {
+            let Some(environment) = self.begin(&job) else {
                 ran = false;
                 break;
             };
@@ -419,8 +436,9 @@ impl Shared {
                 Purpose::Recorded(ticket) => Some((ticket, begun)),
                 Purpose::Each | Purpose::Once(_) => None,
             };
+            let began = Instant::now();
             let outcome = invoke::run(script, &job.event, environment, self.limits.timeout, recorded).await;
-            self.end(outcome);
+            self.end(outcome, began.elapsed());
         }
         match job.purpose {
             // The agent may have ended.
@@ -441,7 +459,7 @@ impl Shared {
     }
 
     /// Counts a start; `None` if nothing may begin any more.
-    fn begin(&self, event: &Event) -> Option<invoke::Environment> {
+    fn begin(&self, job: &Job) -> Option<invoke::Environment> {
         let mut state = self.state();
         if state.closed {
             return None;
@@ -449,15 +467,17 @@ impl Shared {
         state.counters.waiting -= 1;
         state.counters.run += 1;
         state.counters.running += 1;
-        let environment = invoke::environment(event, &state.own);
+        state.timings.waited.note(job.since.elapsed().as_micros() as u64);
+        let environment = invoke::environment(&job.event, &state.own);
         drop(state);
         self.changed.notify_waiters();
         Some(environment)
     }
 
-    fn end(&self, outcome: Outcome) {
-        let counters = &mut self.state().counters;
+    fn end(&self, outcome: Outcome, took: Duration) {
+        let State { counters, timings, .. } = &mut *self.state();
         counters.running -= 1;
+        timings.ran.note(took.as_micros() as u64);
         match outcome {
             Outcome::Succeeded => {}
             Outcome::Failed => counters.failed += 1,

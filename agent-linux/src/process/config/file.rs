@@ -73,6 +73,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         rpc_auth: Secret(keys.text("rpc_auth")),
         rpc_auth_file: keys.text("rpc_auth_file"),
         rpc_allow_unauthenticated: keys.switch("rpc_allow_unauthenticated"),
+        http_addr: keys.text("http_addr"),
+        statsd_addr: keys.text("statsd_addr"),
+        statsite_addr: keys.text("statsite_addr"),
         start_join: keys.list("start_join"),
         replay_on_join: keys.switch("replay_on_join"),
         retry_join: keys.list("retry_join"),
@@ -88,6 +91,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         event_handlers: keys.list("event_handlers"),
         handler_concurrency: keys.count("handler_concurrency"),
         log_level: keys.text("log_level"),
+        log_format: keys.text("log_format"),
+        enable_syslog: keys.switch("enable_syslog"),
+        syslog_facility: keys.text("syslog_facility"),
         leave_on_terminate: keys.switch("leave_on_terminate"),
         skip_leave_on_interrupt: keys.switch("skip_leave_on_interrupt"),
         max_members: keys.count("max_members"),
@@ -115,19 +121,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 12] = [
+const SERFS: [&str; 8] = [
     "broadcast_timeout",
     "disable_coordinates",
     "disable_name_resolution",
     "discover",
-    "enable_syslog",
     "interface",
     "mdns",
     "query_response_size_limit",
     "query_size_limit",
-    "statsd_addr",
-    "statsite_addr",
-    "syslog_facility",
 ];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.

@@ -4,10 +4,10 @@ pub mod duration;
 mod file;
 mod rpc;
 mod secrets;
+mod settings;
 mod show;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,11 +15,13 @@ use log::LevelFilter;
 use serf_nostd::Key;
 use serf_nostd::wire::message::NAME_MAX;
 
+pub use self::settings::{Secret, Settings};
 use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
 use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
-use crate::agent::log::{LEVELS, level_named};
+use crate::agent::log::syslog::Facility;
+use crate::agent::log::{Format, LEVELS, journal, level_named};
 use crate::agent::memory::{DEFAULT_MAX_MEMBERS, MAX_MEMBERS};
 use crate::agent::operators::{self, Operator};
 use crate::agent::{keyring_file, keys, tags, tags_file};
@@ -30,109 +32,6 @@ pub const MAX_HANDLER_CONCURRENCY: u64 = 256;
 
 /// The shortest pause between two attempts of `-retry-join`.
 pub const MIN_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// One layer of settings as it was written: a file, or the flags. An empty text, 0 and `false` mean "not said here".
-/// Durations are nanoseconds, as in Go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the fields are Serf's keys, described where `Config` holds their values")]
-pub struct Settings {
-    pub node_name: String,
-    pub cluster: String,
-    pub bind: String,
-    pub advertise: String,
-    pub rpc_addr: String,
-    pub rpc_auth: Secret,
-    pub rpc_auth_file: String,
-    pub rpc_allow_unauthenticated: bool,
-    pub start_join: Vec<String>,
-    pub replay_on_join: bool,
-    pub retry_join: Vec<String>,
-    pub retry_interval: i64,
-    pub retry_max_attempts: u64,
-    pub tags: BTreeMap<String, String>,
-    pub tags_file: String,
-    pub encrypt_key: Secret,
-    pub keyring_file: String,
-    pub snapshot_path: String,
-    pub rejoin_after_leave: bool,
-    pub event_authority: BTreeMap<String, Vec<String>>,
-    pub profile: String,
-    pub event_handlers: Vec<String>,
-    pub handler_timeout: i64,
-    pub handler_concurrency: u64,
-    pub log_level: String,
-    pub leave_on_terminate: bool,
-    pub skip_leave_on_interrupt: bool,
-    pub reconnect_interval: i64,
-    pub reconnect_timeout: i64,
-    pub tombstone_timeout: i64,
-    pub max_members: u64,
-    pub role: String,
-    pub protocol: u64,
-    pub user_event_size_limit: u64,
-}
-
-/// A text that nothing shows.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "(hidden)" })
-    }
-}
-
-impl Settings {
-    /// Lays `over` upon these settings: what it says replaces, its lists are appended, its tags are merged by key.
-    /// A switch can only be turned on.
-    pub fn merge(&mut self, over: Settings) {
-        fn replace<T: Default + PartialEq>(below: &mut T, over: T) {
-            if over != T::default() {
-                *below = over;
-            }
-        }
-        replace(&mut self.node_name, over.node_name);
-        replace(&mut self.cluster, over.cluster);
-        replace(&mut self.bind, over.bind);
-        replace(&mut self.advertise, over.advertise);
-        replace(&mut self.rpc_addr, over.rpc_addr);
-        replace(&mut self.rpc_auth, over.rpc_auth);
-        replace(&mut self.rpc_auth_file, over.rpc_auth_file);
-        replace(&mut self.rpc_allow_unauthenticated, over.rpc_allow_unauthenticated);
-        self.start_join.extend(over.start_join);
-        replace(&mut self.replay_on_join, over.replay_on_join);
-        self.retry_join.extend(over.retry_join);
-        replace(&mut self.retry_interval, over.retry_interval);
-        replace(&mut self.retry_max_attempts, over.retry_max_attempts);
-        self.tags.extend(over.tags);
-        replace(&mut self.tags_file, over.tags_file);
-        replace(&mut self.encrypt_key, over.encrypt_key);
-        replace(&mut self.keyring_file, over.keyring_file);
-        replace(&mut self.snapshot_path, over.snapshot_path);
-        replace(&mut self.rejoin_after_leave, over.rejoin_after_leave);
-        for (key, patterns) in over.event_authority {
-            self.event_authority.entry(key).or_default().extend(patterns);
-        }
-        replace(&mut self.profile, over.profile);
-        self.event_handlers.extend(over.event_handlers);
-        replace(&mut self.handler_timeout, over.handler_timeout);
-        replace(&mut self.handler_concurrency, over.handler_concurrency);
-        replace(&mut self.log_level, over.log_level);
-        replace(&mut self.leave_on_terminate, over.leave_on_terminate);
-        replace(&mut self.skip_leave_on_interrupt, over.skip_leave_on_interrupt);
-        replace(&mut self.reconnect_interval, over.reconnect_interval);
-        replace(&mut self.reconnect_timeout, over.reconnect_timeout);
-        replace(&mut self.tombstone_timeout, over.tombstone_timeout);
-        replace(&mut self.max_members, over.max_members);
-        replace(&mut self.role, over.role);
-        replace(&mut self.protocol, over.protocol);
-        replace(&mut self.user_event_size_limit, over.user_event_size_limit);
-    }
-
-    fn has_secrets(&self) -> bool {
-        ![&self.rpc_auth, &self.encrypt_key].into_iter().all(|secret| secret.0.is_empty())
-    }
-}
 
 /// Where the settings come from, kept to read them again on SIGHUP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -205,6 +104,12 @@ pub struct Config {
     pub rpc_auth: Secret,
     /// `rpc_allow_unauthenticated`: to listen where other machines may reach it, without a token.
     pub rpc_allow_unauthenticated: bool,
+    /// `http_addr`: where to listen for HTTP, `host:port`; `None`: nowhere.
+    pub http_addr: Option<String>,
+    /// `statsd_addr`: where to push numbers by UDP, `host:port`; `None`: nowhere.
+    pub statsd_addr: Option<String>,
+    /// `statsite_addr`: the same by TCP.
+    pub statsite_addr: Option<String>,
     /// `start_join`: whom to join at the start; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
@@ -241,6 +146,10 @@ pub struct Config {
     pub handler_concurrency: usize,
     /// `log_level`: of the lines on the terminal.
     pub log_level: LevelFilter,
+    /// `log_format`: of the same lines; the journal's where standard output goes there, else text by default.
+    pub log_format: Format,
+    /// `enable_syslog` and `syslog_facility`: under which facility the system's log gets them as well; LOCAL0 by default.
+    pub syslog: Option<Facility>,
     /// `leave_on_terminate` and `skip_leave_on_interrupt`.
     pub signals: Policy,
     /// `reconnect_interval`: between two attempts to reach a failed member.
@@ -398,7 +307,13 @@ impl Config {
         let encrypt_key = Some(settings.encrypt_key.0).filter(|text| !text.is_empty());
         let encrypt_key = encrypt_key.map(|text| keys::decode(&text)).transpose();
         let encrypt_key = encrypt_key.map_err(|error| format!("Invalid encryption key: {error}"))?;
+        let node_name = match settings.node_name {
+            name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
+            name => name,
+        };
         Ok(Config {
+            log_format: log_format(&settings.log_format, &node_name)?,
+            syslog: Some(Facility::named(&or(settings.syslog_facility, "LOCAL0"))?).filter(|_| settings.enable_syslog),
             event_handlers,
             tags_file,
             encrypt_key,
@@ -420,15 +335,15 @@ impl Config {
                 Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?
             },
             cluster,
-            node_name: match settings.node_name {
-                name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
-                name => name,
-            },
+            node_name,
             tags: settings.tags,
             rpc_addr: Address::parse(&or(settings.rpc_addr, "127.0.0.1:7373"))
                 .map_err(|error| format!("Invalid RPC address: {error}"))?,
             rpc_auth,
             rpc_allow_unauthenticated: settings.rpc_allow_unauthenticated,
+            http_addr: some(settings.http_addr),
+            statsd_addr: some(settings.statsd_addr),
+            statsite_addr: some(settings.statsite_addr),
             start_join: settings.start_join,
             replay_on_join: settings.replay_on_join,
             retry_join: settings.retry_join,
@@ -485,11 +400,25 @@ fn or(text: String, default: &str) -> String {
     if text.is_empty() { default.to_owned() } else { text }
 }
 
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 fn log_level(name: String) -> Result<LevelFilter, String> {
     level_named(&name).ok_or_else(|| {
         let known = LEVELS.map(|(name, _)| name).join(" ");
         format!("Invalid log level: {}. Valid log levels are: [{known}]", name.to_uppercase())
     })
+}
+
+fn log_format(name: &str, node: &str) -> Result<Format, String> {
+    match name {
+        "" if journal::is_stdout() => Ok(Format::Journald { node: node.to_owned() }),
+        "" | "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json { node: node.to_owned() }),
+        "journald" => Ok(Format::Journald { node: node.to_owned() }),
+        _ => Err(format!("Invalid log format: {name}. Valid log formats are: [text json journald]")),
+    }
 }
 
 fn positive(what: &str, nanoseconds: i64, default: Duration) -> Result<Duration, String> {

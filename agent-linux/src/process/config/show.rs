@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Config, Settings, duration, or};
 use crate::agent::log::LEVELS;
+use crate::agent::log::syslog::Facility;
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -22,6 +23,9 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "rpc_auth": hidden(!settings.rpc_auth.0.is_empty()),
         "rpc_auth_file": settings.rpc_auth_file,
         "rpc_allow_unauthenticated": config.rpc_allow_unauthenticated,
+        "http_addr": settings.http_addr,
+        "statsd_addr": settings.statsd_addr,
+        "statsite_addr": settings.statsite_addr,
         "start_join": config.start_join,
         "replay_on_join": config.replay_on_join,
         "retry_join": config.retry_join,
@@ -39,6 +43,9 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "handler_timeout": config.handler_timeout.map(span).unwrap_or_default(),
         "handler_concurrency": config.handler_concurrency,
         "log_level": level,
+        "log_format": config.log_format.as_str(),
+        "enable_syslog": config.syslog.is_some(),
+        "syslog_facility": config.syslog.map_or("", Facility::as_str),
         "leave_on_terminate": config.signals.leave_on_terminate,
         "skip_leave_on_interrupt": config.signals.skip_leave_on_interrupt,
         "reconnect_interval": span(config.reconnect_interval),

@@ -45,10 +45,10 @@ fn without_any_setting_the_defaults_are_serfs() {
 fn every_key_of_a_file_is_read_whatever_its_case() {
     let settings = decode(
         r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
-            "rpc_allow_unauthenticated":true,"start_join":["j"],
+            "rpc_allow_unauthenticated":true,"http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
-            "handler_concurrency":5,"log_level":"debug","leave_on_terminate":true,
+            "handler_concurrency":5,"log_level":"debug","log_format":"json","enable_syslog":true,"syslog_facility":"user","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
             "encrypt_key":"e","keyring_file":"f","snapshot_path":"s","rejoin_after_leave":true,"event_authority":{"k":["p","q*"]},
@@ -63,6 +63,9 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         rpc_auth: Secret("s".into()),
         rpc_auth_file: "u".into(),
         rpc_allow_unauthenticated: true,
+        http_addr: "a:1".into(),
+        statsd_addr: "d:2".into(),
+        statsite_addr: "e:3".into(),
         start_join: vec!["j".into()],
         replay_on_join: true,
         retry_join: vec!["k".into()],
@@ -80,6 +83,9 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         handler_timeout: 4_000_000_000,
         handler_concurrency: 5,
         log_level: "debug".into(),
+        log_format: "json".into(),
+        enable_syslog: true,
+        syslog_facility: "user".into(),
         leave_on_terminate: true,
         skip_leave_on_interrupt: true,
         reconnect_interval: 6_000_000,
@@ -138,6 +144,11 @@ fn a_role_is_a_tag_and_the_protocol_one_of_gos() {
 fn keys_of_serfs_that_are_not_here_yet_are_told_from_mistakes() {
     let error = |text: &str| decode(text).unwrap_err();
     assert!(error(r#"{"bogus":1}"#).ends_with("'' has invalid keys: bogus"));
+    let refused = load(flags(|flags| flags.syslog_facility = "LOCAL8".into())).unwrap_err();
+    assert!(
+        refused.starts_with("Invalid syslog facility: LOCAL8. Valid facilities are: [KERN "),
+        "{refused}"
+    );
     assert!(error(r#"{"Discover":"s"}"#).contains("Discover (Serf's, which this agent does not have yet"));
     assert!(
         error(r#"{"bogus":1,"mdns":{}}"#)
@@ -155,6 +166,10 @@ fn what_is_shown_is_the_same_configuration_again_but_for_secrets() {
         flags.leave_on_terminate = true;
         flags.encrypt_key = Secret(keys::encode(&Key::new([7; 32])));
         flags.rpc_auth = Secret("token".into());
+        (flags.http_addr, flags.statsd_addr) = ("127.0.0.1:1".into(), "127.0.0.1:2".into());
+        flags.statsite_addr = "127.0.0.1:3".into();
+        (flags.enable_syslog, flags.syslog_facility) = (true, "mail".into());
+        flags.log_format = "json".into();
     });
     let config = load(source.clone()).unwrap();
     let shown = Config::shown(source, |_| ()).unwrap();

@@ -1,32 +1,17 @@
-//! Output in the formats of `-format`, JSON byte for byte as Go's `json.MarshalIndent` writes it.
+//! JSON byte for byte as Go's `json.MarshalIndent` writes it.
 
 use std::io;
-use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, PrettyFormatter};
 
-use super::ui;
-
-/// Prints the value in the format that the user named; text without blank space around it.
-pub(super) fn print<T: Serialize>(format: &str, value: &T, as_text: impl FnOnce() -> String) -> ExitCode {
-    match format {
-        "text" => ui::say(as_text().trim()),
-        "json" => ui::say(encode(value)),
-        _ => {
-            ui::say(format!("Encoding error: Invalid output format {format:?}"));
-            return ExitCode::FAILURE;
-        }
-    };
-    ExitCode::SUCCESS
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+/// The value, without a line's end.
+pub fn encode<T: Serialize>(value: &T) -> String {
     let mut out = Vec::new();
     let mut serializer =
         serde_json::Serializer::with_formatter(&mut out, GoFormatter(PrettyFormatter::new()));
     value.serialize(&mut serializer).expect("plain structs and text maps are always encodable");
-    out
+    String::from_utf8(out).expect("JSON is text")
 }
 
 /// Two spaces of indentation, and Go's choice of what to escape: also what HTML or JavaScript could misread.
@@ -107,14 +92,14 @@ mod tests {
         let text = "<a>&\"\\\n\r\t\u{8}\u{c}\u{1}\u{7f}\u{2028}é\u{fffd}";
         let expected =
             r#""\u003ca\u003e\u0026\"\\\n\r\t\u0008\u000c\u0001"#.to_owned() + "\u{7f}" + r#"\u2028é\ufffd""#;
-        assert_eq!(String::from_utf8(encode(&text)).unwrap(), expected);
+        assert_eq!(encode(&text), expected);
     }
 
     #[test]
     fn indentation_is_gos() {
         let value = BTreeMap::from([("a", vec![]), ("b", vec![1, 2])]);
-        assert_eq!(encode(&value), b"{\n  \"a\": [],\n  \"b\": [\n    1,\n    2\n  ]\n}");
-        assert_eq!(encode(&BTreeMap::from([("a", BTreeMap::<u8, u8>::new())])), b"{\n  \"a\": {}\n}");
-        assert_eq!(encode(&BTreeMap::from([("members", None::<u8>)])), b"{\n  \"members\": null\n}");
+        assert_eq!(encode(&value), "{\n  \"a\": [],\n  \"b\": [\n    1,\n    2\n  ]\n}");
+        assert_eq!(encode(&BTreeMap::from([("a", BTreeMap::<u8, u8>::new())])), "{\n  \"a\": {}\n}");
+        assert_eq!(encode(&BTreeMap::from([("members", None::<u8>)])), "{\n  \"members\": null\n}");
     }
 }
