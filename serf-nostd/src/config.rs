@@ -47,8 +47,10 @@ pub struct Config {
     pub coalesce_members: bool,
     /// Longest name + payload of a user event, in bytes, before and after encoding (Serf: 512).
     pub event_size_limit: u16,
-    /// Longest query, as it is encoded with its filters (Serf: 1,024); likewise an answer.
+    /// Longest query, as it is encoded with its filters (Serf: 1,024).
     pub query_size_limit: u16,
+    /// Longest answer, likewise.
+    pub response_size_limit: u16,
     /// How long this node wants between two answers to a query of its own, in units of 100 microseconds: as each member waits
     /// for a random time up to so much for each member, its receive queue does not run over. Of no more than `origin_fanout`
     /// others it takes them all at once.
@@ -93,6 +95,7 @@ impl Config {
         coalesce_members: true,
         event_size_limit: 512,
         query_size_limit: 1024,
+        response_size_limit: 1024,
         answer_pace: 1,
         tag_matcher: TagMatcher(matches),
         authority: Authority::NONE,

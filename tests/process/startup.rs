@@ -133,3 +133,36 @@ fn unknown_commands_exit_with_127() {
     assert_eq!(version.code, 0);
     assert!(version.stdout.ends_with("Agent Protocol: 5 (Understands back to: 2)\n"), "{}", version.stdout);
 }
+
+/// Keys that Go's agent takes and does nothing with.
+#[test]
+fn what_a_configuration_switches_off_is_off() {
+    let scratch = Scratch::new();
+    let with = |name: &str, file: &str, text: &str| {
+        let file = scratch.write(file, text);
+        Setup::new(name).arg(format!("-config-file={}", file.display()))
+    };
+    let seed = Setup::new("n1").start();
+    let quiet = with("n2", "quiet.json", r#"{"disable_coordinates": true}"#).join(&seed).start();
+    let third = Setup::new("n3").join(&seed).start();
+    let rtt = |of: &str| seed.cli(["rtt", of]);
+    wait_until("a coordinate of n3", || rtt("n3").code == 0);
+    third.wait_sees("n2", "alive");
+    let none = rtt("n2");
+    assert!(
+        none.code == 1 && none.stdout.contains("Could not find a coordinate for node \"n2\""),
+        "{}",
+        none.text()
+    );
+    assert_eq!(quiet.cli(["rtt", "n1"]).code, 1);
+
+    let refused =
+        with("a_b", "names.json", r#"{"validate_node_names": true}"#).command().output().expect("runs");
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("invalid characters \"_\""), "{said}");
+
+    let twin = with("n1", "twin.json", r#"{"disable_name_resolution": true}"#).start();
+    assert_eq!(twin.cli(["join", &seed.address().gossip.to_string()]).code, 1);
+    wait_until("a word about the name", || twin.printed().contains("Name conflict for 'n1'"));
+    assert_eq!(twin.cli(["info"]).code, 0, "it goes on");
+}

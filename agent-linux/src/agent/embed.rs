@@ -55,6 +55,10 @@ pub struct Setup {
     pub core: serf_nostd::Config,
     /// 2 to [`super::memory::MAX_MEMBERS`].
     pub max_members: usize,
+    /// Whether it takes part in the space of round trips.
+    pub coordinates: bool,
+    /// Whether it ends when another node that answers has its name; else the log says so.
+    pub yields_name: bool,
     /// A join will be asked for at once: until its first answer, or for 10 s from when its names are looked up, nothing
     /// is stamped or delivered.
     pub awaiting_first_join: bool,
@@ -79,6 +83,8 @@ impl Setup {
             rejoin: false,
             core: serf_nostd::Config::LAN,
             max_members: DEFAULT_MAX_MEMBERS,
+            coordinates: true,
+            yields_name: true,
             awaiting_first_join: false,
             handlers: Vec::new(),
             limits: Limits::default(),
@@ -212,7 +218,11 @@ impl Task {
         let seed = RandomState::new().hash_one(boot);
         let clock = Clock::start();
         let core = serf_nostd::Config { tag_matcher: TAG_MATCHER, ..setup.core };
-        let mut node = match Node::new(memory.lend(), core, identity, seed, clock.now()) {
+        let mut memory = memory.lend();
+        if !setup.coordinates {
+            memory.coordinates = &mut [];
+        }
+        let mut node = match Node::new(memory, core, identity, seed, clock.now()) {
             Ok(node) => node,
             Err(error) => {
                 let _ = ready.send(Err(StartError::Node(error)));
@@ -239,6 +249,7 @@ impl Task {
             handlers,
             awaiting_first_join: setup.awaiting_first_join || returns,
             cluster: setup.core.cluster,
+            yields_name: setup.yields_name,
             tags_file: setup.tags_file,
             keyring_file: setup.keyring_file,
             recorder,

@@ -126,6 +126,9 @@ pub(super) struct Args {
     /// Version of Go's protocol, 2 to 5: checked, and none is spoken here
     #[arg(long, value_name = "N", default_value_t = 0)]
     protocol: u64,
+    /// For scripts written for Go's agent: nothing here waits for a broadcast. Checked, and raised to 1s
+    #[arg(long, value_name = "DURATION", default_value = "")]
+    broadcast_timeout: String,
     /// For scripts written for Go's agent: nothing is compressed here
     #[arg(long = "disable-compression", action = ArgAction::Set, default_value_t = false)]
     _disable_compression: bool,
@@ -233,6 +236,7 @@ impl Args {
             enable_syslog: self.syslog,
             role: self.role,
             protocol: self.protocol,
+            broadcast_timeout: nanoseconds(&self.broadcast_timeout)?,
             ..Settings::default()
         };
         Ok(Source { files: self.config_file, flags })
@@ -304,6 +308,7 @@ mod tests {
             "-handler-concurrency=5",
             "-max-members=6",
             "-cluster=c",
+            "-broadcast-timeout=2s",
             "-snapshot=s",
             "-rejoin",
             "-log-level=warn",
@@ -336,6 +341,7 @@ mod tests {
             rejoin_after_leave: true,
             profile: "wan".into(),
             event_handlers: texts(&["-x", "--y"]),
+            broadcast_timeout: 2_000_000_000,
             handler_timeout: 4_000_000_000,
             handler_concurrency: 5,
             max_members: 6,

@@ -155,7 +155,7 @@ impl Queries<'_> {
         let flags = if payload.is_some() { answer_flag::ANSWER } else { answer_flag::NO_ANSWER };
         let payload = payload.unwrap_or_default();
         let answer = Message::QueryResponse(asked.answer(members, flags, payload));
-        let limit = cx.config.query_size_limit;
+        let limit = cx.config.response_size_limit;
         if native::encoded_len(&answer) > limit as usize {
             return Err(QueryError::TooLong(limit));
         }

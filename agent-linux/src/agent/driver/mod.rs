@@ -103,6 +103,8 @@ pub(super) struct Parts<'n> {
     pub awaiting_first_join: bool,
     /// What the cluster is called, if anything.
     pub cluster: Option<&'static str>,
+    /// Whether it ends when another node has its name.
+    pub yields_name: bool,
     /// Where tags that are set at run time are kept.
     pub tags_file: Option<PathBuf>,
     /// Where keys are kept that are changed at run time.
@@ -120,6 +122,7 @@ pub(super) struct Driver<'n> {
     handlers: Handlers,
     awaiting_first_join: bool,
     cluster: Option<&'static str>,
+    yields_name: bool,
     tags_file: Option<PathBuf>,
     recorder: Option<Recorder>,
     /// What the snapshot was told last of clocks, floor and fleet, and when.
@@ -155,6 +158,7 @@ impl<'n> Driver<'n> {
             handlers,
             awaiting_first_join,
             cluster,
+            yields_name,
             tags_file,
             keyring_file,
             recorder,
@@ -168,6 +172,7 @@ impl<'n> Driver<'n> {
             handlers,
             awaiting_first_join,
             cluster,
+            yields_name,
             tags_file,
             recorder,
             stood: None,
@@ -340,8 +345,10 @@ impl<'n> Driver<'n> {
                 }
                 Output::Event(CoreEvent::Joined(addr)) => self.joined(addr, true),
                 Output::Event(CoreEvent::JoinFailed(addr)) => self.joined(addr, false),
-                Output::Event(CoreEvent::NameTaken(addr)) => self.end = Some(End::NameTaken(addr)),
-                Output::Event(CoreEvent::NameConflict(addr)) => {
+                Output::Event(CoreEvent::NameTaken(addr)) if self.yields_name => {
+                    self.end = Some(End::NameTaken(addr));
+                }
+                Output::Event(CoreEvent::NameTaken(addr) | CoreEvent::NameConflict(addr)) => {
                     let name = self.node.this().name;
                     let text = format!(
                         "Name conflict for '{name}': {addr} has this name as well; rename one of the two"

@@ -61,9 +61,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
     };
     let mut keys = Keys { object, errors: Vec::new() };
     // Go decodes first and reads durations afterwards: a wrong type anywhere is told before a bad duration.
-    let durations =
-        ["reconnect_interval", "reconnect_timeout", "tombstone_timeout", "retry_interval", "handler_timeout"]
-            .map(|key| keys.text(key));
+    let durations = [
+        "reconnect_interval",
+        "reconnect_timeout",
+        "tombstone_timeout",
+        "retry_interval",
+        "handler_timeout",
+        "broadcast_timeout",
+    ]
+    .map(|key| keys.text(key));
     let mut settings = Settings {
         node_name: keys.text("node_name"),
         cluster: keys.text("cluster"),
@@ -100,18 +106,25 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         role: keys.text("role"),
         protocol: keys.count("protocol"),
         user_event_size_limit: keys.count("user_event_size_limit"),
+        query_size_limit: keys.count("query_size_limit"),
+        query_response_size_limit: keys.count("query_response_size_limit"),
+        disable_coordinates: keys.switch("disable_coordinates"),
+        disable_name_resolution: keys.switch("disable_name_resolution"),
+        validate_node_names: keys.switch("validate_node_names"),
         ..Settings::default()
     };
-    // Nothing of this wire is compressed, whatever is said here.
+    // Nothing of this wire is compressed, and no time is in the RPC, whatever is said here.
     keys.switch("enable_compression");
+    keys.switch("MsgpackUseNewTimeFormat");
     keys.finish()?;
-    let [reconnect, timeout, tombstone, retry, handler] = durations;
+    let [reconnect, timeout, tombstone, retry, handler, broadcast] = durations;
     for (text, nanoseconds) in [
         (reconnect, &mut settings.reconnect_interval),
         (timeout, &mut settings.reconnect_timeout),
         (tombstone, &mut settings.tombstone_timeout),
         (retry, &mut settings.retry_interval),
         (handler, &mut settings.handler_timeout),
+        (broadcast, &mut settings.broadcast_timeout),
     ] {
         if !text.is_empty() {
             *nanoseconds = duration::parse(&text).map_err(|error| error.to_string())?;
@@ -121,16 +134,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 8] = [
-    "broadcast_timeout",
-    "disable_coordinates",
-    "disable_name_resolution",
-    "discover",
-    "interface",
-    "mdns",
-    "query_response_size_limit",
-    "query_size_limit",
-];
+const SERFS: [&str; 3] = ["discover", "interface", "mdns"];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.
 struct Keys {

@@ -134,6 +134,14 @@ pub struct Config {
     pub rejoin_after_leave: bool,
     /// `user_event_size_limit`: longest name and payload of a user event together, in bytes; 512 by default.
     pub event_size_limit: u16,
+    /// `query_size_limit`: longest query of a user, as it is encoded with its filters, in bytes; 1,024 by default.
+    pub query_size_limit: u16,
+    /// `query_response_size_limit`: longest answer, likewise.
+    pub response_size_limit: u16,
+    /// `disable_coordinates`: to take no part in the space of round trips.
+    pub disable_coordinates: bool,
+    /// `disable_name_resolution`: to go on when another node that answers has this one's name.
+    pub disable_name_resolution: bool,
     /// `event_authority`: operators, and which events they alone may fire. All agents of a fleet are to be told the same.
     pub operators: Vec<Operator>,
     /// `profile`: timing constants.
@@ -242,11 +250,15 @@ impl Config {
                 replay: self.replay_on_join,
                 authority: operators::authority(&self.operators),
                 event_size_limit: self.event_size_limit,
+                query_size_limit: self.query_size_limit,
+                response_size_limit: self.response_size_limit,
                 // For as long as the process.
                 cluster: self.cluster.clone().map(|name| &*name.leak()),
                 ..profile
             },
             max_members: self.max_members,
+            coordinates: !self.disable_coordinates,
+            yields_name: !self.disable_name_resolution,
             awaiting_first_join: !self.start_join.is_empty() || !self.retry_join.is_empty(),
             handlers: self.event_handlers.clone(),
             limits: Limits {
@@ -273,6 +285,12 @@ impl Config {
             negative if negative < 0 => Duration::ZERO,
             nanoseconds => Duration::from_nanos(nanoseconds as u64),
         };
+        // Nothing here waits for a broadcast: it is checked, and without effect.
+        if settings.broadcast_timeout != 0
+            && settings.broadcast_timeout < MIN_RETRY_INTERVAL.as_nanos() as i64
+        {
+            warn("Warning: 'BroadcastTimeout' is too low. Setting to 1s");
+        }
         if retry_interval < MIN_RETRY_INTERVAL {
             warn("Warning: 'RetryInterval' is too low. Setting to 1s");
             retry_interval = MIN_RETRY_INTERVAL;
@@ -311,9 +329,13 @@ impl Config {
             name if name.is_empty() => gethostname::gethostname().to_string_lossy().into_owned(),
             name => name,
         };
+        if settings.validate_node_names {
+            check_node_name(&node_name)?;
+        }
         Ok(Config {
             log_format: log_format(&settings.log_format, &node_name)?,
-            syslog: Some(Facility::named(&or(settings.syslog_facility, "LOCAL0"))?).filter(|_| settings.enable_syslog),
+            syslog: Some(Facility::named(&or(settings.syslog_facility, "LOCAL0"))?)
+                .filter(|_| settings.enable_syslog),
             event_handlers,
             tags_file,
             encrypt_key,
@@ -363,14 +385,15 @@ impl Config {
             reconnect_interval: positive("reconnect interval", settings.reconnect_interval, SECONDS_30)?,
             reconnect_timeout: positive("reconnect timeout", settings.reconnect_timeout, DAY)?,
             tombstone_timeout: positive("tombstone timeout", settings.tombstone_timeout, DAY)?,
-            event_size_limit: match settings.user_event_size_limit {
-                0 => serf_nostd::Config::LAN.event_size_limit,
-                limit => u16::try_from(limit).ok().filter(|limit| *limit <= EVENT_SIZE_LIMIT).ok_or_else(|| {
-                    format!(
-                        "Failed to start the Serf agent: Error creating Serf: user event size limit exceeds limit of {EVENT_SIZE_LIMIT} bytes"
-                    )
-                })?,
-            },
+            event_size_limit: size("user event", settings.user_event_size_limit, LAN.event_size_limit)?,
+            query_size_limit: size("query", settings.query_size_limit, LAN.query_size_limit)?,
+            response_size_limit: size(
+                "query response",
+                settings.query_response_size_limit,
+                LAN.response_size_limit,
+            )?,
+            disable_coordinates: settings.disable_coordinates,
+            disable_name_resolution: settings.disable_name_resolution,
             max_members: within("max members", settings.max_members, DEFAULT_MAX_MEMBERS, MAX_MEMBERS)?
                 .max(2),
             source,
@@ -390,8 +413,11 @@ fn check_protocol(version: u64) -> Result<(), String> {
     ))
 }
 
-/// The longest that events may be allowed to be: what fits a datagram.
-const EVENT_SIZE_LIMIT: u16 = 1_327;
+/// The longest that events, queries and answers may be allowed to be: what fits a datagram.
+const SIZE_LIMIT: u16 = 1_327;
+
+/// Serf's limits.
+const LAN: serf_nostd::Config = serf_nostd::Config::LAN;
 
 const SECONDS_30: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -402,6 +428,32 @@ fn or(text: String, default: &str) -> String {
 
 fn some(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
+}
+
+fn size(of: &str, limit: u64, default: u16) -> Result<u16, String> {
+    match limit {
+        0 => Ok(default),
+        limit => u16::try_from(limit).ok().filter(|limit| *limit <= SIZE_LIMIT).ok_or_else(|| {
+            format!(
+                "Failed to start the Serf agent: Error creating Serf: {of} size limit exceeds limit of {SIZE_LIMIT} bytes"
+            )
+        }),
+    }
+}
+
+/// Letters, digits and dashes.
+///
+/// # Errors
+/// The text that Serf prints.
+fn check_node_name(name: &str) -> Result<(), String> {
+    let wrong: String = name.chars().filter(|c| !(c.is_ascii_alphanumeric() || *c == '-')).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "Failed to start the Serf agent: Error creating Serf: NodeName contains invalid characters {wrong:?}, Valid characters \
+         include all alpha-numerics and dashes; rename it with -node, or leave validate_node_names out"
+    ))
 }
 
 fn log_level(name: String) -> Result<LevelFilter, String> {

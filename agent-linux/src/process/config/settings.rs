@@ -48,6 +48,12 @@ pub struct Settings {
     pub role: String,
     pub protocol: u64,
     pub user_event_size_limit: u64,
+    pub query_size_limit: u64,
+    pub query_response_size_limit: u64,
+    pub broadcast_timeout: i64,
+    pub disable_coordinates: bool,
+    pub disable_name_resolution: bool,
+    pub validate_node_names: bool,
 }
 
 /// A text that nothing shows.
@@ -111,6 +117,12 @@ impl Settings {
         replace(&mut self.role, over.role);
         replace(&mut self.protocol, over.protocol);
         replace(&mut self.user_event_size_limit, over.user_event_size_limit);
+        replace(&mut self.query_size_limit, over.query_size_limit);
+        replace(&mut self.query_response_size_limit, over.query_response_size_limit);
+        replace(&mut self.broadcast_timeout, over.broadcast_timeout);
+        replace(&mut self.disable_coordinates, over.disable_coordinates);
+        replace(&mut self.disable_name_resolution, over.disable_name_resolution);
+        replace(&mut self.validate_node_names, over.validate_node_names);
     }
 
     pub(super) fn has_secrets(&self) -> bool {

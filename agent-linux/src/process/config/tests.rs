@@ -52,7 +52,9 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
             "encrypt_key":"e","keyring_file":"f","snapshot_path":"s","rejoin_after_leave":true,"event_authority":{"k":["p","q*"]},
-            "role":"r","protocol":4,"user_event_size_limit":600,"enable_compression":true}"#,
+            "role":"r","protocol":4,"user_event_size_limit":600,"query_size_limit":601,
+            "query_response_size_limit":602,"broadcast_timeout":"9ns","disable_coordinates":true,
+            "disable_name_resolution":true,"validate_node_names":true,"MsgpackUseNewTimeFormat":true,"enable_compression":true}"#,
     );
     let expected = Settings {
         node_name: "n".into(),
@@ -95,6 +97,12 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         role: "r".into(),
         protocol: 4,
         user_event_size_limit: 600,
+        query_size_limit: 601,
+        query_response_size_limit: 602,
+        broadcast_timeout: 9,
+        disable_coordinates: true,
+        disable_name_resolution: true,
+        validate_node_names: true,
     };
     assert_eq!(settings, Ok(expected));
 }
