@@ -28,6 +28,12 @@ impl Settings {
         Settings { without: rule, ..Settings::new(config) }
     }
 
+    pub(crate) fn set_size_limits(&mut self, [event, query, response]: [u16; 3]) {
+        self.config.event_size_limit = event;
+        self.config.query_size_limit = query;
+        self.config.response_size_limit = response;
+    }
+
     #[cfg(feature = "authority")]
     pub(crate) fn set_authority(&mut self, authority: Authority) {
         self.config.authority = authority;

@@ -269,3 +269,21 @@ fn the_demo_runs_once_and_succeeds() {
     let demo = crate::harness::run(crate::harness::ours(), ["demo", "-once"]);
     assert_eq!(demo.code, 0, "{}", demo.text());
 }
+
+#[test]
+fn sighup_changes_limits_as_well() {
+    let scratch = Scratch::new();
+    let file = scratch.write("serf.json", r#"{"event_handlers": ["user:slow=sleep 600"]}"#);
+    let agent = Setup::new("n1").arg(format!("-config-file={}", file.display())).start();
+    let long = "x".repeat(900);
+    let fire = |payload: &str| agent.cli(["event", "-coalesce=false", "e", payload]);
+    assert!(fire(&long).stdout.contains("exceeds configured limit of 512 bytes"));
+    scratch.write(
+        "serf.json",
+        r#"{"user_event_size_limit": 1000, "handler_timeout": "100ms", "event_handlers": ["user:slow=sleep 600"]}"#,
+    );
+    agent.signal("HUP");
+    wait_until("the new limit", || fire(&long).code == 0);
+    assert_eq!(agent.cli(["event", "slow"]).code, 0);
+    wait_until("the end of the script", || agent.info("handlers", "timed_out") == 1);
+}

@@ -84,6 +84,15 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<()>,
     },
+    /// Allow events, queries and answers of so many bytes from now on, and scripts to run for so long.
+    SetLimits {
+        /// Of events, queries and answers.
+        sizes: [u16; 3],
+        /// Of scripts that begin from now on.
+        handler_timeout: Option<Duration>,
+        /// Answer.
+        reply: oneshot::Sender<()>,
+    },
     /// Replace this node's tags.
     SetTags {
         /// All of them.
@@ -285,6 +294,18 @@ impl Handle {
     /// [`Refusal::Gone`].
     pub async fn set_operators(&self, operators: Vec<Operator>) -> Result<(), Refusal> {
         self.ask(|reply| Request::SetOperators { operators, reply }).await
+    }
+
+    /// Allows events, queries and answers of so many bytes from now on (1,327 at most), and scripts to run for so long.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn set_limits(
+        &self,
+        sizes: [u16; 3],
+        handler_timeout: Option<Duration>,
+    ) -> Result<(), Refusal> {
+        self.ask(|reply| Request::SetLimits { sizes, handler_timeout, reply }).await
     }
 
     /// Replaces this node's tags: 512 bytes together, encoded.

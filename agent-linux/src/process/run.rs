@@ -258,7 +258,7 @@ impl Process {
         self.reading = Some(tokio::task::spawn_blocking(move || config.reload(|warning| say(warning))));
     }
 
-    /// Applies of what has been read what can change: log level, token, handlers, operators, tags, what signals do.
+    /// Applies of what has been read what can change: log level, token, handlers, limits, operators, tags, what signals do.
     async fn apply(&mut self, read: Result<Config, String>) {
         self.reading = None;
         if std::mem::take(&mut self.read_again) {
@@ -277,6 +277,11 @@ impl Process {
             )),
             // The agent ends.
             Err(_) => return,
+        }
+        let sizes = [new.event_size_limit, new.query_size_limit, new.response_size_limit];
+        if self.agent.handle.set_limits(sizes, new.handler_timeout).await.is_err() {
+            // The agent ends.
+            return;
         }
         self.config.signals = new.signals;
         if new.operators != self.config.operators {

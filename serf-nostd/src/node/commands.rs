@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::{JoinError, LeaveError, Node, TagsError};
+use super::{EVENT_MAX, JoinError, LeaveError, Node, TagsError};
 #[cfg(feature = "authority")]
 use crate::authority::Authority;
 use crate::authority::{Reserved, Signature, Stated, Statement};
@@ -52,6 +52,12 @@ impl Node<'_> {
     pub fn set_authority(&mut self, authority: Authority) {
         let authority = authority.at_the_time_of(&self.cx.config.authority);
         self.cx.config.set_authority(authority);
+    }
+
+    /// Changes how long events, queries and answers may be ([`crate::Config::event_size_limit`], `query_size_limit`, `response_size_limit`), from now on;
+    /// events no longer than 1,327 bytes.
+    pub fn set_size_limits(&mut self, [event, query, response]: [u16; 3]) {
+        self.cx.config.set_size_limits([event.min(EVENT_MAX as u16), query, response]);
     }
 
     /// Tells what time it is (Unix, in seconds): once if that is sure, else now and then, as clocks are set ([`Authority::since`]).

@@ -119,6 +119,11 @@ impl Driver<'_> {
                 self.node.set_authority(operators::authority(&operators));
                 let _ = reply.send(());
             }
+            Request::SetLimits { sizes, handler_timeout, reply } => {
+                self.node.set_size_limits(sizes);
+                self.handlers.set_timeout(handler_timeout);
+                let _ = reply.send(());
+            }
             Request::SetTags { tags, reply } => self.change_tags(tags, reply),
             Request::EditTags { set, delete, reply } => self.edit_tags(set, delete, reply),
             Request::Keys { request, signed, reply } => self.order_keys(&request, signed.as_ref(), reply),

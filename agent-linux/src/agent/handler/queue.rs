@@ -106,6 +106,8 @@ struct State {
     ready: VecDeque<Lane>,
     /// Jobs under way.
     busy: usize,
+    /// How long a script may run that begins now.
+    timeout: Option<Duration>,
     /// Set when draining was given up: nothing begins any more.
     closed: bool,
     counters: Counters,
@@ -252,7 +254,7 @@ impl Lane {
 impl Handlers {
     /// Handlers for `specs` on the node `own`.
     pub fn new(specs: Vec<Spec>, own: Identity, limits: Limits) -> Handlers {
-        let state = State { own, ..State::default() };
+        let state = State { own, timeout: limits.timeout, ..State::default() };
         let shared = Shared { limits, state: Mutex::new(state), changed: Notify::new() };
         let handlers = Handlers { shared: Arc::new(shared) };
         handlers.set_specs(specs);
@@ -281,6 +283,11 @@ impl Handlers {
             job.handlers.iter().for_each(|handler| handler.hold(job.size));
             state.counters.waiting += job.handlers.len() as u64;
         }
+    }
+
+    /// Changes how long scripts may run, from the next start of one on.
+    pub fn set_timeout(&self, timeout: Option<Duration>) {
+        self.shared.state().timeout = timeout;
     }
 
     /// Changes what scripts are told about this node, from the next start of a script on.
@@ -426,7 +433,7 @@ impl Shared {
         let mut ran = !job.handlers.is_empty();
         let before = job.purpose.begun();
         for (place, handler) in job.handlers.iter().enumerate() {
-            let Some(environment) = self.begin(&job) else {
+            let Some((environment, timeout)) = self.begin(&job) else {
                 ran = false;
                 break;
             };
@@ -437,7 +444,7 @@ impl Shared {
                 Purpose::Each | Purpose::Once(_) => None,
             };
             let began = Instant::now();
-            let outcome = invoke::run(script, &job.event, environment, self.limits.timeout, recorded).await;
+            let outcome = invoke::run(script, &job.event, environment, timeout, recorded).await;
             self.end(outcome, began.elapsed());
         }
         match job.purpose {
@@ -459,7 +466,7 @@ impl Shared {
     }
 
     /// Counts a start; `None` if nothing may begin any more.
-    fn begin(&self, job: &Job) -> Option<invoke::Environment> {
+    fn begin(&self, job: &Job) -> Option<(invoke::Environment, Option<Duration>)> {
         let mut state = self.state();
         if state.closed {
             return None;
@@ -469,9 +476,10 @@ impl Shared {
         state.counters.running += 1;
         state.timings.waited.note(job.since.elapsed().as_micros() as u64);
         let environment = invoke::environment(&job.event, &state.own);
+        let timeout = state.timeout;
         drop(state);
         self.changed.notify_waiters();
-        Some(environment)
+        Some((environment, timeout))
     }
 
     fn end(&self, outcome: Outcome, took: Duration) {
