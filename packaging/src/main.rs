@@ -1,5 +1,5 @@
-//! Writes what packages bring beside the program, made of the one definition of its commands: `packaging FOLDER` makes
-//! `FOLDER/man` and `FOLDER/completions`.
+//! Writes what is made of the one definition of the program's commands: `packaging FOLDER` makes `FOLDER/man` and
+//! `FOLDER/completions`, which packages bring beside it, `packaging --configuration FILE` the reference of its settings.
 
 use std::env;
 use std::fs;
@@ -9,16 +9,22 @@ use std::process::ExitCode;
 
 mod completions;
 mod man;
+mod reference;
 
 fn main() -> ExitCode {
-    let Some(folder) = env::args_os().nth(1) else {
-        eprintln!("usage: packaging FOLDER");
-        return ExitCode::from(2);
+    let args: Vec<_> = env::args_os().skip(1).collect();
+    let (path, written) = match &args[..] {
+        [folder] => (folder, write(Path::new(folder))),
+        [what, file] if what == "--configuration" => (file, fs::write(file, reference::page())),
+        _ => {
+            eprintln!("usage: packaging FOLDER, or packaging --configuration FILE");
+            return ExitCode::from(2);
+        }
     };
-    match write(Path::new(&folder)) {
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("packaging: {}: {error}", folder.display());
+            eprintln!("packaging: {}: {error}", path.display());
             ExitCode::FAILURE
         }
     }

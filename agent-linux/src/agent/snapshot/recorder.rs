@@ -249,6 +249,8 @@ impl Writer {
             for entry in batch {
                 if let Entry::Close(done) = entry {
                     self.end();
+                    // Others may have the file from now on.
+                    drop(self);
                     let _ = done.send(());
                     return;
                 }

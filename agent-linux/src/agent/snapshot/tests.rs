@@ -66,6 +66,16 @@ fn recorder(snapshot: Snapshot, scripts: &[&str]) -> (Recorder, Hub, Handlers) {
     (Recorder::start(snapshot, "own".to_owned(), hub.clone(), handlers.clone()), hub, handlers)
 }
 
+/// What a script's process has of the file until it has become a script holds the file for a moment.
+fn open(path: &Path, rejoin: bool) -> (Snapshot, Recalled) {
+    loop {
+        match Snapshot::open(path, rejoin) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 fn times(events: &[EventId]) -> BTreeSet<u64> {
     events.iter().map(|id| id.ltime).collect()
 }
@@ -74,7 +84,7 @@ fn times(events: &[EventId]) -> BTreeSet<u64> {
 fn reopened(folder: &Folder, text: &[u8]) -> Recalled {
     let path = folder.0.join("again");
     fs::write(&path, text).unwrap();
-    Snapshot::open(&path, false).unwrap().1
+    open(&path, false).1
 }
 
 /// Events in batches; what has been handed out when each batch is. Wherever the file is cut, that of the batches before the cut is known
@@ -82,7 +92,7 @@ fn reopened(folder: &Folder, text: &[u8]) -> Recalled {
 #[tokio::test]
 async fn killed_at_any_byte_nothing_is_handed_out_twice_and_nothing_is_recorded_that_was_not() {
     let folder = Folder::new("cuts");
-    let (snapshot, _) = Snapshot::open(&folder.path(), false).unwrap();
+    let (snapshot, _) = open(&folder.path(), false);
     let (recorder, ..) = recorder(snapshot, &["user:scripted=true"]);
     let mut batches = vec![(fs::read(folder.path()).unwrap().len(), 0)];
     for batch in 0..40_u64 {
@@ -112,7 +122,7 @@ async fn killed_at_any_byte_nothing_is_handed_out_twice_and_nothing_is_recorded_
 #[tokio::test]
 async fn a_snapshot_that_was_closed_says_the_same_and_is_short() {
     let folder = Folder::new("closed");
-    let (snapshot, recalled) = Snapshot::open(&folder.path(), false).unwrap();
+    let (snapshot, recalled) = open(&folder.path(), false);
     assert!(recalled.notes.is_empty() && recalled.members.is_empty());
     let (recorder, hub, _) = recorder(snapshot, &[]);
     let stream = hub.subscribe(Filter::parse("member-join").unwrap());
@@ -127,7 +137,7 @@ async fn a_snapshot_that_was_closed_says_the_same_and_is_short() {
     let size = fs::metadata(folder.path()).unwrap().len();
     assert!(size < 1 << 20, "{size}");
     assert!(matches!(&*stream.next().await.0, Event::Member { .. }));
-    let (_, recalled) = Snapshot::open(&folder.path(), false).unwrap();
+    let (_, recalled) = open(&folder.path(), false);
     assert_eq!(recalled.notes, Vec::<String>::new());
     assert_eq!(recalled.members, [("a b".to_owned(), "10.0.0.7:7946".parse().unwrap())]);
     let Past { clocks, belonging: Some(back), events, values, floor } = recalled.past else {
@@ -143,7 +153,7 @@ async fn a_snapshot_that_was_closed_says_the_same_and_is_short() {
 #[tokio::test]
 async fn after_a_power_cut_nothing_up_to_the_lease_is_handed_out_again() {
     let folder = Folder::new("power");
-    let (snapshot, _) = Snapshot::open(&folder.path(), false).unwrap();
+    let (snapshot, _) = open(&folder.path(), false);
     let (recorder, ..) = recorder(snapshot, &["user:scripted=sleep 60"]);
     for ltime in 1..=3_000 {
         recorder.tell(event(ltime, if ltime > 2_990 { "scripted" } else { "e" }), handed(ltime));
@@ -178,7 +188,7 @@ async fn after_a_power_cut_nothing_up_to_the_lease_is_handed_out_again() {
 #[tokio::test]
 async fn whatever_is_done_to_the_file_no_event_is_handed_out_twice() {
     let folder = Folder::new("damaged");
-    let (snapshot, _) = Snapshot::open(&folder.path(), false).unwrap();
+    let (snapshot, _) = open(&folder.path(), false);
     let (recorder, ..) = recorder(snapshot, &[]);
     (1..=20).for_each(|ltime| recorder.tell(event(ltime, "e"), handed(ltime)));
     recorder.tell(joined("a"), None);
@@ -190,7 +200,7 @@ async fn whatever_is_done_to_the_file_no_event_is_handed_out_twice() {
             damaged[at] ^= change;
             let path = folder.0.join("again");
             fs::write(&path, &damaged).unwrap();
-            let past = Snapshot::open(&path, false).unwrap().1.past;
+            let past = open(&path, false).1.past;
             let is_known = |ltime| id(ltime) <= past.floor || past.events.contains(&id(ltime));
             assert!((1..=20).all(is_known), "{change:#x} at {at}: {past:?}");
         }
@@ -200,17 +210,17 @@ async fn whatever_is_done_to_the_file_no_event_is_handed_out_twice() {
 #[test]
 fn what_is_no_snapshot_or_another_agents_is_refused_and_left_as_it_is() {
     let folder = Folder::new("refused");
-    let open = |path: &Path| Snapshot::open(path, false).map(drop).unwrap_err().to_string();
+    let refused = |path: &Path| Snapshot::open(path, false).map(drop).unwrap_err().to_string();
     fs::write(folder.path(), "root:x:0:0:root:/root:/bin/bash\nanother line\n").unwrap();
-    assert!(open(&folder.path()).contains("it is no snapshot"));
+    assert!(refused(&folder.path()).contains("it is no snapshot"));
     assert!(fs::read_to_string(folder.path()).unwrap().starts_with("root:x"));
-    assert!(open(&folder.0).contains("directory"));
-    assert!(open(&folder.0.join("none/snapshot")).contains("No such file"));
+    assert!(refused(&folder.0).contains("directory"));
+    assert!(refused(&folder.0.join("none/snapshot")).contains("No such file"));
     fs::remove_file(folder.path()).unwrap();
-    let first = Snapshot::open(&folder.path(), false).unwrap();
-    assert!(open(&folder.path()).contains("another agent uses it"));
+    let first = open(&folder.path(), false);
+    assert!(refused(&folder.path()).contains("another agent uses it"));
     drop(first);
-    Snapshot::open(&folder.path(), false).unwrap();
+    open(&folder.path(), false);
 }
 
 /// As Go Serf 0.9.4 writes it.
@@ -228,6 +238,6 @@ fn serfs_own_snapshots_are_read() {
     assert!(reopened(&folder, left.as_bytes()).members.is_empty());
     let path = folder.0.join("again");
     fs::write(&path, &left).unwrap();
-    let recalled = Snapshot::open(&path, true).unwrap().1;
+    let recalled = open(&path, true).1;
     assert_eq!((recalled.members.len(), recalled.notes.len()), (1, 1));
 }

@@ -2,6 +2,7 @@
 
 pub mod duration;
 mod file;
+pub mod reference;
 mod rpc;
 mod secrets;
 mod settings;

@@ -41,10 +41,8 @@ fn without_any_setting_the_defaults_are_serfs() {
     assert_eq!(config.max_members, 16_384);
 }
 
-#[test]
-fn every_key_of_a_file_is_read_whatever_its_case() {
-    let settings = decode(
-        r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
+/// Each key, and a value of its own.
+const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
             "rpc_allow_unauthenticated":true,"http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
@@ -54,8 +52,11 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
             "encrypt_key":"e","keyring_file":"f","snapshot_path":"s","rejoin_after_leave":true,"event_authority":{"k":["p","q*"]},
             "role":"r","protocol":4,"user_event_size_limit":600,"query_size_limit":601,
             "query_response_size_limit":602,"broadcast_timeout":"9ns","disable_coordinates":true,
-            "disable_name_resolution":true,"validate_node_names":true,"MsgpackUseNewTimeFormat":true,"enable_compression":true}"#,
-    );
+            "disable_name_resolution":true,"validate_node_names":true,"MsgpackUseNewTimeFormat":true,"enable_compression":true}"#;
+
+#[test]
+fn every_key_of_a_file_is_read_whatever_its_case() {
+    let settings = decode(ALL);
     let expected = Settings {
         node_name: "n".into(),
         cluster: "c".into(),
@@ -128,6 +129,31 @@ fn a_key_is_one_and_not_beside_a_keyring() {
         with(&text, "/none").unwrap_err(),
         "Failed to setup the Serf agent: Encryption key not allowed while using a keyring"
     );
+}
+
+#[test]
+fn the_reference_has_every_key_and_knows_what_it_takes() {
+    use super::reference::{KEYS, Kind};
+    let all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(ALL).unwrap();
+    let mut known: Vec<String> = all.keys().map(|key| key.to_lowercase()).collect();
+    let keys = || KEYS.iter().flat_map(|(_, keys)| keys.iter());
+    let mut told: Vec<String> = keys().map(|key| key.name.to_lowercase()).collect();
+    known.sort();
+    told.sort();
+    assert_eq!(told, known);
+    for key in keys() {
+        let value = match key.kind {
+            Kind::Text => r#""x""#,
+            Kind::Span => r#""1s""#,
+            Kind::Count => "1",
+            Kind::Switch => "true",
+            Kind::List => r#"["x"]"#,
+            Kind::Map => r#"{"x": "y"}"#,
+            Kind::Lists => r#"{"x": ["y"]}"#,
+        };
+        assert!(decode(&format!(r#"{{"{}": {value}}}"#, key.name)).is_ok(), "{}", key.name);
+        assert!(key.flag.is_some() || !key.meaning.is_empty(), "{} is not explained", key.name);
+    }
 }
 
 #[test]
