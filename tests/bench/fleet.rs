@@ -19,16 +19,16 @@ pub struct Fleet {
 impl Fleet {
     /// The seed first, the others all at once; returns when every agent sees every agent alive.
     pub fn start(binary: &Path, count: usize) -> Fleet {
-        Fleet::start_with(binary, count, None)
+        Fleet::start_with(binary, count, |_| None)
     }
 
-    /// The same, with a key that all are given.
-    pub fn start_with(binary: &Path, count: usize, key: Option<&str>) -> Fleet {
+    /// The same, each with another flag.
+    pub fn start_with(binary: &Path, count: usize, flag: impl Fn(usize) -> Option<String>) -> Fleet {
         let started = Instant::now();
         let setup = |number: usize| {
             let setup = Setup::new(&format!("n{number}")).binary(binary).unhandled();
             let setup = setup.arg("-event-handler=query:bench=echo 1");
-            key.iter().fold(setup, |setup, key| setup.arg(format!("-encrypt={key}")))
+            flag(number).into_iter().fold(setup, Setup::arg)
         };
         let seed = setup(1).start();
         let mut agents = scope(|threads| {

@@ -28,6 +28,7 @@ use table::{head, judged, number, row};
 const EVERYTHING: &str = "--everything";
 const EVENTS: &str = "--events";
 const SEALED: &str = "--sealed";
+const RECORDED: &str = "--recorded";
 const SUSTAINED: &str = "--sustained";
 
 /// Agents of the fleet that goes through all phases, and of the larger one.
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Some(EVERYTHING) => phases::everything(binary(), numeric(2)),
         Some(EVENTS) => phases::events(binary(), numeric(2)),
         Some(SEALED) => phases::sealed(binary(), numeric(2)),
+        Some(RECORDED) => phases::recorded(binary(), numeric(2)),
         Some(SUSTAINED) => {
             sustained::measure(binary(), numeric(2), numeric(3), Duration::from_secs(numeric(4) as u64))
         }
@@ -79,6 +81,10 @@ fn report() -> ExitCode {
         };
         print!("{}", beside_sealed(count, &theirs, &ours));
     }
+    let [Some(theirs), Some(ours)] = measure([RECORDED, &COUNT.to_string()]) else {
+        return ExitCode::FAILURE;
+    };
+    print!("{}", beside_recorded(&theirs, &ours));
     println!(
         "\nEvents, 200 ms apart, are timed from before the RPC call until each agent's RPC stream shows them. CPU time is\n\
          /proc/PID/task/*/schedstat over {IDLE:?}, traffic the loopback counter of the fleet's own network namespace over the\n\
@@ -191,6 +197,23 @@ fn beside_sealed(count: usize, theirs: &Figures, ours: &Figures) -> String {
         ("all see all alive after the start (s)", "converged_s", Goal(None)),
     ];
     side_by_side(count, &rows, theirs, ours)
+}
+
+fn beside_recorded(theirs: &Figures, ours: &Figures) -> String {
+    let rows = [
+        ("with snapshots: event at all agents, median (ms)", "all_ms", TimesOwn(1.5, "plain_all_ms")),
+        ("without, just before (ms)", "plain_all_ms", Goal(None)),
+        ("CPU per event and node (µs)", "event_cpu_us", Goal(None)),
+        ("without (µs)", "plain_event_cpu_us", Goal(None)),
+        ("burst of 2,000, delivered (%)", "burst_percent", Goal(AtLeast(100.0))),
+        ("time until its last delivery (s)", "burst_s", TimesOwn(1.5, "plain_burst_s")),
+        ("without (s)", "plain_burst_s", Goal(None)),
+        ("idle CPU per node (%)", "idle_cpu_percent", Goal(None)),
+        ("without (%)", "plain_idle_cpu_percent", Goal(None)),
+        ("resident memory after the burst (MiB)", "loaded_rss_mib", Goal(None)),
+        ("without (MiB)", "plain_loaded_rss_mib", Goal(None)),
+    ];
+    side_by_side(COUNT, &rows, theirs, ours)
 }
 
 fn side_by_side(count: usize, rows: &[(&str, &str, Wanted)], theirs: &Figures, ours: &Figures) -> String {

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::fleet::{Fleet, Usage, median};
 use crate::harness::rpc::{Rpc, Stream};
-use crate::harness::{Agent, wait_quiet, wait_until};
+use crate::harness::{Agent, Scratch, wait_quiet, wait_until};
 use crate::proc::{proportional, resident};
 
 /// Single events, and how many of them are fired in larger fleets.
@@ -107,10 +107,36 @@ pub fn sealed(binary: &Path, count: usize) -> Figures {
     let mut put = |name: &str, value: f64| {
         figures.insert(name.to_owned(), value);
     };
-    let fleet = Fleet::start_with(binary, count, Some(KEY));
+    let fleet = Fleet::start_with(binary, count, |_| Some(format!("-encrypt={KEY}")));
     put("converged_s", fleet.converged);
     idle(&fleet, count, &mut put);
     spread(&fleet).put(&mut put);
+    figures
+}
+
+/// Events and a burst with a snapshot of each agent's; and without, for comparison in the same minutes.
+pub fn recorded(binary: &Path, count: usize) -> Figures {
+    let mut figures = Figures::new();
+    let scratch = Scratch::new();
+    let flag = |number| Some(format!("-snapshot={}", scratch.file(&format!("snapshot-{number}")).display()));
+    for (before, fleet) in
+        [("plain_", Fleet::start(binary, count)), ("", Fleet::start_with(binary, count, flag))]
+    {
+        let mut put = |name: &str, value: f64| {
+            figures.insert(format!("{before}{name}"), value);
+        };
+        let idle = idle(&fleet, count, &mut put);
+        let start = fleet.usage();
+        spread(&fleet).put(&mut put);
+        let end = fleet.usage();
+        let busy = Rates::between(&start, &end, count);
+        let seconds_per_event = (end.at - start.at).as_secs_f64() / EVENTS as f64;
+        put("event_cpu_us", (busy.cpu - idle.cpu) * seconds_per_event * 1e6);
+        let (delivered, seconds) = burst(&fleet.agents, &fleet.streams);
+        put("burst_percent", delivered as f64 * 100.0 / (BURST * count) as f64);
+        put("burst_s", seconds);
+        put("loaded_rss_mib", fleet.mean_mib(resident));
+    }
     figures
 }
 
