@@ -287,3 +287,37 @@ fn sighup_changes_limits_as_well() {
     assert_eq!(agent.cli(["event", "slow"]).code, 0);
     wait_until("the end of the script", || agent.info("handlers", "timed_out") == 1);
 }
+
+/// Handlers change, again and again, while events come in and wait for them.
+#[test]
+fn sighup_in_a_storm_of_events_loses_none_and_repeats_none() {
+    let scratch = Scratch::new();
+    let ran = scratch.file("ran");
+    let settings = |label: &str| {
+        let script = format!("read -r n; echo $n {label} >>'{}'", ran.display());
+        scratch.write(
+            "serf.json",
+            &serde_json::json!({ "event_handlers": [format!("user:e={script}")] }).to_string(),
+        )
+    };
+    let file = settings("a");
+    let agents = fleet_of(2, |name| match name {
+        "n1" => Setup::new(name).unhandled().arg(format!("-config-file={}", file.display())),
+        _ => Setup::new(name),
+    });
+    let mut rpc = agents[1].rpc();
+    for n in 0..600 {
+        rpc.event(b"e", n.to_string().as_bytes(), false).expect("accepted");
+        if n % 20 == 0 {
+            settings(if n % 40 == 0 { "b" } else { "a" });
+            agents[0].signal("HUP");
+        }
+    }
+    let lines =
+        || fs::read_to_string(&ran).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    wait_until("all", || lines().len() >= 600);
+    let numbers: Vec<usize> =
+        lines().iter().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    assert_eq!(numbers, (0..600).collect::<Vec<_>>(), "in order, each once");
+    assert!(lines().iter().any(|line| line.ends_with(" b")), "the settings have changed meanwhile");
+}
