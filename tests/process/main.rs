@@ -18,6 +18,7 @@ mod once;
 mod overload;
 mod queries;
 mod sealed;
+mod seeds;
 mod shipped;
 mod siege;
 mod signed;

@@ -11,7 +11,7 @@ use super::error::words;
 pub const DEFAULT_PORT: u16 = 7946;
 
 /// A resolver that does not answer holds up a start or a join no longer than this.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why an address is of no use; displays in the words of Serf and Go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub enum AddressError {
     NoSuchHost(String),
     /// The resolver did not answer within 10 s.
     NoAnswer(String),
+    /// There is no service of this name, or it has no target.
+    NoSuchService(String),
+    /// What is wrong with a service's name, or with the resolver's answer.
+    Service(String, String),
+    /// `exec:COMMAND` where commands are not run.
+    Command,
     /// Bound to every address, and none of them is private.
     NoPrivateAddress,
     /// The system does not tell its addresses.
@@ -49,6 +55,11 @@ impl fmt::Display for AddressError {
             AddressError::EmptyName => write!(out, "empty node name provided"),
             AddressError::NoSuchHost(host) => write!(out, "lookup {host}: no such host"),
             AddressError::NoAnswer(host) => write!(out, "lookup {host}: i/o timeout"),
+            AddressError::NoSuchService(name) => write!(out, "lookup {name}: no such service (SRV record)"),
+            AddressError::Service(name, why) => write!(out, "lookup {name}: {why}"),
+            AddressError::Command => {
+                write!(out, "commands are for the agent's own settings only (-join, -retry-join)")
+            }
             AddressError::NoPrivateAddress => {
                 write!(out, "No private IP address found, and explicit IP not provided")
             }

@@ -21,6 +21,7 @@ pub mod operators;
 pub mod query;
 pub mod receipts;
 mod rejoin;
+pub mod seeds;
 mod snapshot;
 pub mod socket;
 pub mod stdout;

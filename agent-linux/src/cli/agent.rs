@@ -44,10 +44,11 @@ struct Args {
     /// Listen without a token also where other machines may reach it
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     rpc_allow_unauthenticated: bool,
-    /// A member to join at the start: [NAME/]HOST[:PORT]. May be repeated; the agent ends if none of them answers
+    /// Whom to join at the start: a member's [NAME/]HOST[:PORT], srv:NAME for a DNS service's targets, or exec:COMMAND for those that a
+    /// command prints, in 30 s, one a line. May be repeated; the agent ends if none of them answers
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
-    /// As -join, but tried again until it works. May be repeated
+    /// As -join, but tried again until it works, with names looked up and commands run anew each time. May be repeated
     #[arg(long, value_name = "ADDR")]
     retry_join: Vec<String>,
     /// Pause between two attempts of -retry-join, such as 30s or 2m; at least 1s. Default: 30s

@@ -8,6 +8,7 @@ mod address;
 mod agent;
 mod binary;
 mod cargo;
+mod dns;
 pub mod memory;
 mod process;
 mod record;
@@ -20,6 +21,7 @@ pub use address::Address;
 pub use agent::{Agent, Setup, fleet, fleet_of};
 pub use binary::{debian, ours};
 pub use cargo::core_features;
+pub use dns::{Dns, Record as DnsRecord};
 pub use process::{Output, Process, Scratch, run};
 pub use record::{Record, Recorder};
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Wall;
 
 use super::Driver;
-use crate::agent::address::{AddressError, JoinTarget};
+use crate::agent::address::AddressError;
 use crate::agent::error::{MOST_ADDRESSES, Refusal};
 
 /// How many addresses the core tries at once.
@@ -344,16 +344,15 @@ async fn resolve_all(
 }
 
 async fn resolve(text: &str, port: u16, permits: Arc<Semaphore>) -> Result<Vec<SocketAddr>, AddressError> {
-    let target = JoinTarget::parse(text)?;
-    if target.endpoint.ip().is_some() {
-        // That needs no thread.
-        return target.endpoint.resolve_all(port).await;
+    let seed = Seed::parse(text)?;
+    if !seed.needs_lookup() {
+        return seed.resolve(port).await;
     }
     // The semaphore is never closed.
     let permit = permits.acquire_owned().await.ok();
     // A look-up goes on in its thread though nobody waits for it any more, and counts until it ends.
     let look_up = tokio::spawn(async move {
-        let found = target.endpoint.resolve_all(port).await;
+        let found = seed.resolve(port).await;
         drop(permit);
         found
     });

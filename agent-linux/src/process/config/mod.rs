@@ -205,13 +205,14 @@ pub struct Config {
     pub rpc_auth: Secret,
     /// `rpc_allow_unauthenticated`: to listen where other machines may reach it, without a token.
     pub rpc_allow_unauthenticated: bool,
-    /// `start_join`: whom to join at the start; the agent ends if none answers.
+    /// `start_join`: whom to join at the start, as [`Seeds`](crate::agent::seeds::Seeds) has them; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
     pub replay_on_join: bool,
-    /// `retry_join`: whom to try to join until it works.
+    /// `retry_join`: whom to try to join until it works, likewise. Either are joined again by an agent that has been left alone.
     pub retry_join: Vec<String>,
-    /// `retry_interval`: between two such attempts; at least [`MIN_RETRY_INTERVAL`].
+    /// `retry_interval`: between two such attempts, and half of how long an agent is alone before it makes one; at least
+    /// [`MIN_RETRY_INTERVAL`].
     pub retry_interval: Duration,
     /// `retry_max_attempts`: after how many further attempts to give up, which ends the agent; `None`: never.
     pub retry_max_attempts: Option<u64>,
