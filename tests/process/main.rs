@@ -14,6 +14,7 @@ mod harness;
 mod joining;
 mod lifecycle;
 mod limits;
+mod network;
 mod once;
 mod overload;
 mod queries;

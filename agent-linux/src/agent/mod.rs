@@ -9,6 +9,7 @@ pub mod filter;
 pub mod handle;
 pub mod handler;
 pub mod hub;
+pub mod interface;
 pub(crate) mod kept_file;
 pub mod keyring_file;
 pub mod keys;

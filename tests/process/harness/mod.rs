@@ -10,6 +10,7 @@ mod binary;
 mod cargo;
 mod dns;
 pub mod memory;
+mod network;
 mod process;
 mod record;
 pub mod rpc;
@@ -22,6 +23,7 @@ pub use agent::{Agent, Setup, fleet, fleet_of};
 pub use binary::{debian, ours};
 pub use cargo::core_features;
 pub use dns::{Dns, Record as DnsRecord};
+pub use network::in_a_network;
 pub use process::{Output, Process, Scratch, run};
 pub use record::{Record, Recorder};
 

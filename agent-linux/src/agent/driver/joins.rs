@@ -17,6 +17,8 @@ use tokio::time::Instant as Wall;
 use super::Driver;
 use crate::agent::address::AddressError;
 use crate::agent::error::{MOST_ADDRESSES, Refusal};
+use crate::agent::seeds::Seed;
+use crate::agent::socket::plain;
 
 /// How many addresses the core tries at once.
 const SLOTS: usize = 8;
@@ -177,13 +179,14 @@ impl Driver<'_> {
     pub(super) fn begin_join(&mut self, resolved: Resolved) {
         let Resolved { share, mut addresses, mut errors, replay, reply } = resolved;
         let now = Wall::now();
-        addresses.retain(|addr| match self.socket.cannot_reach(addr.ip()) {
+        addresses.retain(|addr| match self.socket.cannot_reach(*addr) {
             Some(why) => {
                 errors.push(format!("Failed to join {addr}: {why}"));
                 false
             }
             None => true,
         });
+        addresses.iter_mut().for_each(|addr| *addr = plain(*addr));
         if std::mem::take(&mut self.awaiting_first_join) {
             let first = &addresses[..addresses.len().min(SLOTS)];
             self.node.start(self.clock.now(), first);

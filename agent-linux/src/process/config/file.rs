@@ -69,6 +69,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         cluster: keys.text("cluster"),
         bind: keys.text("bind"),
         advertise: keys.text("advertise"),
+        interface: keys.text("interface"),
         rpc_addr: keys.text("rpc_addr"),
         rpc_auth: Secret(keys.text("rpc_auth")),
         rpc_auth_file: keys.text("rpc_auth_file"),
@@ -115,13 +116,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 12] = [
+const SERFS: [&str; 11] = [
     "broadcast_timeout",
     "disable_coordinates",
     "disable_name_resolution",
     "discover",
     "enable_syslog",
-    "interface",
     "mdns",
     "query_response_size_limit",
     "query_size_limit",

@@ -2,6 +2,7 @@
 
 pub mod duration;
 mod file;
+mod network;
 mod rpc;
 mod secrets;
 mod show;
@@ -40,6 +41,7 @@ pub struct Settings {
     pub cluster: String,
     pub bind: String,
     pub advertise: String,
+    pub interface: String,
     pub rpc_addr: String,
     pub rpc_auth: Secret,
     pub rpc_auth_file: String,
@@ -95,6 +97,7 @@ impl Settings {
         replace(&mut self.cluster, over.cluster);
         replace(&mut self.bind, over.bind);
         replace(&mut self.advertise, over.advertise);
+        replace(&mut self.interface, over.interface);
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);
         replace(&mut self.rpc_auth_file, over.rpc_auth_file);
@@ -199,6 +202,8 @@ pub struct Config {
     pub bind: Endpoint,
     /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
     pub advertise: Option<Endpoint>,
+    /// `interface`: the network interface whose first address is listened at, if `bind` names none, or else must have that one.
+    pub interface: Option<String>,
     /// `rpc_addr`: where to listen for RPC, `host:port` or `unix:/path`.
     pub rpc_addr: Address,
     /// `rpc_auth`, or what is in `rpc_auth_file`: the token that RPC clients must show over TCP; empty for none.
@@ -298,8 +303,7 @@ impl Config {
         let span = |span: Duration| {
             serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
         };
-        let bind = self.bind.resolve(DEFAULT_PORT).await;
-        let bind = bind.map_err(|error| format!("Invalid bind address: {error}"))?;
+        let bind = self.listener(warn).await?;
         let advertise = match &self.advertise {
             Some(advertise) => {
                 let resolved = advertise.resolve(DEFAULT_PORT).await;
@@ -416,6 +420,7 @@ impl Config {
                 .map(|text| Endpoint::parse(&text))
                 .transpose()
                 .map_err(|error| format!("Invalid advertise address: {error}"))?,
+            interface: Some(settings.interface).filter(|name| !name.is_empty()),
             profile: {
                 let name = or(settings.profile, "lan");
                 Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?

@@ -18,6 +18,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         "cluster": settings.cluster,
         "bind": or(settings.bind.clone(), "0.0.0.0"),
         "advertise": settings.advertise,
+        "interface": settings.interface,
         "rpc_addr": config.rpc_addr.to_string(),
         "rpc_auth": hidden(!settings.rpc_auth.0.is_empty()),
         "rpc_auth_file": settings.rpc_auth_file,
