@@ -1,8 +1,8 @@
-//! Addresses: reading `host:port` texts, resolving names, and choosing what to advertise.
+//! Addresses: reading `host:port` texts and resolving names.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::error::words;
@@ -11,7 +11,7 @@ use super::error::words;
 pub const DEFAULT_PORT: u16 = 7946;
 
 /// A resolver that does not answer holds up a start or a join no longer than this.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why an address is of no use; displays in the words of Serf and Go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub enum AddressError {
     NoSuchHost(String),
     /// The resolver did not answer within 10 s.
     NoAnswer(String),
+    /// There is no service of this name, or it has no target.
+    NoSuchService(String),
+    /// What is wrong with a service's name, or with the resolver's answer.
+    Service(String, String),
+    /// `exec:COMMAND` where commands are not run.
+    Command,
     /// Bound to every address, and none of them is private.
     NoPrivateAddress,
     /// The system does not tell its addresses.
@@ -49,6 +55,11 @@ impl fmt::Display for AddressError {
             AddressError::EmptyName => write!(out, "empty node name provided"),
             AddressError::NoSuchHost(host) => write!(out, "lookup {host}: no such host"),
             AddressError::NoAnswer(host) => write!(out, "lookup {host}: i/o timeout"),
+            AddressError::NoSuchService(name) => write!(out, "lookup {name}: no such service (SRV record)"),
+            AddressError::Service(name, why) => write!(out, "lookup {name}: {why}"),
+            AddressError::Command => {
+                write!(out, "commands are for the agent's own settings only (-join, -retry-join)")
+            }
             AddressError::NoPrivateAddress => {
                 write!(out, "No private IP address found, and explicit IP not provided")
             }
@@ -62,7 +73,8 @@ impl std::error::Error for AddressError {}
 /// A host, by address or by name, and perhaps a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Address or name, without brackets; empty means every address of this machine.
+    /// Address or name, without brackets; empty means every address of this machine. `fe80::1%eth0` is a link-local address of that
+    /// interface's network.
     pub host: String,
     /// The port, if the text had one. 0 is a port: any free one.
     pub port: Option<u16>,
@@ -191,92 +203,6 @@ impl JoinTarget {
     }
 }
 
-/// The address to advertise for a socket that is bound to `bound`: that very address, or for one bound to every
-/// address of the machine the first private one (RFC 6890). With `[::]`, which is what [`super::socket::Socket`]
-/// makes of both wildcards, IPv4 comes first and then IPv6; with `0.0.0.0` only IPv4 addresses are considered, as
-/// nobody could reach the socket through another.
-///
-/// # Errors
-/// [`AddressError::NoPrivateAddress`]: it has to be given with `-advertise`. A public address is never taken
-/// unasked: it would open the gossip to the whole Internet.
-pub fn advertised_ip(bound: IpAddr) -> Result<IpAddr, AddressError> {
-    let bound = bound.to_canonical();
-    if !bound.is_unspecified() {
-        return Ok(bound);
-    }
-    let interfaces = if_addrs::get_if_addrs().map_err(|error| AddressError::Interfaces(error.to_string()))?;
-    let default = default_interface();
-    let candidates =
-        interfaces.iter().filter(|interface| interface.is_oper_up()).map(|interface| Candidate {
-            ip: interface.ip(),
-            prefix: match &interface.addr {
-                if_addrs::IfAddr::V4(v4) => v4.prefixlen,
-                if_addrs::IfAddr::V6(v6) => v6.prefixlen,
-            },
-            on_default_route: default.as_deref() == Some(interface.name.as_str()),
-        });
-    choose(candidates.filter(|candidate| bound.is_ipv6() || candidate.ip.is_ipv4()))
-        .ok_or(AddressError::NoPrivateAddress)
-}
-
-struct Candidate {
-    ip: IpAddr,
-    prefix: u8,
-    on_default_route: bool,
-}
-
-/// Serf's order among private addresses: the interface of the default route, then IPv4, then the larger network.
-fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<IpAddr> {
-    candidates
-        .filter(|candidate| is_private(candidate.ip))
-        .min_by_key(|candidate| (!candidate.on_default_route, candidate.ip.is_ipv6(), candidate.prefix))
-        .map(|candidate| candidate.ip)
-}
-
-/// The special-purpose blocks of RFC 6890 that its tables call forwardable.
-fn is_private(ip: IpAddr) -> bool {
-    const V4: [([u8; 4], u8); 6] = [
-        ([10, 0, 0, 0], 8),
-        ([100, 64, 0, 0], 10),
-        ([172, 16, 0, 0], 12),
-        ([192, 88, 99, 0], 24),
-        ([192, 168, 0, 0], 16),
-        ([198, 18, 0, 0], 15),
-    ];
-    const V6: [([u16; 2], u8); 5] =
-        [([0x64, 0xff9b], 96), ([0x100, 0], 64), ([0x2001, 0x2], 48), ([0x2002, 0], 16), ([0xfc00, 0], 7)];
-    match ip {
-        IpAddr::V4(ip) => V4.iter().any(|(block, prefix)| {
-            (ip.to_bits() ^ Ipv4Addr::from(*block).to_bits()) >> (32 - u32::from(*prefix)) == 0
-        }),
-        IpAddr::V6(ip) => V6.iter().any(|([high, low], prefix)| {
-            let block = Ipv6Addr::new(*high, *low, 0, 0, 0, 0, 0, 0);
-            (ip.to_bits() ^ block.to_bits()) >> (128 - u32::from(*prefix)) == 0
-        }),
-    }
-}
-
-/// The interface of the IPv4 default route, from the kernel's table.
-fn default_interface() -> Option<String> {
-    let table = std::fs::read_to_string("/proc/net/route").ok()?;
-    default_in(&table)
-}
-
-/// Columns: interface, destination, gateway, flags, references, use, metric, mask. The lowest metric wins.
-fn default_in(table: &str) -> Option<String> {
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let columns: Vec<&str> = line.split_ascii_whitespace().collect();
-            let is_default = columns.get(1) == Some(&"00000000") && columns.get(7) == Some(&"00000000");
-            let metric: u32 = columns.get(6)?.parse().ok()?;
-            is_default.then(|| (metric, columns[0].to_owned()))
-        })
-        .min_by_key(|(metric, _)| *metric)
-        .map(|(_, interface)| interface)
-}
-
 /// What Go says of a failed `bind` or `listen`, for the errors that users meet.
 pub fn bind_error(error: &io::Error) -> String {
     match error.kind() {
@@ -348,51 +274,5 @@ mod tests {
         assert_eq!(bare.unwrap_err().to_string(), "lookup a:b:c: no such host");
         let portless = Endpoint::resolve_listener("foo").await;
         assert_eq!(portless.unwrap_err().to_string(), "address foo: missing port in address");
-    }
-
-    fn chosen(of: &[(&str, u8, bool)]) -> Option<String> {
-        let candidates = of.iter().map(|(ip, prefix, on_default_route)| Candidate {
-            ip: ip.parse().unwrap(),
-            prefix: *prefix,
-            on_default_route: *on_default_route,
-        });
-        choose(candidates).map(|ip| ip.to_string())
-    }
-
-    /// Each row was observed with Serf 0.9.4 in a network namespace.
-    #[test]
-    fn the_advertised_address_is_the_one_that_serf_takes() {
-        let all = [("192.168.9.1", 24, false), ("10.1.0.1", 8, false), ("172.16.5.1", 30, false)];
-        assert_eq!(chosen(&all).as_deref(), Some("10.1.0.1"));
-        let routed = [("192.168.9.1", 24, true), ("10.1.0.1", 8, false)];
-        assert_eq!(chosen(&routed).as_deref(), Some("192.168.9.1"));
-        let documentation = [("192.0.2.2", 24, true), ("fd00::2", 64, true), ("fe80::1", 64, true)];
-        assert_eq!(chosen(&documentation).as_deref(), Some("fd00::2"));
-        assert_eq!(
-            chosen(&[("8.8.4.4", 24, true), ("127.0.0.1", 8, false), ("169.254.1.1", 16, false)]),
-            None
-        );
-        for taken in ["100.64.0.1", "198.18.0.1", "192.88.99.1", "172.31.255.255"] {
-            assert_eq!(chosen(&[(taken, 24, false)]).as_deref(), Some(taken));
-        }
-        assert_eq!(chosen(&[("172.32.0.1", 12, false), ("198.20.0.1", 15, false)]), None);
-    }
-
-    #[test]
-    fn a_bound_address_is_advertised_as_it_is() {
-        for bound in ["127.0.0.1", "::1", "8.8.8.8"] {
-            let bound: IpAddr = bound.parse().unwrap();
-            assert_eq!(advertised_ip(bound), Ok(bound));
-        }
-    }
-
-    #[test]
-    fn the_default_route_of_the_lowest_metric_counts() {
-        let table = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
-                     wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
-                     eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
-                     eth1\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0\n";
-        assert_eq!(default_in(table).as_deref(), Some("eth0"));
-        assert_eq!(default_in(""), None);
     }
 }

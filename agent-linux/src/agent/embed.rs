@@ -12,13 +12,13 @@ use serf_nostd::{Identity, Key, Node};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::address::advertised_ip;
 use super::driver::{Clock, Driver, End, Parts};
 use super::error::StartError;
 use super::expression::TAG_MATCHER;
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
+use super::interface::advertised_ip;
 use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
 use super::once;
 use super::rejoin::rejoin;

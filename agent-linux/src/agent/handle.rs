@@ -47,7 +47,12 @@ pub enum Request {
         /// Answer.
         reply: oneshot::Sender<Vec<Member>>,
     },
-    /// Join through these addresses (`[name/]host[:port]`).
+    /// How many other members are alive.
+    Others {
+        /// Answer.
+        reply: oneshot::Sender<usize>,
+    },
+    /// Join through these addresses (`[name/]host[:port]`, `srv:NAME`).
     Join {
         /// Addresses to contact.
         addresses: Vec<String>,
@@ -164,7 +169,7 @@ pub struct Handle {
 
 /// Likewise, without keeping the agent from ending when nobody else has it.
 #[derive(Clone, Debug)]
-pub(super) struct WeakHandle {
+pub(crate) struct WeakHandle {
     requests: mpsc::WeakSender<Request>,
 }
 
@@ -176,7 +181,7 @@ impl WeakHandle {
 }
 
 impl Handle {
-    pub(super) fn weak(&self) -> WeakHandle {
+    pub(crate) fn weak(&self) -> WeakHandle {
         WeakHandle { requests: self.requests.downgrade() }
     }
 
@@ -254,8 +259,17 @@ impl Handle {
         self.ask(|reply| Request::Members { reply }).await
     }
 
-    /// Joins through members at these addresses (`[name/]host[:port]`; 7946 is the usual port), of which one is enough; tells
-    /// how many have answered. `replay`: events from before the join are wanted, too. Given up when this is dropped.
+    /// How many other members are alive, as far as this agent knows.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn others(&self) -> Result<usize, Refusal> {
+        self.ask(|reply| Request::Others { reply }).await
+    }
+
+    /// Joins through members at these addresses (`[name/]host[:port]`, where this agent's port is the usual one, or `srv:NAME`, a DNS
+    /// service), of which one is enough; tells how many have answered. `replay`: events from before the join are wanted, too. Given
+    /// up when this is dropped.
     ///
     /// # Errors
     /// [`Refusal::NotJoined`] if nobody has answered, [`Refusal::TooManyAddresses`], [`Refusal::TooManyJoins`],

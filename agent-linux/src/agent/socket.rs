@@ -1,7 +1,7 @@
 //! The UDP socket that gossip goes through.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::UdpSocket;
@@ -10,7 +10,8 @@ use tokio::net::UdpSocket;
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
 /// A bound UDP socket. Bound to every address (`0.0.0.0` or `[::]`) it speaks IPv4 and IPv6 alike, as Serf's does,
-/// if the system knows IPv6. Addresses go in and come out in their own family, never as IPv4 mapped into IPv6.
+/// if the system knows IPv6. Addresses go in and come out in their own family, never as IPv4 mapped into IPv6, and without a scope:
+/// link-local ones are of the network that the socket is bound to, as by `[fe80::1%eth0]`.
 #[derive(Debug)]
 pub struct Socket {
     inner: UdpSocket,
@@ -43,12 +44,22 @@ impl Socket {
         self.bound
     }
 
-    /// Why nothing can be sent to an address, if that is so: it is of a family that this socket does not speak.
-    pub fn cannot_reach(&self, to: IpAddr) -> Option<&'static str> {
-        match (self.bound.ip(), to) {
-            (IpAddr::V4(_), IpAddr::V6(_)) => Some("this agent is bound to an IPv4 address"),
-            (IpAddr::V6(ip), IpAddr::V4(_)) if !ip.is_unspecified() => {
+    /// Why nothing can be sent to an address, if that is so: it is of a family that this socket does not speak, or of a network that it
+    /// is not bound to.
+    pub fn cannot_reach(&self, to: SocketAddr) -> Option<&'static str> {
+        match (self.bound, to) {
+            (SocketAddr::V4(_), SocketAddr::V6(_)) => Some("this agent is bound to an IPv4 address"),
+            (SocketAddr::V6(bound), SocketAddr::V4(_)) if !bound.ip().is_unspecified() => {
                 Some("this agent is bound to an IPv6 address")
+            }
+            (SocketAddr::V6(bound), SocketAddr::V6(to)) if to.ip().is_unicast_link_local() => {
+                if bound.scope_id() == 0 {
+                    Some("link-local addresses are for agents that are bound to one, as -bind=[fe80::1%eth0]")
+                } else if ![0, bound.scope_id()].contains(&to.scope_id()) {
+                    Some("this agent is bound to another network's link-local address")
+                } else {
+                    None
+                }
             }
             _ => None,
         }
@@ -59,7 +70,7 @@ impl Socket {
     /// # Errors
     /// What the system reports; most often that an earlier datagram reached nobody, which is no reason to stop.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.inner.recv_from(buffer).await.map(|(length, from)| (length, unmapped(from)))
+        self.inner.recv_from(buffer).await.map(|(length, from)| (length, plain(from)))
     }
 
     /// As [`Socket::receive`], without waiting.
@@ -67,7 +78,7 @@ impl Socket {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if nothing is there.
     pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.inner.try_recv_from(buffer).map(|(length, from)| (length, unmapped(from)))
+        self.inner.try_recv_from(buffer).map(|(length, from)| (length, plain(from)))
     }
 
     /// Sends a datagram, without waiting: gossip that does not fit the kernel's buffer is as good as lost.
@@ -75,8 +86,13 @@ impl Socket {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if there is no room; what else the system refuses.
     pub fn send(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-        let to = match to.ip() {
-            IpAddr::V4(ip) if self.bound.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+        let to = match (self.bound, to) {
+            (SocketAddr::V6(_), SocketAddr::V4(to)) => {
+                SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port())
+            }
+            (SocketAddr::V6(bound), SocketAddr::V6(to)) if to.ip().is_unicast_link_local() => {
+                SocketAddrV6::new(*to.ip(), to.port(), 0, bound.scope_id()).into()
+            }
             _ => to,
         };
         self.inner.try_send_to(bytes, to).map(drop)
@@ -97,12 +113,9 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// An IPv4 address as one, with the scope of a link-local IPv6 address kept.
-fn unmapped(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
-        IpAddr::V6(_) => address,
-    }
+/// An IPv4 address as one, a link-local IPv6 address without its scope.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

@@ -26,14 +26,17 @@ pub(super) struct Args {
     /// What the cluster is called. Agents with other names, or without one, are refused, and told so: fleets do not merge by accident
     #[arg(long, value_name = "NAME", default_value = "")]
     cluster: String,
-    /// Where to listen for gossip: IP or host name, perhaps with a port; write IPv6 as [::1] or [::1]:7946. Port 0
-    /// takes a free one. Default: 0.0.0.0:7946, every address
+    /// Where to listen for gossip: IP or host name, perhaps with a port; write IPv6 as [::1] or [::1]:7946, a link-local address with its
+    /// interface, [fe80::1%eth0]. Port 0 takes a free one. Default: 0.0.0.0:7946, every address
     #[arg(long, value_name = "ADDR", default_value = "")]
     bind: String,
     /// What to tell the others instead of the bound address, for a node behind NAT. Needed when bound to every
     /// address of a machine that has no private one
     #[arg(long, value_name = "ADDR", default_value = "")]
     advertise: String,
+    /// Network interface to listen at for gossip: at its first address that is not link-local, or at -bind, which it must have
+    #[arg(long, value_name = "NAME", default_value = "")]
+    iface: String,
     /// Where to listen for the other serf commands: HOST:PORT, or unix:PATH for a socket that this user, its group and root may
     /// use. Default: 127.0.0.1:7373
     #[arg(long, value_name = "ADDR", default_value = "")]
@@ -48,10 +51,11 @@ pub(super) struct Args {
     /// 127.0.0.1:7374. Default: nowhere
     #[arg(long, value_name = "ADDR", default_value = "")]
     http_addr: String,
-    /// A member to join at the start: [NAME/]HOST[:PORT]. May be repeated; the agent ends if none of them answers
+    /// Whom to join at the start: a member's [NAME/]HOST[:PORT], srv:NAME for a DNS service's targets, or exec:COMMAND for those that a
+    /// command prints, in 30 s, one a line. May be repeated; the agent ends if none of them answers
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
-    /// As -join, but tried again until it works. May be repeated
+    /// As -join, but tried again until it works, with names looked up and commands run anew each time. May be repeated
     #[arg(long, value_name = "ADDR")]
     retry_join: Vec<String>,
     /// Pause between two attempts of -retry-join, such as 30s or 2m; at least 1s. Default: 30s
@@ -211,6 +215,7 @@ impl Args {
             cluster: self.cluster,
             bind: self.bind,
             advertise: self.advertise,
+            interface: self.iface,
             rpc_addr: self.rpc_addr,
             rpc_auth_file: self.rpc_auth_file.unwrap_or_default(),
             rpc_allow_unauthenticated: self.rpc_allow_unauthenticated,
@@ -283,6 +288,7 @@ mod tests {
             "-node=n",
             "-bind=b",
             "-advertise=a",
+            "-iface=i",
             "-rpc-addr=r",
             "-rpc-auth-file=s",
             "-rpc-allow-unauthenticated",
@@ -325,6 +331,7 @@ mod tests {
             cluster: "c".into(),
             bind: "b".into(),
             advertise: "a".into(),
+            interface: "i".into(),
             rpc_addr: "r".into(),
             rpc_auth_file: "s".into(),
             rpc_allow_unauthenticated: true,

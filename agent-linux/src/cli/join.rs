@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use super::connect::{RpcFlags, failed};
 use super::{flags, ui};
 
-/// Makes a running agent join a cluster through the addresses of one or more members, each as [name/]host[:port].
+/// Makes a running agent join a cluster through the addresses of one or more members, each as [name/]host[:port], or as srv:name,
+/// which are all targets of a DNS service.
 #[derive(clap::Parser)]
 #[command(override_usage = "serf join [options] address ...")]
 pub(super) struct Flags {

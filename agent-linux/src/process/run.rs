@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::config::Config;
 use super::console::{self, Banner, say};
@@ -17,12 +17,12 @@ use super::systemd::Systemd;
 use crate::agent::driver::End;
 use crate::agent::embed::Agent;
 use crate::agent::error::{Refusal, StartError, words};
-use crate::agent::handle::Handle;
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
 use crate::agent::log::syslog::Syslog;
 use crate::agent::model::stats_text;
 use crate::agent::operators;
+use crate::agent::seeds::{Retry, Seeds};
 use crate::rpc::address::Place;
 use crate::rpc::logs::LogHub;
 use crate::rpc::token::Token;
@@ -146,10 +146,13 @@ impl Process {
         }
         Banner::log_follows();
         self.logger.open();
-        let mut retries = pin!(retry_join(self.config.clone(), self.agent.handle.clone()));
-        let mut retrying = !self.config.retry_join.is_empty();
+        let seeds = self.seeds(&self.config.retry_join);
+        let retry = Retry { interval: self.config.retry_interval, most: self.config.retry_max_attempts };
+        let handle = self.agent.handle.clone();
+        let mut retries = pin!(seeds.retry_join(&handle, retry));
+        let mut retrying = !seeds.texts.is_empty();
         if !retrying {
-            self.become_ready();
+            self.has_joined();
         }
         let mut leave_by = None;
         loop {
@@ -160,7 +163,7 @@ impl Process {
                     if joined.is_err() {
                         return Ok(stopped());
                     }
-                    self.become_ready();
+                    self.has_joined();
                 }
                 signal = self.signals.next() => match self.caught(signal, leave_by.is_some()) {
                     Action::Dump => self.dump().await,
@@ -176,6 +179,19 @@ impl Process {
                 }
                 () = until(leave_by) => return Ok(stopped()),
             }
+        }
+    }
+
+    fn seeds(&self, texts: &[String]) -> Seeds {
+        Seeds { texts: texts.to_vec(), replay: self.config.replay_on_join }
+    }
+
+    /// It has joined whom it is to join: from now on it sees to it that it is not alone.
+    fn has_joined(&mut self) {
+        self.become_ready();
+        let seeds = self.seeds(&[&self.config.start_join[..], &self.config.retry_join].concat());
+        if !seeds.texts.is_empty() {
+            tokio::spawn(seeds.find_company(self.agent.handle.weak(), self.config.retry_interval));
         }
     }
 
@@ -196,8 +212,13 @@ impl Process {
     async fn join_at_start(&mut self) -> Result<Option<u8>, String> {
         let replay = self.config.replay_on_join;
         Banner::joining(replay);
-        let (handle, seeds) = (self.agent.handle.clone(), self.config.start_join.clone());
-        let mut joined = pin!(join(&handle, &seeds, replay));
+        let (handle, seeds) = (self.agent.handle.clone(), self.seeds(&self.config.start_join));
+        let mut joined = pin!(async {
+            seeds.join(&handle).await.map_err(|error| match error {
+                Refusal::Gone => "Serf can't Join after Leave or Shutdown".to_owned(),
+                error => error.to_string(),
+            })
+        });
         loop {
             tokio::select! {
                 // Before its answer: it says more.
@@ -394,38 +415,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
-    }
-}
-
-/// Joins; how many answered, or what went wrong if none did.
-async fn join(handle: &Handle, addresses: &[String], replay: bool) -> Result<usize, String> {
-    handle.join(addresses.to_vec(), replay).await.map_err(|error| match error {
-        Refusal::Gone => "Serf can't Join after Leave or Shutdown".to_owned(),
-        error => error.to_string(),
-    })
-}
-
-/// Every attempt that the settings allow has failed.
-struct Exhausted;
-
-/// Joins in the background until it works.
-async fn retry_join(config: Config, handle: Handle) -> Result<(), Exhausted> {
-    let mut retries = 0;
-    loop {
-        log::info!(target: "agent", "Joining cluster...(replay: {})", config.replay_on_join);
-        let error = match join(&handle, &config.retry_join, config.replay_on_join).await {
-            Ok(nodes) => {
-                log::info!(target: "agent", "Join completed. Synced with {nodes} initial agents");
-                return Ok(());
-            }
-            Err(error) => error,
-        };
-        if config.retry_max_attempts.is_some_and(|limit| retries >= limit) {
-            log::error!(target: "agent", "maximum retry join attempts made, exiting");
-            return Err(Exhausted);
-        }
-        retries += 1;
-        log::warn!(target: "agent", "Join failed: {error}, retrying in {:?}", config.retry_interval);
-        sleep(config.retry_interval).await;
     }
 }

@@ -174,7 +174,7 @@ impl Client {
         Ok(answer.members)
     }
 
-    /// Makes the agent join the cluster through these addresses, `[name/]host[:port]`; tells how many answered.
+    /// Makes the agent join the cluster through these addresses, `[name/]host[:port]` or `srv:name`; tells how many answered.
     ///
     /// # Errors
     /// [`Error::Refused`] if none answered, or any other.

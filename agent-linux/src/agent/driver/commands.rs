@@ -76,6 +76,10 @@ impl Driver<'_> {
                 // Here and below: whoever asked may have gone.
                 let _ = reply.send(members);
             }
+            Request::Others { reply } => {
+                let gauges = self.node.gauges();
+                let _ = reply.send((gauges.members - gauges.failed - gauges.left).saturating_sub(1));
+            }
             Request::Join { addresses, replay, reply } => {
                 if replay {
                     self.turns.catch_up();

@@ -15,8 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant as Wall;
 
 use super::Driver;
-use crate::agent::address::{AddressError, JoinTarget};
+use crate::agent::address::AddressError;
 use crate::agent::error::{MOST_ADDRESSES, Refusal};
+use crate::agent::seeds::Seed;
+use crate::agent::socket::plain;
 
 /// How many addresses the core tries at once.
 const SLOTS: usize = 8;
@@ -177,13 +179,14 @@ impl Driver<'_> {
     pub(super) fn begin_join(&mut self, resolved: Resolved) {
         let Resolved { share, mut addresses, mut errors, replay, reply } = resolved;
         let now = Wall::now();
-        addresses.retain(|addr| match self.socket.cannot_reach(addr.ip()) {
+        addresses.retain(|addr| match self.socket.cannot_reach(*addr) {
             Some(why) => {
                 errors.push(format!("Failed to join {addr}: {why}"));
                 false
             }
             None => true,
         });
+        addresses.iter_mut().for_each(|addr| *addr = plain(*addr));
         if std::mem::take(&mut self.awaiting_first_join) {
             let first = &addresses[..addresses.len().min(SLOTS)];
             self.node.start(self.clock.now(), first);
@@ -344,16 +347,15 @@ async fn resolve_all(
 }
 
 async fn resolve(text: &str, port: u16, permits: Arc<Semaphore>) -> Result<Vec<SocketAddr>, AddressError> {
-    let target = JoinTarget::parse(text)?;
-    if target.endpoint.ip().is_some() {
-        // That needs no thread.
-        return target.endpoint.resolve_all(port).await;
+    let seed = Seed::parse(text)?;
+    if !seed.needs_lookup() {
+        return seed.resolve(port).await;
     }
     // The semaphore is never closed.
     let permit = permits.acquire_owned().await.ok();
     // A look-up goes on in its thread though nobody waits for it any more, and counts until it ends.
     let look_up = tokio::spawn(async move {
-        let found = target.endpoint.resolve_all(port).await;
+        let found = seed.resolve(port).await;
         drop(permit);
         found
     });

@@ -78,6 +78,14 @@ const INHERITED: [&str; 7] = [
     "WATCHDOG_USEC",
 ];
 
+/// `/bin/sh` in a process group of its own, which inherits nothing of that.
+pub(in crate::agent) fn shell() -> Command {
+    let mut command = Command::new("/bin/sh");
+    INHERITED.iter().for_each(|name| _ = command.env_remove(name));
+    command.process_group(0);
+    command
+}
+
 fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Member { kind, .. } => kind.as_str(),
@@ -197,8 +205,7 @@ async fn execute(
     }
     let (reader, writer) = io::pipe()?;
     let reader = pipe::Receiver::from_owned_fd(reader.into())?;
-    let mut command = Command::new("/bin/sh");
-    INHERITED.iter().for_each(|name| _ = command.env_remove(name));
+    let mut command = shell();
     let gate =
         recorded.map(|recorded| io::pipe().map(|(stdin, gate)| (stdin, gate, recorded))).transpose()?;
     let mut opening = None;
@@ -209,7 +216,7 @@ async fn execute(
             opening = Some((gate, recorded));
         }
     }
-    command.envs(environment).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    command.envs(environment).stdout(writer.try_clone()?).stderr(writer);
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => return Ok(Ended::Unstarted(format!("/bin/sh: {}", words(&error)))),
@@ -267,7 +274,7 @@ async fn elapsed(limit: Option<Duration>) {
 }
 
 /// Go's words for how a process ended.
-fn describe(status: ExitStatus) -> String {
+pub(in crate::agent) fn describe(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         return format!("exit status {}", status.code().unwrap_or_default());
     };

@@ -9,5 +9,6 @@ mod queue;
 mod spec;
 
 pub use invoke::Identity;
+pub(super) use invoke::{describe, shell};
 pub use queue::{Counters, Handlers, Limits, Timings, Unfinished};
 pub use spec::{InvalidSpec, Spec};

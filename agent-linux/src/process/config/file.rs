@@ -75,6 +75,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         cluster: keys.text("cluster"),
         bind: keys.text("bind"),
         advertise: keys.text("advertise"),
+        interface: keys.text("interface"),
         rpc_addr: keys.text("rpc_addr"),
         rpc_auth: Secret(keys.text("rpc_auth")),
         rpc_auth_file: keys.text("rpc_auth_file"),
@@ -134,7 +135,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
 }
 
 /// Serf's keys that are refused here, so far.
-const SERFS: [&str; 3] = ["discover", "interface", "mdns"];
+const SERFS: [&str; 2] = ["discover", "mdns"];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.
 struct Keys {

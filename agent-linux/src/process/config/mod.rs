@@ -2,6 +2,7 @@
 
 pub mod duration;
 mod file;
+mod network;
 pub mod reference;
 mod rpc;
 mod secrets;
@@ -99,6 +100,8 @@ pub struct Config {
     pub bind: Endpoint,
     /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
     pub advertise: Option<Endpoint>,
+    /// `interface`: the network interface whose first address is listened at, if `bind` names none, or else must have that one.
+    pub interface: Option<String>,
     /// `rpc_addr`: where to listen for RPC, `host:port` or `unix:/path`.
     pub rpc_addr: Address,
     /// `rpc_auth`, or what is in `rpc_auth_file`: the token that RPC clients must show over TCP; empty for none.
@@ -111,13 +114,14 @@ pub struct Config {
     pub statsd_addr: Option<String>,
     /// `statsite_addr`: the same by TCP.
     pub statsite_addr: Option<String>,
-    /// `start_join`: whom to join at the start; the agent ends if none answers.
+    /// `start_join`: whom to join at the start, as [`Seeds`](crate::agent::seeds::Seeds) has them; the agent ends if none answers.
     pub start_join: Vec<String>,
     /// `replay_on_join`: ask for the events from before the join.
     pub replay_on_join: bool,
-    /// `retry_join`: whom to try to join until it works.
+    /// `retry_join`: whom to try to join until it works, likewise. Either are joined again by an agent that has been left alone.
     pub retry_join: Vec<String>,
-    /// `retry_interval`: between two such attempts; at least [`MIN_RETRY_INTERVAL`].
+    /// `retry_interval`: between two such attempts, and half of how long an agent is alone before it makes one; at least
+    /// [`MIN_RETRY_INTERVAL`].
     pub retry_interval: Duration,
     /// `retry_max_attempts`: after how many further attempts to give up, which ends the agent; `None`: never.
     pub retry_max_attempts: Option<u64>,
@@ -215,8 +219,7 @@ impl Config {
         let span = |span: Duration| {
             serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
         };
-        let bind = self.bind.resolve(DEFAULT_PORT).await;
-        let bind = bind.map_err(|error| format!("Invalid bind address: {error}"))?;
+        let bind = self.listener(warn).await?;
         let advertise = match &self.advertise {
             Some(advertise) => {
                 let resolved = advertise.resolve(DEFAULT_PORT).await;
@@ -353,6 +356,7 @@ impl Config {
                 .map(|text| Endpoint::parse(&text))
                 .transpose()
                 .map_err(|error| format!("Invalid advertise address: {error}"))?,
+            interface: Some(settings.interface).filter(|name| !name.is_empty()),
             profile: {
                 let name = or(settings.profile, "lan");
                 Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?

@@ -12,6 +12,7 @@ pub struct Settings {
     pub cluster: String,
     pub bind: String,
     pub advertise: String,
+    pub interface: String,
     pub rpc_addr: String,
     pub rpc_auth: Secret,
     pub rpc_auth_file: String,
@@ -79,6 +80,7 @@ impl Settings {
         replace(&mut self.cluster, over.cluster);
         replace(&mut self.bind, over.bind);
         replace(&mut self.advertise, over.advertise);
+        replace(&mut self.interface, over.interface);
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);
         replace(&mut self.rpc_auth_file, over.rpc_auth_file);

@@ -42,7 +42,7 @@ fn without_any_setting_the_defaults_are_serfs() {
 }
 
 /// Each key, and a value of its own.
-const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
+const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","interface":"i","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
             "rpc_allow_unauthenticated":true,"http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
@@ -62,6 +62,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         cluster: "c".into(),
         bind: "b".into(),
         advertise: "a".into(),
+        interface: "i".into(),
         rpc_addr: "r".into(),
         rpc_auth: Secret("s".into()),
         rpc_auth_file: "u".into(),

@@ -1,0 +1,69 @@
+//! Interfaces, and networks that know link-local addresses only.
+
+use std::process::Command;
+
+use crate::harness::{Process, in_a_network, ours, run, wait_until};
+
+/// Two ends of a cable with link-local addresses and nothing else, an agent at each.
+#[test]
+fn agents_meet_by_link_local_addresses_with_their_scopes() {
+    let met = in_a_network(
+        r#"
+        ip link set lo up
+        ip link add v0 type veth peer name v1
+        for end in 0 1; do
+            ip link set v$end addrgenmode none up
+            ip address add fe80::$end:1/64 dev v$end nodad
+        done
+        "$0" agent -node=a -bind='[fe80::0:1%v0]' -rpc-addr="unix:$1/a" >"$1/a.log" &
+        "$0" agent -node=b -bind='[fe80::1:1]' -iface=v1 -rpc-addr="unix:$1/b" -retry-join=fe80::0:1%v1 -retry-interval=1s >"$1/b.log" &
+        for name in a b; do
+            until [ "$("$0" members -status=alive -rpc-addr="unix:$1/$name" | grep -c alive)" = 2 ]; do sleep 0.1; done
+        done
+        "$0" event -wait -rpc-addr="unix:$1/a" deploy
+        ! "$0" join -rpc-addr="unix:$1/a" '[fe80::1:1%lo]' || exit 1
+        "$0" members -rpc-addr="unix:$1/a"
+        "#,
+    );
+    let Some(met) = met else {
+        eprintln!("no namespaces for this user here: link-local addresses are not tried");
+        return;
+    };
+    assert_eq!(met.code, 0, "{}", met.text());
+    for said in [
+        "reached 2 of 2 members",
+        "another network's link-local address",
+        "[fe80::1]:7946",
+        "[fe80::1:1]:7946",
+    ] {
+        assert!(met.stdout.contains(said), "{said}: {}", met.text());
+    }
+}
+
+#[test]
+fn an_interface_gives_the_address_to_listen_at_or_must_have_it() {
+    let check = |args: &[&str]| run(ours(), [&["agent", "-check", "-rpc-addr=127.0.0.1:0"], args].concat());
+    for args in [["-iface=lo"].as_slice(), &["-iface=lo", "-bind=127.0.0.1"]] {
+        let sound = check(args);
+        assert_eq!(sound.code, 0, "{args:?}: {}", sound.text());
+    }
+    for (args, why) in [
+        (["-iface=none0"].as_slice(), "Invalid network interface: there is no 'none0'"),
+        (
+            &["-iface=lo", "-bind=192.0.2.1"],
+            "Interface 'lo' has no '192.0.2.1' address for -bind; it has 127.0.0.1",
+        ),
+        (&["-bind=[fe80::9]"], "fe80::9 is link-local: say of which interface, as -bind=[fe80::9%eth0]"),
+    ] {
+        let refused = check(args);
+        assert!(refused.code == 1 && refused.stdout.contains(why), "{args:?}: {}", refused.text());
+    }
+    let mut agent = Process::start(Command::new(ours()).args([
+        "agent",
+        "-iface=lo",
+        "-bind=0.0.0.0:0",
+        "-rpc-addr=127.0.0.1:0",
+    ]));
+    wait_until("the banner", || agent.printed().contains("Bind addr: '127.0.0.1:0'"));
+    agent.kill();
+}
