@@ -21,7 +21,7 @@ use super::hub::Hub;
 use super::interface::advertised_ip;
 use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
 use super::once;
-use super::rejoin::rejoin;
+use super::seeds::known::rejoin;
 use super::snapshot::{Past, Recalled, Recorder, Snapshot};
 use super::socket::Socket;
 use super::tags;

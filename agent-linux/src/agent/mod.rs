@@ -23,7 +23,6 @@ pub mod once;
 pub mod operators;
 pub mod query;
 pub mod receipts;
-mod rejoin;
 pub mod seeds;
 mod snapshot;
 pub mod socket;

@@ -3,8 +3,10 @@
 //!
 //! - `service`: seeds by a DNS service's name.
 //! - `command`: seeds that a command prints.
+//! - `known`: members that a snapshot knows.
 
 mod command;
+pub(super) mod known;
 mod service;
 
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::handle::WeakHandle;
+use crate::agent::handle::WeakHandle;
 
 /// How long until all are tried again of whom none has answered.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -14,7 +14,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 const SOME: usize = 64;
 
 /// Joins them, some at a time, again and again until one answers.
-pub(super) async fn rejoin(agent: WeakHandle, members: Vec<(String, SocketAddr)>) {
+pub(in crate::agent) async fn rejoin(agent: WeakHandle, members: Vec<(String, SocketAddr)>) {
     loop {
         for some in members.chunks(SOME) {
             let Some(handle) = agent.upgrade() else { return };
