@@ -321,3 +321,17 @@ fn sighup_in_a_storm_of_events_loses_none_and_repeats_none() {
     assert_eq!(numbers, (0..600).collect::<Vec<_>>(), "in order, each once");
     assert!(lines().iter().any(|line| line.ends_with(" b")), "the settings have changed meanwhile");
 }
+
+#[test]
+fn sighup_joins_seeds_that_are_new() {
+    let scratch = Scratch::new();
+    let other = Setup::new("n2").start();
+    let file = scratch.write("serf.json", "{}");
+    let agent = Setup::new("n1").arg(format!("-config-file={}", file.display())).start();
+    scratch.write(
+        "serf.json",
+        &serde_json::json!({ "retry_join": [other.address().gossip.to_string()] }).to_string(),
+    );
+    agent.signal("HUP");
+    other.wait_sees("n1", "alive");
+}

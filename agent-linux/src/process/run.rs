@@ -109,6 +109,7 @@ async fn live(config: Config) -> Result<u8, String> {
         ready,
         reading,
         read_again,
+        company: None,
         dumping,
     };
     let ended = process.live().await;
@@ -132,6 +133,8 @@ struct Process {
     /// The configuration, as it is being read again, and whether it has to be once more.
     reading: Option<JoinHandle<Result<Config, String>>>,
     read_again: bool,
+    /// Joins again when nobody is left.
+    company: Option<JoinHandle<()>>,
     /// The counters on their way to stderr.
     dumping: Option<JoinHandle<()>>,
 }
@@ -189,9 +192,34 @@ impl Process {
     /// It has joined whom it is to join: from now on it sees to it that it is not alone.
     fn has_joined(&mut self) {
         self.become_ready();
-        let seeds = self.seeds(&[&self.config.start_join[..], &self.config.retry_join].concat());
-        if !seeds.texts.is_empty() {
-            tokio::spawn(seeds.find_company(self.agent.handle.weak(), self.config.retry_interval));
+        self.find_company();
+    }
+
+    fn find_company(&mut self) {
+        let seeds = self.seeds(&self.config.all_seeds());
+        let company = (!seeds.texts.is_empty())
+            .then(|| tokio::spawn(seeds.find_company(self.agent.handle.weak(), self.config.retry_interval)));
+        if let Some(before) = std::mem::replace(&mut self.company, company) {
+            before.abort();
+        }
+    }
+
+    /// Joins seeds that were not configured until now, beside all else.
+    fn take_seeds(&mut self, new: &Config) {
+        let known = self.config.all_seeds();
+        (self.config.start_join, self.config.retry_join) = (new.start_join.clone(), new.retry_join.clone());
+        let seeds = self.config.all_seeds();
+        if seeds == known {
+            return;
+        }
+        if self.company.is_some() {
+            self.find_company();
+        }
+        let added = self.seeds(&seeds.into_iter().filter(|seed| !known.contains(seed)).collect::<Vec<_>>());
+        if !added.texts.is_empty() {
+            let handle = self.agent.handle.clone();
+            // What comes of it is in the log.
+            tokio::spawn(async move { added.join(&handle).await });
         }
     }
 
@@ -279,7 +307,7 @@ impl Process {
         self.reading = Some(tokio::task::spawn_blocking(move || config.reload(|warning| say(warning))));
     }
 
-    /// Applies of what has been read what can change: log level, token, handlers, limits, operators, tags, what signals do.
+    /// Applies of what has been read what can change: seeds, log level, token, handlers, limits, operators, tags, what signals do.
     async fn apply(&mut self, read: Result<Config, String>) {
         self.reading = None;
         if std::mem::take(&mut self.read_again) {
@@ -289,6 +317,7 @@ impl Process {
             Ok(new) => new,
             Err(error) => return say(format_args!("Failed to reload configs: {error}")),
         };
+        self.take_seeds(&new);
         self.logger.set_level(new.log_level);
         self.rpc_token.set(new.rpc_auth.0);
         match self.agent.handle.set_handlers(new.event_handlers).await {

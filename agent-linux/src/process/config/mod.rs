@@ -206,6 +206,11 @@ impl Config {
         Config::load(self.source.clone(), warn)
     }
 
+    /// Whom to join, however often that is tried.
+    pub(super) fn all_seeds(&self) -> Vec<String> {
+        [&self.start_join[..], &self.retry_join].concat()
+    }
+
     /// What these settings ask of an agent, with names looked up and files read. `warn` as for [`Config::load`].
     ///
     /// # Errors

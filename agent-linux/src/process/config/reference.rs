@@ -87,9 +87,9 @@ pub const KEYS: &[(&str, &[Key])] = &[
     (
         "Whom it joins",
         &[
-            key("start_join", Kind::List, "join", "none"),
+            key("start_join", Kind::List, "join", "none").reloads(),
             key("replay_on_join", Kind::Switch, "replay", "false"),
-            key("retry_join", Kind::List, "retry-join", "none"),
+            key("retry_join", Kind::List, "retry-join", "none").reloads(),
             key("retry_interval", Kind::Span, "retry-interval", "30s"),
             key("retry_max_attempts", Kind::Count, "retry-max", "0, no limit"),
             key("snapshot_path", Kind::Text, "snapshot", "none").means("See [snapshots](snapshot.md)"),
