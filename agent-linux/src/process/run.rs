@@ -73,11 +73,11 @@ async fn live(config: Config) -> Result<u8, String> {
     let agent = patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
     let agent = agent.map_err(|error| failed(error.to_string()))?;
 
-    Banner::starting_rpc();
     let is_busy = |why: &String| why.contains("address already in use");
     let listener = patiently(async || Listener::bind(&rpc_place).await, is_busy).await;
     let listener =
         listener.map_err(|error| format!("Error starting RPC listener: listen {rpc_place}: {error}"))?;
+    Banner::starting_rpc();
     let rpc_token = Token::new(&config.rpc_auth.0);
     let mut options = server::Options { auth: rpc_token.clone(), ..server::Options::default() };
     if let Some(allowed) = getrlimit(Resource::Nofile).current {
