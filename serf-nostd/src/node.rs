@@ -344,6 +344,12 @@ impl<'a> Node<'a> {
         self.engines.events.seen.floor()
     }
 
+    /// Events and queries above the floor that are over for this node: handed out, superseded by later values, for other members, lost.
+    /// Likewise; goes through all that it remembers.
+    pub fn settled(&self) -> impl Iterator<Item = EventId> + '_ {
+        self.engines.events.settled()
+    }
+
     /// In which fleet it is, as far as events go: likewise. `None` until it has met somebody.
     pub fn belonging(&self) -> Option<Belonging> {
         self.engines.events.belonging(self.cx.now)

@@ -1,9 +1,11 @@
 //! Ours and Debian's Go Serf, command line against agent both ways, and PyPI's clients against both.
 //!
 //! One script of commands runs against two agents, once for each pairing of command line and agent. What Debian's pair
-//! answers is the expectation for the other three. `tests/run interop` fetches the foreign programs.
+//! answers is the expectation for the other three. Several hundred lines of text are given to both kinds in `differential`.
+//! `tests/run interop` fetches the foreign programs.
 
 mod clients;
+mod differential;
 #[path = "../process/harness/mod.rs"]
 mod harness;
 mod raw;
@@ -13,6 +15,7 @@ mod transcript;
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread;
 
 use harness::{Setup, debian, ours};
 use transcript::Entry;
@@ -20,8 +23,11 @@ use transcript::Entry;
 #[track_caller]
 fn assert_like_debian(cli: &Path, agent: &Path) {
     static EXPECTED: OnceLock<Vec<Entry>> = OnceLock::new();
-    let expected = EXPECTED.get_or_init(|| transcript::record(debian(), debian()));
-    let found = transcript::record(cli, agent);
+    let (expected, found) = thread::scope(|scope| {
+        let expected = scope.spawn(|| EXPECTED.get_or_init(|| transcript::record(debian(), debian())));
+        let found = transcript::record(cli, agent);
+        (expected.join().expect("Debian's pair has ended its script"), found)
+    });
     for (expected, found) in expected.iter().zip(&found) {
         assert_eq!(found, expected, "found (left) is not what Debian's Serf says (right)");
     }

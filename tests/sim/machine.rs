@@ -91,6 +91,7 @@ impl Kept {
         let gauges = node.gauges();
         self.clocks = [gauges.member_time, gauges.event_time, gauges.query_time];
         (self.belonging, self.floor) = (node.belonging(), node.event_floor());
+        self.events.extend(node.settled());
     }
 
     /// Tells a node of the next boot.

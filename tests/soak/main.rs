@@ -19,8 +19,8 @@ use harness::{Agent, Scratch, Setup, wait_until};
 use table::Goal::AtMost;
 use table::{head, judged, number, row};
 
-/// Until then what is touched once has been touched: as many events as an agent remembers, at least.
-const WARM_UP: Duration = Duration::from_secs(180);
+/// Until then what is touched once has been touched: the core's memory for names and payloads, which they go round in.
+const WARM_UP: usize = 450;
 
 /// What an agent may hold more at the end, in MiB.
 const GROWTH: f64 = 1.0;
@@ -50,16 +50,14 @@ fn main() {
     let minutes = env::var("SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let scratch = Scratch::new();
     let agents: Vec<Agent> = harness::fleet_of(3, |name| with_all(name, &scratch));
-    let end = Instant::now() + WARM_UP + Duration::from_secs(60 * minutes);
-    let warm = Instant::now() + WARM_UP;
-    let (mut rounds, mut begin) = (0, Vec::new());
+    let (mut rounds, mut begin, mut end) = (0, Vec::new(), None);
     let mut guest = Some(with_all("guest", &scratch).join(&agents[0]));
-    while Instant::now() < end {
+    while end.is_none_or(|end| Instant::now() < end) {
         guest = Some(work(&agents, guest.take().expect("it is always given back"), rounds));
         rounds += 1;
-        if begin.is_empty() && Instant::now() >= warm {
+        if rounds == WARM_UP {
             begin = agents.iter().map(Held::by).collect();
-            eprintln!("warmed up after {rounds} rounds");
+            end = Some(Instant::now() + Duration::from_secs(60 * minutes));
         }
     }
     wait_until("scripts to be done", || {

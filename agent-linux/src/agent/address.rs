@@ -22,7 +22,7 @@ pub enum AddressError {
     MissingBracket(String),
     /// No port where one is needed, or text between `]` and the port.
     MissingPort(String),
-    /// A port above 65535.
+    /// A port below 0 or above 65535.
     InvalidPort(String),
     /// A port that is no number.
     UnknownPort(String),
@@ -158,11 +158,16 @@ impl Endpoint {
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, AddressError> {
+/// A port as Go reads it: none at all is 0.
+///
+/// # Errors
+/// [`AddressError::UnknownPort`], [`AddressError::InvalidPort`].
+pub fn parse_port(text: &str) -> Result<u16, AddressError> {
     if text.is_empty() {
         return Ok(0);
     }
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(AddressError::UnknownPort(text.to_owned()));
     }
     text.parse().map_err(|_| AddressError::InvalidPort(text.to_owned()))
@@ -237,6 +242,7 @@ mod tests {
             ("[::1", "address [::1: missing ']' in address"),
             ("[::1]x", "address [::1]x: missing port in address"),
             ("h:99999", "address 99999: invalid port"),
+            ("h:-1", "address -1: invalid port"),
             ("h:abc", "address tcp/abc: unknown port"),
         ] {
             assert_eq!(Endpoint::parse(text).unwrap_err().to_string(), message, "{text}");

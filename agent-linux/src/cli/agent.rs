@@ -366,6 +366,10 @@ mod tests {
     fn bad_values_are_refused_in_serfs_words() {
         for (args, message) in [
             (["-retry-max=x"].as_slice(), "invalid value \"x\" for flag -retry-max: parse error"),
+            (
+                &["-retry-max=18446744073709551616"],
+                "invalid value \"18446744073709551616\" for flag -retry-max: value out of range",
+            ),
             (&["-tag=bad"], "Error: Invalid tag: 'bad'"),
             (&["-retry-interval=10x"], "Error: time: unknown unit \"x\" in duration \"10x\""),
             (&["-retry-interval=10x", "-tag==x"], "Error: Invalid tag: '=x'"),

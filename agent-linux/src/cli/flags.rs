@@ -6,7 +6,7 @@
 
 use std::any::TypeId;
 use std::ffi::{OsStr, OsString};
-use std::num::ParseIntError;
+use std::num::{IntErrorKind, ParseIntError};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::ExitCode;
 
@@ -231,10 +231,12 @@ fn reason(error: &clap::Error) -> String {
     let flag = flag.split(['=', '[']).next().unwrap_or_default();
     match error.kind() {
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            let why = match std::error::Error::source(error) {
-                Some(source) if source.is::<ParseIntError>() => "parse error".to_owned(),
-                Some(source) => source.to_string(),
-                None => "parse error".to_owned(),
+            let source = std::error::Error::source(error);
+            let why = match source.map(|source| (source, source.downcast_ref().map(ParseIntError::kind))) {
+                Some((_, Some(IntErrorKind::PosOverflow))) => "value out of range".to_owned(),
+                Some((_, Some(_))) => "parse error".to_owned(),
+                Some((source, None)) => source.to_string(),
+                None => "it must not be empty".to_owned(),
             };
             format!("invalid value {:?} for flag -{flag}: {why}", context(ContextKind::InvalidValue))
         }

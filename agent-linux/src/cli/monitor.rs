@@ -37,13 +37,13 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 async fn follow(client: Client, level: &str) -> ExitCode {
-    let mut lines = match client.monitor(level).await {
-        Ok(lines) => lines,
-        Err(error) => return failed("starting monitor", error),
-    };
     let mut events = match client.observe("*").await {
         Ok(events) => events,
         Err(error) => return failed("starting stream", error),
+    };
+    let mut lines = match client.monitor(level).await {
+        Ok(lines) => lines,
+        Err(error) => return failed("starting monitor", error),
     };
     let (mut more_lines, mut more_events) = (true, true);
     while more_lines || more_events {

@@ -33,7 +33,7 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
             [first, second] => (first.clone(), second.clone()),
             [first] => match own_name(&client).await {
                 Ok(own) => (first.clone(), own),
-                Err(error) => return failed("getting the agent's name", error),
+                Err(error) => return failed("querying agent", error),
             },
             _ => return flags::misused::<Flags>("One or two node names must be specified"),
         };

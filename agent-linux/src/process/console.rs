@@ -52,7 +52,7 @@ impl Banner<'_> {
         say("Starting Serf agent...");
     }
 
-    /// Gossip runs, the RPC listener starts.
+    /// Gossip runs, and the RPC has its listener.
     pub fn starting_rpc() {
         say("Starting Serf agent RPC...");
     }

@@ -76,9 +76,9 @@ async fn live(config: Config) -> Result<u8, String> {
     let agent = services::patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
     let agent = agent.map_err(|error| failed(error.to_string()))?;
 
-    Banner::starting_rpc();
     let rpc_token = Token::new(&config.rpc_auth.0);
     let rpc = services::rpc(&config, &rpc_place, &rpc_token, &agent, logs).await?;
+    Banner::starting_rpc();
     services::http(&config, &agent).await?;
     services::sinks(&config, &agent).await?;
     tokio::spawn(heap::tend());

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::connection::Connection;
 use super::error::Error;
+use crate::agent::address::parse_port;
 use crate::agent::error::words;
 
 /// Connects to an agent, for so long.
@@ -35,7 +36,7 @@ async fn over_tcp(address: &str) -> Result<TcpStream, String> {
     let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
         return Err(format!(": address {address}: missing port in address"));
     };
-    let port: u16 = port.parse().map_err(|_| format!(": address {port}: invalid port"))?;
+    let port = parse_port(port).map_err(|why| format!(": {why}"))?;
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = if host.is_empty() { "localhost" } else { host };
     let unknown = || format!(": lookup {host}: no such host");

@@ -183,6 +183,8 @@ pub(crate) struct Events<'a> {
     pub(crate) lost_values: u32,
     /// Nobody answers, or nobody is there: own events wait, and are sent again afterwards.
     pub(crate) cut_off: bool,
+    /// It has begun with a memory, and may lack what others have seen since: what they have forgotten is none of its gaps yet.
+    pub(crate) catching_up: bool,
     /// The last event that was asked for has come, or has been given up.
     pub(crate) all_pulled: bool,
     /// Signatures that are checked of what was asked for, and of what comes unasked.
@@ -230,6 +232,7 @@ impl<'a> Events<'a> {
             value_backoff: Backoff::new(),
             lost_values: 0,
             cut_off: true,
+            catching_up: false,
             all_pulled: false,
             gates: [Gate::new(cx.now); 2],
             forger: Address::UNSET,

@@ -3,6 +3,7 @@
 use super::Events;
 use super::fleet::FleetState;
 use super::seen::Freshness;
+use super::store::Pin;
 use crate::clock::LTIME_LIMIT;
 use crate::context::Cx;
 use crate::time::{Duration, Instant};
@@ -19,7 +20,8 @@ pub struct Past<'p> {
     pub belonging: Option<Belonging>,
     /// At or below it nothing is handed out ([`crate::Node::event_floor`]).
     pub floor: EventId,
-    /// What has been handed out above the floor, queries among it, in any order. Of more than the memory's `seen` the greatest count.
+    /// What has been handed out above the floor, queries among it, in any order, and what else need not be fetched again
+    /// ([`crate::Node::settled`]). Of more than the memory's `seen` the greatest count.
     pub events: &'p [EventId],
     /// The last value that was handed out of each name: [`crate::UserEvent::key`] and identity. Of more than the memory's `windows`
     /// the first ones count.
@@ -44,10 +46,19 @@ impl Events<'_> {
         self.fleet.belonging(now)
     }
 
+    /// What has been seen and is over: it does not wait for the application, and not in its name's window.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = EventId> + '_ {
+        let waits =
+            |slot| self.store.is_pinned(slot, Pin::Application) || self.store.is_pinned(slot, Pin::Coalescer);
+        let seen = (0..self.seen.len()).map(|place| self.seen.get(place));
+        seen.filter(move |id| !self.store.find(*id).is_some_and(waits))
+    }
+
     /// See [`crate::Node::recall`].
     pub(crate) fn recall(&mut self, cx: &mut Cx<'_>, past: &Past<'_>) {
         let [member, event, query] = past.clocks;
         cx.clocks.adopt([member, event, query]);
+        self.catching_up = true;
         // What was signed before this node began may be new to it.
         self.since = Instant::PAST;
         let is_sound = |id: &EventId| id.ltime < LTIME_LIMIT / 4;

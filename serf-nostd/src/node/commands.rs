@@ -200,6 +200,9 @@ impl Node<'_> {
     /// out again, what it has missed is fetched from members of the same fleet that hold it still. To be called before
     /// [`Node::start`] and all else. Whoever finds its members in another fleet by then takes up with what is fired from now on.
     ///
+    /// Until it has caught up with somebody it counts no gaps; a fleet that goes on as a whole in this way counts none at all
+    /// ([`crate::Stats::event_gaps`]) until somebody comes who has none of it.
+    ///
     /// Goes through the events once for each of them, if they are not sorted.
     pub fn recall(&mut self, now: Instant, past: &Past<'_>) {
         self.enter(now);

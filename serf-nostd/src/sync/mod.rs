@@ -167,6 +167,7 @@ impl AntiEntropy {
         let differ = theirs.events != events_above(e, theirs.floor);
         let links = e.failure.links(&e.members);
         e.events.confirm_all(cx, links, theirs.floor, comparable && !differ, peer);
+        e.events.catching_up &= !comparable || differ;
         if comparable && differ {
             self.begin_events(cx, e, peer, theirs.floor);
         }
@@ -274,6 +275,9 @@ impl AntiEntropy {
         joining: bool,
         theirs: &History,
     ) {
+        if events.catching_up {
+            return;
+        }
         let ours = events.seen.history(theirs.at).filter(|_| !joining);
         let Some((count, digest)) = ours else {
             return events.seen.set_history(theirs.at, (theirs.count, theirs.digest));

@@ -153,3 +153,28 @@ fn whoever_finds_another_fleet_takes_up_with_what_is_fired_from_now_on() {
         assert_eq!((heard.reached("now"), heard.reached("as well")), (5, 5));
     }
 }
+
+/// Of many values one is handed out; the others are not known again, and are no gap.
+#[test]
+fn what_was_superseded_is_nothing_that_anybody_has_missed() {
+    for seed in 0..6 {
+        let mut fleet = fleet(seed, 4, Size::Server, None);
+        let mut heard = Heard::new(4);
+        for round in 0..12 {
+            for n in 0..60 {
+                set(&mut fleet, n % 3, "value", &format!("{round}-{n}"), &mut heard).expect("room");
+                fire(&mut fleet, n % 3, &format!("{round}-{n}"), &mut heard).expect("room");
+                fleet.run(SECOND / 200, &mut heard.watch());
+            }
+            fleet.crash(3);
+            fleet.run(SECOND, &mut heard.watch());
+            fleet.boot_again(3, &[0], &mut heard.watch());
+            fleet.run(20 * SECOND, &mut heard.watch());
+            for i in 0..4 {
+                assert_eq!(heard.last(i, "value"), format!("{round}-59"), "at {i}");
+                let stats = fleet.node(i).expect("on").stats();
+                assert_eq!((stats.event_gaps, stats.pull_miss), (0, 0), "round {round}, at {i}");
+            }
+        }
+    }
+}

@@ -127,6 +127,8 @@ pub(super) struct Driver<'n> {
     recorder: Option<Recorder>,
     /// What the snapshot was told last of clocks, floor and fleet, and when.
     stood: Option<(Standing, Wall)>,
+    /// How many events there had been when it was told which of them are over.
+    recorded: u64,
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
     changes: Changes,
@@ -176,6 +178,7 @@ impl<'n> Driver<'n> {
             tags_file,
             recorder,
             stood: None,
+            recorded: 0,
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
             changes: Changes::default(),

@@ -31,6 +31,10 @@ impl Driver<'_> {
         if self.stood.as_ref().is_none_or(|(known, _)| says(known) != says(&standing)) {
             recorder.stand(standing);
         }
+        let seen = self.node.stats().events_new;
+        if std::mem::replace(&mut self.recorded, seen) != seen {
+            recorder.settled(self.node.settled().collect());
+        }
         self.stood = Some((standing, Wall::now()));
     }
 

@@ -71,6 +71,8 @@ enum Entry {
     Tell(Arc<Event>, Option<(Handed, Ticket)>),
     /// It was handed out otherwise.
     Handed(EventId),
+    /// All that are over.
+    Settled(Vec<EventId>),
     /// Scripts that a former life has left.
     Resume(Arc<Event>, Ticket),
     Begun(EventId, Begun, Option<Gate>),
@@ -167,6 +169,11 @@ impl Recorder {
     /// Runs the scripts of an event that a former life has handed out, but for the first ones, which had begun.
     pub(in crate::agent) fn resume(&self, id: EventId, event: Arc<Event>, begun: usize) {
         self.send(Entry::Resume(event, self.ticket(id, begun)));
+    }
+
+    /// These are over, handed out or not: none of them is to be fetched again.
+    pub(in crate::agent) fn settled(&self, events: Vec<EventId>) {
+        self.send(Entry::Settled(events));
     }
 
     pub(in crate::agent) fn stand(&self, standing: Standing) {
@@ -274,6 +281,14 @@ impl Writer {
                     handed = true;
                     self.line(Line::Event(Handed { id: *id, key: None }));
                 }
+                Entry::Settled(events) => {
+                    for id in events {
+                        if *id > self.ledger.floor && !self.ledger.events.contains(id) {
+                            handed = true;
+                            self.line(Line::Event(Handed { id: *id, key: None }));
+                        }
+                    }
+                }
                 Entry::Begun(id, begun, _) => self.line(Line::Begun(*id, *begun)),
                 Entry::Standing(standing) => self.stand(standing),
                 Entry::Leave => self.line(Line::Leave),
@@ -370,7 +385,12 @@ impl Writer {
                 let _ = stdin.write_all(&input);
             }
             Entry::Flush(done) => drop(done.send(())),
-            Entry::Handed(_) | Entry::Begun(..) | Entry::Standing(_) | Entry::Leave | Entry::Close(_) => {}
+            Entry::Handed(_)
+            | Entry::Settled(_)
+            | Entry::Begun(..)
+            | Entry::Standing(_)
+            | Entry::Leave
+            | Entry::Close(_) => {}
         }
     }
 

@@ -227,18 +227,26 @@ impl Config {
         let bind = self.listener(warn).await?;
         let advertise = match &self.advertise {
             Some(advertise) => {
+                let refused = |why: String| format!("Invalid advertise address: {why}");
                 let resolved = advertise.resolve(DEFAULT_PORT).await;
-                Some(resolved.map_err(|error| format!("Invalid advertise address: {error}"))?)
+                let resolved = resolved.map_err(|error| refused(error.to_string()))?;
+                if resolved.ip().is_unspecified() {
+                    let hint = "stands for every address: give the one that others reach, as 10.0.0.1";
+                    return Err(refused(format!("{} {hint}", resolved.ip())));
+                }
+                Some(resolved)
             }
             None => None,
         };
+        let unfit = |error: String| format!("Failed to setup the Serf agent: {error}");
         Ok(Setup {
             advertise,
             tags: match self.tags_file.clone() {
                 // The disk that it is on may not answer; then nothing starts.
                 Some(path) => tokio::task::spawn_blocking(move || tags_file::load(&path))
                     .await
-                    .map_err(|error| error.to_string())??,
+                    .map_err(|error| error.to_string())?
+                    .map_err(unfit)?,
                 None => self.tags.clone(),
             },
             tags_file: self.tags_file.clone(),
@@ -246,7 +254,7 @@ impl Config {
                 Some(path) => tokio::task::spawn_blocking(move || keyring_file::load(&path, warn))
                     .await
                     .map_err(|error| error.to_string())?
-                    .map_err(|error| format!("Failed to setup the Serf agent: {error}"))?,
+                    .map_err(unfit)?,
                 None => self.encrypt_key.clone().into_iter().collect(),
             },
             keyring_file: self.keyring_file.clone(),

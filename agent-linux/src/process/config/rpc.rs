@@ -32,10 +32,8 @@ impl Config {
     /// # Errors
     /// The text that Serf prints, or that of [`Config::guard_rpc`].
     pub async fn rpc_place(&self) -> Result<Place, String> {
-        let address = &self.rpc_addr;
-        let place = address.resolve().await;
-        let place =
-            place.map_err(|error| format!("Error starting RPC listener: listen tcp {address}: {error}"))?;
+        let place = self.rpc_addr.resolve().await;
+        let place = place.map_err(|error| format!("Error starting RPC listener: listen tcp: {error}"))?;
         self.guard_rpc(&place)?;
         Ok(place)
     }

@@ -404,6 +404,16 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
     }
 }
 
+#[tokio::test]
+async fn nobody_is_told_to_come_to_every_address() {
+    for (text, ip) in [("0.0.0.0", "0.0.0.0"), (":7946", "0.0.0.0"), ("[::]:7946", "::")] {
+        let config = load(flags(|flags| flags.advertise = text.into())).unwrap();
+        let refused = config.setup(|_| ()).await.map(|_| ()).unwrap_err();
+        let why = "stands for every address: give the one that others reach, as 10.0.0.1";
+        assert_eq!(refused, format!("Invalid advertise address: {ip} {why}"), "{text}");
+    }
+}
+
 #[test]
 fn several_errors_are_told_one_by_one_in_serfs_order() {
     let mut wrong = Settings {

@@ -106,6 +106,6 @@ async fn without_a_token_an_agent_answers_this_machine_only_unless_told_so() {
     let unknown = place(|flags| flags.rpc_addr = "127.0.0.1".into()).await.unwrap_err();
     assert_eq!(
         unknown,
-        "Error starting RPC listener: listen tcp 127.0.0.1: address 127.0.0.1: missing port in address"
+        "Error starting RPC listener: listen tcp: address 127.0.0.1: missing port in address"
     );
 }
