@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use harness::{Agent, fleet, wait_quiet, wait_until};
+use harness::{Agent, fleet, in_a_network, wait_quiet, wait_until};
 
 /// Three agents stay while the others crash and return one after the other, and events go on all the time.
 #[test]
@@ -119,4 +119,35 @@ fn wait_all_see(agents: &[Agent], name: &str, status: &str) {
     wait_until(&format!("everyone to see {name} as {status}"), || {
         agents.iter().all(|agent| agent.members().get(name).is_some_and(|seen| seen == status))
     });
+}
+
+/// What is said to find others is little: less than a datagram a second of five agents together, their start included (serf#229: 6,000).
+#[test]
+fn five_agents_that_have_found_each_other_by_mdns_say_little() {
+    const MINUTE: u64 = 60;
+    let counted = in_a_network(
+        r#"
+        ip link set lo up
+        ip link add v0 type veth peer name v1
+        ip link set v1 addrgenmode none up
+        ip link set v0 addrgenmode none up
+        for n in 1 2 3 4 5; do
+            ip address add 10.9.0.$n/24 dev v0
+            "$0" agent -node=n$n -bind=10.9.0.$n -rpc-addr="unix:$1/$n" -discover=web >"$1/log$n" &
+        done
+        for n in 1 2 3 4 5; do
+            until [ "$("$0" members -status=alive -rpc-addr="unix:$1/$n" | grep -c alive)" = 5 ]; do sleep 0.1; done
+        done
+        sleep 60
+        # What has left one end of the cable has come to the other; their gossip stays on this machine.
+        awk '$1 == "v1:" { print $3 }' /proc/net/dev
+        "#,
+    );
+    let Some(counted) = counted else {
+        eprintln!("no namespaces for this user here: mDNS is not counted");
+        return;
+    };
+    let packets: u64 = counted.stdout.trim().parse().unwrap_or_else(|_| panic!("{}", counted.text()));
+    assert!((1..MINUTE).contains(&packets), "{packets} in a minute");
+    eprintln!("{packets} packets of five agents in their first minute");
 }

@@ -67,3 +67,32 @@ fn an_interface_gives_the_address_to_listen_at_or_must_have_it() {
     wait_until("the banner", || agent.printed().contains("Bind addr: '127.0.0.1:0'"));
     agent.kill();
 }
+
+/// Of agents in one network those that look for the same cluster become one.
+#[test]
+fn agents_find_the_cluster_of_their_name_by_mdns() {
+    let found = in_a_network(
+        r#"
+        ip link set lo up
+        ip link add v0 type veth peer name v1
+        ip link set v1 up
+        ip link set v0 up
+        for n in 1 2 3; do
+            ip address add 10.9.0.$n/24 dev v0
+            case $n in 3) name=db ;; *) name=web ;; esac
+            "$0" agent -node=n$n -bind=10.9.0.$n -rpc-addr="unix:$1/$n" -discover=$name -mdns-iface=v0 &
+        done
+        for n in 1 2; do
+            until [ "$("$0" members -status=alive -rpc-addr="unix:$1/$n" | grep -c alive)" = 2 ]; do sleep 0.1; done
+        done
+        "$0" members -rpc-addr="unix:$1/3" >"$1/members"
+        grep -c alive "$1/members"
+        "#,
+    );
+    let Some(found) = found else {
+        eprintln!("no namespaces for this user here: mDNS is not tried");
+        return;
+    };
+    assert_eq!(found.code, 0, "{}", found.text());
+    assert_eq!(found.stdout.lines().last(), Some("1"), "the other cluster is alone: {}", found.text());
+}

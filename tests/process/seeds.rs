@@ -44,6 +44,19 @@ fn a_command_is_asked_again_at_each_try_until_somebody_answers() {
     seed.wait_sees("n1", "alive");
 }
 
+#[test]
+fn a_command_that_hangs_is_killed_with_what_it_has_started() {
+    let scratch = Scratch::new();
+    let started = scratch.file("started");
+    let command = format!("sleep 1000 & echo $! >{}; wait", started.display());
+    let agent = told_by("n1", &command).start();
+    wait_says(&agent, "killed, it ran longer than 30s");
+    let pid = fs::read_to_string(&started).expect("it was started");
+    let of_it = format!("/proc/{}/cmdline", pid.trim());
+    // Whoever has adopted it may not have collected it.
+    wait_until("its end", || fs::read(&of_it).map_or(true, |command| command.is_empty()));
+}
+
 /// The cluster has been replaced, and nobody who was known is there any more.
 #[test]
 fn who_is_left_alone_asks_again_and_finds_those_who_came_instead() {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::address::AddressError;
 
 /// An address of an interface, and which one of them that is to the system.
-struct Own {
+pub(crate) struct Own {
     ip: IpAddr,
     index: u32,
 }
@@ -24,7 +24,7 @@ pub fn listener_on(interface: &str, bind: SocketAddr) -> Result<SocketAddr, Stri
 ///
 /// # Errors
 /// There is none of this name, or it has none.
-fn addresses(interface: &str) -> Result<Vec<Own>, String> {
+pub(crate) fn addresses(interface: &str) -> Result<Vec<Own>, String> {
     let all = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
     let own = |one: &if_addrs::Interface| Own { ip: one.ip(), index: one.index.unwrap_or_default() };
     let of_it: Vec<Own> = all.iter().filter(|one| one.name == interface).map(own).collect();

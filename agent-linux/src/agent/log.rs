@@ -193,7 +193,7 @@ impl Log for Logger {
 fn component(target: &str) -> Option<&str> {
     let crate_name = target.split("::").next().unwrap_or(target);
     match crate_name {
-        "agent" | "agent.ipc" | "serf" | "memberlist" => Some(target),
+        "agent" | "agent.ipc" | "agent.mdns" | "serf" | "memberlist" => Some(target),
         "serf_nostd" => Some("serf"),
         "agent_linux" if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
         "agent_linux" => Some("agent"),
@@ -278,6 +278,7 @@ mod tests {
         logger.open();
         tell(&logger, Level::Trace, "memberlist", "a");
         tell(&logger, Level::Debug, "agent.ipc", "b");
+        tell(&logger, Level::Info, "agent.mdns", "found");
         tell(&logger, Level::Info, "serf_nostd::detect::probe", "c");
         tell(&logger, Level::Info, "agent_linux::rpc::server", "d");
         tell(&logger, Level::Error, "agent_linux::agent::handler", "e");
@@ -286,6 +287,7 @@ mod tests {
         let expected = [
             "[TRACE] memberlist: a",
             "[DEBUG] agent.ipc: b",
+            "[INFO] agent.mdns: found",
             "[INFO] serf: c",
             "[INFO] agent.ipc: d",
             "[ERR] agent: e",

@@ -1,6 +1,7 @@
 //! A running agent: the run loop around the gossip core and what hangs on it.
 
 pub mod address;
+pub mod discovery;
 pub mod driver;
 pub mod embed;
 pub mod error;

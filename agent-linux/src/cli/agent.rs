@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser};
 
 use super::{flags, runtime, ui};
-use crate::process::config::{Config, Secret, Settings, Source, duration, tag};
+use crate::process::config::{Config, Mdns, Secret, Settings, Source, duration, tag};
 use crate::process::console::say;
 use crate::process::run;
 
@@ -64,6 +64,19 @@ pub(super) struct Args {
     /// Give up on -retry-join after so many further attempts, and end with exit code 1. Default: 0, never
     #[arg(long, value_name = "N", default_value_t = 0)]
     retry_max: u64,
+    /// Find the cluster of this name by mDNS: join agents with the same -discover on the networks that this machine is in. At most 25
+    /// letters, digits, - and _
+    #[arg(long, value_name = "NAME", default_value = "")]
+    discover: String,
+    /// With -discover: use this network interface only
+    #[arg(long, value_name = "NAME", default_value = "")]
+    mdns_iface: String,
+    /// With -discover: do not use IPv4
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    mdns_disable_ipv4: bool,
+    /// With -discover: do not use IPv6
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    mdns_disable_ipv6: bool,
     /// Ask for the user events from before the join as well
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     replay: bool,
@@ -224,6 +237,12 @@ impl Args {
             retry_join: self.retry_join,
             retry_interval: nanoseconds(&self.retry_interval)?,
             retry_max_attempts: self.retry_max,
+            discover: self.discover,
+            mdns: Mdns {
+                interface: self.mdns_iface,
+                disable_ipv4: self.mdns_disable_ipv4,
+                disable_ipv6: self.mdns_disable_ipv6,
+            },
             replay_on_join: self.replay,
             tags,
             tags_file: self.tags_file,
@@ -300,6 +319,10 @@ mod tests {
             "-retry-join=k2",
             "-retry-interval=2s",
             "-retry-max=3",
+            "-discover=d",
+            "-mdns-iface=m",
+            "-mdns-disable-ipv4",
+            "-mdns-disable-ipv6",
             "-replay",
             "-tag=a=1",
             "-tag",
@@ -340,6 +363,8 @@ mod tests {
             retry_join: texts(&["k1", "k2"]),
             retry_interval: 2_000_000_000,
             retry_max_attempts: 3,
+            discover: "d".into(),
+            mdns: Mdns { interface: "m".into(), disable_ipv4: true, disable_ipv6: true },
             replay_on_join: true,
             tags: [("a".into(), "1".into()), ("b".into(), "=".into())].into(),
             encrypt_key: Secret("e".into()),

@@ -12,22 +12,22 @@ use crate::agent::error::words;
 use crate::agent::handler::{describe, shell};
 
 /// How long it may run.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What it may print, in bytes, to each of its outputs: more than as many addresses as a join may have.
 const MOST: u64 = 64 * 1024;
 
-/// Runs `command` with `/bin/sh -c`, no longer than `limit`, and logs what it prints to stderr; the addresses that it prints, one a line or
+/// Runs `command` with `/bin/sh -c` for 30 s at most, and logs what it prints to stderr; the addresses that it prints, one a line or
 /// with blanks between.
 ///
 /// # Errors
 /// It cannot be run, fails, takes too long, or prints no address, or more than 64 KiB.
-pub(super) async fn run(command: String, limit: Duration) -> Result<Vec<String>, String> {
-    let printed = execute(&command, limit).await;
+pub(super) async fn run(command: String) -> Result<Vec<String>, String> {
+    let printed = execute(&command).await;
     printed.map_err(|why| format!("Failed to run 'exec:{command}': {why}"))
 }
 
-async fn execute(command: &str, limit: Duration) -> Result<Vec<String>, String> {
+async fn execute(command: &str) -> Result<Vec<String>, String> {
     let mut shell = shell();
     shell.arg("-c").arg(command).kill_on_drop(true);
     let started = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -44,14 +44,14 @@ async fn execute(command: &str, limit: Duration) -> Result<Vec<String>, String> 
         };
         Ok::<_, io::Error>((status, stdout?, stderr?))
     };
-    let ended = timeout(limit, work).await;
+    let ended = timeout(LIMIT, work).await;
     if !matches!(ended, Ok(Ok((Some(_), ..))))
         && let Some(group) = group
     {
         // It may have ended just now; then there is nobody to kill.
         let _ = kill_process_group(group, Signal::KILL);
     }
-    let ended = ended.map_err(|_| format!("killed, it ran longer than {limit:?}"))?;
+    let ended = ended.map_err(|_| format!("killed, it ran longer than {LIMIT:?}"))?;
     let (status, stdout, stderr) = ended.map_err(|error| words(&error))?;
     for line in stderr.lines() {
         log::warn!(target: "agent", "'exec:{command}': {line}");
@@ -73,31 +73,4 @@ async fn read(from: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
         from.take(MOST + 1).read_to_end(&mut bytes).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_a_command_prints_is_read_and_what_it_does_wrong_is_told() {
-        let printed =
-            run("echo 10.0.0.1:5; printf ' n2/b\\n\\nsrv:_serf._udp.example'".to_owned(), LIMIT).await;
-        assert_eq!(printed.unwrap(), ["10.0.0.1:5", "n2/b", "srv:_serf._udp.example"]);
-        for (command, why) in [
-            ("exit 3", "exit status 3"),
-            ("kill -9 $$", "signal: killed"),
-            (":", "it printed no address"),
-            ("yes 10.0.0.1", "it printed more than 64 KiB"),
-        ] {
-            let error = run(command.to_owned(), LIMIT).await.unwrap_err();
-            assert_eq!(error, format!("Failed to run 'exec:{command}': {why}"));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_command_that_hangs_is_ended() {
-        let error = run("sleep 1000 & wait".to_owned(), Duration::from_millis(100)).await.unwrap_err();
-        assert!(error.ends_with("killed, it ran longer than 100ms"), "{error}");
-    }
 }

@@ -171,7 +171,7 @@ impl Seeds {
         let mut commands = JoinSet::new();
         for text in &self.texts {
             match Seed::parse(text) {
-                Ok(Seed::Command(command)) => drop(commands.spawn(command::run(command, command::LIMIT))),
+                Ok(Seed::Command(command)) => drop(commands.spawn(command::run(command))),
                 _ => found.push(text.clone()),
             }
         }
@@ -186,7 +186,7 @@ impl Seeds {
 }
 
 /// Between half of it and all.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     // Without randomness all are as patient.
     let part = u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
     pause.mul_f64(0.5 + part / 2.0)

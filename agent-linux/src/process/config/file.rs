@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::duration;
-use super::{Secret, Settings};
+use super::{Mdns, Secret, Settings};
 use crate::agent::error::words;
 
 /// The longest file of settings, in bytes: some devices have no end.
@@ -87,6 +87,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         replay_on_join: keys.switch("replay_on_join"),
         retry_join: keys.list("retry_join"),
         retry_max_attempts: keys.count("retry_max_attempts"),
+        discover: keys.text("discover"),
+        mdns: keys.mdns(),
         tags: keys.map("tags"),
         tags_file: keys.text("tags_file"),
         encrypt_key: Secret(keys.text("encrypt_key")),
@@ -133,9 +135,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
     }
     Ok(settings)
 }
-
-/// Serf's keys that are refused here, so far.
-const SERFS: [&str; 2] = ["discover", "mdns"];
 
 /// The keys not yet asked for; each `take` removes one, so that the rest are the unknown ones.
 struct Keys {
@@ -243,21 +242,31 @@ impl Keys {
         }
     }
 
+    fn mdns(&mut self) -> Mdns {
+        let object = match self.take("mdns") {
+            None => return Mdns::default(),
+            Some(Value::Object(object)) => object,
+            Some(other) => {
+                self.errors.push(format!("'mdns' expected a map, got '{}'", shape(&other)));
+                return Mdns::default();
+            }
+        };
+        let mut keys = Keys { object, errors: Vec::new() };
+        let mdns = Mdns {
+            interface: keys.text("interface"),
+            disable_ipv4: keys.switch("disable_ipv4"),
+            disable_ipv6: keys.switch("disable_ipv6"),
+        };
+        let unknown = keys.object.keys().map(|key| format!("'mdns' has invalid keys: {key}"));
+        let wrong = keys.errors.iter().map(|error| error.replacen('\'', "'mdns.", 1));
+        self.errors.extend(wrong.chain(unknown));
+        mdns
+    }
+
     fn finish(mut self) -> Result<(), String> {
         if !self.object.is_empty() {
             let unknown: Vec<&str> = self.object.keys().map(String::as_str).collect();
-            let serfs = |key: &&str| SERFS.iter().any(|known| known.eq_ignore_ascii_case(key));
-            let hint = match unknown.iter().filter(|key| serfs(key)).count() {
-                0 => String::new(),
-                count if count == unknown.len() => {
-                    " (Serf's, which this agent does not have yet: take them out)".to_owned()
-                }
-                _ => {
-                    let of_serf: Vec<&str> = unknown.iter().filter(|key| serfs(key)).copied().collect();
-                    format!(" (of these Serf's, which this agent does not have yet: {})", of_serf.join(", "))
-                }
-            };
-            self.errors.push(format!("'' has invalid keys: {}{hint}", unknown.join(", ")));
+            self.errors.push(format!("'' has invalid keys: {}", unknown.join(", ")));
         }
         if self.errors.is_empty() {
             return Ok(());

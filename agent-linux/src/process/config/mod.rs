@@ -17,9 +17,11 @@ use log::LevelFilter;
 use serf_nostd::Key;
 use serf_nostd::wire::message::NAME_MAX;
 
+pub use self::network::Mdns;
 pub use self::settings::{Secret, Settings};
 use super::signals::Policy;
 use crate::agent::address::{DEFAULT_PORT, Endpoint};
+use crate::agent::discovery::Discovery;
 use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
 use crate::agent::log::syslog::Facility;
@@ -125,6 +127,8 @@ pub struct Config {
     pub retry_interval: Duration,
     /// `retry_max_attempts`: after how many further attempts to give up, which ends the agent; `None`: never.
     pub retry_max_attempts: Option<u64>,
+    /// `discover` and `mdns`: which cluster to find by mDNS, and where.
+    pub discovery: Option<Discovery>,
     /// `tags`: of this node; at most [`TAGS_LIMIT`](crate::agent::tags::TAGS_LIMIT) bytes encoded, or the agent does not start.
     pub tags: BTreeMap<String, String>,
     /// `tags_file`: where tags that are set at run time are kept, and found at the next start. Not beside `tags`.
@@ -349,7 +353,9 @@ impl Config {
         if settings.validate_node_names {
             check_node_name(&node_name)?;
         }
+        let discovery = network::discovery(settings.discover, settings.mdns)?;
         Ok(Config {
+            discovery,
             log_format: log_format(&settings.log_format, &node_name)?,
             syslog: Some(Facility::named(&or(settings.syslog_facility, "LOCAL0"))?)
                 .filter(|_| settings.enable_syslog),

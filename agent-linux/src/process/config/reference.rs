@@ -33,6 +33,8 @@ pub enum Kind {
     Map,
     /// Lists by name, appended likewise.
     Lists,
+    /// An interface and two switches.
+    Mdns,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
             Kind::List => "list",
             Kind::Map => "map",
             Kind::Lists => "map of lists",
+            Kind::Mdns => "map",
         }
     }
 }
@@ -92,6 +95,8 @@ pub const KEYS: &[(&str, &[Key])] = &[
             key("retry_join", Kind::List, "retry-join", "none").reloads(),
             key("retry_interval", Kind::Span, "retry-interval", "30s"),
             key("retry_max_attempts", Kind::Count, "retry-max", "0, no limit"),
+            key("discover", Kind::Text, "discover", "none"),
+            key("mdns", Kind::Mdns, "", "none").means("Where `discover` looks: `interface` (`-mdns-iface`), `disable_ipv4`, `disable_ipv6`"),
             key("snapshot_path", Kind::Text, "snapshot", "none").means("See [snapshots](snapshot.md)"),
             key("rejoin_after_leave", Kind::Switch, "rejoin", "false"),
             key("reconnect_interval", Kind::Span, "", "30s")

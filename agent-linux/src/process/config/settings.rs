@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::Mdns;
+
 /// One layer of settings as it was written: a file, or the flags. An empty text, 0 and `false` mean "not said here".
 /// Durations are nanoseconds, as in Go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Settings {
     pub retry_join: Vec<String>,
     pub retry_interval: i64,
     pub retry_max_attempts: u64,
+    pub discover: String,
+    pub mdns: Mdns,
     pub tags: BTreeMap<String, String>,
     pub tags_file: String,
     pub encrypt_key: Secret,
@@ -93,6 +97,10 @@ impl Settings {
         self.retry_join.extend(over.retry_join);
         replace(&mut self.retry_interval, over.retry_interval);
         replace(&mut self.retry_max_attempts, over.retry_max_attempts);
+        replace(&mut self.discover, over.discover);
+        replace(&mut self.mdns.interface, over.mdns.interface);
+        replace(&mut self.mdns.disable_ipv4, over.mdns.disable_ipv4);
+        replace(&mut self.mdns.disable_ipv6, over.mdns.disable_ipv6);
         self.tags.extend(over.tags);
         replace(&mut self.tags_file, over.tags_file);
         replace(&mut self.encrypt_key, over.encrypt_key);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, Settings, duration, or};
+use super::{Config, Mdns, Settings, duration, or};
 use crate::agent::log::LEVELS;
 use crate::agent::log::syslog::Facility;
 
@@ -32,6 +32,8 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         ("retry_join", json!(config.retry_join)),
         ("retry_interval", json!(span(config.retry_interval))),
         ("retry_max_attempts", json!(config.retry_max_attempts.unwrap_or(0))),
+        ("discover", json!(settings.discover)),
+        ("mdns", mdns(&settings.mdns)),
         ("tags", json!(config.tags)),
         ("tags_file", json!(settings.tags_file)),
         ("encrypt_key", json!(hidden(config.encrypt_key.is_some()))),
@@ -60,14 +62,25 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         ("validate_node_names", json!(settings.validate_node_names)),
         ("max_members", json!(config.max_members)),
     ];
-    let says = |value: &Value| match value {
+    let said = all.into_iter().filter(|(_, value)| says(value));
+    let said: Map<String, Value> = said.map(|(key, value)| (key.to_owned(), value)).collect();
+    format!("{:#}", Value::Object(said))
+}
+
+fn mdns(mdns: &Mdns) -> Value {
+    let Mdns { interface, disable_ipv4, disable_ipv6 } = mdns;
+    let mut all =
+        json!({ "interface": interface, "disable_ipv4": disable_ipv4, "disable_ipv6": disable_ipv6 });
+    all.as_object_mut().unwrap_or(&mut Map::new()).retain(|_, value| says(value));
+    all
+}
+
+fn says(value: &Value) -> bool {
+    match value {
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(entries) => !entries.is_empty(),
         Value::Bool(on) => *on,
         _ => *value != json!(0),
-    };
-    let said = all.into_iter().filter(|(_, value)| says(value));
-    let said: Map<String, Value> = said.map(|(key, value)| (key.to_owned(), value)).collect();
-    format!("{:#}", Value::Object(said))
+    }
 }

@@ -45,6 +45,7 @@ fn without_any_setting_the_defaults_are_serfs() {
 const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","interface":"i","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
             "rpc_allow_unauthenticated":true,"http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
+            "discover":"d","mdns":{"interface":"m","disable_ipv4":true,"Disable_IPv6":true},
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","log_format":"json","enable_syslog":true,"syslog_facility":"user","leave_on_terminate":true,
             "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
@@ -75,6 +76,8 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         retry_join: vec!["k".into()],
         retry_interval: 2_000_000_000,
         retry_max_attempts: 3,
+        discover: "d".into(),
+        mdns: Mdns { interface: "m".into(), disable_ipv4: true, disable_ipv6: true },
         tags: BTreeMap::from([("Role".into(), "web".into())]),
         tags_file: "t".into(),
         encrypt_key: Secret("e".into()),
@@ -151,6 +154,7 @@ fn the_reference_has_every_key_and_knows_what_it_takes() {
             Kind::List => r#"["x"]"#,
             Kind::Map => r#"{"x": "y"}"#,
             Kind::Lists => r#"{"x": ["y"]}"#,
+            Kind::Mdns => r#"{"interface": "x"}"#,
         };
         assert!(decode(&format!(r#"{{"{}": {value}}}"#, key.name)).is_ok(), "{}", key.name);
         assert!(key.flag.is_some() || !key.meaning.is_empty(), "{} is not explained", key.name);
@@ -176,18 +180,13 @@ fn a_role_is_a_tag_and_the_protocol_one_of_gos() {
 }
 
 #[test]
-fn keys_of_serfs_that_are_not_here_yet_are_told_from_mistakes() {
+fn unknown_keys_and_facilities_are_named() {
     let error = |text: &str| decode(text).unwrap_err();
     assert!(error(r#"{"bogus":1}"#).ends_with("'' has invalid keys: bogus"));
     let refused = load(flags(|flags| flags.syslog_facility = "LOCAL8".into())).unwrap_err();
     assert!(
         refused.starts_with("Invalid syslog facility: LOCAL8. Valid facilities are: [KERN "),
         "{refused}"
-    );
-    assert!(error(r#"{"Discover":"s"}"#).contains("Discover (Serf's, which this agent does not have yet"));
-    assert!(
-        error(r#"{"bogus":1,"mdns":{}}"#)
-            .ends_with("bogus, mdns (of these Serf's, which this agent does not have yet: mdns)")
     );
 }
 
@@ -450,4 +449,24 @@ fn tags_split_at_the_first_equals_sign() {
     assert_eq!(tag("a="), Ok(("a".into(), String::new())));
     assert_eq!(tag("bad"), Err("Invalid tag: 'bad'".into()));
     assert_eq!(tag("=x"), Err("Invalid tag: '=x'".into()));
+}
+
+#[test]
+fn discovery_wants_a_name_that_mdns_can_carry_and_a_network_to_look_in() {
+    let with =
+        |name: &str, mdns: Mdns| load(flags(|flags| (flags.discover, flags.mdns) = (name.into(), mdns)));
+    let found = with("web_1", Mdns { disable_ipv6: true, ..Mdns::default() }).unwrap().discovery.unwrap();
+    assert_eq!((found.name.as_str(), found.disable_ipv4, found.disable_ipv6), ("web_1", false, true));
+    for name in ["a.b", "a--b", "a-", &"x".repeat(26)] {
+        let error = with(name, Mdns::default()).unwrap_err();
+        assert!(error.starts_with(&format!("Invalid discover name: {name:?}")), "{error}");
+    }
+    let neither = Mdns { disable_ipv4: true, disable_ipv6: true, ..Mdns::default() };
+    assert!(with("web", neither.clone()).unwrap_err().contains("neither IPv4 nor IPv6"));
+    assert!(with("", neither).unwrap_err().contains("-discover=NAME"));
+    let error = decode(r#"{"mdns":{"bogus":1,"interface":2}}"#).unwrap_err();
+    assert!(
+        error.contains("'mdns' has invalid keys: bogus")
+            && error.contains("'mdns.interface' expected type 'string'")
+    );
 }
