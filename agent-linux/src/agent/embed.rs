@@ -129,7 +129,8 @@ impl Agent {
         let handlers = Handlers::new(setup.handlers.clone(), identity, setup.limits);
         let hub = Hub::new();
         let opened = setup.snapshot.as_ref().map(|path| {
-            Snapshot::open(path, setup.rejoin).map_err(|error| StartError::Snapshot(path.clone(), error))
+            Snapshot::open(path, &setup.name, setup.rejoin)
+                .map_err(|error| StartError::Snapshot(path.clone(), error))
         });
         let (recorder, recalled) = match opened.transpose()? {
             None => (None, Recalled::default()),

@@ -34,6 +34,8 @@ pub(crate) struct FleetState {
     left: Option<Left>,
     /// It has founded that fleet, and has heard of nobody yet who is in it.
     pub(crate) founding: bool,
+    /// It was in that fleet before a restart, and has met nobody since who is: until then that fleet is none that anybody enters.
+    pub(crate) returning: bool,
     /// How many rounds still tell others which fleet it is in.
     pub(crate) news: u8,
     /// Events at or below it are from before this node met its fleet.
@@ -76,13 +78,22 @@ fn tag(fleet: u32) -> [u8; 2] {
 
 impl FleetState {
     pub(super) fn new(now: Instant, floor: EventId) -> Self {
-        FleetState { id: 0, since: now, left: None, founding: false, news: 0, met_at: floor, starting: None }
+        FleetState {
+            id: 0,
+            since: now,
+            left: None,
+            founding: false,
+            returning: false,
+            news: 0,
+            met_at: floor,
+            starting: None,
+        }
     }
 
     /// The same fleet as before a restart.
     pub(super) fn again(now: Instant, belonging: &Belonging) -> Self {
         let Belonging { fleet, age, met } = *belonging;
-        FleetState { id: fleet, since: now.minus(age), ..FleetState::new(now, met) }
+        FleetState { id: fleet, since: now.minus(age), returning: true, ..FleetState::new(now, met) }
     }
 
     /// Where it would go on after a restart: in the former fleet, as long as it lingers there.
@@ -92,6 +103,11 @@ impl FleetState {
         }
         let since = self.left.map_or(self.since, |left| left.since);
         Some(Belonging { fleet: self.compares_in(), age: now.since(since), met: self.met_at })
+    }
+
+    /// Whether its fleet is one that nobody could enter: it is starting, or alone in it.
+    fn is_beginning(&self) -> bool {
+        self.is_starting() || self.founding || self.returning
     }
 
     pub(crate) fn is_starting(&self) -> bool {
@@ -133,7 +149,7 @@ impl FleetState {
     #[inline(never)]
     fn push(&self, cx: &Cx<'_>, packet: &mut Packet<'_>, id: u32, since: Instant) {
         let age = cx.now.since(since).as_secs().clamp(1, u32::MAX as u64) as u32;
-        let age = if self.is_starting() || self.founding { 0 } else { age };
+        let age = if self.is_beginning() { 0 } else { age };
         let _ = packet.push(&Message::Fleet(Fleet { id, event_clock: cx.clocks.event.now(), age }));
     }
 
@@ -186,10 +202,10 @@ impl FleetState {
 
     /// Whether this node goes over to that fleet, once it is sure of it.
     pub(crate) fn yields_to(&self, now: Instant, theirs: &Fleet) -> bool {
-        let grown = now.since(self.since) >= GROWN;
+        let grown = now.since(self.since) >= GROWN && !self.returning;
         let theirs_grown = Duration::from_secs(theirs.age as u64) >= GROWN;
         // Who is starting, or alone, has a fleet that nobody could enter.
-        let older = if (theirs.age > 0) == (self.is_starting() || self.founding) {
+        let older = if (theirs.age > 0) == self.is_beginning() {
             theirs.age > 0
         } else if grown == theirs_grown {
             theirs.id < self.id
@@ -282,6 +298,7 @@ impl Events<'_> {
         // What is fired here from now on is to be new to them, be they of this fleet: they may have come with a memory.
         let fits = cx.witness(Lamport::Event, word, theirs.event_clock.saturating_sub(1));
         if theirs.id == self.fleet.id {
+            self.fleet.returning = false;
             if self.fleet.founding && theirs.age > 0 {
                 // Somebody has come to stay, to whom what was fired until now is new.
                 self.fleet.founding = false;
@@ -311,7 +328,9 @@ impl Events<'_> {
     }
 
     fn enter_fleet(&mut self, cx: &mut Cx<'_>, theirs: &Fleet, met: u64, replay: bool) {
-        let alone = core::mem::take(&mut self.fleet.founding) || self.fleet.id == 0;
+        let founding = core::mem::take(&mut self.fleet.founding);
+        let returning = core::mem::take(&mut self.fleet.returning);
+        let alone = founding || returning || self.fleet.id == 0;
         // Who comes from a fleet would tell its past on, and be told what it has had.
         let replay = replay && alone;
         // Who is starting, or has met nobody, has nothing under way.

@@ -59,8 +59,6 @@ impl Events<'_> {
         let [member, event, query] = past.clocks;
         cx.clocks.adopt([member, event, query]);
         self.catching_up = true;
-        // What was signed before this node began may be new to it.
-        self.since = Instant::PAST;
         let is_sound = |id: &EventId| id.ltime < LTIME_LIMIT / 4;
         let mut latest = 0;
         if is_sound(&past.floor) {
@@ -79,6 +77,8 @@ impl Events<'_> {
         }
         cx.clocks.event.adopt(latest + 1);
         if let Some(belonging) = past.belonging {
+            // What was signed before this node began may be new to it: it has been there.
+            self.since = Instant::PAST;
             self.fleet = FleetState::again(cx.now, &belonging);
         }
     }

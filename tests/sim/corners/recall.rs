@@ -178,3 +178,56 @@ fn what_was_superseded_is_nothing_that_anybody_has_missed() {
         }
     }
 }
+
+/// Alone in a fleet that it remembers, for longer than fleets need to grow up: whoever takes it in stays where he is, and has what it fires.
+#[test]
+fn who_comes_back_alone_brings_nobody_into_the_fleet_of_its_former_life() {
+    for seed in 0..12 {
+        let mut fleet = off(seed, 7, Size::Server, None);
+        (0..3).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        (3..7).for_each(|i| fleet.boot(i, &[3], false, &mut quiet()));
+        fleet.run(120 * SECOND, &mut quiet());
+        let mut heard = Heard::new(7);
+        flow(&mut fleet, 1, 20, "former", &mut heard).expect("room");
+        let number = |fleet: &Fleet| fleet.node(5).unwrap().gauges().fleet;
+        let before = number(&fleet);
+        (0..3).for_each(|i| fleet.crash(i));
+        fleet.boot_again(1, &[], &mut heard.watch());
+        fleet.run(120 * SECOND, &mut heard.watch());
+        let to = fleet.address(4);
+        fleet.with(1, &mut heard.watch(), |node, now| node.join(now, to, false)).unwrap().unwrap();
+        fleet.run(30 * SECOND, &mut heard.watch());
+        assert_eq!(number(&fleet), before, "seed {seed}");
+        all_once(&heard, 1, "former", 20);
+        for i in [1, 3, 6] {
+            fire(&mut fleet, i, &format!("new-{i}"), &mut heard).expect("accepted");
+            fleet.run(5 * SECOND, &mut heard.watch());
+            assert_eq!(heard.reached(&format!("new-{i}")), 5, "seed {seed}, what {i} fires");
+        }
+        assert_eq!(fleet.node(5).unwrap().stats().event_gaps, 0);
+    }
+}
+
+/// Two that come back alone, of two fleets, and find each other: one of both yields.
+#[test]
+fn two_that_come_back_alone_become_one_fleet() {
+    for seed in 0..12 {
+        let mut fleet = off(seed, 4, Size::Server, None);
+        (0..2).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        (2..4).for_each(|i| fleet.boot(i, &[2], false, &mut quiet()));
+        fleet.run(120 * SECOND, &mut quiet());
+        (0..4).for_each(|i| fleet.crash(i));
+        let mut heard = Heard::new(4);
+        fleet.boot_again(1, &[], &mut heard.watch());
+        fleet.boot_again(3, &[], &mut heard.watch());
+        fleet.run(120 * SECOND, &mut heard.watch());
+        let to = fleet.address(3);
+        fleet.with(1, &mut heard.watch(), |node, now| node.join(now, to, false)).unwrap().unwrap();
+        fleet.run(30 * SECOND, &mut heard.watch());
+        for i in [1, 3] {
+            fire(&mut fleet, i, &format!("new-{i}"), &mut heard).expect("accepted");
+            fleet.run(5 * SECOND, &mut heard.watch());
+            assert_eq!(heard.reached(&format!("new-{i}")), 2, "seed {seed}, what {i} fires");
+        }
+    }
+}

@@ -299,3 +299,24 @@ fn forged_answers_withhold_no_last_value() {
     }
     assert_eq!(hearers(&heard, b"real").len(), 6);
 }
+
+/// Whoever begins with a memory in which there is nothing has never been there.
+#[test]
+fn a_first_life_takes_nothing_that_was_signed_before_it_though_it_is_to_remember() {
+    const EPOCH: u64 = 1_000_000;
+    let mut fleet = Fleet::new(5, 2, Size::Small, Config::LAN);
+    fleet.boot(THIEF, &[], false, &mut |_, _, _, _| {});
+    fleet.config.authority = authority().since(EPOCH);
+    fleet.run(40 * SECOND, &mut |_, _, _, _| {});
+    fleet.boot_again(1, &[], &mut |_, _, _, _| {});
+    let thief = fleet.address(THIEF);
+    fleet.with(1, &mut |_, _, _, _| {}, |node, now| node.join(now, thief, false)).unwrap().unwrap();
+    fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+    assert!(fleet.agreed());
+    let mut heard = Heard::new();
+    let reserved = reserve(&mut fleet, THIEF);
+    let said = Statement { time: (EPOCH - 3 * 3600) as u32, ..statement(reserved, b"old", b"") };
+    fleet.inject(THIEF, 1, told(&said, &said.sign(&OPERATOR)));
+    fleet.run(20 * SECOND, &mut hear(&mut heard));
+    assert_eq!(hearers(&heard, b"old"), [0; 0]);
+}

@@ -13,10 +13,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::Command;
+use tokio::sync::oneshot;
 
 use crate::agent::error::words;
 use crate::agent::model::{Event, Member};
-use crate::agent::snapshot::{Begun, Gate, Ticket};
+use crate::agent::snapshot::{Gate, Ticket};
 
 /// Of a script's output, so many of the last bytes are kept.
 const OUTPUT_LIMIT: usize = 8 * 1024;
@@ -136,13 +137,13 @@ pub(super) async fn run(
     event: &Event,
     environment: Environment,
     limit: Option<Duration>,
-    recorded: Option<(&Ticket, Begun)>,
+    recorded: Option<(&Ticket, u64)>,
 ) -> Outcome {
     let mut output = Tail::default();
     let ended = execute(script, input(event), environment, limit, &mut output, recorded).await;
-    if let (Some((ticket, begun)), Err(_) | Ok(Ended::Unstarted(_))) = (recorded, &ended) {
+    if let (Some((ticket, script)), Err(_) | Ok(Ended::Unstarted(_))) = (recorded, &ended) {
         // The next life would fare no better.
-        ticket.begin(begun, None);
+        ticket.begin(script, None);
     }
     if output.dropped > 0 {
         let total = output.dropped + output.kept.len() as u64;
@@ -195,7 +196,7 @@ async fn execute(
     environment: Environment,
     limit: Option<Duration>,
     output: &mut Tail,
-    recorded: Option<(&Ticket, Begun)>,
+    recorded: Option<(&Ticket, u64)>,
 ) -> io::Result<Ended> {
     if let Some((name, _)) = environment.iter().find(|(_, value)| value.as_bytes().contains(&0)) {
         let name = name.to_string_lossy();
@@ -225,9 +226,12 @@ async fn execute(
     drop(command);
     let group = child.id().and_then(|id| Pid::from_raw(id as i32));
     let stdin = child.stdin.take();
-    if let Some((stdin, (ticket, begun))) = opening {
+    if let Some((stdin, (ticket, number))) = opening {
         input.insert(0, b'\n');
-        ticket.begin(begun, Some(Gate { stdin, input: std::mem::take(&mut input) }));
+        let (opened, is_open) = oneshot::channel();
+        ticket.begin(number, Some(Gate { stdin, input: std::mem::take(&mut input), opened }));
+        // Its time begins when it may begin. If that is never, it ends at once.
+        let _ = is_open.await;
     }
     {
         let mut work = pin!(async {

@@ -14,7 +14,7 @@ use super::spec::Spec;
 use crate::agent::hub::size_of;
 use crate::agent::log::Pace;
 use crate::agent::model::Event;
-use crate::agent::snapshot::{Begun, Ticket};
+use crate::agent::snapshot::Ticket;
 
 /// How much may wait and run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +116,8 @@ struct State {
 
 struct Handler {
     spec: Spec,
+    /// What the snapshot knows it by: the same for the same filter and script.
+    number: u64,
     /// Changed under the lock of the state only.
     queue: Mutex<Queue>,
 }
@@ -141,7 +143,8 @@ impl Queue {
 
 impl Handler {
     fn new(spec: Spec) -> Handler {
-        Handler { spec, queue: Mutex::default() }
+        let number = spec.number();
+        Handler { spec, number, queue: Mutex::default() }
     }
 
     /// Whether it is for such an event; `once`: and runs once.
@@ -216,12 +219,9 @@ impl Purpose {
         matches!(self, Purpose::Once(_))
     }
 
-    /// So many of the handlers have begun before.
-    fn begun(&self) -> usize {
-        match self {
-            Purpose::Recorded(ticket) => ticket.begun,
-            Purpose::Each | Purpose::Once(_) => 0,
-        }
+    /// Whether this handler has begun before.
+    fn has_begun(&self, handler: &Handler) -> bool {
+        matches!(self, Purpose::Recorded(ticket) if ticket.begun.contains(&handler.number))
     }
 }
 
@@ -279,7 +279,7 @@ impl Handlers {
             state.counters.waiting -= job.handlers.len() as u64;
             let once = job.purpose.is_once();
             let wanting = state.handlers.iter().filter(|handler| handler.wants(&job.event, once));
-            job.handlers = wanting.skip(job.purpose.begun()).cloned().collect();
+            job.handlers = wanting.filter(|handler| !job.purpose.has_begun(handler)).cloned().collect();
             job.handlers.iter().for_each(|handler| handler.hold(job.size));
             state.counters.waiting += job.handlers.len() as u64;
         }
@@ -335,8 +335,10 @@ impl Handlers {
         }
         let size = size_of(&event);
         let wanting = state.handlers.iter().filter(|handler| handler.wants(&event, purpose.is_once()));
-        let (handlers, full): (Vec<_>, Vec<_>) =
-            wanting.skip(purpose.begun()).cloned().partition(|handler| handler.take_place(size, limits));
+        let (handlers, full): (Vec<_>, Vec<_>) = wanting
+            .filter(|handler| !purpose.has_begun(handler))
+            .cloned()
+            .partition(|handler| handler.take_place(size, limits));
         state.counters.lost += full.len() as u64;
         if handlers.is_empty() {
             return false;
@@ -431,16 +433,14 @@ impl Shared {
 
     async fn work(self: Arc<Self>, lane: Lane, job: Job) {
         let mut ran = !job.handlers.is_empty();
-        let before = job.purpose.begun();
-        for (place, handler) in job.handlers.iter().enumerate() {
+        for handler in &job.handlers {
             let Some((environment, timeout)) = self.begin(&job) else {
                 ran = false;
                 break;
             };
             let script = &handler.spec.script;
-            let begun = Begun { count: before + place + 1, all: before + job.handlers.len() };
             let recorded = match &job.purpose {
-                Purpose::Recorded(ticket) => Some((ticket, begun)),
+                Purpose::Recorded(ticket) => Some((ticket, handler.number)),
                 Purpose::Each | Purpose::Once(_) => None,
             };
             let began = Instant::now();
@@ -450,8 +450,8 @@ impl Shared {
         match job.purpose {
             // The agent may have ended.
             Purpose::Once(Once { id, done }) => drop(done.send((id, ran))),
-            // They were taken away.
-            Purpose::Recorded(ticket) if job.handlers.is_empty() => ticket.begin(Begun::default(), None),
+            // All have begun, or were taken away; unless nothing begins any more.
+            Purpose::Recorded(ticket) if ran || job.handlers.is_empty() => ticket.ran(),
             Purpose::Recorded(_) | Purpose::Each => {}
         }
         let mut state = self.state();

@@ -40,6 +40,21 @@ impl fmt::Display for InvalidSpec {
 impl std::error::Error for InvalidSpec {}
 
 impl Spec {
+    /// What it is known by in a snapshot, also by other versions of this program: FNV-1a of its filter and script.
+    pub(super) fn number(&self) -> u64 {
+        let mut text = Vec::new();
+        for (kind, name) in self.filter.labels() {
+            text.extend_from_slice(kind.as_bytes());
+            text.push(b':');
+            text.extend_from_slice(name.as_bytes());
+        }
+        text.push(b'=');
+        text.extend_from_slice(self.script.as_bytes());
+        text.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
     /// Reads a spec. The filters end at the first `=`; each makes an entry of its own, so a script whose spec has
     /// two filters that match the same event runs twice for it, as with Serf. A script that itself contains a `=`
     /// needs a filter before it: `*=A=1 run.sh`. `once:` stands before the list, and is for all of it.

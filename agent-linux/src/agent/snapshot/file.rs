@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -16,7 +16,7 @@ use super::line::{checked, verified};
 const HEAD: &str = "#serf-nostd snapshot 1";
 
 /// The longest file that is read, in bytes.
-const LONGEST: u64 = 256 << 20;
+const LONGEST: u64 = 1 << 30;
 
 /// How a file was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,11 @@ impl SnapshotFile {
         added
     }
 
+    /// All of it is on the disk when this returns.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Changes the first line, in place; on the disk before this returns.
     pub(super) fn set_head(&mut self, head: Head) -> io::Result<()> {
         if !self.has_head {
@@ -185,9 +190,17 @@ impl SnapshotFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mode = self.file.metadata()?.permissions().mode() & 0o777;
+        let before = self.file.metadata()?;
+        let there = fs::metadata(&self.path)?;
+        if (there.dev(), there.ino()) != (before.dev(), before.ino()) {
+            return Err(io::Error::other("another file has been put in its place"));
+        }
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(beside)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
+        // What events carry may be secret. Whose file it was, it stays.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        if file.metadata()?.uid() != before.uid() {
+            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        }
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         file.write_all(head.line().as_bytes())?;
         file.write_all(lines)?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serf_nostd::wire::message::EventId;
 
-use super::line::{Begun, Fleet, Handed, Line, Text};
+use super::line::{Fleet, Handed, Line, Text};
 use crate::agent::memory::{NAMES, SEEN};
 
 /// The state that a snapshot keeps: as much as the core remembers, and what scripts are still to run for.
@@ -21,7 +21,7 @@ pub(super) struct Ledger {
     pub(super) events: BTreeSet<EventId>,
     /// The last value that was handed out of each name.
     pub(super) values: BTreeMap<u64, EventId>,
-    /// Events some of whose scripts have not begun: what these are told, and how many have.
+    /// Events some of whose scripts have not begun: what these are told, and which have.
     pub(super) due: BTreeMap<EventId, Due>,
     /// The agent has left its fleet, and did not come back.
     pub(super) left: bool,
@@ -31,7 +31,7 @@ pub(super) struct Ledger {
 pub(super) struct Due {
     pub(super) key: Option<u64>,
     pub(super) text: Text,
-    pub(super) begun: Begun,
+    pub(super) begun: BTreeSet<u64>,
 }
 
 impl Ledger {
@@ -55,14 +55,14 @@ impl Ledger {
             Line::Event(handed) => self.hand_out(handed),
             Line::Due(handed, text) => {
                 self.hand_out(handed);
-                self.due.insert(handed.id, Due { key: handed.key, text, begun: Begun::default() });
+                self.due.insert(handed.id, Due { key: handed.key, text, begun: BTreeSet::new() });
             }
-            Line::Begun(id, begun) if begun.count >= begun.all => drop(self.due.remove(&id)),
-            Line::Begun(id, begun) => {
+            Line::Begun(id, script) => {
                 if let Some(due) = self.due.get_mut(&id) {
-                    due.begun = begun;
+                    due.begun.insert(script);
                 }
             }
+            Line::Ran(id) => drop(self.due.remove(&id)),
             Line::Floor(id) => self.raise_floor(id),
             Line::Fleet(fleet) => self.fleet = fleet,
             Line::Other => {}
@@ -113,7 +113,7 @@ impl Ledger {
         let events = ids.into_iter().filter(|id| !self.due.contains_key(id));
         let events = events.map(move |id| Line::Event(Handed { id, key: keys.get(&id).copied() }));
         let due = self.due.iter().flat_map(|(id, due)| {
-            let begun = (due.begun.count > 0).then_some(Line::Begun(*id, due.begun));
+            let begun = due.begun.iter().map(|script| Line::Begun(*id, *script));
             [Line::Due(Handed { id: *id, key: due.key }, due.text.clone())].into_iter().chain(begun)
         });
         let [member, event, query] = self.clocks;
@@ -154,8 +154,9 @@ mod tests {
             Line::Due(handed(11, None), text(b"y")),
             Line::Event(handed(12, Some(1))),
             Line::EventClock(12),
-            Line::Begun(id(10), Begun { count: 1, all: 3 }),
-            Line::Begun(id(11), Begun { count: 2, all: 2 }),
+            Line::Begun(id(10), 0xabc),
+            Line::Begun(id(11), 0xabc),
+            Line::Ran(id(11)),
             Line::Event(handed(13, Some(7))),
             Line::Floor(id(13)),
             Line::Event(handed(14, None)),

@@ -27,8 +27,10 @@ pub(super) enum Line {
     Event(Handed),
     /// `#due TIME ORIGIN KEY "NAME" "PAYLOAD"`, with `-` for no key: it is handed out, and its scripts are still to be run.
     Due(Handed, Text),
-    /// `#begun TIME ORIGIN N/ALL`: so many of its scripts have begun.
-    Begun(EventId, Begun),
+    /// `#begun TIME ORIGIN SCRIPT`: this script has begun for it.
+    Begun(EventId, u64),
+    /// `#ran TIME ORIGIN`: all its scripts have, or are none of this agent's any more.
+    Ran(EventId),
     /// `#floor TIME ORIGIN`
     Floor(EventId),
     /// `#fleet NUMBER BORN TIME ORIGIN`; all 0 if it is in none.
@@ -51,15 +53,6 @@ pub(in crate::agent) struct Handed {
 pub(super) struct Text {
     pub(super) name: Vec<u8>,
     pub(super) payload: Vec<u8>,
-}
-
-/// How far the scripts of an event are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::agent) struct Begun {
-    /// So many have begun ...
-    pub(in crate::agent) count: usize,
-    /// ... of so many.
-    pub(in crate::agent) all: usize,
 }
 
 /// In which fleet an agent is, as far as events go.
@@ -93,7 +86,8 @@ impl fmt::Display for Line {
                 let (name, payload) = (name.escape_ascii(), payload.escape_ascii());
                 format!("#due {} {key} \"{name}\" \"{payload}\"", shown(*id))
             }
-            Line::Begun(id, begun) => format!("#begun {} {}/{}", shown(*id), begun.count, begun.all),
+            Line::Begun(id, script) => format!("#begun {} {script:016x}", shown(*id)),
+            Line::Ran(id) => format!("#ran {}", shown(*id)),
             Line::Floor(id) => format!("#floor {}", shown(*id)),
             Line::Fleet(Fleet { number, born, met }) => format!("#fleet {number} {born} {}", shown(*met)),
         };
@@ -111,7 +105,7 @@ impl FromStr for Line {
         if let Some(comment) = line.strip_prefix('#') {
             let kind = comment.split(' ').next().unwrap_or_default();
             return match kind {
-                "event" | "due" | "begun" | "floor" | "fleet" => own(kind, line).ok_or(Unreadable),
+                "event" | "due" | "begun" | "ran" | "floor" | "fleet" => own(kind, line).ok_or(Unreadable),
                 // The first line, and remarks.
                 "" | "serf-nostd" => Ok(Line::Other),
                 _ => Err(Unreadable),
@@ -164,9 +158,9 @@ fn own(kind: &str, line: &str) -> Option<Line> {
         }
         "begun" => {
             let id = event_id(&mut words)?;
-            let (count, all) = words.next()?.split_once('/')?;
-            Line::Begun(id, Begun { count: count.parse().ok()?, all: all.parse().ok()? })
+            Line::Begun(id, hex(words.next()?)?)
         }
+        "ran" => Line::Ran(event_id(&mut words)?),
         "floor" => Line::Floor(event_id(&mut words)?),
         _ => {
             let (number, born) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -253,7 +247,8 @@ mod tests {
             Line::Event(Handed { id: id(5), key: Some(0) }),
             Line::Due(Handed { id: id(5), key: Some(u64::MAX) }, text),
             Line::Due(Handed { id: id(6), key: None }, Text { name: vec![], payload: vec![] }),
-            Line::Begun(id(6), Begun { count: 1, all: 2 }),
+            Line::Begun(id(6), 0xabc),
+            Line::Ran(id(6)),
             Line::Floor(EventId { ltime: 3, origin: u64::MAX }),
             Line::Fleet(Fleet { number: 77, born: 1_700_000_000, met: id(2) }),
         ]

@@ -26,8 +26,8 @@ use serf_nostd::wire::message::EventId;
 
 use self::file::{First, Head, SnapshotFile, State, boot};
 use self::ledger::Ledger;
-use self::line::Line;
-pub(super) use self::line::{Begun, Handed};
+pub(super) use self::line::Handed;
+use self::line::{Fleet, Line};
 pub(super) use self::recorder::{Gate, Recorder, Standing, Ticket};
 use super::error::words;
 use super::model::Event;
@@ -41,8 +41,8 @@ pub(super) struct Recalled {
     pub(super) past: Past,
     /// Who was alive.
     pub(super) members: Vec<(String, SocketAddr)>,
-    /// Events whose scripts had not all begun, and how many had.
-    pub(super) due: Vec<(EventId, Event, usize)>,
+    /// Events whose scripts had not all begun, and those that had.
+    pub(super) due: Vec<(EventId, Event, Vec<u64>)>,
     /// What the log is told.
     pub(super) notes: Vec<String>,
 }
@@ -74,11 +74,11 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens a snapshot, or begins one. `rejoin`: those are to be joined again that were left.
+    /// Opens a snapshot, or begins one, of the agent of this name. `rejoin`: those are to be joined again that were left.
     ///
     /// # Errors
     /// What the system says; that another agent has it, or that it is none.
-    pub(super) fn open(path: &Path, rejoin: bool) -> io::Result<(Snapshot, Recalled)> {
+    pub(super) fn open(path: &Path, own: &str, rejoin: bool) -> io::Result<(Snapshot, Recalled)> {
         let (mut file, first, text) = SnapshotFile::open(path)?;
         let Read { mut ledger, bad, lines, is_cut } = read(&text, rejoin);
         if lines == 0 && !text.is_empty() {
@@ -93,8 +93,13 @@ impl Snapshot {
                 "Snapshot: {count} lines cannot be read and are passed over, line {number} first"
             ));
         }
-        if std::mem::take(&mut ledger.left) && rejoin {
-            notes.push("Ignoring previous leave in snapshot".to_owned());
+        // Serf's agent writes itself down as well.
+        ledger.members.remove(own);
+        if std::mem::take(&mut ledger.left) {
+            ledger.fleet = Fleet::default();
+            if rejoin {
+                notes.push("Ignoring previous leave in snapshot".to_owned());
+            }
         }
         let boot = boot();
         if let Some(lease) = lease(&first, &ledger, [!bad.is_empty(), is_cut], &boot) {
@@ -171,6 +176,7 @@ fn read(text: &[u8], rejoin: bool) -> Read {
         match line {
             // Handed out together, once all of them stood there: the clock's line ends them.
             Line::Event(_) | Line::Due(..) => together.push(line),
+            Line::Begun(id, _) if !read.ledger.due.contains_key(&id) => together.push(line),
             Line::EventClock(_) => {
                 together.drain(..).for_each(|line| read.ledger.apply(line));
                 read.ledger.apply(line);
@@ -206,7 +212,7 @@ fn recalled(ledger: &Ledger, notes: Vec<String>) -> Recalled {
     let due = ledger.due.iter().map(|(id, due)| {
         let (name, payload) = (due.text.name.clone(), due.text.payload.clone());
         let event = Event::User { ltime: id.ltime, name, payload, coalesce: due.key.is_some() };
-        (*id, event, due.begun.count)
+        (*id, event, due.begun.iter().copied().collect())
     });
     let past = Past {
         clocks: [member + 1, event + 1, query + 1],

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::file::{Head, SnapshotFile, State};
 use super::ledger::Ledger;
-use super::line::{Begun, Fleet, Handed, Line, Text};
+use super::line::{Fleet, Handed, Line, Text};
 use super::{LEASE, Snapshot, unix, written};
 use crate::agent::error::words;
 use crate::agent::handler::Handlers;
@@ -63,6 +63,8 @@ pub(in crate::agent) struct Counters {
 pub(in crate::agent) struct Gate {
     pub(in crate::agent) stdin: PipeWriter,
     pub(in crate::agent) input: Vec<u8>,
+    /// Told when it is open; dropped if it never will be.
+    pub(in crate::agent) opened: oneshot::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,10 @@ enum Entry {
     Settled(Vec<EventId>),
     /// Scripts that a former life has left.
     Resume(Arc<Event>, Ticket),
-    Begun(EventId, Begun, Option<Gate>),
+    /// This script has begun.
+    Begun(EventId, u64, Option<Gate>),
+    /// All have.
+    Ran(EventId),
     Standing(Standing),
     Leave,
     Flush(oneshot::Sender<()>),
@@ -104,14 +109,19 @@ struct Shared {
 pub(in crate::agent) struct Ticket {
     recorder: Recorder,
     id: EventId,
-    /// So many of them have begun in a former life.
-    pub(in crate::agent) begun: usize,
+    /// Those that have begun in a former life.
+    pub(in crate::agent) begun: Arc<[u64]>,
 }
 
 impl Ticket {
-    /// These scripts have begun: opens the gate of the last one of them when that stands in the snapshot, else never.
-    pub(in crate::agent) fn begin(&self, begun: Begun, gate: Option<Gate>) {
-        self.recorder.send(Entry::Begun(self.id, begun, gate));
+    /// This script begins: opens its gate when that stands in the snapshot, else never.
+    pub(in crate::agent) fn begin(&self, script: u64, gate: Option<Gate>) {
+        self.recorder.send(Entry::Begun(self.id, script, gate));
+    }
+
+    /// All have begun, or there are none.
+    pub(in crate::agent) fn ran(&self) {
+        self.recorder.send(Entry::Ran(self.id));
     }
 }
 
@@ -153,12 +163,12 @@ impl Recorder {
     /// Hands an event out to streams and scripts, when it stands in the snapshot.
     pub(in crate::agent) fn tell(&self, event: Arc<Event>, handed: Option<Handed>) {
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let handed = handed.map(|handed| (handed, self.ticket(handed.id, 0)));
+        let handed = handed.map(|handed| (handed, self.ticket(handed.id, Vec::new())));
         self.send(Entry::Tell(event, handed));
     }
 
-    fn ticket(&self, id: EventId, begun: usize) -> Ticket {
-        Ticket { recorder: self.clone(), id, begun }
+    fn ticket(&self, id: EventId, begun: Vec<u64>) -> Ticket {
+        Ticket { recorder: self.clone(), id, begun: begun.into() }
     }
 
     /// It is handed out otherwise.
@@ -166,8 +176,8 @@ impl Recorder {
         self.send(Entry::Handed(id));
     }
 
-    /// Runs the scripts of an event that a former life has handed out, but for the first ones, which had begun.
-    pub(in crate::agent) fn resume(&self, id: EventId, event: Arc<Event>, begun: usize) {
+    /// Runs the scripts of an event that a former life has handed out, but for those that had begun.
+    pub(in crate::agent) fn resume(&self, id: EventId, event: Arc<Event>, begun: Vec<u64>) {
         self.send(Entry::Resume(event, self.ticket(id, begun)));
     }
 
@@ -252,6 +262,10 @@ impl Writer {
             };
             let mut batch: Vec<Entry> = first.into_iter().collect();
             batch.extend(entries.try_iter().take(BATCH - 1));
+            if let Some(close) = batch.iter().position(|entry| matches!(entry, Entry::Close(_))) {
+                // What comes behind it does not happen, and so is not written.
+                batch.truncate(close + 1);
+            }
             self.write(&batch);
             for entry in batch {
                 if let Entry::Close(done) = entry {
@@ -289,7 +303,8 @@ impl Writer {
                         }
                     }
                 }
-                Entry::Begun(id, begun, _) => self.line(Line::Begun(*id, *begun)),
+                Entry::Begun(id, script, _) => self.line(Line::Begun(*id, *script)),
+                Entry::Ran(id) => self.line(Line::Ran(*id)),
                 Entry::Standing(standing) => self.stand(standing),
                 Entry::Leave => self.line(Line::Leave),
                 Entry::Resume(..) | Entry::Flush(_) | Entry::Close(_) => {}
@@ -380,14 +395,16 @@ impl Writer {
                 }
             }
             Entry::Resume(event, ticket) => self.offer(event, Some(ticket)),
-            Entry::Begun(_, _, Some(Gate { mut stdin, input })) => {
+            Entry::Begun(_, _, Some(Gate { mut stdin, input, opened })) => {
                 // A script need not read what it is given.
                 let _ = stdin.write_all(&input);
+                let _ = opened.send(());
             }
             Entry::Flush(done) => drop(done.send(())),
             Entry::Handed(_)
             | Entry::Settled(_)
             | Entry::Begun(..)
+            | Entry::Ran(_)
             | Entry::Standing(_)
             | Entry::Leave
             | Entry::Close(_) => {}
@@ -399,7 +416,7 @@ impl Writer {
             return self.handlers.offer(event);
         };
         if !self.handlers.offer_recorded(event, ticket.clone()) {
-            ticket.begin(Begun::default(), None);
+            ticket.ran();
         }
     }
 
@@ -411,6 +428,9 @@ impl Writer {
         };
         if is_due {
             self.compact();
+            if self.behind {
+                self.mark();
+            }
         } else if !self.behind && self.file.head().lease < self.ledger.latest() + LEASE / 2 {
             self.lease();
         }
@@ -448,7 +468,13 @@ impl Writer {
     fn failed(&mut self, error: &std::io::Error) {
         self.tried = Instant::now();
         self.complain(error);
-        if !std::mem::replace(&mut self.behind, true) {
+        self.behind = true;
+        self.mark();
+    }
+
+    /// The first line says that some is missing. If that cannot be written either, it is tried again.
+    fn mark(&mut self) {
+        if self.file.head().state != State::Behind {
             let head = Head { state: State::Behind, ..self.file.head().clone() };
             let _ = self.file.set_head(head);
         }
@@ -470,7 +496,9 @@ impl Writer {
         if self.behind {
             self.compact();
         }
-        let state = if self.behind { State::Behind } else { State::Closed };
+        // The first line comes last: it says that all else is there.
+        let synced = self.file.sync().is_ok();
+        let state = if self.behind || !synced { State::Behind } else { State::Closed };
         if let Err(error) = self.file.set_head(Head { state, ..self.file.head().clone() }) {
             self.failed(&error);
         }

@@ -69,7 +69,7 @@ fn recorder(snapshot: Snapshot, scripts: &[&str]) -> (Recorder, Hub, Handlers) {
 /// What a script's process has of the file until it has become a script holds the file for a moment.
 fn open(path: &Path, rejoin: bool) -> (Snapshot, Recalled) {
     loop {
-        match Snapshot::open(path, rejoin) {
+        match Snapshot::open(path, "own", rejoin) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => std::thread::yield_now(),
             opened => return opened.unwrap(),
         }
@@ -210,7 +210,7 @@ async fn whatever_is_done_to_the_file_no_event_is_handed_out_twice() {
 #[test]
 fn what_is_no_snapshot_or_another_agents_is_refused_and_left_as_it_is() {
     let folder = Folder::new("refused");
-    let refused = |path: &Path| Snapshot::open(path, false).map(drop).unwrap_err().to_string();
+    let refused = |path: &Path| Snapshot::open(path, "own", false).map(drop).unwrap_err().to_string();
     fs::write(folder.path(), "root:x:0:0:root:/root:/bin/bash\nanother line\n").unwrap();
     assert!(refused(&folder.path()).contains("it is no snapshot"));
     assert!(fs::read_to_string(folder.path()).unwrap().starts_with("root:x"));
@@ -240,4 +240,64 @@ fn serfs_own_snapshots_are_read() {
     fs::write(&path, &left).unwrap();
     let recalled = open(&path, true).1;
     assert_eq!((recalled.members.len(), recalled.notes.len()), (1, 1));
+}
+
+/// Two handlers, of which one has begun: so know all further lives, however often the file was written anew.
+#[tokio::test]
+async fn which_scripts_have_begun_is_known_to_all_further_lives() {
+    let folder = Folder::new("begun");
+    let (snapshot, _) = open(&folder.path(), false);
+    let gate = folder.0.join("gate");
+    let waits = format!("user:scripted=while [ ! -e '{}' ]; do sleep 0.01; done", gate.display());
+    let (recorder, ..) = recorder(snapshot, &[&waits, "user:scripted=true"]);
+    recorder.tell(event(1, "scripted"), handed(1));
+    let text = loop {
+        let text = fs::read(folder.path()).unwrap();
+        if String::from_utf8_lossy(&text).contains("#begun") {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    let lives: Vec<usize> = {
+        let path = folder.0.join("lives");
+        fs::write(&path, &text).unwrap();
+        (0..4).map(|_| open(&path, false).1.due[0].2.len()).collect()
+    };
+    assert_eq!(lives, [1, 1, 1, 1]);
+    fs::write(&gate, "").unwrap();
+    loop {
+        if String::from_utf8_lossy(&fs::read(folder.path()).unwrap()).contains("#ran") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+/// What stands behind the order to close does not happen, and is not written.
+#[tokio::test]
+async fn what_comes_behind_the_end_is_for_the_next_life() {
+    let folder = Folder::new("end");
+    for _ in 0..20 {
+        let _ = fs::remove_file(folder.path());
+        let (snapshot, _) = open(&folder.path(), false);
+        let (recorder, ..) = recorder(snapshot, &["user:scripted=true"]);
+        (1..=50).for_each(|ltime| recorder.tell(event(ltime, "scripted"), handed(ltime)));
+        let also = recorder.clone();
+        tokio::join!(recorder.close(), async { also.tell(event(51, "scripted"), handed(51)) });
+        let known = open(&folder.path(), false).1;
+        let times = times(&known.past.events);
+        assert!(!times.contains(&51) && times.len() == 50, "{times:?}");
+    }
+}
+
+/// A member is never to be joined that is this agent; and a fleet that it has left is not its own.
+#[test]
+fn an_agent_is_no_member_of_its_own_and_forgets_a_fleet_that_it_has_left() {
+    let folder = Folder::new("own");
+    let fleet = line::checked("#fleet 5 100 0 0000000000000000");
+    let text = format!("alive: own 127.0.0.1:7946\nalive: n2 127.0.0.2:7946\n{fleet}\n");
+    let recalled = reopened(&folder, text.as_bytes());
+    assert_eq!(recalled.members.len(), 1);
+    assert_eq!(recalled.past.belonging.map(|there| there.fleet), Some(5));
+    assert!(reopened(&folder, format!("{text}leave\n").as_bytes()).past.belonging.is_none());
 }
