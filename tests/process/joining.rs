@@ -124,11 +124,9 @@ fn of_a_folder_of_settings_all_files_count_and_a_check_tells_before() {
     assert_eq!(agent.cli(["event", "e", &"x".repeat(540)]).code, 0);
     assert_eq!(agent.cli(["event", "e", &"x".repeat(600)]).code, 1);
     // What is wrong in one file is told, and nothing of the others is applied.
-    write("15.json", r#"{"statsd_addr": "s", "log_level": "debug"}"#);
+    write("15.json", r#"{"bogus_key": "s", "log_level": "debug"}"#);
     agent.signal("HUP");
-    wait_until("the refusal", || {
-        agent.printed().contains("statsd_addr (Serf's, which this agent does not have yet")
-    });
+    wait_until("the refusal", || agent.printed().contains("'' has invalid keys: bogus_key"));
 }
 
 #[test]
