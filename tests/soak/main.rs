@@ -20,7 +20,10 @@ use table::Goal::AtMost;
 use table::{head, judged, number, row};
 
 /// Until then what is touched once has been touched: the core's memory for names and payloads, which they go round in.
-const WARM_UP: usize = 450;
+const WARM_UP: usize = 200;
+
+/// Fills that memory, of 2.3 MiB, some times by then.
+const PAYLOAD: usize = 300;
 
 /// What an agent may hold more at the end, in MiB.
 const GROWTH: f64 = 1.0;
@@ -121,7 +124,7 @@ fn work(agents: &[Agent], guest: Setup, round: usize) -> Setup {
     let stream = agents[1].stream();
     let mut rpc = agents[round % 3].rpc();
     for n in 0..ROUND {
-        let (name, payload) = (["deploy", "note"][n % 2], format!("{round}-{n}"));
+        let (name, payload) = (["deploy", "note"][n % 2], format!("{round}-{n} {}", "x".repeat(PAYLOAD)));
         rpc.event(name.as_bytes(), payload.as_bytes(), n % 4 < 2).expect("accepted");
     }
     rpc.query("load").expect("asked");
