@@ -90,7 +90,7 @@ fn zsh_completes_commands_and_flags_of_one_dash() {
     let folder = root.join("usr/share/zsh/vendor-completions");
     let typed = format!(
         "serf() {{ echo \"typed: $*\" }}; fpath=({} $fpath); autoload -Uz compinit; compinit -D -u\n\
-         serf rea\t\nserf event -coal\t\nserf agent -config-f\tx -rpc-a\ty\nexit\n",
+         serf rea\t\nserf event -coal\t\nserf agent -config-f\tx -rpc-ad\ty\nexit\n",
         folder.display()
     );
     let mut zsh = Command::new("script");
