@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a text of at most `longest` bytes; `None` if it is longer: some devices have no end.
 ///
@@ -33,9 +33,8 @@ pub(super) fn store(path: &Path, bytes: &[u8], secret: bool) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let mode = if secret { 0o600 } else { mode };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let written = write(Path::new(&beside), mode, bytes).and_then(|()| fs::rename(&beside, &path));
+    let beside = beside(&path);
+    let written = write(&beside, mode, bytes).and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
         // It may not be there, or may be none of ours; the first error tells what is wrong.
         let _ = fs::remove_file(&beside);
@@ -43,13 +42,27 @@ pub(super) fn store(path: &Path, bytes: &[u8], secret: bool) -> io::Result<()> {
     written
 }
 
-fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    // What an earlier agent may have left, with rights of its own.
+/// Where a file is written that is to take this one's place.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
+
+/// A new file that this user only can read, in the place of what an earlier agent may have left, with rights of its own.
+pub(super) fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    // Whatever the umask is.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+fn write(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut file = create(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()

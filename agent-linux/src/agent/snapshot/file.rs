@@ -3,14 +3,15 @@
 //! That line says under which boot of the machine the file was written, up to which Lamport time events may have been handed out though
 //! no line says so (the lease), and whether all that was to be written is. It is as long as it was, and so needs no room on a full disk.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::line::{checked, verified};
+use crate::agent::kept_file;
 
 /// What the first line begins with.
 const HEAD: &str = "#serf-nostd snapshot 1";
@@ -161,9 +162,7 @@ impl SnapshotFile {
 
     /// Puts these lines, and a first one, in the place of all that there is: as a whole or not at all, and on the disk.
     pub(super) fn replace(&mut self, head: Head, lines: &[u8]) -> io::Result<()> {
-        let mut beside = self.path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
+        let beside = kept_file::beside(&self.path);
         let replaced = self.write_beside(&beside, &head, lines).and_then(|file| {
             fs::rename(&beside, &self.path)?;
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -186,18 +185,13 @@ impl SnapshotFile {
     }
 
     fn write_beside(&self, beside: &Path, head: &Head, lines: &[u8]) -> io::Result<File> {
-        match fs::remove_file(beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         let before = self.file.metadata()?;
         let there = fs::metadata(&self.path)?;
         if (there.dev(), there.ino()) != (before.dev(), before.ino()) {
             return Err(io::Error::other("another file has been put in its place"));
         }
-        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(beside)?;
         // What events carry may be secret. Whose file it was, it stays.
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let mut file = kept_file::create(beside)?;
         if file.metadata()?.uid() != before.uid() {
             fchown(&file, Some(before.uid()), Some(before.gid()))?;
         }

@@ -80,7 +80,10 @@ impl Snapshot {
     /// What the system says; that another agent has it, or that it is none.
     pub(super) fn open(path: &Path, own: &str, rejoin: bool) -> io::Result<(Snapshot, Recalled)> {
         let (mut file, first, text) = SnapshotFile::open(path)?;
-        let Read { mut ledger, bad, lines, is_cut } = read(&text, rejoin);
+        // What stands behind the last line's end was not written to its end.
+        let whole = &text[..file.len() as usize];
+        let is_cut = whole.len() < text.len();
+        let Read { mut ledger, bad, lines } = read(whole, rejoin);
         if lines == 0 && !text.is_empty() {
             return Err(io::Error::other(
                 "it is no snapshot: no line of it can be read; name another file, or move it away",
@@ -156,16 +159,12 @@ struct Read {
     bad: Vec<usize>,
     /// How many can.
     lines: usize,
-    /// The last one was not written to its end.
-    is_cut: bool,
 }
 
 fn read(text: &[u8], rejoin: bool) -> Read {
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
-    let is_cut = whole < text.len();
-    let mut read = Read { ledger: Ledger::default(), bad: Vec::new(), lines: 0, is_cut };
+    let mut read = Read { ledger: Ledger::default(), bad: Vec::new(), lines: 0 };
     let mut together = Vec::new();
-    let lines = text[..whole].split(|byte| *byte == b'\n').enumerate();
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
         let line = std::str::from_utf8(line).ok().and_then(|line| line.parse::<Line>().ok());
         let Some(line) = line else {
