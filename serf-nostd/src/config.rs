@@ -67,6 +67,9 @@ pub struct Config {
     pub forward_fanout: u8,
     /// Name of the fleet, 1 to 128 bytes. Nodes with different names do not hear each other ([`crate::wire::packet::cluster_name`]).
     pub cluster: Option<&'static str>,
+    /// Whether this node tells the others to reach it where they say that its datagrams come from, as behind a router that
+    /// translates addresses; else what they say is passed over.
+    pub advertise_observed: bool,
     /// Whether events from before the first join are wanted. Who comes from another fleet gets none.
     pub replay: bool,
     /// Events at or below this Lamport time are not delivered: what a persisted floor is restored with.
@@ -102,6 +105,7 @@ impl Config {
         origin_fanout: 64,
         forward_fanout: 2,
         cluster: None,
+        advertise_observed: false,
         replay: false,
         event_floor: 0,
     };

@@ -31,6 +31,7 @@ impl Outgoing {
             values: false,
             history: false,
             outdated: false,
+            elsewhere: false,
         },
     };
 }
@@ -41,7 +42,8 @@ impl Outgoing {
 #[repr(u8)]
 pub(crate) enum Answer {
     /// An ack, with a summary above this event, what is believed about the asker if it is not that it lives, the digest of
-    /// last values and the history if the ping had one, and what this node goes by if the ping said something else.
+    /// last values and the history if the ping had one, what this node goes by if the ping said something else, and where it
+    /// has come from if that is not where the asker is held to be.
     Ack {
         seq: u32,
         above: EventId,
@@ -49,6 +51,7 @@ pub(crate) enum Answer {
         values: bool,
         history: bool,
         outdated: bool,
+        elsewhere: bool,
     },
     /// An ack that came for somebody else.
     RelayedAck {
@@ -92,11 +95,12 @@ pub(crate) enum Answer {
     Confirmed {
         id: EventId,
     },
-    /// Answer to a join: what is known about the joiner.
+    /// Answer to a join: what is known about the joiner, and where it is seen if it says something else.
     Join {
         nonce: u32,
         joiner: u16,
         pages: bool,
+        elsewhere: bool,
     },
     NameTaken {
         nonce: u32,

@@ -179,6 +179,8 @@ rules! {
     Strangers,
     /// What has come once in a session is refused when it comes again.
     Windows,
+    /// In one life a member moves to another address, by its own word.
+    Moves,
     /// Of what is sealed only what is seen to be new is believed, where an old word does harm.
     Freshness,
 }

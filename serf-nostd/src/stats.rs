@@ -73,6 +73,8 @@ stats! {
     names_taken,
     /// Times that the application was told of another node with this node's name.
     name_conflicts,
+    /// Times that a member has said that this node's datagrams come from another address than it advertises.
+    seen_elsewhere,
     /// Newcomers not taken in because only somebody who is in no fleet with this node has told of them; queries and answers of who is
     /// no member, or elsewhere than it says.
     strangers,

@@ -96,3 +96,64 @@ fn agents_find_the_cluster_of_their_name_by_mdns() {
     assert_eq!(found.code, 0, "{}", found.text());
     assert_eq!(found.stdout.lines().last(), Some("1"), "the other cluster is alone: {}", found.text());
 }
+
+/// A lease ends: the machine gets other addresses, and its agents go along, whether they are bound to all or to an interface.
+#[test]
+fn agents_go_along_when_their_machine_gets_another_address() {
+    let moved = in_a_network(
+        r#"
+        ip link add br0 type bridge
+        ip link set br0 up
+        ip address add 10.9.0.1/24 dev br0
+        "$0" agent -node=a -bind=10.9.0.1 -rpc-addr="unix:$1/a" >"$1/a.log" &
+        machine() {
+            unshare -n sleep 600 &
+            until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.1; done
+            ip link add v$1 type veth peer name eth0 netns $!
+            ip link set v$1 master br0 up
+            eval "in$1='nsenter -n -t $!'"
+        }
+        machine 2; machine 3
+        for n in 2 3; do
+            eval "in=\$in$n"
+            $in ip link set lo up
+            $in ip link set eth0 up
+            $in ip address add 10.9.0.$n/24 dev eth0
+            $in ip route add default dev eth0
+        done
+        until [ -S "$1/a" ]; do sleep 0.1; done
+        "$0" monitor -rpc-addr="unix:$1/a" >"$1/monitor" &
+        $in2 "$0" agent -node=b -rpc-addr="unix:$1/b" -join=10.9.0.1 >"$1/b.log" &
+        $in3 "$0" agent -node=c -iface=eth0 -rpc-addr="unix:$1/c" -join=10.9.0.1 >"$1/c.log" &
+        shown() { "$0" members -status=alive -rpc-addr="unix:$1" | grep -c "$2"; }
+        for name in a b c; do
+            until [ "$(shown "$1/$name" '10.9.0.[123]:')" = 3 ]; do sleep 0.1; done
+        done
+        for n in 2 3; do
+            eval "in=\$in$n"
+            $in ip address delete 10.9.0.$n/24 dev eth0
+            $in ip address add 10.9.0.7$n/24 dev eth0
+            $in ip route replace default dev eth0
+        done
+        for name in a b c; do
+            until [ "$(shown "$1/$name" '10.9.0.7[23]:')" = 2 ]; do sleep 0.1; done
+        done
+        "$0" event -wait -rpc-addr="unix:$1/c" deploy
+        grep EventMember "$1/monitor"
+        cat "$1/b.log" "$1/c.log"
+        "#,
+    );
+    let Some(moved) = moved else {
+        eprintln!("no namespaces for this user here: machines with other addresses are not tried");
+        return;
+    };
+    assert_eq!(moved.code, 0, "{}", moved.text());
+    for said in [
+        "reached 3 of 3 members",
+        "Others reach this agent at 10.9.0.72:7946 from now on, no longer at 10.9.0.2:7946",
+        "Listening at 10.9.0.73:7946 from now on",
+    ] {
+        assert!(moved.stdout.contains(said), "{said}: {}", moved.text());
+    }
+    assert!(!moved.stdout.contains("EventMemberFailed"), "nobody has failed: {}", moved.text());
+}

@@ -107,9 +107,8 @@ impl Fleet {
         self.machines[i].home
     }
 
-    /// Gives a machine another address; to be called while it is off. Nobody is at the old one any more.
+    /// Gives a machine another address; if it is on its node is to be told. Nobody is at the old one any more.
     pub fn move_to(&mut self, i: usize, home: SocketAddr) {
-        assert!(self.machines[i].node.is_none());
         self.routes.remove(&self.machines[i].home);
         self.machines[i].home = home;
         self.routes.insert(home, i);

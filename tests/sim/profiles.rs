@@ -70,6 +70,7 @@ fn caught(rule: Rule) -> Caught {
         | Rule::GoneElsewhere
         | Rule::ComeDown
         | Rule::Strangers
+        | Rule::Moves
         | Rule::Windows
         | Rule::Freshness => Scenario,
     }

@@ -250,3 +250,12 @@ fn a_query_is_shown_also_where_the_store_is_full() {
         ..Plan::calm(0)
     });
 }
+
+/// A member moves, or gets other tags, and leaves before all have heard that: in some tables it has left in an incarnation of which they
+/// know no more. They ask who knows more, and where nobody does they come to one address.
+#[test]
+fn who_leaves_with_news_of_itself_is_the_same_in_all_tables() {
+    holds(&Plan::draw(386));
+    holds(&Plan::asking(2_469));
+    holds(&Plan::draw(5_855));
+}

@@ -10,7 +10,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mdns_sd::{IfKind, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handle::WeakHandle;
 use super::model::Status;
@@ -62,14 +63,29 @@ impl Discovery {
     }
 
     /// Says where this agent, `node`, is, and joins whom it finds; each once, and again when no other member is alive. Ends with the agent.
-    pub(crate) async fn run(self, agent: WeakHandle, node: String, own: SocketAddr, replay: bool) {
-        // Says it as long as this lives.
-        let _said = match self.say(&node, own) {
-            Ok(daemon) => daemon,
-            Err(error) => return log::error!(target: "agent.mdns", "Failed to announce this agent: {error}"),
-        };
+    pub(crate) async fn run(
+        self,
+        agent: WeakHandle,
+        node: String,
+        mut address: watch::Receiver<SocketAddr>,
+        replay: bool,
+    ) {
         let (mut tried, mut pause) = (HashSet::<SocketAddr>::new(), FIRST_PAUSE);
+        let mut said: Option<(SocketAddr, ServiceDaemon)> = None;
         loop {
+            let own = *address.borrow_and_update();
+            if said.as_ref().is_none_or(|(before, _)| *before != own) {
+                if let Some((_, daemon)) = said.take() {
+                    let _ = daemon.shutdown();
+                }
+                match self.say(&node, own) {
+                    // It is said as long as this lives.
+                    Ok(daemon) => said = Some((own, daemon)),
+                    Err(error) => {
+                        return log::error!(target: "agent.mdns", "Failed to announce this agent: {error}");
+                    }
+                }
+            }
             let found = match self.look().await {
                 Ok(found) => found,
                 Err(error) => {
@@ -99,13 +115,18 @@ impl Discovery {
                 }
             }
             drop(handle);
-            if alive.len() <= 1 {
-                sleep(pause).await;
+            let wait = if alive.len() <= 1 {
+                let wait = pause;
                 pause = (pause * 2).min(PAUSE);
+                wait
             } else {
                 pause = FIRST_PAUSE;
                 // Three quarters of it, on the average.
-                sleep(jittered(PAUSE * alive.len() as u32 * 4 / 3)).await;
+                jittered(PAUSE * alive.len() as u32 * 4 / 3)
+            };
+            match timeout(wait, address.changed()).await {
+                Ok(Err(_)) => return,
+                Ok(Ok(())) | Err(_) => {}
             }
         }
     }

@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serf_nostd::{Identity, Key, Node};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::driver::{Clock, Driver, End, Parts};
+use super::driver::{Advertised, Clock, Driver, End, Parts};
 use super::error::StartError;
 use super::expression::TAG_MATCHER;
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
-use super::interface::advertised_ip;
+use super::interface::{advertised_ip, interface_of};
 use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
+use super::moves::Chosen;
 use super::once;
 use super::seeds::known::rejoin;
 use super::snapshot::{Past, Recalled, Recorder, Snapshot};
@@ -36,7 +37,10 @@ pub struct Setup {
     pub name: String,
     /// Where to listen for gossip; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// What to tell the others instead of the bound address.
+    /// The interface whose first address `bind` is, if it has been chosen so: when that has another one the agent is bound to it.
+    pub interface: Option<String>,
+    /// What to tell the others instead of the bound address. If there is nothing, an agent that is bound to every address goes along when
+    /// the machine gets another one.
     pub advertise: Option<SocketAddr>,
     /// At most [`tags::TAGS_LIMIT`] bytes encoded.
     pub tags: BTreeMap<String, String>,
@@ -74,6 +78,7 @@ impl Setup {
         Setup {
             name: name.to_owned(),
             bind,
+            interface: None,
             advertise: None,
             tags: BTreeMap::new(),
             tags_file: None,
@@ -102,8 +107,8 @@ pub struct Agent {
     pub handlers: Handlers,
     /// Where it is bound, with its real port.
     pub bound: SocketAddr,
-    /// What it tells the others.
-    pub advertised: SocketAddr,
+    /// Where it tells the others to reach it; that may change.
+    pub advertised: watch::Receiver<SocketAddr>,
     /// How it ends. Aborting this ends it at once, without a word to the others.
     pub end: JoinHandle<End>,
     recorder: Option<Recorder>,
@@ -141,11 +146,21 @@ impl Agent {
         };
         recalled.notes.iter().for_each(|note| log::warn!(target: "serf", "serf: {note}"));
         let (handle, requests) = Handle::new(REQUESTS);
+        // Else others reach it where it was told to say, or where they see it.
+        let is_own = setup.advertise.is_none() && !setup.core.advertise_observed;
+        let (told, shown) = watch::channel(advertised);
+        let chosen = match setup.interface.clone() {
+            Some(interface) => Some(Chosen::On { interface, bound, is_advertised: is_own }),
+            None if bound.ip().is_unspecified() && is_own => {
+                Some(Chosen::Of { bound, advertised, interface: interface_of(advertised.ip()) })
+            }
+            None => None,
+        };
         let (ready, started) = oneshot::channel();
         let task = Task {
             setup,
             socket,
-            advertised,
+            advertised: (advertised, Advertised::new(told, !is_own)),
             requests,
             hub: hub.clone(),
             handlers: handlers.clone(),
@@ -167,7 +182,10 @@ impl Agent {
         if !recalled.members.is_empty() {
             tokio::spawn(rejoin(handle.weak(), recalled.members));
         }
-        Ok(Agent { handle, hub, handlers, bound, advertised, end, recorder })
+        if let Some(chosen) = chosen {
+            tokio::spawn(chosen.follow(handle.weak()));
+        }
+        Ok(Agent { handle, hub, handlers, bound, advertised: shown, end, recorder })
     }
 
     /// Ends the agent at once, without a word to the others if it has not left; what its snapshot is to know is on the disk when this
@@ -184,7 +202,7 @@ impl Agent {
 struct Task {
     setup: Setup,
     socket: Socket,
-    advertised: SocketAddr,
+    advertised: (SocketAddr, Advertised),
     requests: mpsc::Receiver<Request>,
     hub: Hub,
     handlers: Handlers,
@@ -210,7 +228,7 @@ impl Task {
         let instance = RandomState::new().hash_one(boot) as u16;
         let identity = Identity {
             name: &setup.name,
-            addr: advertised,
+            addr: advertised.0,
             boot,
             instance,
             tags: &tags::encode(&setup.tags),
@@ -245,6 +263,7 @@ impl Task {
             node,
             clock,
             socket,
+            advertised: advertised.1,
             requests,
             hub,
             handlers,

@@ -11,6 +11,7 @@ use super::figures::Figures;
 use super::handler::Spec;
 use super::keys::{KeyReport, KeyRequest};
 use super::model::{Member, Stats, Why};
+use super::moves::Move;
 use super::operators::Operator;
 use super::query::{Query, Replies, Target};
 use super::receipts::{Receipts, UserEvent, Wait};
@@ -61,6 +62,8 @@ pub enum Request {
         /// How many answered.
         reply: oneshot::Sender<Result<usize, Refusal>>,
     },
+    /// The machine has another address.
+    Moved(Move),
     /// Leave the cluster in good order; answered when done. The agent then exits.
     Leave {
         /// Answer.
@@ -265,6 +268,11 @@ impl Handle {
     /// [`Refusal::Gone`].
     pub async fn others(&self) -> Result<usize, Refusal> {
         self.ask(|reply| Request::Others { reply }).await
+    }
+
+    /// The machine has another address.
+    pub(super) async fn moved(&self, moved: Move) -> Result<(), Refusal> {
+        self.requests.send(Request::Moved(moved)).await.map_err(|_| Refusal::Gone)
     }
 
     /// Joins through members at these addresses (`[name/]host[:port]`, where this agent's port is the usual one, or `srv:NAME`, a DNS

@@ -10,6 +10,13 @@ pub(crate) struct Own {
     index: u32,
 }
 
+impl Own {
+    /// Whether it is this one.
+    pub(super) fn is(&self, ip: IpAddr) -> bool {
+        self.ip == ip
+    }
+}
+
 /// Where to listen on this interface, if `bind` is where to listen otherwise: bound to every address, its first one that is not
 /// link-local (`0.0.0.0`: of either family; `[::]`: of IPv6); else `bind`, which must be one of its addresses, and is one of
 /// this interface's network if it is link-local.
@@ -90,33 +97,72 @@ pub fn advertised_ip(bound: IpAddr) -> Result<IpAddr, AddressError> {
     if !bound.is_unspecified() {
         return Ok(bound);
     }
-    let interfaces = if_addrs::get_if_addrs().map_err(|error| AddressError::Interfaces(error.to_string()))?;
+    let candidates = candidates(bound).map_err(AddressError::Interfaces)?;
+    choose(candidates.into_iter()).map(|chosen| chosen.ip).ok_or(AddressError::NoPrivateAddress)
+}
+
+/// The interface that has this address.
+pub(super) fn interface_of(ip: IpAddr) -> Option<String> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    interfaces.into_iter().find(|interface| interface.ip() == ip).map(|interface| interface.name)
+}
+
+/// What has come in the place of an address that [`advertised_ip`] had chosen: another one of the interface that had it, or of that of
+/// the default route, with this interface. `None`: it is still there.
+///
+/// # Errors
+/// There is none.
+pub(super) fn successor(
+    bound: IpAddr,
+    former: IpAddr,
+    on: Option<&str>,
+) -> Result<Option<(IpAddr, String)>, String> {
+    succeed(candidates(bound.to_canonical())?, former, on)
+}
+
+fn succeed(
+    candidates: Vec<Candidate>,
+    former: IpAddr,
+    on: Option<&str>,
+) -> Result<Option<(IpAddr, String)>, String> {
+    if candidates.iter().any(|candidate| candidate.ip == former) {
+        return Ok(None);
+    }
+    // Others, as of a bridge for containers, are there on many machines at once.
+    let in_place = |candidate: &Candidate| candidate.on_default_route || on == Some(&*candidate.interface);
+    let next = choose(candidates.into_iter().filter(in_place)).ok_or("no other one is in its place")?;
+    Ok(Some((next.ip, next.interface)))
+}
+
+struct Candidate {
+    ip: IpAddr,
+    prefix: u8,
+    interface: String,
+    on_default_route: bool,
+}
+
+/// The addresses at which a socket that is bound there may be reached.
+fn candidates(bound: IpAddr) -> Result<Vec<Candidate>, String> {
+    let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
     let default = default_interface();
     let candidates =
-        interfaces.iter().filter(|interface| interface.is_oper_up()).map(|interface| Candidate {
+        interfaces.into_iter().filter(if_addrs::Interface::is_oper_up).map(|interface| Candidate {
             ip: interface.ip(),
             prefix: match &interface.addr {
                 if_addrs::IfAddr::V4(v4) => v4.prefixlen,
                 if_addrs::IfAddr::V6(v6) => v6.prefixlen,
             },
             on_default_route: default.as_deref() == Some(interface.name.as_str()),
+            interface: interface.name,
         });
-    choose(candidates.filter(|candidate| bound.is_ipv6() || candidate.ip.is_ipv4()))
-        .ok_or(AddressError::NoPrivateAddress)
-}
-
-struct Candidate {
-    ip: IpAddr,
-    prefix: u8,
-    on_default_route: bool,
+    Ok(candidates.filter(|candidate| bound.is_ipv6() || candidate.ip.is_ipv4()).collect())
 }
 
 /// Serf's order among private addresses: the interface of the default route, then IPv4, then the larger network.
-fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<IpAddr> {
+fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<Candidate> {
     candidates
         .filter(|candidate| is_private(candidate.ip))
         .min_by_key(|candidate| (!candidate.on_default_route, candidate.ip.is_ipv6(), candidate.prefix))
-        .map(|candidate| candidate.ip)
 }
 
 /// The special-purpose blocks of RFC 6890 that its tables call forwardable.
@@ -199,9 +245,10 @@ mod tests {
         let candidates = of.iter().map(|(ip, prefix, on_default_route)| Candidate {
             ip: ip.parse().unwrap(),
             prefix: *prefix,
+            interface: String::new(),
             on_default_route: *on_default_route,
         });
-        choose(candidates).map(|ip| ip.to_string())
+        choose(candidates).map(|chosen| chosen.ip.to_string())
     }
 
     /// Each row was observed with Serf 0.9.4 in a network namespace.
@@ -221,6 +268,31 @@ mod tests {
             assert_eq!(chosen(&[(taken, 24, false)]).as_deref(), Some(taken));
         }
         assert_eq!(chosen(&[("172.32.0.1", 12, false), ("198.20.0.1", 15, false)]), None);
+    }
+
+    #[test]
+    fn an_address_is_followed_on_its_interface_and_to_the_default_route() {
+        let candidate = |(ip, interface, on_default_route): (&str, &str, bool)| Candidate {
+            ip: ip.parse().unwrap(),
+            prefix: 24,
+            interface: interface.to_owned(),
+            on_default_route,
+        };
+        let next = |all: &[(&str, &str, bool)], on| {
+            succeed(all.iter().copied().map(candidate).collect(), "10.0.0.5".parse().unwrap(), on)
+                .map(|next| next.map(|(ip, interface)| format!("{ip} {interface}")))
+        };
+        let here = ("10.0.0.5", "eth0", true);
+        let other = ("10.0.0.9", "eth0", false);
+        let bridge = ("172.17.0.1", "docker0", false);
+        let mobile = ("192.168.1.7", "wlan0", true);
+        assert_eq!(next(&[bridge, mobile, here], Some("eth0")), Ok(None), "it is still there");
+        assert_eq!(next(&[bridge, other], Some("eth0")), Ok(Some("10.0.0.9 eth0".to_owned())));
+        assert_eq!(next(&[bridge, mobile], Some("eth0")), Ok(Some("192.168.1.7 wlan0".to_owned())));
+        let public = ("8.8.8.8", "eth0", true);
+        for none in [&[bridge][..], &[], &[public]] {
+            assert!(next(none, Some("eth0")).is_err(), "a machine without a network waits for one");
+        }
     }
 
     #[test]

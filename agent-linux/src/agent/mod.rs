@@ -20,6 +20,7 @@ pub mod log;
 pub mod lossy_channel;
 pub mod memory;
 pub mod model;
+pub mod moves;
 pub mod once;
 pub mod operators;
 pub mod query;

@@ -34,6 +34,10 @@ pub(super) struct Args {
     /// address of a machine that has no private one
     #[arg(long, value_name = "ADDR", default_value = "")]
     advertise: String,
+    /// Tell the others to reach this agent where they see its datagrams come from: behind a router that translates addresses and lets
+    /// in what is sent to the port that it has chosen
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    advertise_observed: bool,
     /// Network interface to listen at for gossip: at its first address that is not link-local, or at -bind, which it must have
     #[arg(long, value_name = "NAME", default_value = "")]
     iface: String,
@@ -228,6 +232,7 @@ impl Args {
             cluster: self.cluster,
             bind: self.bind,
             advertise: self.advertise,
+            advertise_observed: self.advertise_observed,
             interface: self.iface,
             rpc_addr: self.rpc_addr,
             rpc_auth_file: self.rpc_auth_file.unwrap_or_default(),
@@ -307,6 +312,7 @@ mod tests {
             "-node=n",
             "-bind=b",
             "-advertise=a",
+            "-advertise-observed",
             "-iface=i",
             "-rpc-addr=r",
             "-rpc-auth-file=s",
@@ -354,6 +360,7 @@ mod tests {
             cluster: "c".into(),
             bind: "b".into(),
             advertise: "a".into(),
+            advertise_observed: true,
             interface: "i".into(),
             rpc_addr: "r".into(),
             rpc_auth_file: "s".into(),

@@ -151,7 +151,12 @@ impl Process {
         self.logger.open();
         if let Some(discovery) = self.config.discovery.clone() {
             let (agent, node) = (self.agent.handle.weak(), self.config.node_name.clone());
-            tokio::spawn(discovery.run(agent, node, self.agent.advertised, self.config.replay_on_join));
+            tokio::spawn(discovery.run(
+                agent,
+                node,
+                self.agent.advertised.clone(),
+                self.config.replay_on_join,
+            ));
         }
         let seeds = self.seeds(&self.config.retry_join);
         let retry = Retry { interval: self.config.retry_interval, most: self.config.retry_max_attempts };

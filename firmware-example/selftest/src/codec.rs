@@ -57,6 +57,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "tag" => same::<[u8; 2]>(body),
         "new-key" => same::<(u64, &[u8])>(body),
         "cluster" => same::<&str>(body),
+        "observed" => same::<Address>(body),
         "known" => same::<[u8; 4]>(body),
         "values-request" => same::<ValuesRequest>(body),
         _ => None,

@@ -1,13 +1,14 @@
 //! One name for two nodes: who is asked, who keeps it, and who is told.
 //!
 //! Its holder is probed. So is the other one, if the holder answers and it booted earlier, or if the holder does not and it is
-//! far ahead.
+//! far ahead. If both go by one boot number it may be one node, which has moved: whoever answers is asked where it is, and
+//! what it says of itself counts.
 
 use super::Failure;
 use crate::context::Cx;
 use crate::membership::Membership;
 use crate::membership::messages::{BOOT_JUMP, Claim};
-use crate::membership::record::flag;
+use crate::membership::record::{flag, update};
 use crate::membership::table::SELF;
 use crate::outgoing::Answer;
 use crate::rules::Rule;
@@ -108,8 +109,9 @@ impl Failure<'_> {
         }
         let seq = cx.random.next() as u32;
         let known = members.table.hot(holder);
-        // Whoever is gone need not be asked.
-        let asks_claimant = holder == SELF || claim.addr == known.addr || !known.is_live();
+        // Whoever is gone need not be asked, nor is a member waited for at an address where it has never answered.
+        let unseen = is_same_life(cx, members, holder, claim) && !known.has(flag::VERIFIED);
+        let asks_claimant = holder == SELF || claim.addr == known.addr || !known.is_live() || unseen;
         // No room: the newcomer asks again.
         let _ = conflicts.push(Conflict { holder, claim, nonce, seq, tries: 0, due: cx.now, asks_claimant });
     }
@@ -144,6 +146,15 @@ impl Failure<'_> {
             hand_name_over(cx, members, holder, claim);
             return None;
         }
+        if is_same_life(cx, members, holder, claim) && nonce.is_none() {
+            self.disputes.conflicts.swap_remove(place);
+            if from != claim.addr {
+                // It says itself where it is, or that somebody lies.
+                return Some(Verdict::Compare(from));
+            }
+            hand_name_over(cx, members, holder, claim);
+            return None;
+        }
         cx.stats.names_taken += 1;
         let elder = claim.boot < members.table.hot(holder).boot;
         if elder && nonce.is_none() && cx.config.has(Rule::Elder) {
@@ -162,6 +173,7 @@ impl Failure<'_> {
         let place = self.disputes.conflicts.iter().position(|conflict| conflict.due <= cx.now)?;
         let conflict = &mut self.disputes.conflicts[place];
         let Conflict { holder, claim, seq, asks_claimant, .. } = *conflict;
+        let moved = is_same_life(cx, members, holder, claim);
         let rounds = match (asks_claimant, cx.config.has(Rule::Dispute)) {
             // Anybody may have said that somebody is there.
             (true, _) => 1,
@@ -170,7 +182,9 @@ impl Failure<'_> {
         };
         if conflict.tries < rounds {
             conflict.tries += 1;
-            conflict.due = cx.now + cx.config.probe_timeout;
+            // Who has moved is to be found before it is taken for failed: answers to each of these count until the end.
+            let hurries = moved && !asks_claimant && conflict.tries < rounds;
+            conflict.due = cx.now + cx.config.probe_timeout.scaled(1, if hurries { 4 } else { 1 });
             if asks_claimant {
                 return Some(Question { name: holder, to: claim.addr, seq });
             }
@@ -179,17 +193,22 @@ impl Failure<'_> {
             }
             return Some(Question { name: holder, to: members.table.hot(holder).addr, seq });
         }
-        // Who goes by a boot number that nobody would believe has to answer as well.
-        if asks_claimant || !is_far(members, holder, claim) {
+        // Who goes by a boot number that nobody would believe has to answer as well, and who may be the holder itself.
+        if asks_claimant || !moved && !is_far(members, holder, claim) {
             self.disputes.conflicts.swap_remove(place);
         } else {
             (conflict.tries, conflict.due, conflict.asks_claimant) = (0, cx.now, true);
         }
-        if !asks_claimant && members.table.hot(holder).is_live() {
+        if !asks_claimant && !moved && members.table.hot(holder).is_live() {
             self.declare_failed(cx, members, holder);
         }
         self.dispute_due(cx, members)
     }
+}
+
+/// Whether the claimant goes by the holder's own boot number: it may be the holder, at another address.
+fn is_same_life(cx: &Cx<'_>, members: &Membership<'_>, holder: u16, claim: Claim) -> bool {
+    claim.boot == members.table.hot(holder).boot && cx.config.has(Rule::Moves)
 }
 
 /// Whether nobody's word but the claimant's own is enough.
@@ -197,11 +216,18 @@ fn is_far(members: &Membership<'_>, holder: u16, claim: Claim) -> bool {
     claim.boot > members.table.hot(holder).boot.saturating_add(BOOT_JUMP)
 }
 
-/// Both live, and the claimant booted first: the name is its own. What else there is to know of it, comparing brings.
+/// The name is the claimant's own: both live and it booted first, or it is the holder, which has moved. What else there is to know of
+/// it, comparing brings.
 fn hand_name_over(cx: &Cx<'_>, members: &mut Membership<'_>, holder: u16, claim: Claim) {
     members.table.edit(holder, |hot| {
-        (hot.boot, hot.incarnation, hot.addr) = (claim.boot, 0, claim.addr);
+        let moved = hot.boot == claim.boot;
+        let incarnation = if moved { claim.incarnation } else { 0 };
+        (hot.boot, hot.incarnation, hot.addr) = (claim.boot, incarnation, claim.addr);
         hot.set(flag::VERIFIED, false);
+        // Its tags may have changed meanwhile.
+        hot.set(flag::TAGS_WANTED, moved);
     });
+    members.queue_update(holder, update::STATE);
+    members.note_update(cx, holder);
     members.backoff.changed(cx.now);
 }

@@ -557,7 +557,7 @@ mod tests {
     fn a_name_is_its_holder_s_while_that_answers() {
         let (mut cx, mut e, _) = kit::fleet(3);
         let holder = e.members.table.find("m1").expect("held");
-        let claim = Claim { addr: kit::addr(9), boot: 9 };
+        let claim = Claim { addr: kit::addr(9), boot: 9, incarnation: 1 };
         e.failure.dispute(&mut cx, &e.members, holder, claim, Some(1));
         let question = e.failure.dispute_due(&mut cx, &mut e.members).expect("the holder is asked");
         assert_eq!((question.name, question.to), (holder, kit::addr(1)));

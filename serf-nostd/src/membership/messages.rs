@@ -29,12 +29,13 @@ pub(crate) const BOOT_JUMP: u64 = 1 << 46;
 pub(crate) struct Claim {
     pub(crate) addr: Address,
     pub(crate) boot: u64,
+    pub(crate) incarnation: u32,
 }
 
 impl Claim {
     /// Of whoever is told of.
     pub(crate) fn of(alive: &Alive<'_>) -> Claim {
-        Claim { addr: alive.addr, boot: alive.boot }
+        Claim { addr: alive.addr, boot: alive.boot, incarnation: alive.incarnation }
     }
 }
 
@@ -68,7 +69,17 @@ pub(crate) enum Effect {
 impl Membership<'_> {
     // ---- alive ----
 
-    /// A member lives, by somebody's word. `own`: by its own, at this address, in answer to a question.
+    /// Whether a member says this itself, if it has come from this address in answer to a question: from where it says that it is, or
+    /// from where it was, of the same life.
+    pub(crate) fn is_own_word(&self, alive: &Alive<'_>, from: Address) -> bool {
+        let at = |id| {
+            let hot = self.table.hot(id);
+            hot.addr == from && hot.boot == alive.boot
+        };
+        alive.addr == from || self.table.find(alive.node).is_some_and(at)
+    }
+
+    /// A member lives, by somebody's word. `own`: by its own ([`Membership::is_own_word`]), in answer to a question.
     pub(crate) fn alive(&mut self, cx: &mut Cx<'_>, alive: &Alive<'_>, own: bool) -> Effect {
         let (id, new) = match self.table.find(alive.node) {
             Some(SELF) => return self.alive_about_self(cx, alive),
@@ -86,22 +97,29 @@ impl Membership<'_> {
             cx.stats.incarnation_refused += far as u64;
             // Which life it is in a member knows best.
             let corrects = own && alive.boot != hot.boot;
-            let newer = corrects || theirs > ours;
-            let moved = alive.addr != hot.addr && hot.is_live();
+            let lacks = theirs == ours && hot.has(flag::TAGS_WANTED);
+            let newer = corrects || theirs > ours || lacks && alive.addr != hot.addr;
+            // In one life a member moves by its own word.
+            let same_life = alive.boot == hot.boot && cx.config.has(Rule::Moves);
+            let moves = own && same_life && newer;
+            let moved = alive.addr != hot.addr && hot.is_live() && !moves;
             let down = !hot.is_live() && out_of_reach(ours, theirs) && cx.config.has(Rule::ComeDown);
             let unheard = far || down && !own;
+            if moved && same_life && !newer {
+                // It was there once.
+                return Effect::Nothing;
+            }
             if moved || alive.boot != hot.boot && unheard {
-                // In one life nobody moves; an earlier boot may as well be a former life of the holder's: whether it answers
-                // will tell. And who is far ahead, or was, has to say so itself.
+                // Of somebody elsewhere others are not believed: it may be two nodes. An earlier boot may as well be a former life
+                // of the holder's: whether it answers will tell. And who is far ahead, or was, has to say so itself.
                 return Effect::Conflict(id, Claim::of(alive));
             }
             if far {
                 return Effect::Nothing;
             }
             if !newer {
-                let fills = theirs == ours && hot.has(flag::TAGS_WANTED) && alive.tags.is_some();
-                if fills && self.table.set_tags(id, alive.tags) {
-                    self.note_tags(cx, id);
+                if lacks && alive.tags.is_some() && self.table.set_tags(id, alive.tags) {
+                    self.note_update(cx, id);
                 }
                 return Effect::Nothing;
             }
@@ -182,13 +200,14 @@ impl Membership<'_> {
         }
         if tags_changed || moved {
             // Whoever has been told of its join, and not of its failure, is told of that.
-            self.note_tags(cx, id);
+            self.note_update(cx, id);
         } else if !was_live || new {
             self.notices.note(self.table.hot, id, cx.now);
         }
     }
 
-    fn note_tags(&mut self, cx: &Cx<'_>, id: u16) {
+    /// The application is to be told that a member is not what it was.
+    pub(crate) fn note_update(&mut self, cx: &Cx<'_>, id: u16) {
         self.table.hot_mut(id).set(flag::TAGS_CHANGED, true);
         self.notices.note(self.table.hot, id, cx.now);
     }
@@ -230,7 +249,8 @@ impl Membership<'_> {
             Next::Confirmed => Effect::Confirmed(id),
             Next::Stays | Next::Ends => return Effect::Nothing,
         };
-        self.table.edit(id, |hot| hot.incarnation = hot.incarnation.max(accusation.incarnation));
+        let boot = self.table.hot(id).boot;
+        self.raise(id, (boot, accusation.incarnation));
         effect
     }
 
@@ -249,9 +269,21 @@ impl Membership<'_> {
         let what = if left { What::Left } else { What::ToldFailed };
         self.note(cx, id, what, By::Name(accusation.from), 0);
         self.mark_gone(cx, id, end, Duration::ZERO);
-        self.table.edit(id, |hot| hot.incarnation = hot.incarnation.max(accusation.incarnation));
+        let boot = self.table.hot(id).boot;
+        self.raise(id, (boot, accusation.incarnation));
         self.table.cold_mut(id).accuse(accuser);
         Effect::Update(id, update::STATE)
+    }
+
+    /// Somebody speaks of a life or an incarnation that may be later than what is known of a member: what it has said of itself since is
+    /// wanted.
+    fn raise(&mut self, id: u16, life: (u64, u32)) {
+        if life > self.table.hot(id).life() {
+            self.table.edit(id, |hot| {
+                (hot.boot, hot.incarnation) = life;
+                hot.set(flag::TAGS_WANTED, true);
+            });
+        }
     }
 
     /// Whom an accusation is about, if it is to be heard.
@@ -419,6 +451,12 @@ impl Membership<'_> {
             return Effect::Nothing;
         }
         let (live, later) = (hot.is_live(), theirs != ours);
+        let fuller = alive.tags.is_some() || alive.addr > hot.addr;
+        if !live && !later && hot.has(flag::TAGS_WANTED) && fuller {
+            // Where nobody knows what it said last, all go by one address.
+            self.table.edit(id, |hot| hot.take_over(alive));
+            self.table.set_tags(id, alive.tags);
+        }
         let news = match state {
             State::Left => News::RecordLeft { later },
             _ => News::RecordFailed { later },
@@ -426,7 +464,7 @@ impl Membership<'_> {
         let next = self.next_state(id, news);
         if live && state == State::Failed {
             // It has to contradict what they say, wherever they have last seen it.
-            self.table.edit(id, |hot| (hot.boot, hot.incarnation) = theirs);
+            self.raise(id, theirs);
             let begins = next != Next::Stays;
             if begins {
                 self.mark_suspect(id, Some(SELF));
@@ -655,6 +693,22 @@ mod tests {
         assert_eq!(e.members.table.hot(id).addr, kit::addr(1));
         let own = kit::alive("self", 9, 77, 6);
         assert!(matches!(e.members.alive(&mut cx, &own, false), Effect::Namesake(_)));
+    }
+
+    #[test]
+    fn in_one_life_a_member_moves_by_its_own_word_from_where_it_was_or_goes_to() {
+        let there = kit::alive("m1", 9, 5, 6);
+        for (from, own) in [(kit::addr(1), true), (kit::addr(9), true), (kit::addr(2), false)] {
+            let (mut cx, mut e, id) = in_state((Lives, false));
+            assert_eq!(e.members.is_own_word(&there, from), own, "{from:?}");
+            let effect = e.members.alive(&mut cx, &there, own);
+            assert_eq!(matches!(effect, Effect::Update(..)), own, "{effect:?}");
+            assert_eq!(e.members.table.hot(id).addr, kit::addr(if own { 9 } else { 1 }));
+        }
+        let (mut cx, mut e, _) = in_state((Lives, false));
+        assert!(!e.members.is_own_word(&kit::alive("m1", 9, 4, 6), kit::addr(1)), "of another life");
+        let old = kit::alive("m1", 9, 5, 4);
+        assert!(matches!(e.members.alive(&mut cx, &old, false), Effect::Nothing), "it was there once");
     }
 
     #[test]

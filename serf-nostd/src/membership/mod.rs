@@ -12,6 +12,7 @@ pub(crate) mod journal;
 pub(crate) mod listing;
 pub(crate) mod messages;
 pub(crate) mod notices;
+pub(crate) mod observed;
 pub(crate) mod record;
 pub(crate) mod table;
 pub(crate) mod transitions;
@@ -29,7 +30,8 @@ use crate::wire::message::TAGS_MAX;
 pub use identity::Identity;
 use intents::{EarlyIntent, Intents};
 use notices::MemberEventCoalescer;
-use record::{LastNotified, State, flag, update};
+use observed::Observed;
+use record::{Hot, LastNotified, State, flag, update};
 pub use record::{Member, MemberChange, Status};
 use table::{SELF, Table};
 use updates::UpdateQueue;
@@ -70,6 +72,8 @@ pub(crate) struct Membership<'a> {
     pub(crate) backoff: Backoff,
     /// Which life of this node it is.
     pub(crate) boot: u64,
+    /// Where others have seen it.
+    observed: Option<Observed>,
     /// This node's own leaving.
     pub(crate) leave: Option<Leave>,
     /// Whether the application takes events.
@@ -97,6 +101,7 @@ impl<'a> Membership<'a> {
             updates: UpdateQueue::new(),
             backoff: Backoff::new(),
             boot,
+            observed: None,
             leave: None,
             app_ready: true,
             reaping: None,
@@ -272,12 +277,19 @@ impl<'a> Membership<'a> {
             return false;
         }
         if self.table.set_tags(SELF, Some(tags)) {
-            self.table.hot_mut(SELF).set(flag::TAGS_CHANGED, true);
-            self.table.edit(SELF, |hot| hot.incarnation = hot.incarnation.saturating_add(1));
-            self.notices.note(self.table.hot, SELF, cx.now);
-            self.queue_update(SELF, update::STATE);
+            self.say_anew(cx, |_| {});
         }
         true
+    }
+
+    /// What this node says of itself has changed.
+    pub(super) fn say_anew(&mut self, cx: &Cx<'_>, change: impl FnOnce(&mut Hot)) {
+        self.table.edit(SELF, |hot| {
+            change(hot);
+            hot.incarnation = hot.incarnation.saturating_add(1);
+        });
+        self.note_update(cx, SELF);
+        self.queue_update(SELF, update::STATE);
     }
 
     /// Begins to leave; false if it does so already.

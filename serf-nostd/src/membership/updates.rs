@@ -188,7 +188,8 @@ fn alive<'t>(table: &'t Table<'_>, id: u16) -> Alive<'t> {
         addr: hot.addr,
         incarnation: hot.incarnation,
         boot: hot.boot,
-        tags: table.tags(id),
+        // Those that are held may be of a former incarnation.
+        tags: table.tags(id).filter(|_| !hot.has(flag::TAGS_WANTED)),
         versions: hot.versions,
     }
 }

@@ -264,6 +264,15 @@ impl Node<'_> {
         self.apply(effect, &Message::LeaveIntent(intent));
     }
 
+    /// Tells the others that they reach this node at another address from now on, as its machine has moved. It stays the same member, in the
+    /// same life: who has believed it to be elsewhere asks there, and then here. Queries that wait are answered at the old address.
+    ///
+    /// An address without a host or a port is passed over.
+    pub fn set_address(&mut self, now: Instant, addr: SocketAddr) {
+        self.cx.now = now;
+        self.engines.members.set_address(&self.cx, addr.into());
+    }
+
     /// Replaces this node's tags (encoded, as in [`crate::Identity`]) and spreads them.
     ///
     /// # Errors

@@ -192,7 +192,7 @@ impl Node<'_> {
             Answer::DontHave { id } => packet.dont_have(id),
             Answer::TooOld { id } => packet.too_old(id),
             Answer::Confirmed { id } => packet.confirmed(id),
-            Answer::Join { nonce, joiner, pages } => self.write_join_answer(packet, nonce, joiner, pages),
+            Answer::Join { .. } => self.write_join_answer(packet, to, what),
             Answer::Proof => {
                 if next.reply.answers() != 0 {
                     e.events.write_wanted(packet, to);
@@ -239,7 +239,9 @@ impl Node<'_> {
     }
 
     fn write_ack(&mut self, packet: &mut Packet<'_>, to: Address, ack: Answer) -> bool {
-        let Answer::Ack { seq, above, asker, values, history, outdated } = ack else { return false };
+        let Answer::Ack { seq, above, asker, values, history, outdated, elsewhere } = ack else {
+            return false;
+        };
         #[cfg(feature = "coordinates")]
         let coordinate = self.engines.failure.coordinates.own().map(Coordinate::pack);
         #[cfg(feature = "coordinates")]
@@ -258,6 +260,9 @@ impl Node<'_> {
         }
         let (cx, e) = (&self.cx, &self.engines);
         let _ = packet.push(&Message::Summary(summary(cx, e, above)));
+        if elsewhere {
+            let _ = packet.push(&Message::Observed(to));
+        }
         if values {
             e.events.write_values(&cx.config, packet);
         }
@@ -268,12 +273,16 @@ impl Node<'_> {
         written
     }
 
-    fn write_join_answer(&self, packet: &mut Packet<'_>, nonce: u32, joiner: u16, pages: bool) -> bool {
+    fn write_join_answer(&self, packet: &mut Packet<'_>, to: Address, answer: Answer) -> bool {
+        let Answer::Join { nonce, joiner, pages, elsewhere } = answer else { return false };
         let (cx, e) = (&self.cx, &self.engines);
         let [clock, event_clock, query_clock] = cx.clocks.all();
         e.events.fleet.write(cx, packet);
         let answer = JoinAnswer { nonce, clock, event_clock, query_clock };
         let written = packet.push(&Message::JoinAnswer(answer));
+        if elsewhere {
+            let _ = packet.push(&Message::Observed(to));
+        }
         if pages {
             write_history(e, packet, EventId { ltime: event_clock - 1, origin: u64::MAX });
             if joiner != NIL && joiner != SELF {

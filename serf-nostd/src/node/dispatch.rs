@@ -274,7 +274,7 @@ impl Node<'_> {
                 if known.is_none_or(|id| !e.members.table.hot(id).is_live()) && self.is_strange(c) {
                     return;
                 }
-                let own = c.answers && alive.addr == c.from;
+                let own = c.answers && self.engines.members.is_own_word(&alive, c.from);
                 let effect = self.with_room(|members, cx| members.alive(cx, &alive, own));
                 self.apply(effect, &message);
                 let here = self.engines.members.table.find(alive.node).filter(|id| *id != SELF);
@@ -400,6 +400,8 @@ impl Node<'_> {
                 }
             }
             Message::NameTaken(nonce) => self.sync.joins.name_taken(nonce),
+            Message::Observed(addr) if c.answers => e.members.observed(cx, c.from, addr),
+            Message::Observed(_) => {}
 
             // ---- comparing: what peers say of themselves
             Message::Summary(summary) => {
@@ -526,13 +528,14 @@ impl Node<'_> {
         let gone = |id: &u16| !table.hot(*id).is_live();
         let asker = source.or(named.filter(gone).filter(|_| cx.config.has(Rule::GoneElsewhere)));
         let asker = asker.unwrap_or(NIL);
+        let elsewhere = source != named;
         let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
         if source.is_none() && table.live() == 0 && self.sync.meet(cx, e, c.from, c.budget) {
             (c.budget, c.question) = (0, 0);
             return;
         }
         let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
-        let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated };
+        let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated, elsewhere };
         // Whether it has answered us at this address.
         if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) && c.is_new() {
             c.verified = true;

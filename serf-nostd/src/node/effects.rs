@@ -64,7 +64,7 @@ impl Node<'_> {
         if self.engines.members.table.find(record.alive.node) == Some(SELF) {
             return self.sync.record_about_self(&mut self.cx, &mut self.engines, record, joining);
         }
-        let own = record.alive.addr == from;
+        let own = self.engines.members.is_own_word(&record.alive, from);
         let effect = self.with_room(|members, cx| members.record(cx, record, own));
         let (cx, e) = (&mut self.cx, &mut self.engines);
         match effect {

@@ -289,13 +289,13 @@ impl AntiEntropy {
                 return Some(Answer::NameTaken { nonce: join.nonce });
             }
             if hot.is_live() && other {
-                let claim = Claim { addr: from, boot: join.boot };
+                let claim = Claim { addr: from, boot: join.boot, incarnation: 0 };
                 e.failure.dispute(cx, &e.members, id, claim, Some(join.nonce));
                 return None;
             }
         }
-        let (joiner, pages) = (joiner.unwrap_or(NIL), join.pages);
-        Some(Answer::Join { nonce: join.nonce, joiner, pages })
+        let (joiner, pages, elsewhere) = (joiner.unwrap_or(NIL), join.pages, join.addr != from);
+        Some(Answer::Join { nonce: join.nonce, joiner, pages, elsewhere })
     }
 
     /// This node has asked itself: that is no seed.

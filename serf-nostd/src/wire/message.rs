@@ -43,6 +43,11 @@ impl Address {
         Some(Address { ip, port })
     }
 
+    /// Whether it has a host and a port.
+    pub(crate) fn is_somewhere(&self) -> bool {
+        self.port != 0 && self.ip_bytes().iter().any(|byte| *byte != 0)
+    }
+
     fn ip_bytes(&self) -> &[u8] {
         match self.ip.strip_prefix(&MAPPED) {
             Some(v4) => v4,
@@ -670,6 +675,8 @@ pub enum Message<'a> {
     Confirmed(Items<'a, EventId>),
     /// What the sender's cluster is called, if it is called anything: with a join, and in the answer of a cluster of another name.
     Cluster(&'a str),
+    /// "Your datagram has come from there", where its receiver knows its sender by another address: with an ack, or a join's answer.
+    Observed(Address),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

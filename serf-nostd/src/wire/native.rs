@@ -58,6 +58,7 @@ pub(crate) mod kind {
     #[cfg(feature = "seal")]
     pub const NEW_KEY: u8 = 48;
     pub const CLUSTER: u8 = 49;
+    pub const OBSERVED: u8 = 50;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -377,6 +378,7 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         }),
         kind::CONFIRMED => Message::Confirmed(b.items()),
         kind::CLUSTER => Message::Cluster(b.get()),
+        kind::OBSERVED => Message::Observed(b.address()),
         kind::PADDING => return Ok(Message::Padding),
         _ => return Ok(Message::Unknown),
     };
@@ -409,6 +411,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::JoinAnswer(m) => put(kind::JOIN_ANSWER, m, buf),
         Message::NameTaken(nonce) => put(kind::NAME_TAKEN, nonce, buf),
         Message::Cluster(name) => put(kind::CLUSTER, name, buf),
+        Message::Observed(addr) => put(kind::OBSERVED, addr, buf),
         Message::PageRequest(m) => put(kind::PAGE_REQUEST, m, buf),
         Message::Page(m) => put(kind::PAGE, &(m.nonce.to_le_bytes(), m.next.to_le_bytes()), buf),
         Message::Record(m) => put(kind::RECORD, m, buf),

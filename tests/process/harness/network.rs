@@ -8,13 +8,14 @@ use super::{Output, Process, Scratch, ours};
 /// it. `None` where that is not allowed.
 #[track_caller]
 pub fn in_a_network(script: &str) -> Option<Output> {
-    let tried = Command::new("unshare").args(["-rn", "true"]).status();
+    let apart = ["-rn", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let tried = Command::new("unshare").args(apart).arg("true").status();
     if !tried.is_ok_and(|status| status.success()) {
         return None;
     }
     let scratch = Scratch::new();
     let folder = scratch.folder("here");
     let mut command = Command::new("unshare");
-    command.args(["-rn", "--pid", "--fork", "--kill-child", "sh", "-ec", script]).arg(ours()).arg(folder);
+    command.args(apart).args(["sh", "-ec", script]).arg(ours()).arg(folder);
     Some(Process::start(&mut command).wait())
 }

@@ -57,6 +57,7 @@ happened! {
     clones: "and of one boot",
     refused: "names refused",
     moved: "addresses changed",
+    moved_on: "and of machines that were on",
     forgotten: "ports forgotten",
     forged: "datagrams forged",
     replayed: "datagrams replayed",

@@ -89,6 +89,9 @@ impl Run<'_> {
         if self.luck.chance(0.04 * power) {
             self.toggle(j);
         }
+        if faults.moves > 0.0 && self.luck.chance(0.03 * faults.moves) {
+            self.move_on(j);
+        }
         self.mute(j, faults.muted);
         self.turn_clock(j, faults.clocks);
         if self.luck.chance(0.02 * faults.nats)
@@ -201,6 +204,21 @@ impl Run<'_> {
             self.change_address(i);
         }
         self.switch_on(i, floor, memory);
+    }
+
+    /// A machine that is on gets another address, and its node is told.
+    fn move_on(&mut self, i: usize) {
+        if !self.fleet.is_on(i) || self.fleet.is_frozen(i) {
+            return;
+        }
+        self.change_address(i);
+        let home = self.fleet.address(i);
+        self.note(format!("machine {i} moves to {home}"));
+        self.happened.moved_on += 1;
+        let ears = &mut self.ears;
+        self.fleet.with(i, &mut |i, boots, at, seen| ears.hear(i, boots, at, &seen), |node, now| {
+            node.set_address(now, home);
+        });
     }
 
     /// A machine gets a fresh address, or one that another has given up.

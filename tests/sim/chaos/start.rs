@@ -89,6 +89,9 @@ impl Run<'_> {
         if twins > 0.0 {
             self.pair();
         }
+        if nats > 0.0 {
+            self.fleet.config.advertise_observed = self.luck.chance(0.5);
+        }
         for i in 0..plan.nodes {
             if self.luck.chance(nats) {
                 let patience = self.luck.range(20..120) * SECOND;

@@ -6,6 +6,7 @@ mod losses;
 mod meetings;
 mod members;
 mod merges;
+mod moves;
 mod names;
 mod recall;
 mod restarts;

@@ -154,7 +154,8 @@ impl Members {
             let held: Vec<(usize, Option<&Shown>)> = held.collect();
             match on.as_slice() {
                 [] if machines.len() == 1 => {
-                    self.judge_gone(machines[0], &held, presence, histories, excused)?
+                    let whole = |i: usize| views.places[i] >= names.len();
+                    self.judge_gone(machines[0], &held, &whole, presence, histories, excused)?
                 }
                 // Which of them it was that died or left nobody can tell.
                 [] => excuse(excused, "one name for two"),
@@ -171,11 +172,12 @@ impl Members {
         Ok(())
     }
 
-    /// All show one that is off in the same way, and as it went.
+    /// All show one that is off as it went, and those with places for all, who compare, in the same way.
     fn judge_gone(
         &self,
         j: usize,
         held: &[(usize, Option<&Shown>)],
+        whole: &dyn Fn(usize) -> bool,
         presence: &Presence,
         histories: &Histories,
         excused: &mut Excused,
@@ -212,7 +214,7 @@ impl Members {
         if statuses.clone().all(|(_, status)| status.is_none()) {
             return Ok(());
         }
-        let first = statuses.clone().next();
+        let first = statuses.clone().find(|(i, _)| whole(*i));
         for (i, status) in statuses {
             if !allowed.contains(&status) {
                 return Err(format!(
@@ -221,6 +223,10 @@ impl Members {
                 ));
             }
             if let Some((other, seen)) = first.filter(|(_, seen)| *seen != status) {
+                if !whole(i) {
+                    excuse(excused, "partial table");
+                    continue;
+                }
                 return Err(format!("node {i} shows {} {status:?}, node {other} {seen:?}", life.name));
             }
         }

@@ -84,8 +84,9 @@ impl Driver<'_> {
                 if replay {
                     self.turns.catch_up();
                 }
-                self.joins.look_up(addresses, self.node.this().addr.port(), replay, reply);
+                self.joins.look_up(addresses, self.socket.bound().port(), replay, reply);
             }
+            Request::Moved(moved) => self.moved(moved),
             Request::Leave { reply } => {
                 log::info!(target: "agent", "requesting graceful leave from Serf");
                 self.awaiting_first_join = false;

@@ -1,5 +1,6 @@
 //! The run loop around the gossip core: what comes in is handed to the node, what the node wants done is done.
 //!
+//! - `address`: where others reach this agent.
 //! - `commands`: events, leaving, tags: what the agent's users ask for, and what waits for its answer.
 //! - `joins`: joins under way.
 //! - `queries`: asked here, and answered here.
@@ -12,6 +13,7 @@
 //! - `record`: what the snapshot is told.
 //! - `warnings`: what the log tells of what is refused and lost.
 
+mod address;
 mod commands;
 mod figures;
 mod joins;
@@ -36,6 +38,7 @@ use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output,
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Wall, sleep_until};
 
+pub(super) use self::address::Advertised;
 use self::commands::Pending;
 use self::joins::Joins;
 use self::keys::Keys;
@@ -96,6 +99,7 @@ pub(super) struct Parts<'n> {
     pub node: Node<'n>,
     pub clock: Clock,
     pub socket: Socket,
+    pub advertised: Advertised,
     pub requests: mpsc::Receiver<Request>,
     pub hub: Hub,
     pub handlers: Handlers,
@@ -117,6 +121,7 @@ pub(super) struct Driver<'n> {
     node: Node<'n>,
     clock: Clock,
     socket: Socket,
+    advertised: Advertised,
     requests: mpsc::Receiver<Request>,
     hub: Hub,
     handlers: Handlers,
@@ -155,6 +160,7 @@ impl<'n> Driver<'n> {
             node,
             clock,
             socket,
+            advertised,
             requests,
             hub,
             handlers,
@@ -169,6 +175,7 @@ impl<'n> Driver<'n> {
             node,
             clock,
             socket,
+            advertised,
             requests,
             hub,
             handlers,
@@ -363,6 +370,7 @@ impl<'n> Driver<'n> {
                 Output::Sleep(until) => {
                     self.tell_members();
                     self.warnings.counted(&self.node);
+                    self.advertised.look(&self.node);
                     return until;
                 }
             }

@@ -75,6 +75,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         cluster: keys.text("cluster"),
         bind: keys.text("bind"),
         advertise: keys.text("advertise"),
+        advertise_observed: keys.switch("advertise_observed"),
         interface: keys.text("interface"),
         rpc_addr: keys.text("rpc_addr"),
         rpc_auth: Secret(keys.text("rpc_auth")),

@@ -20,7 +20,7 @@ use serf_nostd::wire::message::NAME_MAX;
 pub use self::network::Mdns;
 pub use self::settings::{Secret, Settings};
 use super::signals::Policy;
-use crate::agent::address::{DEFAULT_PORT, Endpoint};
+use crate::agent::address::Endpoint;
 use crate::agent::discovery::Discovery;
 use crate::agent::embed::Setup;
 use crate::agent::handler::{Limits, Spec};
@@ -102,6 +102,8 @@ pub struct Config {
     pub bind: Endpoint,
     /// `advertise`: what to tell the others instead of the bound address. Its port defaults to 7946.
     pub advertise: Option<Endpoint>,
+    /// `advertise_observed`: whether to tell the others to reach it where they see it.
+    pub advertise_observed: bool,
     /// `interface`: the network interface whose first address is listened at, if `bind` names none, or else must have that one.
     pub interface: Option<String>,
     /// `rpc_addr`: where to listen for RPC, `host:port` or `unix:/path`.
@@ -228,23 +230,11 @@ impl Config {
         let span = |span: Duration| {
             serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
         };
-        let bind = self.listener(warn).await?;
-        let advertise = match &self.advertise {
-            Some(advertise) => {
-                let refused = |why: String| format!("Invalid advertise address: {why}");
-                let resolved = advertise.resolve(DEFAULT_PORT).await;
-                let resolved = resolved.map_err(|error| refused(error.to_string()))?;
-                if resolved.ip().is_unspecified() {
-                    let hint = "stands for every address: give the one that others reach, as 10.0.0.1";
-                    return Err(refused(format!("{} {hint}", resolved.ip())));
-                }
-                Some(resolved)
-            }
-            None => None,
-        };
+        let (bind, interface) = self.listener(warn).await?;
         let unfit = |error: String| format!("Failed to setup the Serf agent: {error}");
         Ok(Setup {
-            advertise,
+            interface,
+            advertise: self.advertised().await?,
             tags: match self.tags_file.clone() {
                 // The disk that it is on may not answer; then nothing starts.
                 Some(path) => tokio::task::spawn_blocking(move || tags_file::load(&path))
@@ -274,6 +264,7 @@ impl Config {
                 query_size_limit: self.query_size_limit,
                 response_size_limit: self.response_size_limit,
                 // For as long as the process.
+                advertise_observed: self.advertise_observed,
                 cluster: self.cluster.clone().map(|name| &*name.leak()),
                 ..profile
             },
@@ -370,11 +361,8 @@ impl Config {
             log_level: log_level(or(settings.log_level, "INFO"))?,
             bind: Endpoint::parse(&or(settings.bind, "0.0.0.0"))
                 .map_err(|error| format!("Invalid bind address: {error}"))?,
-            advertise: Some(settings.advertise)
-                .filter(|text| !text.is_empty())
-                .map(|text| Endpoint::parse(&text))
-                .transpose()
-                .map_err(|error| format!("Invalid advertise address: {error}"))?,
+            advertise: network::advertise(&settings.advertise, settings.advertise_observed)?,
+            advertise_observed: settings.advertise_observed,
             interface: Some(settings.interface).filter(|name| !name.is_empty()),
             profile: {
                 let name = or(settings.profile, "lan");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Config;
-use crate::agent::address::DEFAULT_PORT;
+use crate::agent::address::{DEFAULT_PORT, Endpoint};
 use crate::agent::discovery::{Discovery, NAME_MAX};
 use crate::agent::interface;
 
@@ -41,18 +41,49 @@ pub(super) fn discovery(name: String, mdns: Mdns) -> Result<Option<Discovery>, S
     Ok(Some(Discovery { name, interface, disable_ipv4, disable_ipv6 }))
 }
 
+/// What to tell the others, if that is said.
+///
+/// # Errors
+/// It is no address, or it is to be learnt as well.
+pub(super) fn advertise(text: &str, observed: bool) -> Result<Option<Endpoint>, String> {
+    let refused = |why: String| format!("Invalid advertise address: {why}");
+    match text {
+        "" => Ok(None),
+        _ if observed => Err(refused(
+            "'advertise' says one, 'advertise_observed' takes the one that others see: give one of them"
+                .to_owned(),
+        )),
+        text => Endpoint::parse(text).map(Some).map_err(|error| refused(error.to_string())),
+    }
+}
+
 impl Config {
-    /// Looks up where to listen. `warn` is told which address of an interface that is.
+    /// Looks up what to tell the others, if that was set.
+    pub(super) async fn advertised(&self) -> Result<Option<SocketAddr>, String> {
+        let Some(advertise) = &self.advertise else { return Ok(None) };
+        let refused = |why: String| format!("Invalid advertise address: {why}");
+        let resolved = advertise.resolve(DEFAULT_PORT).await;
+        let resolved = resolved.map_err(|error| refused(error.to_string()))?;
+        if resolved.ip().is_unspecified() {
+            let hint = "stands for every address: give the one that others reach, as 10.0.0.1";
+            return Err(refused(format!("{} {hint}", resolved.ip())));
+        }
+        Ok(Some(resolved))
+    }
+
+    /// Looks up where to listen, and of which interface that is the first address, if it was to be chosen. `warn` is told of that.
     ///
     /// # Errors
     /// The text that Serf prints.
-    pub(super) async fn listener(&self, warn: fn(&str)) -> Result<SocketAddr, String> {
+    pub(super) async fn listener(&self, warn: fn(&str)) -> Result<(SocketAddr, Option<String>), String> {
         let bind = self.bind.resolve(DEFAULT_PORT).await;
         let mut bind = bind.map_err(|error| format!("Invalid bind address: {error}"))?;
+        let mut chosen = None;
         if let Some(interface) = &self.interface {
             let on = interface::listener_on(interface, bind)?;
             if on.ip() != bind.ip() {
                 warn(&format!("Using interface '{interface}' address '{}'", on.ip()));
+                chosen = Some(interface.clone());
             }
             bind = on;
         }
@@ -66,7 +97,7 @@ impl Config {
                     bind.ip()
                 ))
             }
-            bind => Ok(bind),
+            bind => Ok((bind, chosen)),
         }
     }
 }

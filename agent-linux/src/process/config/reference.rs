@@ -77,6 +77,7 @@ pub const KEYS: &[(&str, &[Key])] = &[
             key("cluster", Kind::Text, "cluster", "none"),
             key("bind", Kind::Text, "bind", "0.0.0.0:7946"),
             key("advertise", Kind::Text, "advertise", "the bound address"),
+            key("advertise_observed", Kind::Switch, "advertise-observed", "false"),
             key("interface", Kind::Text, "iface", "none"),
             key("tags", Kind::Map, "tag", "none").reloads(),
             key("tags_file", Kind::Text, "tags-file", "none"),

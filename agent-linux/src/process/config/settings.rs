@@ -14,6 +14,7 @@ pub struct Settings {
     pub cluster: String,
     pub bind: String,
     pub advertise: String,
+    pub advertise_observed: bool,
     pub interface: String,
     pub rpc_addr: String,
     pub rpc_auth: Secret,
@@ -84,6 +85,7 @@ impl Settings {
         replace(&mut self.cluster, over.cluster);
         replace(&mut self.bind, over.bind);
         replace(&mut self.advertise, over.advertise);
+        replace(&mut self.advertise_observed, over.advertise_observed);
         replace(&mut self.interface, over.interface);
         replace(&mut self.rpc_addr, over.rpc_addr);
         replace(&mut self.rpc_auth, over.rpc_auth);

@@ -19,6 +19,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         ("cluster", json!(settings.cluster)),
         ("bind", json!(or(settings.bind.clone(), "0.0.0.0"))),
         ("advertise", json!(settings.advertise)),
+        ("advertise_observed", json!(config.advertise_observed)),
         ("interface", json!(settings.interface)),
         ("rpc_addr", json!(config.rpc_addr.to_string())),
         ("rpc_auth", json!(hidden(!settings.rpc_auth.0.is_empty()))),

@@ -42,7 +42,7 @@ fn without_any_setting_the_defaults_are_serfs() {
 }
 
 /// Each key, and a value of its own.
-const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","interface":"i","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
+const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","advertise_observed":true,"interface":"i","rpc_addr":"r","rpc_auth":"s","rpc_auth_file":"u",
             "rpc_allow_unauthenticated":true,"http_addr":"a:1","statsd_addr":"d:2","statsite_addr":"e:3","start_join":["j"],
             "replay_on_join":true,"retry_join":["k"],"retry_interval":"2s","retry_max_attempts":3,
             "discover":"d","mdns":{"interface":"m","disable_ipv4":true,"Disable_IPv6":true},
@@ -63,6 +63,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         cluster: "c".into(),
         bind: "b".into(),
         advertise: "a".into(),
+        advertise_observed: true,
         interface: "i".into(),
         rpc_addr: "r".into(),
         rpc_auth: Secret("s".into()),
@@ -388,6 +389,11 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
         (
             refused(|flags| flags.advertise = "1.2.3.4:x".into()),
             "Invalid advertise address: address tcp/x: unknown port",
+        ),
+        (
+            refused(|flags| (flags.advertise, flags.advertise_observed) = ("1.2.3.4".into(), true)),
+            "Invalid advertise address: 'advertise' says one, 'advertise_observed' takes the one that others see: give \
+             one of them",
         ),
         (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
         (

@@ -123,6 +123,7 @@ pub(crate) fn messages(mut each: impl FnMut(&str, &Message<'_>)) {
         ("new-key", Message::NewKey(300, &[1, 2, 3])),
         ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
         ("cluster", Message::Cluster("blue")),
+        ("observed", Message::Observed(v4)),
     ];
     messages.iter().for_each(|(name, message)| each(name, message));
 }
