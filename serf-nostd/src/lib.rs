@@ -149,7 +149,9 @@ pub use clock::{LTIME_JUMP, LTIME_LIMIT, LTIME_STEP, LamportClock};
 pub use config::Config;
 #[cfg(feature = "coordinates")]
 pub use coordinate::Coordinate;
-pub use events::{Belonging, EventError, Past, UserEvent};
+#[cfg(feature = "recall")]
+pub use events::Past;
+pub use events::{Belonging, EventError, UserEvent};
 pub use expression::{TagMatcher, matches};
 pub use filter::Target;
 #[cfg(feature = "journal")]

@@ -462,7 +462,8 @@ impl<'a> Node<'a> {
             if let Some((id, change)) = notice {
                 return Some(Shown::Member(id, change));
             }
-            while let Some(slot) = events.next_for_app() {
+            let holds = events.holds(cx.now, members.table.live() > 0);
+            while let Some(slot) = if holds { None } else { events.next_for_app() } {
                 let told = match events.store.kind(slot) {
                     Kind::Query => queries.accept(cx, members, events, slot),
                     Kind::Event | Kind::Targeted => events.accept(cx, members, slot),
@@ -487,6 +488,9 @@ impl<'a> Node<'a> {
             }
         }
         if members.advance_leave(cx) {
+            if events.end_windows() {
+                return self.next_event();
+            }
             // That this node has left waits for no window.
             if let Some(change) = members.notices.tell_now(members.table.hot, SELF) {
                 return Some(Shown::Member(SELF, change));

@@ -94,15 +94,33 @@ fn who_comes_back_finds_the_others_by_itself_and_has_what_was_fired_meanwhile() 
     let setup = gone.crash();
     others[0].wait_sees("n3", "failed");
     for n in 0..20 {
-        fire(&others[n % 2], "missed", &n.to_string());
+        fire(&others[0], "missed", &n.to_string());
     }
     assert_eq!(others[0].cli(["event", "value", "2"]).code, 0);
     let back = setup.start();
     assert!(back.printed().contains("Snapshot: true"));
     back.wait_sees("n1", "alive");
     wait_until("what it has missed", || not_once(&back, "missed", 20).is_empty());
+    assert_eq!(
+        back.recorder().payloads("missed"),
+        Vec::from_iter((0..20).map(|n| n.to_string())),
+        "in order"
+    );
     wait_until("the last value", || back.recorder().payloads("value") == ["2"]);
     wait_until("the log's line", || back.printed().contains("serf: Re-joined to previously known nodes"));
+}
+
+/// What waits for later values when an agent ends, and nobody else has, is run by its next life.
+#[test]
+fn who_ends_forgets_nothing_that_waits_for_later_values() {
+    for end in ["TERM", "INT"] {
+        let scratch = Scratch::new();
+        let mut agent = with_snapshot("n1", &scratch.file("snapshot")).start();
+        assert_eq!(agent.cli(["event", "deploy", "v1"]).code, 0);
+        let _ = agent.end_by(end);
+        let agent = agent.crash().start();
+        wait_until("its script", || agent.recorder().payloads("deploy") == ["v1"]);
+    }
 }
 
 #[test]

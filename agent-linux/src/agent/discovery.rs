@@ -124,9 +124,8 @@ impl Discovery {
                 // Three quarters of it, on the average.
                 jittered(PAUSE * alive.len() as u32 * 4 / 3)
             };
-            match timeout(wait, address.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(_)) = timeout(wait, address.changed()).await {
+                return;
             }
         }
     }

@@ -6,11 +6,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serf_nostd::{Identity, Key, Node};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::driver::{Advertised, Clock, Driver, End, Parts};
 use super::error::StartError;
@@ -29,6 +30,9 @@ use super::tags;
 
 /// Requests that wait for the run loop; whoever sends one more waits to send it.
 const REQUESTS: usize = 64;
+
+/// How long an agent that is to end has for what waits.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What an agent needs to start.
 #[derive(Clone, Debug)]
@@ -188,9 +192,11 @@ impl Agent {
         Ok(Agent { handle, hub, handlers, bound, advertised: shown, end, recorder })
     }
 
-    /// Ends the agent at once, without a word to the others if it has not left; what its snapshot is to know is on the disk when this
-    /// returns. Scripts that have not begun are run by its next life.
+    /// Ends the agent, without a word to the others if it has not left. What waits for later values is handed out; what its snapshot is to
+    /// know is on the disk when this returns. Scripts that have not begun are run by its next life.
     pub async fn close(&mut self) {
+        // It may have ended, or hang.
+        let _ = timeout(LAST_WORDS, self.handle.hand_out()).await;
         self.end.abort();
         if let Some(recorder) = &self.recorder {
             recorder.close().await;

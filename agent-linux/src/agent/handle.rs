@@ -64,6 +64,11 @@ pub enum Request {
     },
     /// The machine has another address.
     Moved(Move),
+    /// Hand out all that waits for later values: the agent is about to end.
+    HandOut {
+        /// Answer.
+        reply: oneshot::Sender<()>,
+    },
     /// Leave the cluster in good order; answered when done. The agent then exits.
     Leave {
         /// Answer.
@@ -268,6 +273,11 @@ impl Handle {
     /// [`Refusal::Gone`].
     pub async fn others(&self) -> Result<usize, Refusal> {
         self.ask(|reply| Request::Others { reply }).await
+    }
+
+    /// Hands out all that waits for later values.
+    pub(super) async fn hand_out(&self) -> Result<(), Refusal> {
+        self.ask(|reply| Request::HandOut { reply }).await
     }
 
     /// The machine has another address.

@@ -177,6 +177,7 @@ impl<'a> Coalescer<'a> {
     }
 
     /// This value of a name was handed out before a restart.
+    #[cfg(any(feature = "recall", test))]
     pub(super) fn recall(&mut self, name: u64, event: EventId) {
         if let Some(id) = self.find(name) {
             let window = &mut self.windows[id as usize];
@@ -249,7 +250,7 @@ impl<'a> Coalescer<'a> {
         (self.windows[quiet as usize].last + config.coalesce_quiescent <= now).then(|| self.deliver(quiet))
     }
 
-    /// Gives the oldest held slot up for delivery now: when the store needs its room, or the node shuts down.
+    /// Gives the oldest held slot up for delivery now: when the store needs its room, or the node is about to end.
     pub(crate) fn oldest(&mut self) -> Option<u16> {
         let id = self.held.head()?;
         Some(self.deliver(id))

@@ -91,6 +91,7 @@ impl FleetState {
     }
 
     /// The same fleet as before a restart.
+    #[cfg(feature = "recall")]
     pub(super) fn again(now: Instant, belonging: &Belonging) -> Self {
         let Belonging { fleet, age, met } = *belonging;
         FleetState { id: fleet, since: now.minus(age), returning: true, ..FleetState::new(now, met) }

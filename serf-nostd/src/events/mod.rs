@@ -15,6 +15,7 @@
 pub(crate) mod arena;
 pub(crate) mod coalesce;
 pub(crate) mod fleet;
+mod hold;
 mod operated;
 mod own;
 pub(crate) mod pull;
@@ -51,9 +52,12 @@ use crate::wire::packet::Encoded;
 
 use coalesce::Coalescer;
 use fleet::{FleetState, Source};
+use hold::Hold;
 use pull::Pulls;
 use rate::Rate;
-pub use recall::{Belonging, Past};
+pub use recall::Belonging;
+#[cfg(feature = "recall")]
+pub use recall::Past;
 use relay::RelayFilter;
 use seen::{Freshness, Seen};
 pub use store::UserEvent;
@@ -185,6 +189,8 @@ pub(crate) struct Events<'a> {
     pub(crate) cut_off: bool,
     /// It has begun with a memory, and may lack what others have seen since: what they have forgotten is none of its gaps yet.
     pub(crate) catching_up: bool,
+    /// Meanwhile nothing is handed out.
+    hold: Hold,
     /// The last event that was asked for has come, or has been given up.
     pub(crate) all_pulled: bool,
     /// Signatures that are checked of what was asked for, and of what comes unasked.
@@ -233,6 +239,7 @@ impl<'a> Events<'a> {
             lost_values: 0,
             cut_off: true,
             catching_up: false,
+            hold: Hold::Off,
             all_pulled: false,
             gates: [Gate::new(cx.now); 2],
             forger: Address::UNSET,
@@ -544,6 +551,10 @@ impl<'a> Events<'a> {
         if self.waiting.push_back(slot) {
             self.store.pin(slot, Pin::Application);
         }
+        if cfg!(feature = "recall") && self.hold != Hold::Off {
+            let store = &self.store;
+            self.waiting.settle_last(|last, before| store.id(last) < store.id(before));
+        }
     }
 
     /// The next event for the application: its slot, which holds it until the next call.
@@ -611,7 +622,7 @@ impl<'a> Events<'a> {
         let own = own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE);
         let announced = if links.live > 0 { self.announce_at() } else { Instant::FAR };
         let first = self.coalescer.deadline(&cx.config).min(self.pulls.deadline());
-        first.min(self.rate.deadline(cx.now)).min(own).min(announced)
+        first.min(self.rate.deadline(cx.now)).min(own).min(announced).min(self.hold_deadline())
     }
 
     /// What ends by itself: windows, and the patience for own events. While nobody answers those wait (`cut_off`); then they
@@ -629,9 +640,13 @@ impl<'a> Events<'a> {
             cx.stats.own_unconfirmed += 1;
         }
         while let Some(slot) = self.coalescer.due(cx.now, &cx.config) {
-            self.store.unpin(slot, Pin::Coalescer);
-            self.deliver(slot);
+            self.window_ended(slot);
         }
+    }
+
+    fn window_ended(&mut self, slot: u16) {
+        self.store.unpin(slot, Pin::Coalescer);
+        self.deliver(slot);
     }
 
     #[cfg(any(test, feature = "sabotage"))]

@@ -1,16 +1,21 @@
 //! What a node knows again of its former life: it goes on where it was, as one who was cut off, and fetches what it has missed.
 
 use super::Events;
+#[cfg(feature = "recall")]
 use super::fleet::FleetState;
+#[cfg(feature = "recall")]
 use super::seen::Freshness;
 use super::store::Pin;
+#[cfg(feature = "recall")]
 use crate::clock::LTIME_LIMIT;
+#[cfg(feature = "recall")]
 use crate::context::Cx;
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
 
 /// What a node knew before its end, as far as it was kept: for [`crate::Node::recall`]. Of times from 2^60 on nothing is taken: nobody has
 /// written them.
+#[cfg(feature = "recall")]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Past<'p> {
@@ -55,10 +60,12 @@ impl Events<'_> {
     }
 
     /// See [`crate::Node::recall`].
+    #[cfg(feature = "recall")]
     pub(crate) fn recall(&mut self, cx: &mut Cx<'_>, past: &Past<'_>) {
         let [member, event, query] = past.clocks;
         cx.clocks.adopt([member, event, query]);
         self.catching_up = true;
+        self.hold();
         let is_sound = |id: &EventId| id.ltime < LTIME_LIMIT / 4;
         let mut latest = 0;
         if is_sound(&past.floor) {

@@ -6,7 +6,9 @@ use super::{EVENT_MAX, JoinError, LeaveError, Node, TagsError};
 #[cfg(feature = "authority")]
 use crate::authority::Authority;
 use crate::authority::{Reserved, Signature, Stated, Statement};
-use crate::events::{EventError, Past};
+use crate::events::EventError;
+#[cfg(feature = "recall")]
+use crate::events::Past;
 use crate::filter::{self, Target};
 use crate::queries::{self, Ask, Fired, QueryError};
 use crate::time::{Duration, Instant};
@@ -204,6 +206,7 @@ impl Node<'_> {
     /// ([`crate::Stats::event_gaps`]) until somebody comes who has none of it.
     ///
     /// Goes through the events once for each of them, if they are not sorted.
+    #[cfg(feature = "recall")]
     pub fn recall(&mut self, now: Instant, past: &Past<'_>) {
         self.enter(now);
         self.engines.events.recall(&mut self.cx, past);
@@ -231,13 +234,19 @@ impl Node<'_> {
             return Err(JoinError::Left);
         }
         self.cx.now = now;
-        let begun = self.sync.join(&mut self.cx, &self.engines, addr.into(), replay);
+        let begun = self.sync.join(&mut self.cx, &mut self.engines, addr.into(), replay);
         if begun { Ok(()) } else { Err(JoinError::Busy) }
     }
 
     /// Gives up what [`Node::join`] has begun with this address and nobody has answered: nothing follows. It stays a seed.
     pub fn cancel_join(&mut self, addr: SocketAddr) {
         self.sync.joins.cancel(addr.into());
+    }
+
+    /// Has the next polls hand out all that waits for later values: for a node that is about to end. Leaving ends with this.
+    pub fn end_windows(&mut self, now: Instant) {
+        self.cx.now = now;
+        self.engines.events.end_windows();
     }
 
     /// Leaves the fleet in good order. [`super::Event::Left`] follows when the word has spread; then the node can be

@@ -45,6 +45,17 @@ impl<'a, T: Copy> Ring<'a, T> {
         true
     }
 
+    /// Moves the last one forward, past all that it belongs in front of.
+    pub(crate) fn settle_last(&mut self, belongs_before: impl Fn(T, T) -> bool) {
+        for i in (1..self.len).rev() {
+            let (at, before) = (self.at(i), self.at(i - 1));
+            if !belongs_before(self.cells[at], self.cells[before]) {
+                break;
+            }
+            self.cells.swap(at, before);
+        }
+    }
+
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let item = self.front()?;
         self.head = self.at(1);
@@ -74,5 +85,18 @@ mod tests {
         }
         while ring.pop_front().is_some() {}
         assert_eq!((ring.len(), ring.front()), (0, None));
+    }
+
+    #[test]
+    fn what_comes_late_goes_where_it_belongs() {
+        let mut cells = [0; 8];
+        let mut ring = Ring::new(&mut cells);
+        assert!((0..5).all(|_| ring.push_back(0)) && (0..5).all(|_| ring.pop_front() == Some(0)));
+        for item in [3, 7, 1, 5, 5, 2, 9, 4] {
+            assert!(ring.push_back(item));
+            ring.settle_last(|last, before| last < before);
+        }
+        let sorted: std::vec::Vec<i32> = core::iter::from_fn(|| ring.pop_front()).collect();
+        assert_eq!(sorted, [1, 2, 3, 4, 5, 5, 7, 9]);
     }
 }

@@ -259,8 +259,11 @@ impl AntiEntropy {
     }
 
     /// Joins through this address; see [`crate::Node::join`]. False if too many joins are running.
-    pub(crate) fn join(&mut self, cx: &mut Cx<'_>, e: &Engines<'_>, to: Address, replay: bool) -> bool {
+    pub(crate) fn join(&mut self, cx: &mut Cx<'_>, e: &mut Engines<'_>, to: Address, replay: bool) -> bool {
         let own = e.members.table.hot(SELF).addr;
+        if replay && !self.joins.joined {
+            e.events.hold();
+        }
         self.joins.begin(cx, own, to, replay)
     }
 

@@ -167,7 +167,7 @@ impl AntiEntropy {
         let differ = theirs.events != events_above(e, theirs.floor);
         let links = e.failure.links(&e.members);
         e.events.confirm_all(cx, links, theirs.floor, comparable && !differ, peer);
-        e.events.catching_up &= !comparable || differ;
+        e.events.compared(cx.now, !comparable || differ);
         if comparable && differ {
             self.begin_events(cx, e, peer, theirs.floor);
         }

@@ -35,6 +35,59 @@ fn what_was_fired_meanwhile_is_handed_out_and_nothing_twice() {
     }
 }
 
+/// What a machine has missed it hands out in the order in which it was fired, be it after a former life or from before its time.
+#[test]
+fn what_was_missed_comes_in_its_order() {
+    for seed in 0..8 {
+        let mut fleet = off(seed, 6, Size::Server, None);
+        fleet.config.replay = true;
+        (0..5).for_each(|i| fleet.boot(i, &[0], false, &mut quiet()));
+        fleet.run(20 * SECOND, &mut quiet());
+        let mut heard = Heard::new(6);
+        fleet.crash(4);
+        for n in 0..100 {
+            fire(&mut fleet, n % 4, &format!("{n}"), &mut heard).expect("room");
+            fleet.run(SECOND / 20, &mut heard.watch());
+        }
+        fleet.run(seed * SECOND, &mut heard.watch());
+        fleet.boot_again(4, &[0, 1], &mut heard.watch());
+        fleet.boot(5, &[0], false, &mut heard.watch());
+        fleet.run(5 * SECOND, &mut heard.watch());
+        for i in [4, 5] {
+            let order: Vec<String> =
+                heard.0[i].iter().map(|(_, payload)| String::from_utf8_lossy(payload).into_owned()).collect();
+            assert_eq!(order, Vec::from_iter((0..100).map(|n| n.to_string())), "seed {seed}, machine {i}");
+        }
+        // Afterwards nothing waits.
+        let at = fleet.now();
+        fire(&mut fleet, 0, "next", &mut heard).expect("room");
+        fleet.run(SECOND / 2, &mut heard.watch());
+        assert!(heard.reached("next") == 6 && fleet.now() - at < SECOND, "seed {seed}");
+    }
+}
+
+/// A machine that ends in good order, or is told to hand out what it holds, keeps nothing back.
+#[test]
+fn who_ends_hands_out_what_waits_for_later_values() {
+    for leaves in [true, false] {
+        let mut fleet = off(1, 1, Size::Server, None);
+        fleet.boot(0, &[], false, &mut quiet());
+        fleet.run(5 * SECOND, &mut quiet());
+        let mut heard = Heard::new(1);
+        set(&mut fleet, 0, "deploy", "v1", &mut heard).expect("room");
+        fleet.run(SECOND / 10, &mut heard.watch());
+        assert_eq!(heard.count(0, "v1"), 0, "it waits a second");
+        fleet.with(0, &mut heard.watch(), |node, now| {
+            if leaves {
+                node.leave(now).expect("once");
+            } else {
+                node.end_windows(now);
+            }
+        });
+        assert_eq!(heard.count(0, "v1"), 1, "leaves: {leaves}");
+    }
+}
+
 /// Events come from everywhere, one of the origins being who ends now and then.
 #[test]
 fn whoever_ends_in_the_midst_of_events_has_had_each_once() {

@@ -87,6 +87,11 @@ impl Driver<'_> {
                 self.joins.look_up(addresses, self.socket.bound().port(), replay, reply);
             }
             Request::Moved(moved) => self.moved(moved),
+            Request::HandOut { reply } => {
+                self.node.end_windows(self.clock.now());
+                self.drain();
+                let _ = reply.send(());
+            }
             Request::Leave { reply } => {
                 log::info!(target: "agent", "requesting graceful leave from Serf");
                 self.awaiting_first_join = false;
