@@ -102,7 +102,7 @@ stats! {
     freezes,
     /// Own events accepted.
     events_fired,
-    /// Own events refused because no slot was free.
+    /// Times that there was no place for an own event, be it when it was tried again.
     events_full,
     /// Events seen for the first time, own ones included.
     events_new,

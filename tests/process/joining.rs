@@ -107,13 +107,22 @@ fn of_a_folder_of_settings_all_files_count_and_a_check_tells_before() {
     let shown = check(&["-print-config", "-encrypt=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="]);
     assert_eq!(shown.code, 0);
     assert!(shown.stdout.contains(r#""encrypt_key": "(hidden)""#), "{}", shown.stdout);
-    let json = &shown.stdout[shown.stdout.find('{').expect("an object")..];
-    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON, and nothing else");
     assert_eq!(json["tags"], serde_json::json!({ "role": "web", "zone": "b" }));
+    std::fs::write(scratch.file("shown.json"), r#"{"rpc_auth": "(hidden)"}"#).expect("a scratch folder");
+    let hidden = format!("-config-file={}", scratch.file("shown.json").display());
     for (args, why) in [
         (["-check", "-keyring-file=/nowhere"], "/nowhere: no such file or directory"),
         (["-check", "-protocol=9"], "Protocol version '9' too high"),
         (["-check", "-config-dir=/nowhere"], "Error reading '/nowhere'"),
+        (["-check", &*hidden], "Invalid rpc_auth: '(hidden)' is what -print-config shows"),
+        (["-check", "-http-addr=7374"], "listen tcp 7374: address 7374: missing port"),
+        (["-check", &*format!("-node={}", "n".repeat(129))], "Failed to start the Serf agent"),
+        (["-check", "-snapshot=/nowhere/s"], "/nowhere/s"),
+        (["-check", "-snapshot=/etc"], "/etc"),
+        (["-check", "-snapshot=/etc/hostname"], "it is no snapshot"),
+        (["-check", "-rpc-addr=unix:/nowhere/s"], "there is no folder /nowhere"),
+        (["-check", "-join=[::1"], "Invalid address to join: '[::1'"),
     ] {
         let refused = check(&args);
         assert!(refused.code == 1 && refused.stdout.contains(why), "{args:?}: {}", refused.stdout);

@@ -55,6 +55,15 @@ fn sigusr1_tells_the_counters_and_ends_nothing() {
     assert_eq!(agents[0].members()["n2"], "alive", "it answers as before");
 }
 
+#[test]
+fn signals_that_mean_nothing_end_nothing() {
+    let agent = Setup::new("n1").start();
+    for name in ["USR2", "ALRM"] {
+        agent.signal(name);
+    }
+    assert_eq!(agent.cli(["info"]).code, 0);
+}
+
 /// The system sends it when a file that the agent writes would grow beyond `ulimit -f`: its log, say.
 #[test]
 fn sigxfsz_ends_nothing() {

@@ -122,3 +122,12 @@ fn a_service_is_joined_at_the_ports_that_its_records_name_as_they_are_now() {
     agent.wait_sees("first", "alive");
     agent.wait_sees("second", "alive");
 }
+
+/// A command leaves a child behind that has its output.
+#[test]
+fn a_command_that_has_ended_is_not_waited_for() {
+    let seed = Setup::new("n1").start();
+    let agent = told_by("n2", &format!("sleep 45 & echo {}", at(&seed))).start();
+    seed.wait_sees("n2", "alive");
+    assert!(!agent.printed().contains("Failed to run"), "{}", agent.printed());
+}

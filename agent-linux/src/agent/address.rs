@@ -36,6 +36,8 @@ pub enum AddressError {
     NoSuchService(String),
     /// What is wrong with a service's name, or with the resolver's answer.
     Service(String, String),
+    /// `srv:` or `exec:` with nothing behind it.
+    Nothing(&'static str),
     /// `exec:COMMAND` where commands are not run.
     Command,
     /// Bound to every address, and none of them is private.
@@ -57,6 +59,7 @@ impl fmt::Display for AddressError {
             AddressError::NoAnswer(host) => write!(out, "lookup {host}: i/o timeout"),
             AddressError::NoSuchService(name) => write!(out, "lookup {name}: no such service (SRV record)"),
             AddressError::Service(name, why) => write!(out, "lookup {name}: {why}"),
+            AddressError::Nothing(prefix) => write!(out, "there is nothing behind '{prefix}'"),
             AddressError::Command => {
                 write!(out, "commands are for the agent's own settings only (-join, -retry-join)")
             }

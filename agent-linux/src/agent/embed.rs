@@ -24,7 +24,7 @@ use super::memory::{DEFAULT_MAX_MEMBERS, ServerMemory};
 use super::moves::Chosen;
 use super::once;
 use super::seeds::known::rejoin;
-use super::snapshot::{Past, Recalled, Recorder, Snapshot};
+use super::snapshot::{self, Past, Recalled, Recorder, Snapshot};
 use super::socket::Socket;
 use super::tags;
 
@@ -201,6 +201,29 @@ impl Agent {
         if let Some(recorder) = &self.recorder {
             recorder.close().await;
         }
+    }
+}
+
+/// Says what is wrong with a setup, as far as that is seen without starting an agent.
+///
+/// # Errors
+/// As [`Agent::start`].
+pub fn check(setup: &Setup) -> Result<(), StartError> {
+    let least = 2;
+    let mut memory = ServerMemory::new(least).map_err(|_| StartError::Memory(least))?;
+    let identity = Identity {
+        name: &setup.name,
+        addr: setup.advertise.unwrap_or(setup.bind),
+        boot: 1,
+        instance: 0,
+        tags: &tags::encode(&once::marked(setup.tags.clone(), &setup.handlers)),
+        versions: Identity::VERSIONS,
+    };
+    let node = Node::new(memory.lend(), setup.core.clone(), identity, 0, Clock::start().now());
+    node.map_err(StartError::Node)?;
+    match &setup.snapshot {
+        Some(path) => snapshot::check(path).map_err(|error| StartError::Snapshot(path.clone(), error)),
+        None => Ok(()),
     }
 }
 

@@ -353,7 +353,14 @@ mod tests {
         let (logger, screen) = logger(LevelFilter::Info);
         logger.open();
         tell(&logger, Level::Info, "agent", "a\u{1b}[2Jb\tc\r\u{7}\n");
-        assert_eq!(screen.lines(), ["[INFO] agent: a\\u{1b}[2Jb\tc\\r\\u{7}"]);
+        tell(&logger, Level::Info, "memberlist", "Suspect a\n [ERR] agent: b has failed");
+        assert_eq!(
+            screen.lines(),
+            [
+                "[INFO] agent: a\\u{1b}[2Jb\tc\\r\\u{7}",
+                "[INFO] memberlist: Suspect a\\n [ERR] agent: b has failed"
+            ]
+        );
     }
 
     #[test]

@@ -183,12 +183,13 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     if print {
-        return match Config::shown(source, |warning| say(warning)) {
-            Ok(text) => {
-                ui::say(text);
-                ExitCode::SUCCESS
+        // On its own, so that it can be a file.
+        return match Config::shown(source, ui::complain) {
+            Ok(text) => ui::hand_over(&(text + "\n")),
+            Err(message) => {
+                ui::complain(&message);
+                ExitCode::FAILURE
             }
-            Err(message) => refuse(&message),
         };
     }
     let config = match Config::load(source, |warning| say(warning)) {
@@ -196,12 +197,8 @@ pub(super) fn run(args: Vec<OsString>) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     if check {
-        let all = async {
-            config.setup(|warning| say(warning)).await?;
-            config.rpc_place().await
-        };
-        return match runtime::run(all) {
-            Ok(Ok(_)) => {
+        return match runtime::run(run::check(&config, |warning| say(warning))) {
+            Ok(Ok(())) => {
                 say("The configuration is sound");
                 ExitCode::SUCCESS
             }

@@ -15,7 +15,7 @@ use super::services;
 use super::signals::{Action, LEAVE_LIMIT, Policy, Signal, Signals, decide};
 use super::systemd::Systemd;
 use crate::agent::driver::End;
-use crate::agent::embed::Agent;
+use crate::agent::embed::{self, Agent};
 use crate::agent::error::{Refusal, StartError, words};
 use crate::agent::handler::Handlers;
 use crate::agent::log::Logger;
@@ -44,6 +44,18 @@ pub async fn run(config: Config) -> u8 {
             1
         }
     }
+}
+
+/// What of these settings can be found wrong without starting an agent. `warn` as for [`Config::load`].
+///
+/// # Errors
+/// The text that a start would print.
+pub async fn check(config: &Config, warn: fn(&str)) -> Result<(), String> {
+    let setup = config.setup(warn).await?;
+    let place = config.rpc_place().await?;
+    embed::check(&setup).map_err(|error| format!("Failed to start the Serf agent: {error}"))?;
+    services::check(config, &place).await?;
+    Seeds::check(&config.start_join).and(Seeds::check(&config.retry_join))
 }
 
 async fn live(config: Config) -> Result<u8, String> {

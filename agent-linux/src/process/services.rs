@@ -1,6 +1,8 @@
 //! What hangs on an agent: its RPC, HTTP, and where its numbers are pushed to.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -55,11 +57,47 @@ pub(super) async fn rpc(
 /// What is wrong, and where it was said.
 pub(super) async fn http(config: &Config, agent: &Agent) -> Result<(), String> {
     let Some(address) = &config.http_addr else { return Ok(()) };
-    let listener = listen(address).await.map_err(|error| {
-        format!("Error starting HTTP listener: listen tcp {address}: {error}; see -http-addr")
-    })?;
+    let listener = listen(address).await.map_err(|error| no_http(address, &error))?;
     tokio::spawn(http::server::serve(listener, agent.handle.clone()));
     Ok(())
+}
+
+/// Looks addresses up that [`http`] and [`sinks`] go by, and looks whether [`rpc`] has a folder.
+///
+/// # Errors
+/// As they say it.
+pub(super) async fn check(config: &Config, place: &Place) -> Result<(), String> {
+    if let Some(address) = &config.http_addr {
+        Endpoint::resolve_listener(address).await.map_err(|error| no_http(address, &error.to_string()))?;
+    }
+    if let Some(address) = &config.statsd_addr {
+        Sink::statsd(address).await.map_err(|error| no_sink("statsd", &error))?;
+    }
+    if let Some(address) = &config.statsite_addr {
+        Sink::statsite(address).await.map_err(|error| no_sink("statsite", &error))?;
+    }
+    if let Place::Unix(path) = place {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(format!(
+                "Error starting RPC listener: listen {place}: there is no folder {}",
+                folder.display()
+            ));
+        }
+        let stands = std::fs::symlink_metadata(path).is_ok_and(|there| !there.file_type().is_socket());
+        if stands {
+            return Err(format!("Error starting RPC listener: listen {place}: something else stands there"));
+        }
+    }
+    Ok(())
+}
+
+fn no_http(address: &str, why: &str) -> String {
+    format!("Error starting HTTP listener: listen tcp {address}: {why}; see -http-addr")
+}
+
+fn no_sink(which: &str, why: &str) -> String {
+    format!("Failed to start {which} sink. Got: {why}; see {which}_addr")
 }
 
 async fn listen(address: &str) -> Result<TcpListener, String> {
@@ -75,15 +113,11 @@ async fn listen(address: &str) -> Result<TcpListener, String> {
 /// The text that Serf prints, and where it was said.
 pub(super) async fn sinks(config: &Config, agent: &Agent) -> Result<(), String> {
     if let Some(address) = &config.statsd_addr {
-        let sink = Sink::statsd(address).await;
-        let sink =
-            sink.map_err(|error| format!("Failed to start statsd sink. Got: {error}; see statsd_addr"))?;
+        let sink = Sink::statsd(address).await.map_err(|error| no_sink("statsd", &error))?;
         tokio::spawn(sink.push(agent.handle.clone()));
     }
     if let Some(address) = &config.statsite_addr {
-        let sink = Sink::statsite(address).await;
-        let sink =
-            sink.map_err(|error| format!("Failed to start statsite sink. Got: {error}; see statsite_addr"))?;
+        let sink = Sink::statsite(address).await.map_err(|error| no_sink("statsite", &error))?;
         tokio::spawn(sink.push(agent.handle.clone()));
     }
     Ok(())

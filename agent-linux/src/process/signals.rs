@@ -75,8 +75,9 @@ pub struct Signals {
     terminate: unix::Signal,
     hangup: unix::Signal,
     user1: unix::Signal,
-    /// A file has reached its greatest length, such as the log under `ulimit -f`: caught, the write fails and nothing else.
-    _file_size: unix::Signal,
+    /// Caught and passed over, as by Go's programs: SIGUSR2, SIGALRM; and that a file has reached its greatest length, such as the log
+    /// under `ulimit -f`: the write fails, and nothing else.
+    _passed_over: [unix::Signal; 3],
 }
 
 impl Signals {
@@ -90,7 +91,11 @@ impl Signals {
             terminate: unix::signal(SignalKind::terminate())?,
             hangup: unix::signal(SignalKind::hangup())?,
             user1: unix::signal(SignalKind::user_defined1())?,
-            _file_size: unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            _passed_over: [
+                unix::signal(SignalKind::user_defined2())?,
+                unix::signal(SignalKind::alarm())?,
+                unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            ],
         })
     }
 

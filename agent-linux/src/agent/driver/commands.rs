@@ -11,6 +11,7 @@ use super::{Driver, End, news, queries};
 use crate::agent::error::{Refusal, check_name, words};
 use crate::agent::handle::Request;
 use crate::agent::handler::{Identity, Spec};
+use crate::agent::log::in_one_line;
 use crate::agent::query::{Query, Replies};
 use crate::agent::receipts::{Receipts, UserEvent, Wait};
 use crate::agent::{once, operators, tags, tags_file};
@@ -63,7 +64,7 @@ impl Driver<'_> {
                 log::debug!(
                     target: "agent",
                     "Requesting query send: {}. Payload: {:?}",
-                    query.name,
+                    in_one_line(&query.name),
                     String::from_utf8_lossy(&query.payload)
                 );
                 match queries::check(&query) {
@@ -110,7 +111,7 @@ impl Driver<'_> {
             }
             Request::ForceLeave { node, prune, reply } => {
                 let how = if prune { " (prune)" } else { "" };
-                log::info!(target: "agent", "Force leaving node{how}: {node}");
+                log::info!(target: "agent", "Force leaving node{how}: {}", in_one_line(&node));
                 let possible = check_name(&node);
                 if possible.is_ok() {
                     self.node.force_leave(self.clock.now(), &node, prune);
@@ -196,19 +197,30 @@ impl Driver<'_> {
         match message {
             Message::Event { event, reply } => match self.fire(&event) {
                 Err(why) if may_wait(&why) => return Some(Message::Event { event, reply }),
-                outcome => _ = reply.send(outcome.map(drop).map_err(Refusal::Event)),
+                outcome => {
+                    self.refused += outcome.as_ref().is_err_and(is_full) as u64;
+                    let _ = reply.send(outcome.map(drop).map_err(Refusal::Event));
+                }
             },
             Message::Query { query, reply } => match self.ask(&query) {
                 Err(QueryError::Event(why)) if may_wait(&why) => {
                     return Some(Message::Query { query, reply });
                 }
-                outcome => _ = reply.send(outcome.map_err(Refusal::Query)),
+                outcome => {
+                    let why = outcome.as_ref().err();
+                    let full = matches!(why, Some(QueryError::Event(why)) if is_full(why));
+                    self.refused += full as u64;
+                    let _ = reply.send(outcome.map_err(Refusal::Query));
+                }
             },
             Message::Receipts { event, wait, fired: None, reply } => match self.fire(&event) {
                 Err(why) if may_wait(&why) => {
                     return Some(Message::Receipts { event, wait, fired: None, reply });
                 }
-                Err(why) => _ = reply.send(Err(Refusal::Event(why))),
+                Err(why) => {
+                    self.refused += is_full(&why) as u64;
+                    let _ = reply.send(Err(Refusal::Event(why)));
+                }
                 Ok(ltime) => {
                     let fired = Some((ltime, Wall::now()));
                     return self.attempt(Message::Receipts { event, wait, fired, reply }, patient);
@@ -309,11 +321,16 @@ fn check(event: &UserEvent) -> Result<(), Refusal> {
     event.target.check()
 }
 
+/// Whether the fleet takes no more for now.
+fn is_full(why: &EventError) -> bool {
+    matches!(why, EventError::Full)
+}
+
 fn log_event(event: &UserEvent) {
     log::debug!(
         target: "agent",
         "Requesting user event send: {}. Coalesced: {}. Payload: {:?}",
-        String::from_utf8_lossy(&event.name),
+        in_one_line(&String::from_utf8_lossy(&event.name)),
         event.coalesce,
         String::from_utf8_lossy(&event.payload)
     );

@@ -122,6 +122,8 @@ impl Driver<'_> {
                 member_failures: Counter = changes.failures;
                 /// Members that have changed their tags.
                 member_updates: Counter = changes.updates;
+                /// Events and queries of this agent's users that were refused, as there was no room for them for 5 s.
+                events_refused: Counter = self.refused;
                 /// Datagrams for which the socket had no room.
                 datagrams_unsent: Counter = traffic.unsent;
                 /// Datagrams that the system refused to send.

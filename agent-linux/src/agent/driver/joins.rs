@@ -17,6 +17,7 @@ use tokio::time::Instant as Wall;
 use super::Driver;
 use crate::agent::address::AddressError;
 use crate::agent::error::{MOST_ADDRESSES, Refusal};
+use crate::agent::log::in_one_line;
 use crate::agent::seeds::Seed;
 use crate::agent::socket::plain;
 
@@ -161,7 +162,7 @@ impl Joins {
             let _ = reply.send(Err(Refusal::TooManyJoins));
             return;
         };
-        log::info!(target: "agent", "joining: [{}] replay: {replay}", addresses.join(" "));
+        log::info!(target: "agent", "joining: [{}] replay: {replay}", in_one_line(&addresses.join(" ")));
         let resolved = self.resolved.0.clone();
         let permits = self.lookups[usize::from(addresses.len() > FEW)].clone();
         tokio::spawn(async move {

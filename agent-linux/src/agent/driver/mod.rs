@@ -137,6 +137,8 @@ pub(super) struct Driver<'n> {
     tx: Box<[u8; DATAGRAM_MAX]>,
     traffic: Traffic,
     changes: Changes,
+    /// Events and queries that the fleet had no room for, as long as they could wait.
+    refused: u64,
     warnings: Warnings,
     /// Member changes of one kind that the node told one after the other.
     group: Option<(MemberEventKind, Vec<Member>)>,
@@ -189,6 +191,7 @@ impl<'n> Driver<'n> {
             tx: Box::new([0; DATAGRAM_MAX]),
             traffic: Traffic::default(),
             changes: Changes::default(),
+            refused: 0,
             warnings: Warnings::default(),
             group: None,
             failed: HashSet::new(),

@@ -94,8 +94,9 @@ pub(super) fn line(level: Level, component: &str, text: &str) -> String {
     let mut line = String::with_capacity(40 + text.len().min(LONGEST));
     let now = Local::now().format("%Y/%m/%d %H:%M:%S");
     let text = whole(text);
-    // What the core says of members, whose names may hold anything, stays on its line; others' lists have several.
-    let shown = if component == "serf" { in_one_line(&text) } else { printable(&text) };
+    // What is said of members, whose names may hold anything, stays on its line; others' lists have several.
+    let shown =
+        if ["serf", "memberlist"].contains(&component) { in_one_line(&text) } else { printable(&text) };
     // Writing into a String cannot fail.
     let _ = write!(line, "{now} [{}] {component}: {shown}", level_name(level));
     line

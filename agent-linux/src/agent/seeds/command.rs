@@ -1,6 +1,7 @@
 //! A command that prints whom to join.
 
 use std::io;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::agent::handler::{describe, shell};
 
 /// How long it may run.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long what it has printed is read when it has ended.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What it may print, in bytes, to each of its outputs: more than as many addresses as a join may have.
 const MOST: u64 = 64 * 1024;
@@ -35,14 +39,31 @@ async fn execute(command: &str) -> Result<Vec<String>, String> {
     let group = child.id().and_then(|id| Pid::from_raw(id as i32));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let work = async {
-        let (stdout, stderr) = tokio::join!(read(stdout), read(stderr));
-        // Whoever is not read to the end is not waited for either.
-        let status = if stdout.as_ref().is_ok_and(|text| text.len() as u64 <= MOST) {
-            Some(child.wait().await?)
-        } else {
-            None
+        let (mut printed, mut complaints) = (Vec::new(), Vec::new());
+        let ended = {
+            let mut reading =
+                pin!(async { tokio::try_join!(read(stdout, &mut printed), read(stderr, &mut complaints)) });
+            tokio::select! {
+                read = &mut reading => {
+                    read?;
+                    None
+                }
+                status = child.wait() => {
+                    // Its own children may have its outputs, and stay.
+                    let _ = timeout(GRACE, &mut reading).await;
+                    Some(status?)
+                }
+            }
         };
-        Ok::<_, io::Error>((status, stdout?, stderr?))
+        // Whoever is not read to the end is not waited for either.
+        let status = match ended {
+            _ if printed.len() as u64 > MOST => None,
+            None => Some(child.wait().await?),
+            ended => ended,
+        };
+        let [stdout, stderr] =
+            [printed, complaints].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok::<_, io::Error>((status, stdout, stderr))
     };
     let ended = timeout(LIMIT, work).await;
     if !matches!(ended, Ok(Ok((Some(_), ..))))
@@ -67,10 +88,9 @@ async fn execute(command: &str) -> Result<Vec<String>, String> {
 }
 
 /// What it prints; of more than [`MOST`] bytes the beginning, and one byte more.
-async fn read(from: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
-    let mut bytes = Vec::new();
+async fn read(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> io::Result<()> {
     if let Some(from) = from {
-        from.take(MOST + 1).read_to_end(&mut bytes).await?;
+        from.take(MOST + 1).read_to_end(into).await?;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(())
 }

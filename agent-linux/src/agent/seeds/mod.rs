@@ -42,8 +42,14 @@ impl Seed {
     pub(super) fn parse(text: &str) -> Result<Seed, AddressError> {
         let behind = |prefix: &str| {
             let rest = text.strip_prefix(prefix)?.trim();
-            (!rest.bytes().all(|byte| byte.is_ascii_digit())).then(|| rest.to_owned())
+            let is_port = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+            (!is_port).then(|| rest.to_owned())
         };
+        for prefix in ["srv:", "exec:"] {
+            if behind(prefix).is_some_and(|rest| rest.is_empty()) {
+                return Err(AddressError::Nothing(prefix));
+            }
+        }
         if let Some(name) = behind("srv:") {
             return Ok(Seed::Service(name));
         }
@@ -98,6 +104,16 @@ pub struct Retry {
 pub struct Exhausted;
 
 impl Seeds {
+    /// Reads texts of whom to join, without looking anything up.
+    ///
+    /// # Errors
+    /// What is wrong with the first one that is none.
+    pub fn check(texts: &[String]) -> Result<(), String> {
+        let wrong = |text: &&String| Seed::parse(text).is_err();
+        let Some(text) = texts.iter().find(wrong) else { return Ok(()) };
+        Seed::parse(text).map(drop).map_err(|error| format!("Invalid address to join: '{text}': {error}"))
+    }
+
     /// Runs commands, looks names up, and joins; how many have answered.
     ///
     /// # Errors
@@ -202,10 +218,19 @@ mod tests {
             ("srv:_serf._udp.example.org", Seed::Service("_serf._udp.example.org".to_owned())),
             ("exec:cloud list --tag a=b", Seed::Command("cloud list --tag a=b".to_owned())),
             ("srv:7946", Seed::Member(JoinTarget::parse("srv:7946").unwrap())),
-            ("exec:", Seed::Member(JoinTarget::parse("exec").unwrap())),
             ("n1/10.0.0.1", Seed::Member(JoinTarget::parse("n1/10.0.0.1").unwrap())),
         ] {
             assert_eq!(Seed::parse(text).unwrap(), seed, "{text}");
         }
+        for prefix in ["srv:", "exec:"] {
+            assert_eq!(Seed::parse(prefix), Err(AddressError::Nothing(prefix)));
+        }
+        let texts =
+            |all: &[&str]| Seeds::check(&all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert_eq!(texts(&["a", "exec:b"]), Ok(()));
+        assert_eq!(
+            texts(&["a", "[::1"]),
+            Err("Invalid address to join: '[::1': address [::1: missing ']' in address".to_owned())
+        );
     }
 }

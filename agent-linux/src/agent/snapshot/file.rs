@@ -112,11 +112,7 @@ impl SnapshotFile {
     pub(super) fn open(path: &Path) -> io::Result<(SnapshotFile, First, Vec<u8>)> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut file = open_locked(&path)?;
-        let mut text = Vec::new();
-        (&mut file).take(LONGEST + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > LONGEST {
-            return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
-        }
+        let text = text(&mut file)?;
         let first = First::of(&text);
         let has_head = matches!(first, First::Ours(_));
         let head = Head { boot: String::new(), lease: 0, state: State::Open };
@@ -203,13 +199,27 @@ impl SnapshotFile {
     }
 }
 
+pub(super) fn irregular() -> io::Error {
+    io::Error::other("it is no regular file")
+}
+
+/// All that stands in it.
+pub(super) fn text(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other(format!("it is longer than {LONGEST} bytes")));
+    }
+    Ok(text)
+}
+
 /// Nobody else has it, and it is the one that stands there.
 fn open_locked(path: &Path) -> io::Result<File> {
     loop {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
+            return Err(irregular());
         }
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => {

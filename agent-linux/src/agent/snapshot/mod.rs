@@ -16,6 +16,7 @@ mod recorder;
 #[cfg(test)]
 mod tests;
 
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -83,12 +84,7 @@ impl Snapshot {
         // What stands behind the last line's end was not written to its end.
         let whole = &text[..file.len() as usize];
         let is_cut = whole.len() < text.len();
-        let Read { mut ledger, bad, lines } = read(whole, rejoin);
-        if lines == 0 && !text.is_empty() {
-            return Err(io::Error::other(
-                "it is no snapshot: no line of it can be read; name another file, or move it away",
-            ));
-        }
+        let Read { mut ledger, bad, .. } = readable(&text, whole, rejoin)?;
         let mut notes = Vec::new();
         if let Some(number) = bad.first() {
             let count = bad.len();
@@ -150,6 +146,38 @@ fn lease(first: &First, ledger: &Ledger, [is_damaged, is_cut]: [bool; 2], boot: 
         First::Damaged => Some(latest + LEASE),
         First::Foreign => is_damaged.then_some(latest + LEASE),
     }
+}
+
+/// Says what is wrong with a snapshot, or with the folder where it is to be, without a change of either.
+///
+/// # Errors
+/// As when it is opened.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            let is_folder = fs::metadata(folder)?.is_dir();
+            return if is_folder { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) };
+        }
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(file::irregular());
+    }
+    let text = file::text(&mut file)?;
+    readable(&text, &text, false).map(drop)
+}
+
+/// What stands in `whole` lines of a text.
+fn readable(text: &[u8], whole: &[u8], rejoin: bool) -> io::Result<Read> {
+    let read = read(whole, rejoin);
+    if read.lines == 0 && !text.is_empty() {
+        return Err(io::Error::other(
+            "it is no snapshot: no line of it can be read; name another file, or move it away",
+        ));
+    }
+    Ok(read)
 }
 
 /// What stands in a snapshot.

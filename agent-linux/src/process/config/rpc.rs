@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::secrets::openness;
+use super::show::HIDDEN;
 use super::{Config, Secret, Settings};
 use crate::rpc::address::Place;
 use crate::rpc::token;
@@ -12,6 +13,11 @@ use crate::rpc::token;
 /// # Errors
 /// They give two, or what is wrong with the file.
 pub(super) fn token(settings: &Settings, mut warn: impl FnMut(&str)) -> Result<Secret, String> {
+    if settings.rpc_auth.0 == HIDDEN {
+        return Err(format!(
+            "Invalid rpc_auth: '{HIDDEN}' is what -print-config shows for a token: give the token itself"
+        ));
+    }
     if settings.rpc_auth_file.is_empty() {
         return Ok(settings.rpc_auth.clone());
     }

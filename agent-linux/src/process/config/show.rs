@@ -7,7 +7,7 @@ use crate::agent::log::LEVELS;
 use crate::agent::log::syslog::Facility;
 
 /// What stands in the place of a secret.
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 
 /// Every key with its value, those that say nothing left out.
 pub(super) fn json(settings: &Settings, config: &Config) -> String {
@@ -47,7 +47,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         ("handler_timeout", json!(config.handler_timeout.map(span).unwrap_or_default())),
         ("handler_concurrency", json!(config.handler_concurrency)),
         ("log_level", json!(level)),
-        ("log_format", json!(config.log_format.as_str())),
+        ("log_format", json!(settings.log_format)),
         ("enable_syslog", json!(config.syslog.is_some())),
         ("syslog_facility", json!(config.syslog.map_or("", Facility::as_str))),
         ("leave_on_terminate", json!(config.signals.leave_on_terminate)),
