@@ -1,5 +1,6 @@
 //! Writes what is made of the one definition of the program's commands: `packaging FOLDER` makes `FOLDER/man` and
-//! `FOLDER/completions`, which packages bring beside it, `packaging --configuration FILE` the reference of its settings.
+//! `FOLDER/completions`, which packages bring beside it, `packaging --configuration FILE` the reference of its settings, `packaging
+//! --notices TARGET FILE` the licences of what is compiled into it.
 
 use std::env;
 use std::fs;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 
 mod completions;
 mod man;
+mod notices;
 mod reference;
 
 fn main() -> ExitCode {
@@ -16,8 +18,14 @@ fn main() -> ExitCode {
     let (path, written) = match &args[..] {
         [folder] => (folder, write(Path::new(folder))),
         [what, file] if what == "--configuration" => (file, fs::write(file, reference::page())),
+        [what, target, file] if what == "--notices" => {
+            let text = notices::text(&target.to_string_lossy());
+            (file, text.and_then(|text| fs::write(file, text)))
+        }
         _ => {
-            eprintln!("usage: packaging FOLDER, or packaging --configuration FILE");
+            eprintln!(
+                "usage: packaging FOLDER, packaging --configuration FILE, or packaging --notices TARGET FILE"
+            );
             return ExitCode::from(2);
         }
     };

@@ -91,6 +91,13 @@ fn the_list_of_parts_names_every_crate_of_the_program_and_none_of_tests_tools_an
     crates.remove(concat!("agent-linux v", env!("CARGO_PKG_VERSION")));
     let missing: Vec<_> = crates.difference(&listed).collect();
     assert!(missing.is_empty(), "{missing:?}");
+    let archive = built("serf-", "-linux-musl.tgz");
+    let notices = ask("tar", ["-xOzf", archive.to_str().expect("it is text"), "--wildcards", "*/NOTICES"]);
+    for part in crates.iter().filter(|part| !part.starts_with("serf-nostd ")) {
+        let named = format!("    {}: ", part.replace(" v", " "));
+        assert!(notices.contains(&named), "no licence of {part}");
+    }
+    assert!(notices.contains("Permission is hereby granted"), "the texts themselves");
     for other in ["foca", "clap_mangen", "embassy-net", "windows-sys"] {
         assert!(!listed.iter().any(|part| part.starts_with(&format!("{other} "))), "{other} in {listed:?}");
     }
