@@ -157,3 +157,52 @@ fn agents_go_along_when_their_machine_gets_another_address() {
     }
     assert!(!moved.stdout.contains("EventMemberFailed"), "nobody has failed: {}", moved.text());
 }
+
+/// The address that an agent chooses is one that others do not reach; they see its datagrams come from another.
+#[test]
+fn an_agent_learns_where_the_others_see_it() {
+    let learnt = in_a_network(
+        r#"
+        ip link set lo up
+        ip link add br0 type bridge
+        ip link set br0 up
+        ip address add 10.9.0.1/24 dev br0
+        ip address add 10.9.0.2/24 dev br0
+        unshare -n sleep 600 &
+        until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.1; done
+        ip link add v3 type veth peer name eth0 netns $!
+        ip link set v3 master br0 up
+        in="nsenter -n -t $!"
+        $in ip link set lo up
+        $in ip link set eth0 up
+        $in ip address add 10.9.0.3/24 dev eth0
+        $in ip link add in0 type veth peer name in1
+        $in ip link set in0 up
+        $in ip link set in1 up
+        $in ip address add 10.64.0.1/12 dev in0
+        "$0" agent -node=a -bind=10.9.0.1 -rpc-addr="unix:$1/a" >"$1/a.log" &
+        "$0" agent -node=b -bind=10.9.0.2 -rpc-addr="unix:$1/b" -retry-join=10.9.0.1 -retry-interval=1s >"$1/b.log" &
+        shown() { "$0" members -status=alive -rpc-addr="unix:$1" | grep -c "$2"; }
+        until [ "$(shown "$1/b" 'alive')" = 2 ]; do sleep 0.1; done
+        $in "$0" agent -node=c -rpc-addr="unix:$1/c" -join=10.9.0.1 -advertise-observed >"$1/c.log" &
+        for name in a b c; do
+            until [ "$(shown "$1/$name" 'c  *10.9.0.3:7946')" = 1 ]; do sleep 0.1; done
+        done
+        "$0" event -wait -rpc-addr="unix:$1/c" deploy
+        cat "$1/c.log"
+        $in "$0" agent -node=d -bind=0.0.0.0:7947 -rpc-addr="unix:$1/d" -join=10.9.0.1:7946 >"$1/d.log" &
+        until grep -q 'come from elsewhere than 10.64.0.1:7947' "$1/d.log"; do sleep 0.1; done
+        "#,
+    );
+    let Some(learnt) = learnt else {
+        eprintln!("no namespaces for this user here: what others see is not tried");
+        return;
+    };
+    assert_eq!(learnt.code, 0, "{}", learnt.text());
+    for said in [
+        "reached 3 of 3 members",
+        "Others reach this agent at 10.9.0.3:7946 from now on, no longer at 10.64.0.1:7946",
+    ] {
+        assert!(learnt.stdout.contains(said), "{said}: {}", learnt.text());
+    }
+}
