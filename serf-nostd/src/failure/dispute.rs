@@ -7,7 +7,7 @@
 use super::Failure;
 use crate::context::Cx;
 use crate::membership::Membership;
-use crate::membership::messages::{BOOT_JUMP, Claim};
+use crate::membership::messages::{Claim, out_of_reach};
 use crate::membership::record::{flag, update};
 use crate::membership::table::SELF;
 use crate::outgoing::Answer;
@@ -213,7 +213,7 @@ fn is_same_life(cx: &Cx<'_>, members: &Membership<'_>, holder: u16, claim: Claim
 
 /// Whether nobody's word but the claimant's own is enough.
 fn is_far(members: &Membership<'_>, holder: u16, claim: Claim) -> bool {
-    claim.boot > members.table.hot(holder).boot.saturating_add(BOOT_JUMP)
+    out_of_reach((claim.boot, claim.incarnation), members.table.hot(holder).life())
 }
 
 /// The name is the claimant's own: both live and it booted first, or it is the holder, which has moved. What else there is to know of

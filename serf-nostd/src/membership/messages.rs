@@ -547,7 +547,7 @@ fn by_table(state: State) -> What {
 }
 
 /// Whether a boot and incarnation are further along than any honest member can be by now that was last known at others.
-fn out_of_reach((boot, incarnation): (u64, u32), (known_boot, known): (u64, u32)) -> bool {
+pub(crate) fn out_of_reach((boot, incarnation): (u64, u32), (known_boot, known): (u64, u32)) -> bool {
     let known = if boot == known_boot { known } else { 0 };
     incarnation > known.saturating_add(INCARNATION_JUMP) || boot > known_boot.saturating_add(BOOT_JUMP)
 }
