@@ -51,7 +51,19 @@ pub fn answer(address: SocketAddr, requests: &str) -> String {
         }
         *said.entry(seq).or_default() += &format!("{}\n", shown(&value));
     }
-    said.into_values().collect::<String>() + end
+    said.into_values().map(|said| without_log(&said)).collect::<String>() + end
+}
+
+/// Without lines of the agent's log, each behind a header: how many of them come before the end is chance.
+fn without_log(said: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in said.split_inclusive('\n') {
+        match line.starts_with("{Log: ") {
+            true => _ = lines.pop(),
+            false => lines.push(line),
+        }
+    }
+    lines.concat()
 }
 
 fn request(sent: &mut Vec<u8>, command: &str, seq: u64, body: &str) {
