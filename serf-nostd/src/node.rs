@@ -437,7 +437,7 @@ impl<'a> Node<'a> {
         let notifies = !events.fleet.is_starting();
         let first = members.deadline(cx, notifies).min(failure.deadline(cx, members));
         let first = first.min(events.deadline(cx, failure.links(members)));
-        let first = first.min(queries.deadline(members.app_ready));
+        let first = first.min(queries.deadline(members.app_ready && !events.is_held()));
         let first = first.min(self.sync.deadline(&self.engines)).min(self.gossip.deadline(cx, &self.engines));
         // A deadline that has passed is one that waits for room: soon, but not in a spin.
         first.max(cx.now + Duration::from_micros(1))

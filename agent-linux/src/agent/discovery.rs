@@ -81,8 +81,9 @@ impl Discovery {
                 match self.say(&node, own) {
                     // It is said as long as this lives.
                     Ok(daemon) => said = Some((own, daemon)),
+                    // It is tried again after the next look.
                     Err(error) => {
-                        return log::error!(target: "agent.mdns", "Failed to announce this agent: {error}");
+                        log::error!(target: "agent.mdns", "Failed to announce this agent: {error}");
                     }
                 }
             }

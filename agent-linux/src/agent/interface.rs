@@ -107,8 +107,8 @@ pub(super) fn interface_of(ip: IpAddr) -> Option<String> {
     interfaces.into_iter().find(|interface| interface.ip() == ip).map(|interface| interface.name)
 }
 
-/// What has come in the place of an address that [`advertised_ip`] had chosen: another one of the interface that had it, or of that of
-/// the default route, with this interface. `None`: it is still there.
+/// What has come in the place of an address that [`advertised_ip`] had chosen: another one of its family, of the interface that had it or
+/// of that of the default route, with this interface. `None`: it is still there.
 ///
 /// # Errors
 /// There is none.
@@ -129,7 +129,10 @@ fn succeed(
         return Ok(None);
     }
     // Others, as of a bridge for containers, are there on many machines at once.
-    let in_place = |candidate: &Candidate| candidate.on_default_route || on == Some(&*candidate.interface);
+    let in_place = |candidate: &Candidate| {
+        let near = candidate.on_default_route || on == Some(&*candidate.interface);
+        near && candidate.ip.is_ipv4() == former.is_ipv4()
+    };
     let next = choose(candidates.into_iter().filter(in_place)).ok_or("no other one is in its place")?;
     Ok(Some((next.ip, next.interface)))
 }
@@ -290,7 +293,8 @@ mod tests {
         assert_eq!(next(&[bridge, other], Some("eth0")), Ok(Some("10.0.0.9 eth0".to_owned())));
         assert_eq!(next(&[bridge, mobile], Some("eth0")), Ok(Some("192.168.1.7 wlan0".to_owned())));
         let public = ("8.8.8.8", "eth0", true);
-        for none in [&[bridge][..], &[], &[public]] {
+        let other_family = ("fd00::5", "eth0", true);
+        for none in [&[bridge][..], &[], &[public], &[other_family]] {
             assert!(next(none, Some("eth0")).is_err(), "a machine without a network waits for one");
         }
     }

@@ -14,9 +14,9 @@ use super::handle::WeakHandle;
 use super::interface;
 use super::socket::Socket;
 
-/// After the kernel has told that addresses change it looks at once, and again after each of these: routes come later.
-const LOOKS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
+/// After the kernel has told that addresses change it looks after each of these: an address that is renewed may be away for a moment, and
+/// routes come later.
+const LOOKS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(5)];
 
 /// It looks after so long anyway.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -55,6 +55,9 @@ impl Chosen {
             }
             for pause in LOOKS {
                 sleep(pause).await;
+                if agent.upgrade().is_none() {
+                    return;
+                }
                 match self.next() {
                     Ok(None) => told = false,
                     Ok(Some(moved)) => {
@@ -64,7 +67,7 @@ impl Chosen {
                         }
                     }
                     // The address may come back; or another one is about to come.
-                    Err(_) if told || pause < LOOKS[2] => {}
+                    Err(_) if told || pause < LOOKS[1] => {}
                     Err(error) => {
                         log::warn!(target: "serf", "This machine has not got this agent's address any more: {error}");
                         told = true;
@@ -94,6 +97,9 @@ impl Chosen {
                     SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
                 };
                 let next = interface::listener_on(interface, SocketAddr::new(every, bound.port()))?;
+                if next.is_ipv4() != bound.is_ipv4() {
+                    return Err(format!("interface '{interface}' has none of its family"));
+                }
                 let socket = Socket::bind(next).map_err(|error| format!("{next}: {error}"))?;
                 *bound = next;
                 Ok(Some(Move { advertised: is_advertised.then_some(next), socket: Some(socket) }))

@@ -37,6 +37,11 @@ impl Events<'_> {
         }
     }
 
+    /// Whether what is to be handed out waits, as far as is known.
+    pub(crate) fn is_held(&self) -> bool {
+        cfg!(feature = "recall") && matches!(self.hold, Hold::Until(..)) && self.waiting.len() > 0
+    }
+
     /// Nothing is to wait any more, for others or for later values. Whether anything has.
     pub(crate) fn end_windows(&mut self) -> bool {
         let held = core::mem::replace(&mut self.hold, Hold::Off) != Hold::Off && self.waiting.len() > 0;

@@ -71,6 +71,11 @@ impl Disputes {
         self.conflicts.iter().map(|conflict| conflict.due).fold(Instant::FAR, Instant::min)
     }
 
+    /// Whether a member is being asked whether it has its name, or who else says so.
+    pub(super) fn is_open(&self, id: u16) -> bool {
+        self.conflicts.iter().any(|conflict| conflict.holder == id)
+    }
+
     pub(super) fn forget(&mut self, id: u16) {
         self.conflicts.retain(|conflict| conflict.holder != id);
     }
@@ -144,16 +149,20 @@ impl Failure<'_> {
                 return Some(Verdict::Compare(from));
             }
             hand_name_over(cx, members, holder, claim);
+            // It has just answered: what was held against it is over.
+            self.member_answered(cx, members, holder);
+            members.queue_update(holder, update::STATE);
             return None;
         }
         if is_same_life(cx, members, holder, claim) && nonce.is_none() {
-            self.disputes.conflicts.swap_remove(place);
-            if from != claim.addr {
-                // It says itself where it is, or that somebody lies.
-                return Some(Verdict::Compare(from));
+            if from == claim.addr {
+                // It, or a helper whom somebody lies about: it is asked there.
+                (conflict.seq, conflict.tries, conflict.due, conflict.asks_claimant) = (seq, 0, cx.now, true);
+                return None;
             }
-            hand_name_over(cx, members, holder, claim);
-            return None;
+            self.disputes.conflicts.swap_remove(place);
+            // It says itself where it is, or that somebody lies.
+            return Some(Verdict::Compare(members.table.hot(holder).addr));
         }
         cx.stats.names_taken += 1;
         let elder = claim.boot < members.table.hot(holder).boot;
@@ -227,7 +236,6 @@ fn hand_name_over(cx: &Cx<'_>, members: &mut Membership<'_>, holder: u16, claim:
         // Its tags may have changed meanwhile.
         hot.set(flag::TAGS_WANTED, moved);
     });
-    members.queue_update(holder, update::STATE);
     members.note_update(cx, holder);
     members.backoff.changed(cx.now);
 }

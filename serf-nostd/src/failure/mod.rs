@@ -111,6 +111,13 @@ impl<'a> Failure<'a> {
             if members.table.cold(id).deadline > cx.now {
                 break;
             }
+            let n = members.table.live() + 1;
+            let longest = suspicion::timeout(&cx.config, n, 0, suspicion::expected(&cx.config, n));
+            if self.disputes.is_open(id) && cx.now < members.table.cold(id).since + longest {
+                // It may have moved: where it is said to be it is asked first.
+                members.table.schedule(id, cx.now + cx.config.probe_timeout);
+                continue;
+            }
             self.declare_failed(cx, members, id);
         }
     }

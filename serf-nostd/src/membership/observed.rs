@@ -1,6 +1,7 @@
 //! Where this node is: what it advertises, and where others see it.
 
 use super::Membership;
+use super::record::update;
 use super::table::SELF;
 use crate::context::Cx;
 use crate::wire::message::Address;
@@ -21,9 +22,19 @@ impl Membership<'_> {
         }
     }
 
+    /// A member has answered that sees this node where it says that it is.
+    pub(crate) fn seen_here(&mut self) {
+        self.observed = None;
+    }
+
     /// A member has answered, and says where it sees this node: if it follows that it goes there, by the word of two who say the same, or of
     /// the only one. A router that shows each of them another address leads it nowhere.
     pub(crate) fn observed(&mut self, cx: &mut Cx<'_>, by: Address, at: Address) {
+        if at == self.table.hot(SELF).addr {
+            // Its word has not come there yet.
+            self.queue_update(SELF, update::STATE);
+            return;
+        }
         cx.stats.seen_elsewhere += 1;
         if !cx.config.advertise_observed {
             return;
@@ -57,8 +68,17 @@ mod tests {
             e.members.observed(&mut cx, kit::addr(by), kit::addr(at));
             assert_eq!(own(&e), before, "{by} says {at}");
         }
-        let incarnation = e.members.table.hot(SELF).incarnation;
+        e.members.seen_here();
         e.members.observed(&mut cx, kit::addr(2), kit::addr(50));
+        assert_eq!(own(&e), before, "another one has seen it here meanwhile");
+        e.members.observed(&mut cx, kit::addr(1), before);
+        assert_eq!(
+            e.members.table.cold(SELF).update & update::STATE,
+            update::STATE,
+            "it says again where it is"
+        );
+        let incarnation = e.members.table.hot(SELF).incarnation;
+        e.members.observed(&mut cx, kit::addr(1), kit::addr(50));
         assert_eq!((own(&e), e.members.table.hot(SELF).incarnation), (kit::addr(50), incarnation + 1));
         e.members.observed(&mut cx, kit::addr(1), Address::UNSET);
         e.members.observed(&mut cx, kit::addr(2), Address::UNSET);

@@ -9,7 +9,7 @@ use crate::events::pull::{Provider, asks};
 use crate::events::{Carried, From};
 use crate::failure::probe::Answered;
 use crate::membership::journal::{By, What};
-use crate::membership::record::flag;
+use crate::membership::record::{State, flag};
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, RECORDS};
 use crate::queries;
@@ -69,6 +69,8 @@ struct Context<'d> {
     relayed: bool,
     /// What its sender knows this node by is not so any more.
     outdated: bool,
+    /// It tells where this node is seen.
+    observed: bool,
     /// It is this member's answer to a probe, from its own address.
     acked: Option<u16>,
     /// Who has sealed it, if it is sealed.
@@ -115,6 +117,7 @@ impl<'d> Context<'d> {
             join_answered: false,
             relayed: false,
             outdated: false,
+            observed: false,
             acked: None,
             sender,
             believed: false,
@@ -207,6 +210,9 @@ impl Node<'_> {
     fn datagram_ends(&mut self, mut context: Context<'_>) {
         let c = &mut context;
         self.prove(c);
+        if c.acked.is_some() && !c.observed {
+            self.engines.members.seen_here();
+        }
         if let Some(fleet) = c.fleet.filter(|fleet| fleet.id != 0) {
             if !self.is_stranger(c) {
                 let (word, replay) = (c.word(), self.cx.config.replay);
@@ -400,7 +406,10 @@ impl Node<'_> {
                 }
             }
             Message::NameTaken(nonce) => self.sync.joins.name_taken(nonce),
-            Message::Observed(addr) if c.answers => e.members.observed(cx, c.from, addr),
+            Message::Observed(addr) if c.answers => {
+                c.observed = true;
+                e.members.observed(cx, c.from, addr);
+            }
             Message::Observed(_) => {}
 
             // ---- comparing: what peers say of themselves
@@ -524,8 +533,8 @@ impl Node<'_> {
         }
         let named = table.find(ping.source).filter(|id| *id != SELF);
         let source = named.filter(|id| table.hot(*id).addr == c.from);
-        // Of one that is gone from another address it has to hear as well: its word may be below that.
-        let gone = |id: &u16| !table.hot(*id).is_live();
+        // Of one that is gone, or in doubt, from another address it has to hear as well: its word may be below that.
+        let gone = |id: &u16| table.hot(*id).state() != State::Alive;
         let asker = source.or(named.filter(gone).filter(|_| cx.config.has(Rule::GoneElsewhere)));
         let asker = asker.unwrap_or(NIL);
         let elsewhere = source != named;

@@ -89,7 +89,8 @@ impl Run<'_> {
         if self.luck.chance(0.04 * power) {
             self.toggle(j);
         }
-        if faults.moves > 0.0 && self.luck.chance(0.03 * faults.moves) {
+        // Of two with one name nobody could tell which one has moved.
+        if faults.moves > 0.0 && faults.twins == 0.0 && self.luck.chance(0.03 * faults.moves) {
             self.move_on(j);
         }
         self.mute(j, faults.muted);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::machine::Nat;
+use fleet_tests::network::muted;
 use fleet_tests::proof::{hold, proves};
 use fleet_tests::wire::{alive, datagram};
 use serf_nostd::rules::Rule;
@@ -166,6 +167,26 @@ fn two_of_three_move_at_once() {
         assert_eq!((lost(&fleet, 1), lost(&fleet, 2)), (0, 0), "seed {seed}");
         let others: Vec<_> = told.iter().flat_map(|told| &told.others).collect();
         assert!(others.is_empty(), "seed {seed}: {others:?}");
+    }
+}
+
+/// Of its first words none comes through, or it was away before: some suspect it by then. It is found, and not taken for failed.
+#[test]
+fn who_is_not_heard_at_first_is_found_in_time() {
+    for seed in 0..6 {
+        for (before, after) in [(0, 2), (0, 3), (3, 0), (4, 0)] {
+            let mut fleet = fleet(seed, 12, Size::Small, None);
+            let mut told = Told::default();
+            fleet.network.muted[3] = muted::SENDING | muted::HEARING;
+            fleet.run(before * SECOND, &mut told.of(3));
+            moves(&mut fleet, 3, elsewhere(3));
+            fleet.run(after * SECOND, &mut told.of(3));
+            fleet.network.muted[3] = 0;
+            fleet.run(30 * SECOND, &mut told.of(3));
+            let context = format!("seed {seed}, {before} s before, {after} s after");
+            assert_eq!(lost(&fleet, 3), 0, "{context}");
+            assert!(told.others.is_empty(), "{context}: {:?}", told.others);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Advertised {
     told: watch::Sender<SocketAddr>,
     /// Whether it is a riddle to nobody that others see this agent elsewhere: so it was set, or it goes there.
     is_explained: bool,
-    /// How often others had, and when they first did after that.
+    /// How often others had, and until when that may be as they do not know yet where it is.
     seen: (u64, Option<Wall>),
 }
 
@@ -39,7 +39,10 @@ impl Advertised {
         if self.is_explained || elsewhere == self.seen.0 {
             return;
         }
-        if self.seen.1.get_or_insert_with(Wall::now).elapsed() > RIDDLE {
+        let until = *self.seen.1.get_or_insert_with(|| Wall::now() + RIDDLE);
+        if Wall::now() < until {
+            self.seen.0 = elsewhere;
+        } else {
             self.is_explained = true;
             log::warn!(
                 target: "serf",
