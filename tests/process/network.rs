@@ -2,13 +2,30 @@
 
 use std::process::Command;
 
-use crate::harness::{Process, in_a_network, ours, run, wait_until};
+use crate::harness::{Output, Process, in_a_network, ours, run, wait_until};
+
+/// What a script printed in a network of its own, which must end well. `None` where there are none, and `untried` is said so.
+#[track_caller]
+fn well_ended(script: &str, untried: &str) -> Option<Output> {
+    let Some(output) = in_a_network(script) else {
+        eprintln!("no namespaces for this user here: {untried}");
+        return None;
+    };
+    assert_eq!(output.code, 0, "{}", output.text());
+    Some(output)
+}
+
+#[track_caller]
+fn says(output: &Output, texts: &[&str]) {
+    for text in texts {
+        assert!(output.stdout.contains(text), "{text}: {}", output.text());
+    }
+}
 
 /// Two ends of a cable with link-local addresses and nothing else, an agent at each.
 #[test]
 fn agents_meet_by_link_local_addresses_with_their_scopes() {
-    let met = in_a_network(
-        r#"
+    let script = r#"
         ip link set lo up
         ip link add v0 type veth peer name v1
         for end in 0 1; do
@@ -23,21 +40,17 @@ fn agents_meet_by_link_local_addresses_with_their_scopes() {
         "$0" event -wait -rpc-addr="unix:$1/a" deploy
         ! "$0" join -rpc-addr="unix:$1/a" '[fe80::1:1%lo]' || exit 1
         "$0" members -rpc-addr="unix:$1/a"
-        "#,
+        "#;
+    let Some(met) = well_ended(script, "link-local addresses are not tried") else { return };
+    says(
+        &met,
+        &[
+            "reached 2 of 2 members",
+            "another network's link-local address",
+            "[fe80::1]:7946",
+            "[fe80::1:1]:7946",
+        ],
     );
-    let Some(met) = met else {
-        eprintln!("no namespaces for this user here: link-local addresses are not tried");
-        return;
-    };
-    assert_eq!(met.code, 0, "{}", met.text());
-    for said in [
-        "reached 2 of 2 members",
-        "another network's link-local address",
-        "[fe80::1]:7946",
-        "[fe80::1:1]:7946",
-    ] {
-        assert!(met.stdout.contains(said), "{said}: {}", met.text());
-    }
 }
 
 #[test]
@@ -71,8 +84,7 @@ fn an_interface_gives_the_address_to_listen_at_or_must_have_it() {
 /// Of agents in one network those that look for the same cluster become one.
 #[test]
 fn agents_find_the_cluster_of_their_name_by_mdns() {
-    let found = in_a_network(
-        r#"
+    let script = r#"
         ip link set lo up
         ip link add v0 type veth peer name v1
         ip link set v1 up
@@ -87,21 +99,15 @@ fn agents_find_the_cluster_of_their_name_by_mdns() {
         done
         "$0" members -rpc-addr="unix:$1/3" >"$1/members"
         grep -c alive "$1/members"
-        "#,
-    );
-    let Some(found) = found else {
-        eprintln!("no namespaces for this user here: mDNS is not tried");
-        return;
-    };
-    assert_eq!(found.code, 0, "{}", found.text());
+        "#;
+    let Some(found) = well_ended(script, "mDNS is not tried") else { return };
     assert_eq!(found.stdout.lines().last(), Some("1"), "the other cluster is alone: {}", found.text());
 }
 
 /// A lease ends: the machine gets other addresses, and its agents go along, whether they are bound to all or to an interface.
 #[test]
 fn agents_go_along_when_their_machine_gets_another_address() {
-    let moved = in_a_network(
-        r#"
+    let script = r#"
         ip link add br0 type bridge
         ip link set br0 up
         ip address add 10.9.0.1/24 dev br0
@@ -141,28 +147,23 @@ fn agents_go_along_when_their_machine_gets_another_address() {
         "$0" event -wait -rpc-addr="unix:$1/c" deploy
         grep EventMember "$1/monitor"
         cat "$1/b.log" "$1/c.log"
-        "#,
+        "#;
+    let Some(moved) = well_ended(script, "machines with other addresses are not tried") else { return };
+    says(
+        &moved,
+        &[
+            "reached 3 of 3 members",
+            "Others reach this agent at 10.9.0.72:7946 from now on, no longer at 10.9.0.2:7946",
+            "Listening at 10.9.0.73:7946 from now on",
+        ],
     );
-    let Some(moved) = moved else {
-        eprintln!("no namespaces for this user here: machines with other addresses are not tried");
-        return;
-    };
-    assert_eq!(moved.code, 0, "{}", moved.text());
-    for said in [
-        "reached 3 of 3 members",
-        "Others reach this agent at 10.9.0.72:7946 from now on, no longer at 10.9.0.2:7946",
-        "Listening at 10.9.0.73:7946 from now on",
-    ] {
-        assert!(moved.stdout.contains(said), "{said}: {}", moved.text());
-    }
     assert!(!moved.stdout.contains("EventMemberFailed"), "nobody has failed: {}", moved.text());
 }
 
 /// The address that an agent chooses is one that others do not reach; they see its datagrams come from another.
 #[test]
 fn an_agent_learns_where_the_others_see_it() {
-    let learnt = in_a_network(
-        r#"
+    let script = r#"
         ip link set lo up
         ip link add br0 type bridge
         ip link set br0 up
@@ -192,17 +193,13 @@ fn an_agent_learns_where_the_others_see_it() {
         cat "$1/c.log"
         $in "$0" agent -node=d -bind=0.0.0.0:7947 -rpc-addr="unix:$1/d" -join=10.9.0.1:7946 >"$1/d.log" &
         until grep -q 'come from elsewhere than 10.64.0.1:7947' "$1/d.log"; do sleep 0.1; done
-        "#,
+        "#;
+    let Some(learnt) = well_ended(script, "what others see is not tried") else { return };
+    says(
+        &learnt,
+        &[
+            "reached 3 of 3 members",
+            "Others reach this agent at 10.9.0.3:7946 from now on, no longer at 10.64.0.1:7946",
+        ],
     );
-    let Some(learnt) = learnt else {
-        eprintln!("no namespaces for this user here: what others see is not tried");
-        return;
-    };
-    assert_eq!(learnt.code, 0, "{}", learnt.text());
-    for said in [
-        "reached 3 of 3 members",
-        "Others reach this agent at 10.9.0.3:7946 from now on, no longer at 10.64.0.1:7946",
-    ] {
-        assert!(learnt.stdout.contains(said), "{said}: {}", learnt.text());
-    }
 }

@@ -164,7 +164,7 @@ impl Agent {
         let task = Task {
             setup,
             socket,
-            advertised: (advertised, Advertised::new(told, !is_own)),
+            advertised: Advertised::new(told, !is_own),
             requests,
             hub: hub.clone(),
             handlers: handlers.clone(),
@@ -231,7 +231,7 @@ pub fn check(setup: &Setup) -> Result<(), StartError> {
 struct Task {
     setup: Setup,
     socket: Socket,
-    advertised: (SocketAddr, Advertised),
+    advertised: Advertised,
     requests: mpsc::Receiver<Request>,
     hub: Hub,
     handlers: Handlers,
@@ -257,7 +257,7 @@ impl Task {
         let instance = RandomState::new().hash_one(boot) as u16;
         let identity = Identity {
             name: &setup.name,
-            addr: advertised.0,
+            addr: advertised.address(),
             boot,
             instance,
             tags: &tags::encode(&setup.tags),
@@ -292,7 +292,7 @@ impl Task {
             node,
             clock,
             socket,
-            advertised: advertised.1,
+            advertised,
             requests,
             hub,
             handlers,

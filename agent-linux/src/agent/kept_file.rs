@@ -15,6 +15,11 @@ pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Option<String>> {
     Ok(Some(text).filter(|_| read as u64 <= longest))
 }
 
+/// The folder that a file is in, or is to be in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
 /// Writes a file anew, to where a link leads. `secret`: it is readable by this user only, whatever it was; else it keeps its rights, and
 /// only a new one is.
 ///

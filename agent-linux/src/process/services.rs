@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -13,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::config::Config;
 use crate::agent::address::{Endpoint, bind_error};
 use crate::agent::embed::Agent;
+use crate::agent::kept_file;
 use crate::http;
 use crate::rpc::address::Place;
 use crate::rpc::listener::Listener;
@@ -77,7 +77,7 @@ pub(super) async fn check(config: &Config, place: &Place) -> Result<(), String> 
         Sink::statsite(address).await.map_err(|error| no_sink("statsite", &error))?;
     }
     if let Place::Unix(path) = place {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = kept_file::folder(path);
         if !folder.is_dir() {
             return Err(format!(
                 "Error starting RPC listener: listen {place}: there is no folder {}",

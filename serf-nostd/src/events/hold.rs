@@ -24,27 +24,31 @@ pub(crate) enum Hold {
 impl Events<'_> {
     /// It has missed events, which are wanted.
     pub(crate) fn hold(&mut self) {
-        self.hold = if cfg!(feature = "recall") { Hold::Begins } else { Hold::Off };
+        self.hold = Hold::Begins;
+    }
+
+    /// What holds: nothing without the feature, and then nothing of this is compiled.
+    pub(super) fn held(&self) -> Hold {
+        if cfg!(feature = "recall") { self.hold } else { Hold::Off }
     }
 
     /// Another member has seen what this one has seen, or (`differs`) has not, or more.
     pub(crate) fn compared(&mut self, now: Instant, differs: bool) {
         self.catching_up &= differs;
-        if cfg!(feature = "recall")
-            && let Hold::Until(end, latest) = &mut self.hold
-        {
-            *end = if differs { *latest } else { (now + CALM).min(*end) };
+        if let Hold::Until(end, latest) = self.held() {
+            self.hold = Hold::Until(if differs { latest } else { (now + CALM).min(end) }, latest);
         }
     }
 
     /// Whether what is to be handed out waits, as far as is known.
     pub(crate) fn is_held(&self) -> bool {
-        cfg!(feature = "recall") && matches!(self.hold, Hold::Until(..)) && self.waiting.len() > 0
+        self.hold_deadline() < Instant::FAR
     }
 
     /// Nothing is to wait any more, for others or for later values. Whether anything has.
     pub(crate) fn end_windows(&mut self) -> bool {
-        let held = core::mem::replace(&mut self.hold, Hold::Off) != Hold::Off && self.waiting.len() > 0;
+        let held = self.held() != Hold::Off && self.waiting.len() > 0;
+        self.hold = Hold::Off;
         let windows = self.coalescer.held() > 0;
         while let Some(slot) = self.coalescer.oldest() {
             self.window_ended(slot);
@@ -54,10 +58,7 @@ impl Events<'_> {
 
     /// Whether what is to be handed out waits. `accompanied`: there are others.
     pub(crate) fn holds(&mut self, now: Instant, accompanied: bool) -> bool {
-        if !cfg!(feature = "recall") {
-            return false;
-        }
-        match self.hold {
+        match self.held() {
             Hold::Begins if accompanied => self.hold = Hold::Until(now + LONGEST, now + LONGEST),
             // What waits must not be in the way of what comes.
             Hold::Until(end, _) if now >= end || self.store.quota_full(Pin::Application, DATAGRAM_MAX) => {
@@ -65,12 +66,12 @@ impl Events<'_> {
             }
             _ => {}
         }
-        matches!(self.hold, Hold::Until(..))
+        matches!(self.held(), Hold::Until(..))
     }
 
     pub(super) fn hold_deadline(&self) -> Instant {
-        match self.hold {
-            Hold::Until(end, _) if cfg!(feature = "recall") && self.waiting.len() > 0 => end,
+        match self.held() {
+            Hold::Until(end, _) if self.waiting.len() > 0 => end,
             _ => Instant::FAR,
         }
     }

@@ -551,7 +551,7 @@ impl<'a> Events<'a> {
         if self.waiting.push_back(slot) {
             self.store.pin(slot, Pin::Application);
         }
-        if cfg!(feature = "recall") && self.hold != Hold::Off {
+        if self.held() != Hold::Off {
             let store = &self.store;
             self.waiting.settle_last(|last, before| store.id(last) < store.id(before));
         }

@@ -111,9 +111,8 @@ impl<'a> Failure<'a> {
             if members.table.cold(id).deadline > cx.now {
                 break;
             }
-            let n = members.table.live() + 1;
-            let longest = suspicion::timeout(&cx.config, n, 0, suspicion::expected(&cx.config, n));
-            if self.disputes.is_open(id) && cx.now < members.table.cold(id).since + longest {
+            let since = members.table.cold(id).since;
+            if self.disputes.is_open(id) && cx.now < since + longest_suspicion(cx, members) {
                 // It may have moved: where it is said to be it is asked first.
                 members.table.schedule(id, cx.now + cx.config.probe_timeout);
                 continue;
@@ -232,9 +231,7 @@ impl<'a> Failure<'a> {
 
     /// A suspicion runs, as it has since then; others are told, unless it may be this node's own fault.
     fn start_suspicion(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, since: Instant) {
-        let n = members.table.live() + 1;
-        let k = suspicion::expected(&cx.config, n);
-        let deadline = since + suspicion::timeout(&cx.config, n, 0, k);
+        let deadline = since + longest_suspicion(cx, members);
         self.confirmers.forget(id);
         if let Some(accuser) = members.table.cold(id).accuser() {
             let accuser = members.table.hot(accuser).hash;
@@ -479,6 +476,12 @@ impl<'a> Failure<'a> {
         }
         (self.last_heard, self.last_answer) = (cx.now, cx.now);
     }
+}
+
+/// How long a suspicion takes that nobody confirms.
+fn longest_suspicion(cx: &Cx<'_>, members: &Membership<'_>) -> Duration {
+    let n = members.table.live() + 1;
+    suspicion::timeout(&cx.config, n, 0, suspicion::expected(&cx.config, n))
 }
 
 #[cfg(test)]

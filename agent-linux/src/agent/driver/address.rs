@@ -27,9 +27,13 @@ impl Advertised {
         Advertised { told, is_explained, seen: (0, None) }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        *self.told.borrow()
+    }
+
     /// The log tells when it has changed, and once of others who see this agent elsewhere.
     pub(super) fn look(&mut self, node: &Node<'_>) {
-        let (before, now) = (*self.told.borrow(), node.this().addr);
+        let (before, now) = (self.address(), node.this().addr);
         let elsewhere = node.stats().seen_elsewhere;
         if now != before {
             log::info!(target: "serf", "Others reach this agent at {now} from now on, no longer at {before}");

@@ -45,18 +45,14 @@ impl Seed {
             let is_port = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
             (!is_port).then(|| rest.to_owned())
         };
-        for prefix in ["srv:", "exec:"] {
-            if behind(prefix).is_some_and(|rest| rest.is_empty()) {
-                return Err(AddressError::Nothing(prefix));
+        for (prefix, seed) in [("srv:", Seed::Service as fn(String) -> Seed), ("exec:", Seed::Command)] {
+            match behind(prefix) {
+                Some(rest) if rest.is_empty() => return Err(AddressError::Nothing(prefix)),
+                Some(rest) => return Ok(seed(rest)),
+                None => {}
             }
         }
-        if let Some(name) = behind("srv:") {
-            return Ok(Seed::Service(name));
-        }
-        match behind("exec:") {
-            Some(command) => Ok(Seed::Command(command)),
-            None => JoinTarget::parse(text).map(Seed::Member),
-        }
+        JoinTarget::parse(text).map(Seed::Member)
     }
 
     /// Whether [`Seed::resolve`] asks anybody.
@@ -109,9 +105,10 @@ impl Seeds {
     /// # Errors
     /// What is wrong with the first one that is none.
     pub fn check(texts: &[String]) -> Result<(), String> {
-        let wrong = |text: &&String| Seed::parse(text).is_err();
-        let Some(text) = texts.iter().find(wrong) else { return Ok(()) };
-        Seed::parse(text).map(drop).map_err(|error| format!("Invalid address to join: '{text}': {error}"))
+        texts.iter().try_for_each(|text| {
+            let read = Seed::parse(text).map(drop);
+            read.map_err(|error| format!("Invalid address to join: '{text}': {error}"))
+        })
     }
 
     /// Runs commands, looks names up, and joins; how many have answered.

@@ -31,6 +31,7 @@ pub(super) use self::line::Handed;
 use self::line::{Fleet, Line};
 pub(super) use self::recorder::{Gate, Recorder, Standing, Ticket};
 use super::error::words;
+use super::kept_file;
 use super::model::Event;
 
 /// So many events may be handed out on a lease: after a power cut so many may be missed.
@@ -156,8 +157,7 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-            let is_folder = fs::metadata(folder)?.is_dir();
+            let is_folder = fs::metadata(kept_file::folder(path))?.is_dir();
             return if is_folder { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) };
         }
         Err(error) => return Err(error),

@@ -263,8 +263,8 @@ impl Config {
                 event_size_limit: self.event_size_limit,
                 query_size_limit: self.query_size_limit,
                 response_size_limit: self.response_size_limit,
-                // For as long as the process.
                 advertise_observed: self.advertise_observed,
+                // For as long as the process.
                 cluster: self.cluster.clone().map(|name| &*name.leak()),
                 ..profile
             },

@@ -1,5 +1,6 @@
 //! Where the agent listens for gossip, and where it looks for others.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 
 use super::Config;
@@ -46,27 +47,27 @@ pub(super) fn discovery(name: String, mdns: Mdns) -> Result<Option<Discovery>, S
 /// # Errors
 /// It is no address, or it is to be learnt as well.
 pub(super) fn advertise(text: &str, observed: bool) -> Result<Option<Endpoint>, String> {
-    let refused = |why: String| format!("Invalid advertise address: {why}");
     match text {
         "" => Ok(None),
-        _ if observed => Err(refused(
-            "'advertise' says one, 'advertise_observed' takes the one that others see: give one of them"
-                .to_owned(),
+        _ if observed => Err(no_address(
+            "'advertise' says one, 'advertise_observed' takes the one that others see: give one of them",
         )),
-        text => Endpoint::parse(text).map(Some).map_err(|error| refused(error.to_string())),
+        text => Endpoint::parse(text).map(Some).map_err(no_address),
     }
+}
+
+fn no_address(why: impl Display) -> String {
+    format!("Invalid advertise address: {why}")
 }
 
 impl Config {
     /// Looks up what to tell the others, if that was set.
     pub(super) async fn advertised(&self) -> Result<Option<SocketAddr>, String> {
         let Some(advertise) = &self.advertise else { return Ok(None) };
-        let refused = |why: String| format!("Invalid advertise address: {why}");
-        let resolved = advertise.resolve(DEFAULT_PORT).await;
-        let resolved = resolved.map_err(|error| refused(error.to_string()))?;
+        let resolved = advertise.resolve(DEFAULT_PORT).await.map_err(no_address)?;
         if resolved.ip().is_unspecified() {
             let hint = "stands for every address: give the one that others reach, as 10.0.0.1";
-            return Err(refused(format!("{} {hint}", resolved.ip())));
+            return Err(no_address(format_args!("{} {hint}", resolved.ip())));
         }
         Ok(Some(resolved))
     }
