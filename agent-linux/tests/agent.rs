@@ -271,3 +271,19 @@ async fn joining_two_clusters_makes_one() {
         }
     }
 }
+
+/// Who panics says that its process ends; others look whether that is so.
+#[tokio::test]
+async fn a_panic_is_told_to_others() {
+    let (first, second) = pair().await;
+    sees(&second, "first", |member| member.status == Status::Alive).await;
+    second.farewell.say_on_panic();
+    assert!(std::thread::spawn(|| panic!("on purpose")).join().is_err());
+    let looked = async {
+        while first.handle.stats().await.unwrap()["counters"]["inquests"] != "1" {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(DEADLINE, looked).await.expect("nobody looks whether it ends");
+    assert!(members(&first).await.iter().all(|member| member.status == Status::Alive), "it has not");
+}

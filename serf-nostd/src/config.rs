@@ -27,6 +27,10 @@ pub struct Config {
     pub suspicion_mult: u8,
     /// Longest suspicion is this times the shortest.
     pub suspicion_max_mult: u8,
+    /// How long a member whose host says that nobody listens there has to be refused, to this node and to others, before it has failed: a
+    /// process that restarts in this time is not missed. Zero: what hosts say is passed over.
+    #[cfg(feature = "inquest")]
+    pub refused_grace: Duration,
     /// Upper bound of the awareness score + 1 (Lifeguard's health multiplier).
     pub awareness_max: u8,
     /// How often a failed member, or a seed, is tried again.
@@ -87,6 +91,8 @@ impl Config {
         retransmit_mult: 4,
         suspicion_mult: 4,
         suspicion_max_mult: 6,
+        #[cfg(feature = "inquest")]
+        refused_grace: Duration::from_millis(500),
         awareness_max: 8,
         reconnect_interval: Duration::from_secs(30),
         reconnect_timeout: Duration::from_secs(24 * 3600),
@@ -117,6 +123,8 @@ impl Config {
         gossip_interval: Duration::from_millis(500),
         gossip_nodes: 4,
         suspicion_mult: 6,
+        #[cfg(feature = "inquest")]
+        refused_grace: Duration::from_secs(1),
         ..Config::LAN
     };
 

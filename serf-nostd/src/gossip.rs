@@ -8,8 +8,10 @@ use crate::events::fleet::INTRODUCTION;
 use crate::events::reaches_all;
 use crate::events::store::list;
 use crate::failure::Links;
+use crate::membership::updates::VERDICTS;
 use crate::random::Targets;
 use crate::rules::Rule;
+use crate::slice::NIL;
 use crate::sync::Engines;
 use crate::time::Instant;
 use crate::wire::message::Address;
@@ -26,8 +28,8 @@ struct Round {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// What this node has to say about itself: bits of `update`.
-    OwnUpdate(u8),
+    /// What this node has to say about itself (bits of `update`), and whom it has just declared failed.
+    Urgent(u8, [u16; VERDICTS]),
     /// Updates about members.
     Members,
     /// The payloads of own events: this many from the head of their list, once the first datagram is written.
@@ -53,7 +55,7 @@ impl Gossip {
         let updates = &e.members.updates;
         let regular = has_member_news(e) && cx.config.has(Rule::MemberRounds);
         let regular = if regular { updates.next } else { Instant::FAR };
-        let urgent = if updates.urgent != 0 { updates.urgent_after } else { Instant::FAR };
+        let urgent = if updates.is_urgent() { updates.urgent_after } else { Instant::FAR };
         if e.members.table.live() > 0 { regular.min(urgent) } else { Instant::FAR }
     }
 
@@ -80,7 +82,7 @@ impl Gossip {
                 return sent;
             }
             // Nothing was left to say in it: on to the next, unless the caller's buffer is too short for what waits.
-            let stuck = round.targets.left() > 0 && !matches!(round.kind, Kind::Members | Kind::OwnUpdate(_));
+            let stuck = round.targets.left() > 0 && !matches!(round.kind, Kind::Members | Kind::Urgent(..));
             self.round = None;
             if stuck {
                 return None;
@@ -97,16 +99,21 @@ impl Gossip {
         mut round: Round,
         tx: &mut [u8],
     ) -> Option<(Address, usize)> {
-        let last = round.targets.at_last();
-        let place = round.targets.next(links.live)?;
-        let to = e.members.table.hot(e.members.table.live_at(place)).addr;
+        let (last, to) = loop {
+            let last = round.targets.at_last();
+            let id = e.members.table.live_at(round.targets.next(links.live)?);
+            if last || !e.failure.is_accused(id) {
+                break (last, e.members.table.hot(id).addr);
+            }
+        };
         let mut packet = cx.wire.packet(tx, usize::MAX);
         round.kind = match round.kind {
-            Kind::OwnUpdate(bits) => {
+            Kind::Urgent(bits, verdicts) => {
                 let limit = packet.reserve(INTRODUCTION);
-                e.members.write_own_update(&mut packet, bits);
+                let count = verdicts.iter().take_while(|id| **id != NIL).count();
+                e.members.write_urgent(&mut packet, bits, &verdicts[..count]);
                 e.events.fleet.introduce(cx, &mut packet, limit);
-                Kind::OwnUpdate(bits)
+                round.kind
             }
             Kind::Members => {
                 let limit = packet.reserve(INTRODUCTION);
@@ -134,13 +141,16 @@ impl Gossip {
 fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -> Option<Round> {
     let updates = &mut e.members.updates;
     let to_all = cx.config.origin_fanout as usize;
-    if updates.urgent != 0 && updates.urgent_after <= cx.now {
+    if updates.is_urgent() && updates.urgent_after <= cx.now {
         updates.urgent_after = cx.now + cx.config.gossip_interval;
+        let mut verdicts = [NIL; VERDICTS];
+        verdicts[..updates.verdicts.len()].copy_from_slice(&updates.verdicts);
+        updates.verdicts.clear();
         let bits = core::mem::take(&mut updates.urgent);
-        return Some(round(cx, links, Kind::OwnUpdate(bits), to_all));
+        return Some(round(cx, links, Kind::Urgent(bits, verdicts), to_all));
     }
     if has_member_news(e) && e.members.updates.next <= cx.now && cx.config.has(Rule::MemberRounds) {
-        e.members.updates.next = cx.now + cx.config.gossip_interval;
+        e.members.updates.begin_round(cx.now, cx.config.gossip_interval);
         let fanout = cx.config.gossip_nodes as usize;
         return Some(round(cx, links, Kind::Members, fanout));
     }

@@ -60,6 +60,11 @@ pub(crate) enum Answer {
     Nack {
         seq: u32,
     },
+    /// Behind it: the target's host refuses what is sent to it.
+    #[cfg(feature = "inquest")]
+    Refused {
+        seq: u32,
+    },
     /// A probe on somebody's behalf.
     RelayedPing {
         seq: u32,

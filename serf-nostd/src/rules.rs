@@ -181,6 +181,10 @@ rules! {
     Windows,
     /// In one life a member moves to another address, by its own word.
     Moves,
+    /// Whoever hears of a later protocol period counts on from there.
+    Periods,
+    /// Whose host refuses what is sent to it has failed if it was refused to others, too.
+    Witnesses,
     /// Of what is sealed only what is seen to be new is believed, where an old word does harm.
     Freshness,
 }

@@ -90,6 +90,12 @@ stats! {
     pre_suspicions_refused,
     /// Suspicions begun here.
     suspicions,
+    /// Datagrams of this node's that a host has refused: nobody listens there.
+    refusals,
+    /// Inquests begun: members whose hosts said so, or that said themselves that their process ends.
+    inquests,
+    /// Of them, those that found that the member has failed.
+    inquests_gone,
     /// Times this node contradicted what was said against it.
     refuted,
     /// Suspicion confirmers not noted because there was no room.

@@ -6,6 +6,7 @@
 mod bursts;
 mod clocks;
 mod coalescing;
+mod crashes;
 mod disk;
 mod docs;
 mod door;

@@ -5,6 +5,7 @@ use serf_nostd::{Config, MemberChange, Status};
 
 use crate::chaos::SECOND;
 use crate::fleet::{Fleet, Seen, Size};
+use crate::rng::Rng;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -17,14 +18,27 @@ pub struct Trial {
     pub loss: f64,
     /// How many seconds. Crashes begin in the middle.
     pub seconds: u64,
-    /// How many machines crash, one a second: fewer than half of `seconds`, and of `nodes`.
+    /// How many machines crash, one each second or so: fewer than a third of `seconds`, and than half of `nodes`.
     pub crashes: usize,
+    /// How they do.
+    pub end: End,
     /// Timing of the nodes.
     pub config: Config,
     /// Whether they take part in coordinates, and wait for answers no longer than their round trips tell.
     pub placed: bool,
     /// A rule that they do not keep.
     pub without: Option<Rule>,
+}
+
+/// How a member ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its machine loses power.
+    Vanishes,
+    /// Its program is killed; its system refuses what is sent to it.
+    Dies,
+    /// Likewise, and it says so before.
+    Terminated,
 }
 
 /// What came of it. Times are microseconds from the crash, in ascending order.
@@ -69,14 +83,21 @@ impl Trial {
         let before = Sent::by(&fleet);
         fleet.run(half, &mut |_, _, at, seen| verdicts.saw(at, &seen));
         let after = Sent::by(&fleet);
+        let (began, mut rng) = (fleet.now(), Rng::new(self.seed));
         for crash in 0..self.crashes {
             // Spread over the fleet, but for the machine that was everybody's seed.
             let i = 1 + crash * (self.nodes - 1) / self.crashes;
             verdicts.crashed[i] = Some(fleet.now());
-            fleet.crash(i);
-            fleet.run(SECOND, &mut |_, _, at, seen| verdicts.saw(at, &seen));
+            match self.end {
+                End::Vanishes => fleet.crash(i),
+                End::Dies => fleet.kill(i),
+                End::Terminated => fleet.terminate(i),
+            }
+            // At any moment between two probes.
+            let span = rng.range(SECOND / 2..3 * SECOND / 2);
+            fleet.run(span, &mut |_, _, at, seen| verdicts.saw(at, &seen));
         }
-        fleet.run(half - self.crashes as u64 * SECOND, &mut |_, _, at, seen| verdicts.saw(at, &seen));
+        fleet.run(half.saturating_sub(fleet.now() - began), &mut |_, _, at, seen| verdicts.saw(at, &seen));
 
         let on: Vec<usize> = (0..self.nodes).filter(|i| fleet.is_on(*i)).collect();
         let by_all = |subject: usize| on.iter().all(|i| fleet.status(*i, subject) == Some(Status::Failed));

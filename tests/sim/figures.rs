@@ -1,7 +1,7 @@
 //! What of the figures is promised: nothing is missed, idling costs the same in any fleet, and nobody is wrongly called
 //! failed. The rest of them is `tests/run simbench`'s.
 
-use fleet_tests::detection::Trial;
+use fleet_tests::detection::{End, Trial};
 use fleet_tests::measure::{LOSSES, at_rest};
 use serf_nostd::Config;
 
@@ -30,6 +30,7 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
             loss,
             seconds: 120,
             crashes: 10,
+            end: End::Vanishes,
             config: Config::LAN,
             placed: false,
             without: None,

@@ -12,6 +12,7 @@ use crate::machine::{Kept, Machine, PORT};
 use crate::memory;
 pub use crate::memory::Size;
 use crate::network::Network;
+use crate::refusals::QUOTED;
 use crate::rng::Rng;
 pub use crate::seen::Seen;
 use crate::transcript::Transcript;
@@ -26,6 +27,18 @@ enum What {
         to: usize,
         from: SocketAddr,
         bytes: Vec<u8>,
+    },
+    /// A datagram comes to a host that does not take it.
+    Rejected {
+        host: usize,
+        sender: usize,
+        bytes: Vec<u8>,
+    },
+    /// A host's word for that comes back.
+    Refusal {
+        to: usize,
+        by: SocketAddr,
+        quoted: Vec<u8>,
     },
 }
 
@@ -217,9 +230,28 @@ impl Fleet {
         self.drain(i, watch);
     }
 
+    /// Kills a machine's program: its system goes on.
+    pub fn kill(&mut self, i: usize) {
+        self.crash(i);
+        self.machines[i].refuses = true;
+    }
+
+    /// Ends a machine's program, which says so before.
+    pub fn terminate(&mut self, i: usize) {
+        let mut tx = [0; serf_nostd::DATAGRAM_MAX];
+        if let Some(node) = &mut self.machines[i].node {
+            let (len, to) = node.last_words(&mut tx);
+            for to in to.into_iter().flatten() {
+                self.send(i, to, tx[..len].to_vec());
+            }
+        }
+        self.kill(i);
+    }
+
     /// Pulls a machine's plug.
     pub fn crash(&mut self, i: usize) {
         let machine = &mut self.machines[i];
+        machine.refuses = false;
         if let Some(node) = machine.node.take() {
             machine.floor = node.gauges().event_time - 1;
             machine.kept.end(&node);
@@ -312,6 +344,11 @@ impl Fleet {
     /// Puts a datagram of an attacker's, who calls himself as he likes, on its way to a machine.
     pub fn inject_from(&mut self, from: SocketAddr, to: usize, bytes: Vec<u8>) {
         self.push(self.now + 1, What::Packet { to, from, bytes });
+    }
+
+    /// Puts a word of a host's that it refuses something on its way to a machine, whoever sends it.
+    pub fn inject_refusal(&mut self, to: usize, by: SocketAddr, quoted: Vec<u8>) {
+        self.push(self.now + 1, What::Refusal { to, by, quoted });
     }
 
     /// Something has come in: the driver drains the node, at once if it is prompt.
@@ -436,10 +473,14 @@ impl Fleet {
                 }
                 What::Packet { to, from, mut bytes } => {
                     let frozen = self.is_frozen(to);
-                    let machine = &mut self.machines[to];
-                    if machine.node.is_none() {
+                    if self.machines[to].node.is_none() {
+                        let refuses = self.machines[to].refuses;
+                        if let Some(sender) = self.at(from).filter(|_| refuses) {
+                            self.refuse(to, sender, bytes);
+                        }
                         continue;
                     }
+                    let machine = &mut self.machines[to];
                     if !frozen && machine.service == 0 {
                         self.receive(to, from, &mut bytes, watch);
                         self.settle(to, watch);
@@ -448,6 +489,16 @@ impl Fleet {
                         self.serve(to);
                     } else {
                         machine.overflowed += 1;
+                    }
+                }
+                What::Rejected { host, sender, bytes } => self.refuse(host, sender, bytes),
+                What::Refusal { to, by, quoted } => {
+                    let now = self.local(to);
+                    let frozen = self.is_frozen(to);
+                    if let Some(node) = self.machines[to].node.as_mut().filter(|_| !frozen) {
+                        let taken = node.handle(now, Input::Unreachable { to: by, quoted: &quoted });
+                        taken.expect("nothing is refused of it");
+                        self.settle(to, watch);
                     }
                 }
             }
@@ -486,8 +537,26 @@ impl Fleet {
         if !self.network.fits(i, to, bytes.len()) {
             return;
         }
+        let rejected = self.network.refusals.rejects(i, to);
         for at in self.network.carry(now, i, to).into_iter().flatten() {
+            if rejected {
+                self.push(at, What::Rejected { host: to, sender: i, bytes: bytes.clone() });
+                continue;
+            }
             self.push(at, What::Packet { to, from, bytes: bytes.clone() });
+        }
+    }
+
+    /// A host does not take a datagram, and says so, if it has not said so too often. Not through routers that translate addresses.
+    fn refuse(&mut self, host: usize, sender: usize, mut bytes: Vec<u8>) {
+        let behind = [host, sender].iter().any(|i| self.machines[*i].nat.is_some());
+        if behind || !self.network.refusals.may_say(self.now, host, sender) {
+            return;
+        }
+        bytes.truncate(QUOTED);
+        let by = self.address(host);
+        for at in self.network.carry(self.now, host, sender).into_iter().flatten() {
+            self.push(at, What::Refusal { to: sender, by, quoted: bytes.clone() });
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`clock`]: what a machine takes for the time.
 //! - [`memory`]: what the nodes work on.
 //! - [`network`]: what happens to a datagram: latency, loss, bursts, duplicates, reordering, cuts.
+//! - [`refusals`]: what hosts say of datagrams that nobody takes.
 //! - [`seen`]: what an application sees.
 //! - [`questions`]: the queries of a node, and for whom they have to wait.
 //! - [`wire`]: datagrams written by hand.
@@ -35,6 +36,7 @@ pub mod memory;
 pub mod network;
 pub mod proof;
 pub mod questions;
+pub mod refusals;
 pub mod rng;
 pub mod sealing;
 pub mod seen;

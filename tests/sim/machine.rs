@@ -105,6 +105,8 @@ impl Kept {
 /// A simulated machine.
 pub struct Machine {
     pub(crate) node: Option<Node<'static>>,
+    /// While its program is off its system goes on, and refuses what is sent to it.
+    pub(crate) refuses: bool,
     /// Its capacities.
     pub size: Size,
     /// What its node was last started with.
@@ -168,6 +170,7 @@ impl Machine {
     pub(crate) fn new(name: String, home: SocketAddr, size: Size, profile: Config) -> Machine {
         Machine {
             node: None,
+            refuses: false,
             size,
             profile,
             wake: u64::MAX,
@@ -199,6 +202,11 @@ impl Machine {
             tags: Vec::new(),
             sent: (0, 0),
         }
+    }
+
+    /// Whether its program is off, and its system refuses what is sent to it.
+    pub fn refuses(&self) -> bool {
+        self.refuses && self.node.is_none()
     }
 
     /// What it is called.

@@ -1,5 +1,6 @@
 //! What happens to a datagram on its way.
 
+use crate::refusals::Refusals;
 use crate::rng::{Rng, hash};
 
 /// Links that differ: each direction of each pair has a latency of its own. A function of seed and link, so that the
@@ -99,6 +100,8 @@ pub struct Network {
     pub muted: Vec<u8>,
     /// Directed links that are cut.
     pub one_way: Vec<(u16, u16)>,
+    /// What hosts refuse, and firewalls in their names.
+    pub refusals: Refusals,
     /// Datagrams lost so far, by whatever fault.
     pub lost: u64,
     /// Of them, too long for their link.
@@ -128,6 +131,7 @@ impl Network {
             side: vec![0; nodes],
             muted: vec![0; nodes],
             one_way: Vec::new(),
+            refusals: Refusals::default(),
             lost: 0,
             too_long: 0,
             echoes: 0,
@@ -151,6 +155,7 @@ impl Network {
             one_way: Vec::new(),
             ..self.clone()
         };
+        self.refusals.rejecting.clear();
     }
 
     /// Whether anything may get lost.
@@ -159,6 +164,7 @@ impl Network {
             || self.burst_loss > 0.0
             || self.narrow > 0.0
             || !self.one_way.is_empty()
+            || !self.refusals.rejecting.is_empty()
             || self.muted.iter().any(|muted| *muted != 0)
             || self.side.iter().any(|side| *side != self.side[0])
     }

@@ -23,7 +23,7 @@ fn caught(rule: Rule) -> Caught {
     match rule {
         Rule::Floor => By(&["boards", "drivers"]),
         Rule::OriginBoot => By(&["seeds", "reboots"]),
-        Rule::OriginHold => By(&["partitions", "reboots"]),
+        Rule::OriginHold => By(&["loss", "partitions", "reboots"]),
         Rule::MemberRounds => By(&["small"]),
         Rule::Refute => By(&["freezes"]),
         Rule::AppQuota => By(&["deaf", "small"]),
@@ -72,6 +72,8 @@ fn caught(rule: Rule) -> Caught {
         | Rule::Strangers
         | Rule::Moves
         | Rule::Windows
+        | Rule::Periods
+        | Rule::Witnesses
         | Rule::Freshness => Scenario,
     }
 }

@@ -3,7 +3,7 @@
 //! A rule whose absence nobody notices is a rule that nobody needs, or a checker that does not look.
 
 use fleet_tests::chaos::{Plan, SECOND, run};
-use fleet_tests::detection::Trial;
+use fleet_tests::detection::{End, Trial};
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::proof::{hold, proves};
 use fleet_tests::wire::{datagram, event};
@@ -240,9 +240,18 @@ fn isolation() {
 fn doubt() {
     proves(Rule::PreSuspicion, 5, |seed, without| {
         let config = Config::LAN;
-        let seen =
-            Trial { seed, nodes: 50, loss: 0.25, seconds: 120, crashes: 1, config, placed: false, without }
-                .run();
+        let seen = Trial {
+            seed,
+            nodes: 50,
+            loss: 0.25,
+            seconds: 120,
+            crashes: 1,
+            end: End::Vanishes,
+            config,
+            placed: false,
+            without,
+        }
+        .run();
         hold(seen.suspicions < 2.0, &format!("{:.1} false suspicions per node and minute", seen.suspicions))?;
         hold(seen.bytes < 400.0, &format!("{:.0} bytes per node and second at rest", seen.bytes))?;
         hold(seen.everywhere.len() == 1, "a crash went unnoticed")

@@ -62,8 +62,11 @@ pub mod kind {
     pub const VALUE_IDS: u8 = 43;
     pub const TARGETED_EVENT: u8 = 13;
     pub const CHALLENGE_ANSWER: u8 = 47;
+    pub const PERIOD: u8 = 51;
+    pub const REFUSED: u8 = 52;
+    pub const GONE: u8 = 53;
     /// Every kind that a node of this version sends unsealed.
-    pub const ALL: [u8; 34] = [
+    pub const ALL: [u8; 37] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -98,6 +101,9 @@ pub mod kind {
         PADDING,
         VALUES_REQUEST,
         VALUE_IDS,
+        PERIOD,
+        REFUSED,
+        GONE,
     ];
 }
 

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::driver::{Advertised, Clock, Driver, End, Parts};
 use super::error::StartError;
 use super::expression::TAG_MATCHER;
+use super::farewell::Farewell;
 use super::handle::{Handle, Request};
 use super::handler::{self, Handlers, Limits, Spec};
 use super::hub::Hub;
@@ -115,6 +116,8 @@ pub struct Agent {
     pub advertised: watch::Receiver<SocketAddr>,
     /// How it ends. Aborting this ends it at once, without a word to the others.
     pub end: JoinHandle<End>,
+    /// What is said if the process ends without leaving.
+    pub farewell: Farewell,
     recorder: Option<Recorder>,
 }
 
@@ -125,6 +128,7 @@ impl Agent {
     /// [`StartError`]; its text is what Serf prints behind `Failed to start the Serf agent: `.
     pub async fn start(setup: Setup) -> Result<Agent, StartError> {
         let socket = Socket::bind(setup.bind).map_err(|error| StartError::Bind(setup.bind, error))?;
+        let farewell = Farewell::default();
         let bound = socket.bound();
         let advertised = match setup.advertise {
             Some(advertise) => advertise,
@@ -164,6 +168,7 @@ impl Agent {
         let task = Task {
             setup,
             socket,
+            farewell: farewell.clone(),
             advertised: Advertised::new(told, !is_own),
             requests,
             hub: hub.clone(),
@@ -189,15 +194,20 @@ impl Agent {
         if let Some(chosen) = chosen {
             tokio::spawn(chosen.follow(handle.weak()));
         }
-        Ok(Agent { handle, hub, handlers, bound, advertised: shown, end, recorder })
+        Ok(Agent { handle, hub, handlers, bound, advertised: shown, end, farewell, recorder })
     }
 
-    /// Ends the agent, without a word to the others if it has not left. What waits for later values is handed out; what its snapshot is to
+    /// Ends the agent. If it has not left, some members are told that it ends, and soon all find it failed. What waits for later values is handed out; what its snapshot is to
     /// know is on the disk when this returns. Scripts that have not begun are run by its next life.
     pub async fn close(&mut self) {
         // It may have ended, or hang.
         let _ = timeout(LAST_WORDS, self.handle.hand_out()).await;
         self.end.abort();
+        // From now on it answers nobody.
+        if !self.end.is_finished() {
+            let _ = (&mut self.end).await;
+        }
+        self.farewell.say();
         if let Some(recorder) = &self.recorder {
             recorder.close().await;
         }
@@ -231,6 +241,7 @@ pub fn check(setup: &Setup) -> Result<(), StartError> {
 struct Task {
     setup: Setup,
     socket: Socket,
+    farewell: Farewell,
     advertised: Advertised,
     requests: mpsc::Receiver<Request>,
     hub: Hub,
@@ -244,7 +255,8 @@ struct Task {
 
 impl Task {
     async fn run(self, ready: oneshot::Sender<Result<(), StartError>>) -> End {
-        let Task { setup, socket, advertised, requests, hub, handlers, recorder, past, returns } = self;
+        let Task { setup, socket, farewell, advertised, requests, hub, handlers, recorder, past, returns } =
+            self;
         let members = setup.max_members;
         let Ok(mut memory) = ServerMemory::new(members) else {
             let _ = ready.send(Err(StartError::Memory(members)));
@@ -291,7 +303,8 @@ impl Task {
         let parts = Parts {
             node,
             clock,
-            socket,
+            socket: Arc::new(socket),
+            farewell,
             advertised,
             requests,
             hub,

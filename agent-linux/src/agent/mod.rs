@@ -6,6 +6,7 @@ pub mod driver;
 pub mod embed;
 pub mod error;
 pub mod expression;
+pub mod farewell;
 pub mod figures;
 pub mod filter;
 pub mod go_json;

@@ -1,13 +1,26 @@
 //! The UDP socket that gossip goes through.
 
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
 
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 /// Bytes the kernel is asked to hold of what has arrived and was not read yet; it grants at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+
+/// What has come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A datagram of this length, and from where.
+    Datagram(usize, SocketAddr),
+    /// The host of this address has refused a datagram: nobody listens at that port. So many of its bytes are quoted.
+    Refusal(usize, SocketAddr),
+}
 
 /// A bound UDP socket. Bound to every address (`0.0.0.0` or `[::]`) it speaks IPv4 and IPv6 alike, as Serf's does,
 /// if the system knows IPv6. Addresses go in and come out in their own family, never as IPv4 mapped into IPv6, and without a scope:
@@ -65,20 +78,65 @@ impl Socket {
         }
     }
 
-    /// Waits for a datagram: its length and sender. What exceeds `buffer` is cut off. May be dropped while waiting.
+    /// Waits for a datagram, or a refusal. What exceeds `buffer` is cut off. May be dropped while waiting.
     ///
     /// # Errors
-    /// What the system reports; most often that an earlier datagram reached nobody, which is no reason to stop.
-    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.inner.recv_from(buffer).await.map(|(length, from)| (length, plain(from)))
+    /// What the system reports, which is no reason to stop.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Incoming> {
+        loop {
+            self.inner.ready(Interest::READABLE | Interest::ERROR).await?;
+            match self.try_receive(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                incoming => return incoming,
+            }
+        }
     }
 
     /// As [`Socket::receive`], without waiting.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if nothing is there.
-    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.inner.try_recv_from(buffer).map(|(length, from)| (length, plain(from)))
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Incoming> {
+        // Errors first: each of them spoils the next receive and the next send, whomever that is for, and takes room from datagrams.
+        loop {
+            match self.inner.try_io(Interest::ERROR, || self.refusal(buffer)) {
+                Ok(Some((length, by))) => return Ok(Incoming::Refusal(length, by)),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.inner.try_recv_from(buffer).map(|(length, from)| Incoming::Datagram(length, plain(from)))
+    }
+
+    /// The next error of an earlier datagram: how much of it is quoted, and whose host it is that says that nobody listens there. `None`
+    /// if it is another error, or another host says so.
+    fn refusal(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+        // `ee_origin` of linux/errqueue.h; type and code of "port unreachable".
+        const ICMP: (u8, u8, u8) = (2, 3, 3);
+        const ICMP6: (u8, u8, u8) = (3, 1, 4);
+        let mut control = nix::cmsg_space!([u8; 64]);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message =
+            recvmsg::<SockaddrStorage>(self.inner.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+        let to = message.address.and_then(|to| match (to.as_sockaddr_in(), to.as_sockaddr_in6()) {
+            (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
+            (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
+            _ => None,
+        });
+        let said = message.cmsgs()?.find_map(|control| match control {
+            ControlMessageOwned::Ipv4RecvErr(error, Some(by)) => {
+                Some((error, IpAddr::V4(Ipv4Addr::from(u32::from_be(by.sin_addr.s_addr)))))
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, Some(by)) => {
+                Some((error, IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))))
+            }
+            _ => None,
+        });
+        let (Some(to), Some((error, by))) = (to.map(plain), said) else { return Ok(None) };
+        let unreachable = [ICMP, ICMP6].contains(&(error.ee_origin, error.ee_type, error.ee_code));
+        Ok((unreachable && by.to_canonical() == to.ip()).then_some((message.bytes, to)))
     }
 
     /// Sends a datagram, without waiting: gossip that does not fit the kernel's buffer is as good as lost.
@@ -95,7 +153,13 @@ impl Socket {
             }
             _ => to,
         };
-        self.inner.try_send_to(bytes, to).map(drop)
+        match self.inner.try_send_to(bytes, to) {
+            // This may be an earlier datagram's error, which the next one has to take: it was not sent.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.inner.try_send_to(bytes, to).map(drop)
+            }
+            sent => sent.map(drop),
+        }
     }
 }
 
@@ -109,6 +173,11 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     }
     // A smaller buffer only loses more in a burst.
     let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
+    // Where the system does not tell of refusals, the dead are found by their silence.
+    let _ = setsockopt(&socket, Ipv4RecvErr, &true);
+    if address.is_ipv6() {
+        let _ = setsockopt(&socket, Ipv6RecvErr, &true);
+    }
     rustix::net::bind(&socket, &address)?;
     Ok(socket.into())
 }
@@ -129,9 +198,35 @@ mod tests {
         }
         let mut buffer = [0; 16];
         let receive = tokio::time::timeout(std::time::Duration::from_secs(60), to.receive(&mut buffer));
-        let (length, sender) = receive.await.expect("it arrives").unwrap();
+        let incoming = receive.await.expect("it arrives").unwrap();
+        let Incoming::Datagram(length, sender) = incoming else { panic!("{incoming:?}") };
         assert_eq!(&buffer[..length], b"hello");
         sender
+    }
+
+    /// Over both families, from a socket that speaks both: what was sent where nobody listens is quoted, and the next datagram goes out.
+    #[tokio::test]
+    async fn a_host_s_refusal_is_told_with_what_it_quotes_and_spoils_nothing() {
+        let socket = Socket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        for own in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(closed) = Socket::bind(own.parse().unwrap()) else { continue };
+            let nobody = closed.bound();
+            drop(closed);
+            let peer = Socket::bind(own.parse().unwrap()).unwrap();
+            while socket.send(b"anybody there?", nobody).is_err() {
+                tokio::task::yield_now().await;
+            }
+            // Its refusal has come by now, and was not read.
+            let there = SocketAddr::new(nobody.ip(), socket.bound().port());
+            socket.send(b"and you?", peer.bound()).expect("it is sent all the same");
+            let mut buffer = [0; 64];
+            let incoming =
+                tokio::time::timeout(std::time::Duration::from_secs(60), socket.receive(&mut buffer));
+            assert_eq!(incoming.await.expect("it comes").unwrap(), Incoming::Refusal(14, nobody));
+            assert_eq!(&buffer[..14], b"anybody there?");
+            let incoming = peer.receive(&mut buffer).await.unwrap();
+            assert_eq!(incoming, Incoming::Datagram(8, there));
+        }
     }
 
     #[tokio::test]

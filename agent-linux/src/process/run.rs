@@ -88,6 +88,7 @@ async fn live(config: Config) -> Result<u8, String> {
     let agent = services::patiently(async || Agent::start(setup.clone()).await, StartError::is_busy).await;
     let agent = agent.map_err(|error| failed(error.to_string()))?;
 
+    agent.farewell.say_on_panic();
     let rpc_token = Token::new(&config.rpc_auth.0);
     let rpc = services::rpc(&config, &rpc_place, &rpc_token, &agent, logs).await?;
     Banner::starting_rpc();

@@ -6,6 +6,8 @@
 //! ([`Failure::confirm_suspicion`]), and when nobody contradicts in time it has failed ([`Failure::declare_failed`]).
 
 pub(crate) mod dispute;
+#[cfg(feature = "inquest")]
+pub(crate) mod inquest;
 pub(crate) mod probe;
 pub(crate) mod suspicion;
 
@@ -24,10 +26,18 @@ use crate::random::Targets;
 use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
+#[cfg(feature = "inquest")]
+use crate::wire::message::Address;
 use crate::wire::packet::DATAGRAM_MAX;
+#[cfg(feature = "inquest")]
+use crate::wire::packet::mark;
 
 use dispute::Disputes;
-use probe::{Detector, Due, Relay};
+#[cfg(feature = "inquest")]
+use inquest::{Inquests, Step};
+#[cfg(feature = "inquest")]
+use probe::Refused;
+use probe::{Detector, Due, Relay, Turn};
 use suspicion::{Confirmer, Confirmers};
 
 /// Furthest that a contradiction raises the incarnation; beyond it a new life is begun instead.
@@ -54,6 +64,8 @@ pub(crate) struct Failure<'a> {
     pub(crate) detector: Detector<'a>,
     confirmers: Confirmers<'a>,
     pub(crate) disputes: Disputes,
+    #[cfg(feature = "inquest")]
+    pub(crate) inquests: Inquests,
     #[cfg(feature = "coordinates")]
     pub(crate) coordinates: Coordinates<'a>,
     /// When somebody was last heard.
@@ -76,6 +88,8 @@ impl<'a> Failure<'a> {
             detector: Detector::new(parts.relays, now),
             confirmers: Confirmers::new(parts.confirmers),
             disputes: Disputes::new(),
+            #[cfg(feature = "inquest")]
+            inquests: Inquests::new(),
             #[cfg(feature = "coordinates")]
             coordinates: Coordinates::new(parts.coordinates),
             last_heard: now,
@@ -102,7 +116,10 @@ impl<'a> Failure<'a> {
     pub(crate) fn deadline(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Instant {
         let suspect = members.table.suspects.first();
         let suspect = suspect.map_or(Instant::FAR, |id| members.table.cold(id).deadline);
-        self.detector.deadline(&cx.config, members.table.live() > 0).min(suspect)
+        let detector = self.detector.deadline(&cx.config, members.table.live() > 0);
+        #[cfg(feature = "inquest")]
+        let detector = detector.min(self.inquests.deadline(&cx.config));
+        detector.min(suspect)
     }
 
     /// Suspicions that have run out.
@@ -123,11 +140,15 @@ impl<'a> Failure<'a> {
 
     /// The next member to be probed, and under which number; what else is due is begun.
     pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
+        #[cfg(feature = "inquest")]
+        if let Some(probe) = self.inquire(cx, members) {
+            return Some(probe);
+        }
         let anybody = members.table.live() > 0;
         while let Some(due) = self.detector.due(cx.now, &cx.config, anybody) {
             match due {
                 Due::Next => {
-                    let Some(target) = members.table.next_probe(&mut cx.random) else {
+                    let Some(target) = self.next_target(cx, members) else {
                         self.detector.skip(cx.now, &cx.config);
                         continue;
                     };
@@ -156,6 +177,14 @@ impl<'a> Failure<'a> {
         None
     }
 
+    fn next_target(&self, cx: &mut Cx<'_>, members: &Membership<'_>) -> Option<u16> {
+        let live = members.table.live();
+        match self.detector.turn() {
+            Turn::InRing(places) => members.table.in_ring(places),
+            Turn::Drawn => (live > 0).then(|| members.table.live_at(cx.random.below(live as u32) as usize)),
+        }
+    }
+
     /// How long a member is waited for before others are asked to probe it: three times as long as it took at most of late and a
     /// tenth of the usual time, where that is known, and never longer than usual.
     #[cfg(feature = "coordinates")]
@@ -181,8 +210,11 @@ impl<'a> Failure<'a> {
 
     /// Asks a few others to probe a target that has not answered (SWIM, section 3.1).
     fn ask_others(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, target: u16, seq: u32) {
+        self.ask(cx, members, (target, seq), cx.config.indirect_checks);
+    }
+
+    fn ask(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, (target, seq): (u16, u32), helpers: u8) {
         let live = members.table.live();
-        let helpers = cx.config.indirect_checks;
         let mut targets = Targets::draw(&mut cx.random, live, helpers as usize + 1);
         let mut asked = 0;
         while let Some(place) = targets.next(live) {
@@ -312,26 +344,164 @@ impl<'a> Failure<'a> {
 
     /// Nobody has contradicted: the verdict. Of one that may be this node's own fault nobody is told.
     fn declare_failed(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        let confirmations = members.table.cold(id).confirmations;
         info!(
             "memberlist",
             "Marking {} as failed, suspect timeout reached ({} peer confirmations)",
             members.table.name(id),
-            members.table.cold(id).confirmations
+            confirmations
         );
         let local = self.blames_itself(cx, members, members.table.cold(id).since);
         let what = if local { What::DeclaredFailedAlone } else { What::DeclaredFailed };
-        members.note(cx, id, what, By::Nobody, members.table.cold(id).confirmations as u32);
+        members.note(cx, id, what, By::Nobody, confirmations as u32);
+        self.conclude(cx, members, id, local);
+    }
+
+    /// A member has failed. `local`: maybe it is this node's own fault.
+    fn conclude(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, local: bool) {
         if members.timed_out(cx, id, local) {
             members.backoff.changed(cx.now);
-            members.queue_update(id, update::STATE);
+            members.queue_verdict(id, cx.now);
             members.prune(cx, id);
         }
         self.confirmers.forget(id);
     }
 
-    /// What accusers have said of a member counts no more.
+    // ---- whose host says that nobody listens there ----
+
+    /// The next step of an inquest that is due: whom to probe, and under which number.
+    #[cfg(feature = "inquest")]
+    fn inquire(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
+        while let Some(step) = self.inquests.due(cx.now, &cx.config) {
+            let (Step::Probe { target, .. } | Step::Gone { target, .. }) = step;
+            if !members.table.hot(target).is_live() {
+                self.inquests.forget(target);
+                continue;
+            }
+            match step {
+                Step::Probe { target, own, asked, helpers } => {
+                    self.ask(cx, members, (target, asked), helpers);
+                    return Some((target, own));
+                }
+                Step::Gone { target, since, witnesses } => {
+                    info!(
+                        "memberlist",
+                        "Marking {} as failed, its host refuses datagrams for it ({} peers were refused as well)",
+                        members.table.name(target),
+                        witnesses
+                    );
+                    cx.stats.inquests_gone += 1;
+                    members.note(cx, target, What::FoundGone, By::Nobody, witnesses as u32);
+                    self.detector.end_pre_suspicion(target);
+                    let local = self.blames_itself(cx, members, since);
+                    self.conclude(cx, members, target, local);
+                }
+            }
+        }
+        None
+    }
+
+    /// The host of an address has refused a datagram of this node's, whose first bytes it quotes.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        by: Address,
+        quoted: &[u8],
+    ) {
+        cx.stats.refusals += 1;
+        if cx.config.refused_grace == Duration::ZERO {
+            return;
+        }
+        let at = |id: &u16| members.table.hot(*id).addr == by;
+        match self.inquests.quoted(mark(quoted)).filter(|(_, target)| at(target)) {
+            Some((seq, target)) => match self.detector.refused(seq) {
+                Refused::Own => self.begin_inquest(cx, members, target, true),
+                Refused::Relayed { to, seq } => {
+                    self.inquests.helped(cx.now, &cx.config, target);
+                    cx.enqueue(to, DATAGRAM_MAX, Answer::Nack { seq });
+                    cx.enqueue(to, DATAGRAM_MAX, Answer::Refused { seq });
+                }
+                Refused::Nobody => _ = self.inquests.refused(cx.now, seq),
+            },
+            // Whose address it is has to be searched.
+            None if self.inquests.takes_hint(cx.now) => {
+                let mut live = (0..members.table.live()).map(|place| members.table.live_at(place));
+                if let Some(target) = live.find(at) {
+                    self.begin_inquest(cx, members, target, false);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Somebody has answered under this number: whether it was asked for by an inquest.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn inquest_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        seq: u32,
+    ) -> bool {
+        let answered = self.inquests.answered(seq);
+        if let Some(id) = answered {
+            self.answered(cx, members);
+            self.member_answered(cx, members, id);
+        }
+        answered.is_some()
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn inquest_answered(&mut self, _: &mut Cx<'_>, _: &mut Membership<'_>, _: u32) -> bool {
+        false
+    }
+
+    /// Whether nothing but probes is to be sent to a member: its host is being asked, and limits what it refuses.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn is_accused(&self, id: u16) -> bool {
+        self.inquests.is_open(id)
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn is_accused(&self, _: u16) -> bool {
+        false
+    }
+
+    /// A member, whose name and address these are, says that its process ends.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn says_gone(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        name: &str,
+        from: Address,
+    ) {
+        let here = |id: &u16| *id != SELF && members.table.hot(*id).addr == from;
+        if let Some(id) = members.table.find(name).filter(here) {
+            self.begin_inquest(cx, members, id, false);
+        }
+    }
+
+    /// `proven`: a probe of this node's own was refused.
+    #[cfg(feature = "inquest")]
+    fn begin_inquest(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, proven: bool) {
+        if members.table.hot(id).is_live() && cx.config.refused_grace > Duration::ZERO {
+            let has_witnesses = cx.config.has(Rule::Witnesses);
+            let others = if has_witnesses { members.table.live() - 1 } else { 0 };
+            let seqs = [(); 2].map(|()| cx.random.next() as u32);
+            if self.inquests.begin(cx.now, id, others, proven, seqs) {
+                cx.stats.inquests += 1;
+                members.note(cx, id, What::Refused, By::Nobody, 0);
+            }
+        }
+    }
+
+    /// What others have said of a member counts no more.
     pub(crate) fn clear_confirmers(&mut self, id: u16) {
         self.confirmers.forget(id);
+        #[cfg(feature = "inquest")]
+        self.inquests.forget(id);
     }
 
     /// A member is forgotten altogether.
@@ -339,6 +509,8 @@ impl<'a> Failure<'a> {
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.disputes.forget(id);
+        #[cfg(feature = "inquest")]
+        self.inquests.forget(id);
         #[cfg(feature = "coordinates")]
         self.coordinates.forget(id);
     }
@@ -456,17 +628,29 @@ impl<'a> Failure<'a> {
 
     /// A member has answered in person.
     pub(crate) fn member_answered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        self.lives(cx, id);
         if members.answered(cx, id) {
             self.confirmers.forget(id);
             members.updates.drop(members.table.cold, id);
         }
     }
 
+    /// A member is heard, or was: there is nothing to inquire into.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn lives(&mut self, cx: &Cx<'_>, id: u16) {
+        self.inquests.vouched(cx.now, &cx.config, id);
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn lives(&mut self, _: &Cx<'_>, _: u16) {}
+
     /// The clock has jumped by `gap`, which proves that this node was frozen, not the others.
     pub(crate) fn thaw(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, gap: Duration) {
         cx.stats.freezes += 1;
         self.detector.restart(cx.now, gap);
         self.disputes.restart(cx.now);
+        #[cfg(feature = "inquest")]
+        self.inquests.restart();
         // All by the same span: the order of the heap stays.
         let more = if cx.config.has(Rule::Thaw) { 0 } else { cx.config.suspicion_mult as u32 };
         let span = gap + cx.config.probe_interval.times(more);

@@ -1,4 +1,9 @@
-//! One probe at a time, round-robin, with indirect help; doubts about who did not answer; and the help given to others.
+//! One probe at a time, with indirect help; doubts about who did not answer; and the help given to others.
+//!
+//! Whom a node probes follows from the number of its protocol period (SWIM, section 3): in period `k` the member that comes `k`
+//! places behind its own next one, in the ring of all members. All nodes count alike, as each probe tells its number and whoever
+//! is behind counts on from there. So each member is probed by one other in every period, and by each of them once in as many
+//! periods as there are members.
 
 use crate::config::Config;
 use crate::rules::{Rule, Settings};
@@ -95,9 +100,36 @@ pub(crate) enum Answered {
     Nobody,
 }
 
+/// Whose probe was refused by its host.
+#[cfg(feature = "inquest")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// One that this node sent for itself.
+    Own,
+    /// One that it sent for an asker.
+    Relayed { to: Address, seq: u32 },
+    /// None that is waited for.
+    Nobody,
+}
+
+/// Whom to probe next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Who comes so many places behind, in the ring.
+    InRing(usize),
+    /// Anybody: another node has just told by its number whom this one would probe, and it may lie.
+    Drawn,
+}
+
 pub(crate) struct Detector<'a> {
     running: Option<Probe>,
     next: Instant,
+    /// The number of the protocol period in which the last probe was sent, and how many it lasts: more than one if this node is not
+    /// well.
+    period: u16,
+    lasts: u16,
+    /// It has been told by another node since.
+    told: bool,
     pre_suspicions: heapless::Vec<PreSuspicion, PRE_SUSPICIONS>,
     relays: &'a mut [Relay],
     relaying: usize,
@@ -114,6 +146,9 @@ impl<'a> Detector<'a> {
         Detector {
             running: None,
             next: now,
+            period: 0,
+            lasts: 1,
+            told: false,
             pre_suspicions: heapless::Vec::new(),
             relays,
             relaying: 0,
@@ -144,6 +179,32 @@ impl<'a> Detector<'a> {
     /// How long members take to answer.
     pub(crate) fn round_trip(&self) -> Duration {
         self.round_trip
+    }
+
+    /// The number of this protocol period.
+    pub(crate) fn period(&self) -> u16 {
+        self.period
+    }
+
+    /// A member is in this period: who is behind catches up.
+    pub(crate) fn hear_period(&mut self, theirs: u16) {
+        let behind = theirs.wrapping_sub(self.period.wrapping_add(self.lasts));
+        if (1..=i16::MAX as u16).contains(&behind) {
+            self.period = self.period.wrapping_add(behind);
+            self.told = true;
+        }
+    }
+
+    /// Whom the next probe is for.
+    pub(crate) fn turn(&self) -> Turn {
+        let next = self.period.wrapping_add(self.lasts);
+        if self.told { Turn::Drawn } else { Turn::InRing(next as usize) }
+    }
+
+    /// The next period begins.
+    fn advance(&mut self, lasts: u16) {
+        self.period = self.period.wrapping_add(self.lasts);
+        (self.lasts, self.told) = (lasts, false);
     }
 
     pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
@@ -210,6 +271,7 @@ impl<'a> Detector<'a> {
         timeout: Duration,
     ) {
         let scale = self.awareness as u32 + 1;
+        self.advance(scale as u16);
         self.next = now + config.probe_interval.times(scale);
         // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer. Others have as long to help
         // as they always have.
@@ -222,6 +284,7 @@ impl<'a> Detector<'a> {
 
     /// There is nobody to probe.
     pub(crate) fn skip(&mut self, now: Instant, config: &Config) {
+        self.advance(1);
         self.next = now + config.probe_interval;
     }
 
@@ -281,6 +344,24 @@ impl<'a> Detector<'a> {
                 Answered::Relayed { to: asker, seq: asker_seq }
             }
             None => Answered::Nobody,
+        }
+    }
+
+    /// The host of a probe's target has said that nobody listens there.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn refused(&mut self, seq: u32) -> Refused {
+        let own = self.running.is_some_and(|probe| probe.seq == seq);
+        if own || self.pre_suspicions.iter().any(|held| held.seq == seq) {
+            return Refused::Own;
+        }
+        match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
+            Some(i) => {
+                let Relay { asker, asker_seq, .. } = self.relays[i];
+                self.relaying -= 1;
+                self.relays[i] = self.relays[self.relaying];
+                Refused::Relayed { to: asker, seq: asker_seq }
+            }
+            None => Refused::Nobody,
         }
     }
 
@@ -429,6 +510,25 @@ mod tests {
                 Some(Due::Nack { to: crate::kit::addr(1), seq: 5 })
             );
             assert_eq!(detector.acked(nacks, 90), Answered::Relayed { to: crate::kit::addr(1), seq: 5 });
+        });
+    }
+
+    #[test]
+    fn who_is_behind_counts_on_from_others_and_draws_its_next_one() {
+        with_detector(|detector, config, now| {
+            detector.begin(now, config, (3, 77), config.probe_timeout);
+            assert_eq!((detector.period(), detector.turn()), (1, Turn::InRing(2)));
+            [0, 1, 2].into_iter().for_each(|theirs| detector.hear_period(theirs));
+            assert_eq!(detector.turn(), Turn::InRing(2), "its own next one comes in its time");
+            detector.hear_period(9);
+            assert_eq!(detector.turn(), Turn::Drawn);
+            detector.begin(now, config, (4, 78), config.probe_timeout);
+            assert_eq!((detector.period(), detector.turn()), (9, Turn::InRing(10)));
+            detector.hear_period(10 + 0x8000);
+            assert_eq!(detector.turn(), Turn::InRing(10), "that is behind");
+            detector.worsen(config, 2);
+            detector.begin(now, config, (4, 78), config.probe_timeout);
+            assert_eq!((detector.period(), detector.turn()), (10, Turn::InRing(13)), "it takes three");
         });
     }
 

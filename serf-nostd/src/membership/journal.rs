@@ -39,6 +39,12 @@ pub enum What {
     DeclaredFailed,
     /// Likewise, while nobody was heard: this node's own link may be at fault, and nobody is told.
     DeclaredFailedAlone,
+    /// Its host has refused a datagram of this node's, or it has said itself that its process ends: it is inquired into.
+    #[cfg(feature = "inquest")]
+    Refused,
+    /// This node has declared it failed: its host refuses what is sent there. The number is how many others were refused as well.
+    #[cfg(feature = "inquest")]
+    FoundGone,
     /// This member has said that it has failed.
     ToldFailed,
     /// Another table says so.
@@ -72,6 +78,10 @@ impl What {
             What::Answered => "answered",
             What::DeclaredFailed => "declared-failed",
             What::DeclaredFailedAlone => "declared-failed-alone",
+            #[cfg(feature = "inquest")]
+            What::Refused => "refused",
+            #[cfg(feature = "inquest")]
+            What::FoundGone => "found-gone",
             What::ToldFailed => "told-failed",
             What::FailedByTable => "failed-by-table",
             What::Leaving => "leaving",

@@ -177,7 +177,7 @@ impl Membership<'_> {
             self.note(cx, id, what, By::Nobody, alive.incarnation);
         }
         let kept = if was_live { None } else { self.intents.take(alive.node, cx.now) };
-        self.mark_alive(cx, id, |hot| {
+        self.mark_alive(id, |hot| {
             let new_life = hot.boot != alive.boot;
             if hot.addr != alive.addr {
                 hot.set(flag::VERIFIED, false);

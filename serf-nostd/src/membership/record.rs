@@ -128,7 +128,6 @@ pub struct Hot {
     pub(crate) tags_hash: u32,
     pub(crate) addr: Address,
     pub(crate) tags_len: u16,
-    pub(crate) order_place: u16,
     /// Among those of whom the application is to be told; of a free place: among the free ones.
     pub(crate) notice_link: Link,
     pub(crate) versions: Versions,
@@ -171,7 +170,6 @@ impl Hot {
         tags_hash: 0,
         addr: Address::UNSET,
         tags_len: 0,
-        order_place: 0,
         notice_link: Link::LOOSE,
         versions: [0; 6],
         name_len: 0,

@@ -1,11 +1,13 @@
-//! The member table: places, names, an index by name, an order for probing, and digests for comparing.
+//! The member table: places, names, an index by name, the ring in which members probe one another, and digests for comparing.
 //!
-//! Nothing here scans the table: members are found by index, drawn by place, and timed by heaps.
+//! Nothing here scans the table: members are found by index, drawn by place, and timed by heaps. Only who comes or goes makes
+//! others move, by two bytes each, in the ring.
+
+use core::ops::Range;
 
 use super::digest::Digest;
 use super::record::{Cold, Hot, Member, NOTICES, State, flag};
 use crate::hash;
-use crate::random::Random;
 use crate::slice::{Heap, Index, List};
 use crate::time::Instant;
 use crate::wire::message::{Entry, Items, Record, Settled, TAGS_MAX};
@@ -33,12 +35,11 @@ pub(crate) struct Table<'a> {
     names: &'a mut [u8],
     tags: &'a mut [u8],
     index: Index<'a>,
-    /// All members but this node: first the live ones, then the failed and left.
+    /// All members but this node: first the live ones, then the failed and left; each in the order of their name hashes, in
+    /// which all nodes agree.
     order: &'a mut [u16],
     live: usize,
     others: usize,
-    /// Live members before it have been probed in this round.
-    cursor: usize,
     pub(crate) suspects: Heap<'a>,
     /// Failed and left members, by when they fade or are forgotten.
     pub(crate) gone: Heap<'a>,
@@ -85,7 +86,6 @@ impl<'a> Table<'a> {
             order: parts.order,
             live: 0,
             others: 0,
-            cursor: 0,
             suspects: Heap::new(parts.suspects),
             gone: Heap::new(parts.gone),
             free: List::new(),
@@ -287,9 +287,10 @@ impl<'a> Table<'a> {
         let hot = &*self.hot;
         self.index.insert(hash, id, |id| hot[id as usize].hash);
         if id != SELF {
-            // At the end: not live.
+            // Not among the live ones.
+            let place = self.ranked(id, self.live..self.others).unwrap_or_else(|place| place);
             self.order[self.others] = id;
-            self.hot[id as usize].order_place = self.others as u16;
+            self.order[place..=self.others].rotate_right(1);
             self.others += 1;
         }
         self.toggle_digest(id);
@@ -301,11 +302,10 @@ impl<'a> Table<'a> {
         self.toggle_digest(id);
         self.cancel(id);
         self.make_gone(id);
-        let place = self.hot(id).order_place as usize;
-        self.others -= 1;
-        let last = self.order[self.others];
-        self.order[place] = last;
-        self.hot[last as usize].order_place = place as u16;
+        if let Ok(place) = self.ranked(id, self.live..self.others) {
+            self.order[place..self.others].rotate_left(1);
+            self.others -= 1;
+        }
         let hash = self.hot(id).hash;
         let hot = &*self.hot;
         self.index.remove(hash, id, |id| hot[id as usize].hash);
@@ -387,52 +387,38 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Moves a member among the live ones, at a random place of those not yet probed in this round.
-    pub(crate) fn make_live(&mut self, id: u16, random: &mut Random) {
-        let place = self.hot(id).order_place as usize;
-        if id == SELF || place < self.live {
-            return;
+    /// Moves a member among the live ones.
+    pub(crate) fn make_live(&mut self, id: u16) {
+        // This node itself is in neither part.
+        if let Ok(from) = self.ranked(id, self.live..self.others) {
+            let to = self.ranked(id, 0..self.live).unwrap_or_else(|place| place);
+            self.order[to..=from].rotate_right(1);
+            self.live += 1;
         }
-        self.swap(place, self.live);
-        self.live += 1;
-        let unprobed = (self.live - self.cursor) as u32;
-        let chosen = self.cursor + random.below(unprobed) as usize;
-        self.swap(chosen, self.live - 1);
     }
 
     /// Moves a member out of the live ones.
     pub(crate) fn make_gone(&mut self, id: u16) {
-        let mut place = self.hot(id).order_place as usize;
-        if id == SELF || place >= self.live {
-            return;
+        if let Ok(from) = self.ranked(id, 0..self.live) {
+            let to = self.ranked(id, self.live..self.others).unwrap_or_else(|place| place);
+            self.order[from..to].rotate_left(1);
+            self.live -= 1;
         }
-        if place < self.cursor {
-            self.cursor -= 1;
-            self.swap(place, self.cursor);
-            place = self.cursor;
-        }
-        self.live -= 1;
-        self.swap(place, self.live);
     }
 
-    /// The next member to probe: each live one once in a round, in an order that is shuffled as it goes.
-    pub(crate) fn next_probe(&mut self, random: &mut Random) -> Option<u16> {
-        if self.live == 0 {
-            return None;
-        }
-        if self.cursor >= self.live {
-            self.cursor = 0;
-        }
-        let chosen = self.cursor + random.below((self.live - self.cursor) as u32) as usize;
-        self.swap(self.cursor, chosen);
-        self.cursor += 1;
-        Some(self.order[self.cursor - 1])
+    /// The place of a member in a part of the order, or the place where it belongs there.
+    fn ranked(&self, id: u16, part: Range<usize>) -> Result<usize, usize> {
+        let rank = |id: u16| (self.hot(id).hash, id);
+        let found = self.order[part.clone()].binary_search_by_key(&rank(id), |id| rank(*id));
+        found.map(|place| part.start + place).map_err(|place| part.start + place)
     }
 
-    fn swap(&mut self, a: usize, b: usize) {
-        self.order.swap(a, b);
-        self.hot[self.order[a] as usize].order_place = a as u16;
-        self.hot[self.order[b] as usize].order_place = b as u16;
+    /// The live member that comes so many places behind this node's own next one, in the ring of all members' name hashes. In
+    /// a fleet that agrees, each of those who look as far as one another sees another one.
+    pub(crate) fn in_ring(&self, places: usize) -> Option<u16> {
+        let own = self.ranked(SELF, 0..self.live).unwrap_or_else(|place| place);
+        let place = (own + places).checked_rem(self.live)?;
+        Some(self.order[place])
     }
 
     /// What everybody could rely on; for tests.
@@ -447,8 +433,8 @@ impl<'a> Table<'a> {
                 digest.toggle(hot.hash, hot.version());
             }
             if id != SELF {
-                assert_eq!(self.order[hot.order_place as usize], id);
-                assert_eq!(hot.is_live(), (hot.order_place as usize) < self.live, "order and state agree");
+                let part = if hot.is_live() { 0..self.live } else { self.live..self.others };
+                assert!(self.ranked(id, part).is_ok(), "order and state agree");
                 let timed = self.cold(id).is_timed();
                 assert!(
                     hot.state() != State::Alive || !self.cold(id).is_accused(),
@@ -460,7 +446,6 @@ impl<'a> Table<'a> {
         assert_eq!(count, self.len());
         self.unheld().for_each(|entry| digest.toggle(entry.name, entry.version));
         assert_eq!(digest, self.digest, "the digest is the sum of the members");
-        assert!(self.cursor <= self.live || self.live == 0 || self.cursor <= self.others);
     }
 }
 
@@ -482,11 +467,11 @@ mod tests {
     #[test]
     fn whoever_comes_goes_and_is_forgotten_the_table_agrees_with_itself() {
         let (mut cx, mut e, _) = kit::node();
-        let mut random = Random::new(3);
+        let mut random = crate::random::Random::new(3);
         for step in 0..3_000u32 {
             let (i, members) = (1 + random.below(12) as u8, &mut e.members);
             let name = format!("m{i}");
-            match (random.below(4), members.table.find(&name)) {
+            match (random.below(3), members.table.find(&name)) {
                 (0, _) => _ = members.alive(&mut cx, &kit::alive(&name, i, 5, step), false),
                 (1, Some(id)) => {
                     let incarnation = members.table.hot(id).incarnation;
@@ -494,7 +479,7 @@ mod tests {
                     let _ = members.dead(&mut cx, &accusation);
                 }
                 (2, Some(id)) => members.forget(id),
-                _ => _ = members.table.next_probe(&mut random),
+                _ => {}
             }
             e.members.table.check();
         }
@@ -502,15 +487,22 @@ mod tests {
     }
 
     #[test]
-    fn a_round_of_probes_meets_each_live_member_once() {
+    fn the_ring_leads_to_each_live_member_once_and_from_all_to_all() {
         let (_, mut e, _) = kit::fleet(7);
-        let mut random = Random::new(4);
-        for _ in 0..20 {
-            let mut round: Vec<_> = (0..7).filter_map(|_| e.members.table.next_probe(&mut random)).collect();
-            round.sort_unstable();
-            round.dedup();
-            assert_eq!(round.len(), 7);
-        }
+        let table = &mut e.members.table;
+        let round =
+            |table: &Table<'_>| (0..table.live()).filter_map(|k| table.in_ring(k)).collect::<Vec<_>>();
+        let hashes: Vec<_> = round(table).iter().map(|id| table.hot(*id).hash).collect();
+        let own = table.hot(SELF).hash;
+        let ahead = hashes.iter().filter(|hash| **hash > own).count();
+        assert!(hashes[..ahead].is_sorted() && hashes[ahead..].is_sorted(), "from this node on, and around");
+        assert_eq!(hashes.len(), 7);
+        let gone = table.find("m3").expect("held");
+        table.make_gone(gone);
+        assert!(!round(table).contains(&gone) && round(table).len() == 6);
+        table.make_live(gone);
+        assert_eq!(round(table).len(), 7);
+        assert_eq!(kit::node().1.members.table.in_ring(3), None, "there is nobody");
     }
 
     #[test]

@@ -122,12 +122,7 @@ impl Membership<'_> {
     }
 
     /// Moves a member to alive. `change`: what else it says of itself.
-    pub(super) fn mark_alive(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: u16,
-        change: impl FnOnce(&mut super::record::Hot),
-    ) {
+    pub(super) fn mark_alive(&mut self, id: u16, change: impl FnOnce(&mut super::record::Hot)) {
         self.table.cancel(id);
         self.table.edit(id, |hot| {
             hot.set_state(State::Alive);
@@ -135,7 +130,7 @@ impl Membership<'_> {
             change(hot);
         });
         self.table.clear_accusers(id);
-        self.table.make_live(id, &mut cx.random);
+        self.table.make_live(id);
     }
 
     /// Moves a living member to suspect, accused by this node or another one, if it is held.
@@ -214,7 +209,7 @@ impl Membership<'_> {
         let revives = self.next_state(id, News::Answered) == Next::Becomes(State::Alive);
         if revives {
             self.note(cx, id, What::Answered, By::Nobody, 0);
-            self.mark_alive(cx, id, |_| {});
+            self.mark_alive(id, |_| {});
             if !was_live {
                 self.notices.note(self.table.hot, id, cx.now);
             }

@@ -8,12 +8,17 @@ use super::record::{Cold, GOSSIP, State, flag, update};
 use super::table::{SELF, Table};
 use crate::config::Config;
 use crate::slice::List;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::message::{Accusation, Alive, JoinIntent, LeaveIntent, Message, Ping, Record};
 use crate::wire::packet::Packet;
 
 /// Most transmissions of one update: `retransmit_mult * ceil(log10(n + 1))` is cut to it.
 const SENDS_MAX: usize = 24;
+/// Verdicts of this node's that wait for their round.
+pub(crate) const VERDICTS: usize = 4;
+/// When somebody has failed so many rounds follow each other quickly: as many datagrams as ever, but sooner.
+const HURRIED: u8 = 3;
+const QUICK: Duration = Duration::from_millis(30);
 /// How many updates that don't fit end the search for one that does.
 const PASSED_OVER: u32 = 4;
 /// With less room than this a datagram is full.
@@ -27,14 +32,46 @@ pub(crate) struct UpdateQueue {
     /// What this node has to say of itself (bits of [`update`]) goes to many members at once, besides the usual gossip: who
     /// joins, leaves or contradicts wants to be heard before timers run out.
     pub(crate) urgent: u8,
+    /// So do its verdicts: members that it has declared failed.
+    pub(crate) verdicts: heapless::Vec<u16, VERDICTS>,
     /// Not before this: whoever provokes it must not draw a flood.
     pub(crate) urgent_after: Instant,
+    /// How many of the next rounds follow each other quickly.
+    hurried: u8,
+    /// When the last round was.
+    last: Instant,
 }
 
 impl UpdateQueue {
     pub(crate) const fn new() -> Self {
         let lists = [const { List::new() }; SENDS_MAX];
-        UpdateQueue { lists, next: Instant::PAST, urgent: 0, urgent_after: Instant::PAST }
+        UpdateQueue {
+            lists,
+            next: Instant::PAST,
+            urgent: 0,
+            verdicts: heapless::Vec::new(),
+            urgent_after: Instant::PAST,
+            hurried: 0,
+            last: Instant::PAST,
+        }
+    }
+
+    /// Somebody has failed, as was not known here: that is passed on at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.hurried = HURRIED;
+        self.next = self.next.min(now.max(self.last + QUICK));
+    }
+
+    /// A round begins.
+    pub(crate) fn begin_round(&mut self, now: Instant, interval: Duration) {
+        let quick = self.hurried > 0;
+        self.hurried = self.hurried.saturating_sub(1);
+        (self.last, self.next) = (now, now + if quick { QUICK.min(interval) } else { interval });
+    }
+
+    /// Whether something is to be told to many at once.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent != 0 || !self.verdicts.is_empty()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -87,6 +124,14 @@ impl Membership<'_> {
         }
     }
 
+    /// This node has declared a member failed: many are told at once.
+    pub(crate) fn queue_verdict(&mut self, id: u16, now: Instant) {
+        self.queue_update(id, update::STATE);
+        self.updates.hurry(now);
+        // Beyond that gossip does.
+        let _ = self.updates.verdicts.push(id);
+    }
+
     /// As many updates as fit, least-sent first; counted as sent.
     pub(crate) fn write_updates(&mut self, packet: &mut Packet<'_>, config: &Config) {
         let limit = self.transmissions(config);
@@ -115,9 +160,14 @@ impl Membership<'_> {
         }
     }
 
-    /// What this node has to say of itself, not counted as sent.
-    pub(crate) fn write_own_update(&self, packet: &mut Packet<'_>, bits: u8) {
+    /// What this node has to say of itself, and its verdicts; not counted as sent.
+    pub(crate) fn write_urgent(&self, packet: &mut Packet<'_>, bits: u8, verdicts: &[u16]) {
         let _ = write_update(packet, &self.table, SELF, bits);
+        // It may be back, or forgotten.
+        let gone = |id: &&u16| !self.table.hot(**id).is_live() && self.table.cold(**id).is_timed();
+        for id in verdicts.iter().filter(gone) {
+            let _ = write_update(packet, &self.table, *id, update::STATE);
+        }
     }
 
     /// Who this node is.

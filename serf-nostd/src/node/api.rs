@@ -22,6 +22,15 @@ pub enum Input<'i> {
         /// Its payload, which is opened in place: what is left in it afterwards is of no use.
         bytes: &'i mut [u8],
     },
+    /// The host of an address says that nobody listens there: ICMP port unreachable (3/3 of version 4, 1/4 of version 6) for a datagram
+    /// of this node's, sent by that host itself; a router's is not to be handed in.
+    #[cfg(feature = "inquest")]
+    Unreachable {
+        /// Where the datagram went.
+        to: SocketAddr,
+        /// The first bytes of its payload, which are quoted: 17 at least, or it is not known again.
+        quoted: &'i [u8],
+    },
 }
 
 /// Something to do.

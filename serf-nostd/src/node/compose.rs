@@ -1,17 +1,24 @@
 //! Datagrams that more than one engine has a part in: probes, answers, questions. Each engine writes its own part; what goes
 //! into each, and in which order, stands here.
 
+#[cfg(feature = "inquest")]
+use core::net::SocketAddr;
+
 use super::Node;
 #[cfg(feature = "coordinates")]
 use crate::coordinate::Coordinate;
 use crate::events::fleet::INTRODUCTION;
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, Outgoing};
+#[cfg(feature = "inquest")]
+use crate::random::Targets;
 use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::sync::{Ask, summary, write_history, write_introduction};
 use crate::time::Duration;
 use crate::wire::message::{Ack, Address, EventId, IndirectPing, JoinAnswer, Message, Nack};
+#[cfg(feature = "inquest")]
+use crate::wire::packet::mark;
 use crate::wire::packet::{DATAGRAM_MAX, Packet};
 
 /// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
@@ -20,6 +27,10 @@ const PIGGYBACK: usize = 600;
 /// How long the digest of last values rides along after a change, and in which share of the pings at all times.
 const VALUES_RIDE: Duration = Duration::from_secs(120);
 const VALUES_EVERY: u64 = 16;
+
+/// Members that are told when a process ends: more would ask its host more than it answers.
+#[cfg(feature = "inquest")]
+const LAST_WORDS: usize = 4;
 
 impl Node<'_> {
     // ---- probes ----
@@ -33,8 +44,19 @@ impl Node<'_> {
         let mut packet = self.cx.wire.packet(tx, DATAGRAM_MAX);
         self.write_ping(&mut packet, seq, target);
         let to = self.engines.members.table.hot(target).addr;
-        (to, packet.finish(&mut self.cx.wire))
+        let len = packet.finish(&mut self.cx.wire);
+        self.note_ping(&tx[..len], seq, target);
+        (to, len)
     }
+
+    /// A probe was written: if its target's host refuses it, that is known by what it quotes.
+    #[cfg(feature = "inquest")]
+    fn note_ping(&mut self, datagram: &[u8], seq: u32, target: u16) {
+        self.engines.failure.inquests.sent(mark(datagram), seq, target);
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    fn note_ping(&mut self, _: &[u8], _: u32, _: u16) {}
 
     fn write_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
@@ -58,6 +80,7 @@ impl Node<'_> {
                 write_introduction(cx, e, packet);
             }
         }
+        let _ = packet.push(&Message::Period(e.failure.detector.period()));
         e.members.write_ping(packet, seq, target);
         self.write_held_against(packet, target);
         let to = self.engines.members.table.hot(target).addr;
@@ -81,6 +104,25 @@ impl Node<'_> {
         e.members.write_updates(packet, &cx.config);
         e.events.fleet.introduce(cx, packet, inner);
         packet.unreserve(limit);
+    }
+
+    /// "My process ends": a datagram for a few members, whom a driver sends it to when its process is about to end without leaving.
+    /// They look at once whether this node still answers; nobody believes it just so. Writes it to `tx` ([`DATAGRAM_MAX`] bytes at
+    /// least); how long it is, and whom it is for: members drawn at random.
+    ///
+    /// It stays good for as long as this node has its name: it may be kept, for a panic.
+    #[cfg(feature = "inquest")]
+    pub fn last_words(&mut self, tx: &mut [u8]) -> (usize, [Option<SocketAddr>; LAST_WORDS]) {
+        let (cx, table) = (&mut self.cx, &self.engines.members.table);
+        let mut packet = cx.wire.packet(tx, DATAGRAM_MAX);
+        let _ = packet.push(&Message::Gone(table.name(SELF)));
+        let len = packet.finish(&mut cx.wire);
+        let mut targets = Targets::draw(&mut cx.random, table.live(), LAST_WORDS);
+        let to = [(); LAST_WORDS].map(|()| {
+            let id = table.live_at(targets.next(table.live())?);
+            Some(table.hot(id).addr.into())
+        });
+        (len, to)
     }
 
     // ---- questions ----
@@ -117,7 +159,11 @@ impl Node<'_> {
                     packet.pad();
                     packet.unreserve(limit);
                 }
-                return Some((first.to, packet.finish_reply(&mut self.cx.wire, &first.reply)));
+                let len = packet.finish_reply(&mut self.cx.wire, &first.reply);
+                if let Answer::RelayedPing { seq, target } | Answer::Ping { seq, target } = first.what {
+                    self.note_ping(&tx[..len], seq, target);
+                }
+                return Some((first.to, len));
             }
         }
         None
@@ -156,6 +202,8 @@ impl Node<'_> {
             Answer::Ack { .. } => self.write_ack(packet, to, what),
             Answer::RelayedAck { seq } => packet.push(&Message::Ack(Ack { seq, payload: &[] })),
             Answer::Nack { seq } => packet.push(&Message::Nack(Nack { seq })),
+            #[cfg(feature = "inquest")]
+            Answer::Refused { seq } => packet.push(&Message::Refused(seq)),
             Answer::RelayedPing { seq, target } => {
                 e.members.write_ping(packet, seq, target);
                 true
@@ -297,6 +345,10 @@ impl Node<'_> {
 
 /// Whether several answers of this kind go to one address in one datagram.
 fn shares(what: &Answer) -> bool {
+    #[cfg(feature = "inquest")]
+    if matches!(what, Answer::Refused { .. }) {
+        return true;
+    }
     matches!(
         what,
         Answer::Event { .. }

@@ -71,6 +71,8 @@ struct Context<'d> {
     outdated: bool,
     /// It tells where this node is seen.
     observed: bool,
+    /// In which protocol period its sender is.
+    period: Option<u16>,
     /// It is this member's answer to a probe, from its own address.
     acked: Option<u16>,
     /// Who has sealed it, if it is sealed.
@@ -118,6 +120,7 @@ impl<'d> Context<'d> {
             relayed: false,
             outdated: false,
             observed: false,
+            period: None,
             acked: None,
             sender,
             believed: false,
@@ -153,7 +156,15 @@ impl Node<'_> {
     /// [`Reject`] says why a datagram was refused; it is counted in [`crate::Stats`] as well.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<(), Reject> {
         self.enter(now);
-        let Input::Datagram { from, bytes } = input;
+        let (from, bytes) = match input {
+            Input::Datagram { from, bytes } => (from, bytes),
+            #[cfg(feature = "inquest")]
+            Input::Unreachable { to, quoted } => {
+                let Engines { members, failure, .. } = &mut self.engines;
+                failure.refused(&mut self.cx, members, to.into(), quoted);
+                return Ok(());
+            }
+        };
         let result = self.datagram(from, bytes);
         let stats = &mut self.cx.stats;
         match result {
@@ -268,6 +279,10 @@ impl Node<'_> {
             Message::Ping(ping) => self.ping(c, &ping),
             Message::IndirectPing(ping) => self.indirect_ping(c, &ping),
             Message::Ack(ack) => self.ack(c, ack.seq, ack.payload),
+            #[cfg(feature = "inquest")]
+            Message::Refused(seq) => e.failure.inquests.witnessed(seq, c.from),
+            #[cfg(feature = "inquest")]
+            Message::Gone(name) => e.failure.says_gone(cx, &mut e.members, name, c.from),
             Message::Nack(nack) => {
                 if e.failure.detector.nacked(nack.seq) {
                     e.failure.answered(cx, &mut e.members);
@@ -411,6 +426,7 @@ impl Node<'_> {
                 e.members.observed(cx, c.from, addr);
             }
             Message::Observed(_) => {}
+            Message::Period(number) => c.period = Some(number),
 
             // ---- comparing: what peers say of themselves
             Message::Summary(summary) => {
@@ -548,6 +564,9 @@ impl Node<'_> {
         // Whether it has answered us at this address.
         if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) && c.is_new() {
             c.verified = true;
+            if let Some(theirs) = c.period.filter(|_| self.cx.config.has(Rule::Periods)) {
+                self.engines.failure.detector.hear_period(theirs);
+            }
             let reply = self.reply(c);
             self.cx.enqueue_reply(c.from, usize::MAX, reply, what);
             if outdated {
@@ -559,9 +578,11 @@ impl Node<'_> {
             self.answer_stranger(c, what);
         }
         let (cx, e) = (&mut self.cx, &mut self.engines);
-        let doubted = |id: &u16| e.members.table.hot(*id).has(flag::LOCAL_ONLY) && c.is_new();
-        if let Some(id) = source.filter(doubted) {
-            e.failure.member_answered(cx, &mut e.members, id);
+        if let Some(id) = source.filter(|_| c.is_new()) {
+            e.failure.lives(cx, id);
+            if e.members.table.hot(id).has(flag::LOCAL_ONLY) {
+                e.failure.member_answered(cx, &mut e.members, id);
+            }
         }
     }
 
@@ -614,6 +635,7 @@ impl Node<'_> {
                 }
             }
             Answered::Relayed { to, seq } => cx.enqueue(to, usize::MAX, Answer::RelayedAck { seq }),
+            Answered::Nobody if e.failure.inquest_answered(cx, &mut e.members, seq) => {}
             Answered::Nobody => match self.sync.tried_answered(seq) {
                 // What it then says of itself will show that it lives.
                 Some(id) => {

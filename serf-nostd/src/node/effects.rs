@@ -36,6 +36,9 @@ impl Node<'_> {
                     if !live || bits & update::STATE != 0 {
                         failure.clear_confirmers(id);
                     }
+                    if !live {
+                        members.updates.hurry(cx.now);
+                    }
                 }
                 members.backoff.changed(cx.now);
                 members.queue_update(id, bits);

@@ -677,6 +677,14 @@ pub enum Message<'a> {
     Cluster(&'a str),
     /// "Your datagram has come from there", where its receiver knows its sender by another address: with an ack, or a join's answer.
     Observed(Address),
+    /// In which protocol period its sender is: before its ping.
+    Period(u16),
+    /// Behind a nack, with the same number: the host of the member that you asked about says that nobody listens there.
+    #[cfg(feature = "inquest")]
+    Refused(u32),
+    /// "My process ends": its sender's name. It has not left.
+    #[cfg(feature = "inquest")]
+    Gone(&'a str),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

@@ -59,6 +59,11 @@ pub(crate) mod kind {
     pub const NEW_KEY: u8 = 48;
     pub const CLUSTER: u8 = 49;
     pub const OBSERVED: u8 = 50;
+    pub const PERIOD: u8 = 51;
+    #[cfg(feature = "inquest")]
+    pub const REFUSED: u8 = 52;
+    #[cfg(feature = "inquest")]
+    pub const GONE: u8 = 53;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -379,6 +384,11 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::CONFIRMED => Message::Confirmed(b.items()),
         kind::CLUSTER => Message::Cluster(b.get()),
         kind::OBSERVED => Message::Observed(b.address()),
+        kind::PERIOD => Message::Period(u16::from_le_bytes(b.array())),
+        #[cfg(feature = "inquest")]
+        kind::REFUSED => Message::Refused(b.get()),
+        #[cfg(feature = "inquest")]
+        kind::GONE => Message::Gone(b.name()),
         kind::PADDING => return Ok(Message::Padding),
         _ => return Ok(Message::Unknown),
     };
@@ -412,6 +422,11 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::NameTaken(nonce) => put(kind::NAME_TAKEN, nonce, buf),
         Message::Cluster(name) => put(kind::CLUSTER, name, buf),
         Message::Observed(addr) => put(kind::OBSERVED, addr, buf),
+        Message::Period(number) => put(kind::PERIOD, &number.to_le_bytes(), buf),
+        #[cfg(feature = "inquest")]
+        Message::Refused(seq) => put(kind::REFUSED, seq, buf),
+        #[cfg(feature = "inquest")]
+        Message::Gone(node) => put(kind::GONE, node, buf),
         Message::PageRequest(m) => put(kind::PAGE_REQUEST, m, buf),
         Message::Page(m) => put(kind::PAGE, &(m.nonce.to_le_bytes(), m.next.to_le_bytes()), buf),
         Message::Record(m) => put(kind::RECORD, m, buf),

@@ -235,6 +235,14 @@ fn checksum(datagram: &[u8]) -> u32 {
     hash::words(start, &datagram[CHECKED..])
 }
 
+/// What a datagram of this node's is known by, if somebody quotes its first bytes: its checksum, or its session and counter.
+#[cfg(feature = "inquest")]
+pub(crate) fn mark(datagram: &[u8]) -> u32 {
+    let sealed = datagram.get(1).is_some_and(|head| head & FLAG_SEALED != 0);
+    let told = if sealed { 3..seal::HEAD } else { CHECKSUM..CHECKED };
+    datagram.get(told).map_or(0, |told| hash::words(told.len() as u64, told))
+}
+
 /// The messages of a datagram, one by one.
 #[derive(Clone)]
 pub(crate) struct Messages<'a> {

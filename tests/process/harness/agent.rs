@@ -252,7 +252,19 @@ pub fn fleet(count: usize) -> Vec<Agent> {
     fleet_of(count, Setup::new)
 }
 
-/// Likewise, each as `setup` says; the first one is the seed.
+/// Likewise, and every handler has been told of all: who crashes before that neither joins nor fails, for handlers.
+#[track_caller]
+pub fn met(count: usize) -> Vec<Agent> {
+    let agents = fleet(count);
+    for agent in &agents {
+        wait_until("member-join at the handler", || {
+            (1..=count).all(|number| agent.recorder().count("member-join", &format!("n{number}")) == 1)
+        });
+    }
+    agents
+}
+
+/// As [`fleet`], each as `setup` says; the first one is the seed.
 #[track_caller]
 pub fn fleet_of(count: usize, setup: impl Fn(&str) -> Setup) -> Vec<Agent> {
     let mut agents: Vec<Agent> = Vec::with_capacity(count);

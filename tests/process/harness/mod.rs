@@ -20,7 +20,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 pub use address::Address;
-pub use agent::{Agent, Setup, fleet, fleet_of};
+pub use agent::{Agent, Setup, fleet, fleet_of, met};
 pub use binary::{debian, ours};
 pub use cargo::core_features;
 pub use dns::{Dns, Record as DnsRecord};

@@ -59,6 +59,11 @@ happened! {
     moved: "addresses changed",
     moved_on: "and of machines that were on",
     forgotten: "ports forgotten",
+    killed: "programs killed or ended",
+    refusals: "refusals",
+    rejecting: "machines behind firewalls that refuse",
+    inquests: "inquests",
+    found_gone: "and members found gone",
     forged: "datagrams forged",
     replayed: "datagrams replayed",
     differing: "fleets with links that differ",
@@ -99,6 +104,8 @@ impl Happened {
         self.refuted += stats.refuted;
         self.superseded += stats.coalesce_superseded;
         self.early += stats.coalesce_early;
+        self.inquests += stats.inquests;
+        self.found_gone += stats.inquests_gone;
         self.failures += stats.probes_failed;
     }
 }

@@ -85,7 +85,9 @@ impl Run<'_> {
         }
         let first = (faults.seeds == 0.0) as u64;
         let j = self.luck.range(first..self.plan.nodes as u64) as usize;
-        let power = [faults.boots, faults.moves, faults.seeds, faults.forced].into_iter().fold(0.0, f64::max);
+        let power = [faults.boots, faults.moves, faults.seeds, faults.forced, faults.refusals]
+            .into_iter()
+            .fold(0.0, f64::max);
         if self.luck.chance(0.04 * power) {
             self.toggle(j);
         }
@@ -94,6 +96,7 @@ impl Run<'_> {
             self.move_on(j);
         }
         self.mute(j, faults.muted);
+        self.refuse(j, faults.refusals);
         self.turn_clock(j, faults.clocks);
         if self.luck.chance(0.02 * faults.nats)
             && let Some(nat) = &mut self.fleet.machines[j].nat
@@ -106,6 +109,11 @@ impl Run<'_> {
         while let Some(place) = self.ending.iter().position(|(at, _)| *at <= now) {
             match self.ending.swap_remove(place).1 {
                 Ends::Muted(i) => self.fleet.network.muted[i] = 0,
+                Ends::Rejecting(i) => {
+                    self.fleet.network.refusals.rejecting.retain(|(_, to)| usize::from(*to) != i);
+                }
+                Ends::Off(i) if !self.fleet.is_on(i) => self.boot(i),
+                Ends::Off(_) => {}
                 Ends::Stopped(i) => {
                     let rate = self.lives[i].rate;
                     self.fleet.set_clock(i, |clock, now| clock.go(now, rate));
@@ -160,6 +168,27 @@ impl Run<'_> {
             self.ending.push((self.fleet.now() + span, Ends::Muted(i)));
             self.happened.muted += 1;
             self.note(format!("machine {i} {what} for {} s", span / SECOND));
+        }
+    }
+
+    /// A firewall refuses in a machine's name what some or all of the others send; somebody forges such refusals.
+    fn refuse(&mut self, i: usize, strength: f64) {
+        if self.luck.chance(0.02 * strength) {
+            let share = self.luck.below(101) as f64 / 100.0;
+            for from in (0..self.plan.nodes).filter(|from| *from != i) {
+                if self.luck.chance(share) {
+                    self.fleet.network.refusals.rejecting.push((from as u16, i as u16));
+                }
+            }
+            let span = self.luck.range(SECOND..30 * SECOND);
+            self.ending.push((self.fleet.now() + span, Ends::Rejecting(i)));
+            self.happened.rejecting += 1;
+            self.note(format!("a firewall refuses for machine {i} for {} s", span / SECOND));
+        }
+        if self.luck.chance(strength) {
+            let to = self.luck.below(self.plan.nodes as u64) as usize;
+            let quoted = (0..self.luck.below(80)).map(|_| self.luck.bits() as u8).collect();
+            self.fleet.inject_refusal(to, self.fleet.address(i), quoted);
         }
     }
 

@@ -131,6 +131,10 @@ enum Ends {
     Muted(usize),
     /// A clock goes on.
     Stopped(usize),
+    /// No firewall refuses for a machine any more.
+    Rejecting(usize),
+    /// A program that was killed is started again.
+    Off(usize),
 }
 
 struct Run<'p> {
@@ -286,7 +290,19 @@ impl<'p> Run<'p> {
 
     fn power_off(&mut self, i: usize, why: &str) {
         self.collect(i);
-        self.fleet.crash(i);
+        let refusals = self.plan.faults.refusals;
+        match if self.luck.chance(refusals) { self.luck.range(1..3) } else { 0 } {
+            0 => self.fleet.crash(i),
+            1 => self.fleet.kill(i),
+            _ => self.fleet.terminate(i),
+        }
+        if self.fleet.machines[i].refuses() {
+            self.happened.killed += 1;
+            if self.luck.chance(0.5) {
+                let back = self.fleet.now() + self.luck.range(SECOND / 20..2 * SECOND);
+                self.ending.push((back, Ends::Off(i)));
+            }
+        }
         self.lives[i].leaving = false;
         self.happened.first += (i == 0) as u64;
         self.ears.judge.switched_off(i, self.fleet.now());
@@ -403,6 +419,7 @@ impl<'p> Run<'p> {
         self.happened.runs = 1;
         self.happened.lost = network.lost;
         self.happened.too_long = network.too_long;
+        self.happened.refusals = network.refusals.sent;
         self.happened.echoes = network.echoes;
         self.happened.steps = self.fleet.steps;
         self.happened.seconds = self.fleet.now() / SECOND;

@@ -150,6 +150,9 @@ faults! {
     nats,
     /// A member that forges what it can.
     forger,
+    /// Machines whose programs are killed, or ended, while their systems go on and say so, some for less than 2 s: up to one each five
+    /// seconds. Firewalls that refuse in a machine's name, and refusals that are forged.
+    refusals,
 }
 
 impl Faults {
@@ -168,6 +171,9 @@ impl Faults {
 /// What a fleet can be like, beside its faults: links that differ, and a profile that bears them; machines of different
 /// sizes; more members than a board has places for; small machines. A swarm takes these for kinds as well.
 const SHAPES: [&str; 4] = ["links", "mixed", "boards", "small"];
+
+/// A kind that is drawn by itself.
+const REFUSALS: &str = "refusals";
 
 impl Plan {
     /// A plan without faults: a small fleet of servers, for half a minute.
@@ -192,10 +198,16 @@ impl Plan {
     /// The plan that a seed stands for: two to six kinds of faults and shapes of all that there are, so that none hides another.
     pub fn draw(seed: u64) -> Plan {
         let (mut plan, mut rng) = Plan::begin(seed);
-        let mut kinds: Vec<&str> = Faults::NAMES.into_iter().chain(SHAPES).collect();
+        let drawn = Faults::NAMES.into_iter().filter(|kind| *kind != REFUSALS);
+        let mut kinds: Vec<&str> = drawn.chain(SHAPES).collect();
         for _ in 0..rng.range(2..7) {
             let kind = kinds.swap_remove(rng.below(kinds.len() as u64) as usize);
             plan.add(kind, &mut rng);
+        }
+        // Beside the others: of a machine that is off it only says how it went.
+        let mut rng = Rng::new(seed ^ 0x6963_6d70);
+        if rng.chance(0.3) {
+            plan.add(REFUSALS, &mut rng);
         }
         plan
     }

@@ -50,7 +50,8 @@ fn captured() -> Vec<Vec<u8>> {
             flying.extend(sent.into_iter().map(|(next, bytes)| (to, next, bytes)));
         }
     }
-    // What only a dispute, a floor or a table that is a part brings.
+    // What only a dispute, a dead process, a floor or a table that is a part brings.
+    all.push(datagram(&[body(kind::REFUSED).int(7).end(), body(kind::GONE).text("a").end()]));
     all.push(datagram(&[body(kind::KNOWN).raw(&[1, 2, 3, 4]).end()]));
     all.push(datagram(&[body(kind::NAME_TAKEN).int(7).end()]));
     all.push(datagram(&[body(kind::TOO_OLD).id(7, 1).end()]));

@@ -12,7 +12,7 @@ use crate::fleet::Fleet;
 const SPAN: u64 = 60_000_000;
 /// Bytes with heads that a node sends for each of its probe intervals in a fleet that never had a fault (a ping, and an ack of
 /// another's, with what compares tables and events), and each second beside them.
-const CALM: (f64, f64) = (135.0, 4.0);
+const CALM: (f64, f64) = (140.0, 4.0);
 /// Bytes with heads of one question to a member that is gone, which each node asks each reconnect interval.
 const RETRY: f64 = 200.0;
 /// Bytes that times take more for each probe interval, once somebody has driven the clocks up: three in a ping, three in its

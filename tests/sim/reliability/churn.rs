@@ -116,8 +116,9 @@ fn a_storm_of_members_does_not_starve_events() {
 /// Four nodes fire as much as is taken, without end, while one leaves and five die: how soon all, or all but one, have heard
 /// of it once one knows, in tenths of a second.
 fn flood(seed: u64, without: Option<Rule>) -> Result<(), String> {
-    let (nodes, leaver, dying) = (50, 20, [30, 31, 32, 33, 34]);
-    let mut fleet = fleet(seed, nodes, Size::Members(50), without);
+    // More than who leaves, or notices a death, tells at once.
+    let (nodes, leaver, dying) = (120, 20, [30, 31, 32, 33, 34]);
+    let mut fleet = fleet(seed, nodes, Size::Members(120), without);
     let mut known = [[None; 2]; 5];
     for tick in 0..600 {
         for i in 0..4 {

@@ -1,6 +1,7 @@
 //! Where the others reach this agent, and that this may change while it runs.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serf_nostd::Node;
@@ -61,7 +62,8 @@ impl Driver<'_> {
     pub(super) fn moved(&mut self, Move { advertised, socket }: Move) {
         if let Some(socket) = socket {
             log::info!(target: "serf", "Listening at {} from now on", socket.bound());
-            self.socket = socket;
+            self.socket = Arc::new(socket);
+            self.prepare_farewell();
         }
         if let Some(advertised) = advertised {
             self.node.set_address(self.clock.now(), advertised);

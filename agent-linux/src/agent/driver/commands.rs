@@ -91,6 +91,7 @@ impl Driver<'_> {
             Request::HandOut { reply } => {
                 self.node.end_windows(self.clock.now());
                 self.drain();
+                self.prepare_farewell();
                 let _ = reply.send(());
             }
             Request::Leave { reply } => {

@@ -31,6 +31,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serf_nostd::wire::packet::cluster_name;
@@ -47,6 +48,7 @@ use self::queries::Queries;
 use self::receipts::Awaited;
 use self::warnings::Warnings;
 use super::error::Refusal;
+use super::farewell::Farewell;
 use super::handle::Request;
 use super::handler::Handlers;
 use super::hub::Hub;
@@ -55,7 +57,7 @@ use super::once::{NAME as ONCE, Word};
 use super::operators;
 use super::query::Reply;
 use super::snapshot::{Handed, Recorder, Standing};
-use super::socket::Socket;
+use super::socket::{Incoming, Socket};
 
 /// Datagrams, and requests, taken in before the next look at everything else.
 const BATCH: usize = 64;
@@ -98,7 +100,8 @@ struct Changes {
 pub(super) struct Parts<'n> {
     pub node: Node<'n>,
     pub clock: Clock,
-    pub socket: Socket,
+    pub socket: Arc<Socket>,
+    pub farewell: Farewell,
     pub advertised: Advertised,
     pub requests: mpsc::Receiver<Request>,
     pub hub: Hub,
@@ -120,7 +123,8 @@ pub(super) struct Parts<'n> {
 pub(super) struct Driver<'n> {
     node: Node<'n>,
     clock: Clock,
-    socket: Socket,
+    socket: Arc<Socket>,
+    farewell: Farewell,
     advertised: Advertised,
     requests: mpsc::Receiver<Request>,
     hub: Hub,
@@ -151,6 +155,8 @@ pub(super) struct Driver<'n> {
     keys: Keys,
     joins: Joins,
     leaving: Vec<oneshot::Sender<Result<(), Refusal>>>,
+    /// How many members lived when the farewell was prepared.
+    prepared_for: usize,
     /// When the node was told what time it is.
     told_time: Option<Wall>,
     end: Option<End>,
@@ -162,6 +168,7 @@ impl<'n> Driver<'n> {
             node,
             clock,
             socket,
+            farewell,
             advertised,
             requests,
             hub,
@@ -177,6 +184,7 @@ impl<'n> Driver<'n> {
             node,
             clock,
             socket,
+            farewell,
             advertised,
             requests,
             hub,
@@ -202,6 +210,7 @@ impl<'n> Driver<'n> {
             keys: Keys::new(keyring_file),
             joins: Joins::new(),
             leaving: Vec::new(),
+            prepared_for: 0,
             told_time: None,
             end: None,
         }
@@ -214,6 +223,7 @@ impl<'n> Driver<'n> {
         loop {
             let wake = self.settle();
             if let Some(end) = self.end {
+                self.farewell.forget();
                 self.hand_out_all().await;
                 return end;
             }
@@ -235,11 +245,15 @@ impl<'n> Driver<'n> {
     }
 
     /// Takes in `first` and what else has come by now.
-    fn receive(&mut self, mut first: Option<io::Result<(usize, SocketAddr)>>, rx: &mut [u8]) {
+    fn receive(&mut self, mut first: Option<io::Result<Incoming>>, rx: &mut [u8]) {
         let now = self.clock.now();
         for _ in 0..BATCH {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
-                Ok((len, from)) => {
+                Ok(Incoming::Refusal(len, to)) => {
+                    // Nothing is ever wrong with it.
+                    let _ = self.node.handle(now, Input::Unreachable { to, quoted: &rx[..len] });
+                }
+                Ok(Incoming::Datagram(len, from)) => {
                     if let Err(reject) =
                         self.node.handle(now, Input::Datagram { from, bytes: &mut rx[..len] })
                     {
@@ -269,11 +283,21 @@ impl<'n> Driver<'n> {
         }
     }
 
+    /// What is said if the process ends at once.
+    fn prepare_farewell(&mut self) {
+        self.prepared_for = self.node.live();
+        let (len, to) = self.node.last_words(&mut self.tx[..]);
+        self.farewell.prepare(&self.socket, &self.tx[..len], to.into_iter().flatten());
+    }
+
     /// Does all there is to do now; by when to come back.
     fn settle(&mut self) -> Wall {
         if self.told_time.is_none_or(|told| told.elapsed() >= TIME_TOLD) {
             self.told_time = Some(Wall::now());
             self.node.set_time(self.clock.now(), operators::now().into());
+        }
+        if self.prepared_for != self.node.live() {
+            self.prepare_farewell();
         }
         if self.joins.deadline().is_some_and(|due| due <= Wall::now()) {
             self.advance_joins();

@@ -68,6 +68,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         "retry_interval",
         "handler_timeout",
         "broadcast_timeout",
+        "refused_grace",
     ]
     .map(|key| keys.text(key));
     let mut settings = Settings {
@@ -121,7 +122,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
     keys.switch("enable_compression");
     keys.switch("MsgpackUseNewTimeFormat");
     keys.finish()?;
-    let [reconnect, timeout, tombstone, retry, handler, broadcast] = durations;
+    let [reconnect, timeout, tombstone, retry, handler, broadcast, grace] = durations;
     for (text, nanoseconds) in [
         (reconnect, &mut settings.reconnect_interval),
         (timeout, &mut settings.reconnect_timeout),
@@ -133,6 +134,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Settings, String> {
         if !text.is_empty() {
             *nanoseconds = duration::parse(&text).map_err(|error| error.to_string())?;
         }
+    }
+    if !grace.is_empty() {
+        settings.refused_grace = Some(duration::parse(&grace).map_err(|error| error.to_string())?);
     }
     Ok(settings)
 }

@@ -86,6 +86,15 @@ impl Profile {
         }
     }
 
+    /// Its constants.
+    fn constants(self) -> serf_nostd::Config {
+        match self {
+            Profile::Lan => serf_nostd::Config::LAN,
+            Profile::Wan => serf_nostd::Config::WAN,
+            Profile::Local => serf_nostd::Config::LOCAL,
+        }
+    }
+
     fn named(name: &str) -> Option<Profile> {
         [Profile::Lan, Profile::Wan, Profile::Local].into_iter().find(|profile| profile.as_str() == name)
     }
@@ -171,6 +180,8 @@ pub struct Config {
     pub syslog: Option<Facility>,
     /// `leave_on_terminate` and `skip_leave_on_interrupt`.
     pub signals: Policy,
+    /// `refused_grace`: how long a member's host has to refuse datagrams for it before it has failed; zero: that counts for nothing.
+    pub refused_grace: Duration,
     /// `reconnect_interval`: between two attempts to reach a failed member.
     pub reconnect_interval: Duration,
     /// `reconnect_timeout`: after which a failed member is erased.
@@ -222,11 +233,7 @@ impl Config {
     /// # Errors
     /// The text that Serf prints.
     pub async fn setup(&self, warn: fn(&str)) -> Result<Setup, String> {
-        let profile = match self.profile {
-            Profile::Lan => serf_nostd::Config::LAN,
-            Profile::Wan => serf_nostd::Config::WAN,
-            Profile::Local => serf_nostd::Config::LOCAL,
-        };
+        let profile = self.profile.constants();
         let span = |span: Duration| {
             serf_nostd::Duration::from_micros(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
         };
@@ -255,6 +262,7 @@ impl Config {
             snapshot: self.snapshot_path.clone(),
             rejoin: self.rejoin_after_leave,
             core: serf_nostd::Config {
+                refused_grace: span(self.refused_grace),
                 reconnect_interval: span(self.reconnect_interval),
                 reconnect_timeout: span(self.reconnect_timeout),
                 tombstone_timeout: span(self.tombstone_timeout),
@@ -345,6 +353,8 @@ impl Config {
             check_node_name(&node_name)?;
         }
         let discovery = network::discovery(settings.discover, settings.mdns)?;
+        let profile = or(settings.profile, "lan");
+        let profile = || Profile::named(&profile).ok_or_else(|| format!("Unknown profile: {profile}"));
         Ok(Config {
             discovery,
             log_format: log_format(&settings.log_format, &node_name)?,
@@ -364,10 +374,7 @@ impl Config {
             advertise: network::advertise(&settings.advertise, settings.advertise_observed)?,
             advertise_observed: settings.advertise_observed,
             interface: Some(settings.interface).filter(|name| !name.is_empty()),
-            profile: {
-                let name = or(settings.profile, "lan");
-                Profile::named(&name).ok_or_else(|| format!("Unknown profile: {name}"))?
-            },
+            profile: profile()?,
             cluster,
             node_name,
             tags: settings.tags,
@@ -393,6 +400,10 @@ impl Config {
             signals: Policy {
                 leave_on_terminate: settings.leave_on_terminate,
                 skip_leave_on_interrupt: settings.skip_leave_on_interrupt,
+            },
+            refused_grace: match settings.refused_grace {
+                Some(nanoseconds) => refused_grace(nanoseconds)?,
+                None => Duration::from_micros(profile()?.constants().refused_grace.as_micros()),
             },
             reconnect_interval: positive("reconnect interval", settings.reconnect_interval, SECONDS_30)?,
             reconnect_timeout: positive("reconnect timeout", settings.reconnect_timeout, DAY)?,
@@ -490,6 +501,17 @@ fn positive(what: &str, nanoseconds: i64, default: Duration) -> Result<Duration,
         Ok(0) => Ok(default),
         Ok(nanoseconds) => Ok(Duration::from_nanos(nanoseconds)),
         Err(_) => Err(format!("Invalid {what}: it must not be negative")),
+    }
+}
+
+/// Long enough that what is refused twice is not the same moment, and no longer than suspicions take.
+fn refused_grace(nanoseconds: i64) -> Result<Duration, String> {
+    let grace = u64::try_from(nanoseconds).map(Duration::from_nanos).unwrap_or(Duration::MAX);
+    let fits = grace.is_zero() || (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&grace);
+    if fits {
+        Ok(grace)
+    } else {
+        Err("Invalid refused grace: it must be 0, or from 100ms to 1m0s".to_owned())
     }
 }
 

@@ -100,6 +100,7 @@ pub const KEYS: &[(&str, &[Key])] = &[
             key("mdns", Kind::Mdns, "", "none").means("Where `discover` looks: `interface` (`-mdns-iface`), `disable_ipv4`, `disable_ipv6`"),
             key("snapshot_path", Kind::Text, "snapshot", "none").means("See [snapshots](snapshot.md)"),
             key("rejoin_after_leave", Kind::Switch, "rejoin", "false"),
+            key("refused_grace", Kind::Span, "refused-grace", "500ms; 1s in the profile wan"),
             key("reconnect_interval", Kind::Span, "", "30s")
                 .means("How often a member that has failed is tried again"),
             key("reconnect_timeout", Kind::Span, "", "24h").means("After how long it is forgotten"),

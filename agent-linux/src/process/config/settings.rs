@@ -47,6 +47,8 @@ pub struct Settings {
     pub syslog_facility: String,
     pub leave_on_terminate: bool,
     pub skip_leave_on_interrupt: bool,
+    /// 0 is a value of its own.
+    pub refused_grace: Option<i64>,
     pub reconnect_interval: i64,
     pub reconnect_timeout: i64,
     pub tombstone_timeout: i64,
@@ -122,6 +124,7 @@ impl Settings {
         replace(&mut self.syslog_facility, over.syslog_facility);
         replace(&mut self.leave_on_terminate, over.leave_on_terminate);
         replace(&mut self.skip_leave_on_interrupt, over.skip_leave_on_interrupt);
+        replace(&mut self.refused_grace, over.refused_grace);
         replace(&mut self.reconnect_interval, over.reconnect_interval);
         replace(&mut self.reconnect_timeout, over.reconnect_timeout);
         replace(&mut self.tombstone_timeout, over.tombstone_timeout);

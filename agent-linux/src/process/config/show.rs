@@ -52,6 +52,7 @@ pub(super) fn json(settings: &Settings, config: &Config) -> String {
         ("syslog_facility", json!(config.syslog.map_or("", Facility::as_str))),
         ("leave_on_terminate", json!(config.signals.leave_on_terminate)),
         ("skip_leave_on_interrupt", json!(config.signals.skip_leave_on_interrupt)),
+        ("refused_grace", json!(span(config.refused_grace))),
         ("reconnect_interval", json!(span(config.reconnect_interval))),
         ("reconnect_timeout", json!(span(config.reconnect_timeout))),
         ("tombstone_timeout", json!(span(config.tombstone_timeout))),

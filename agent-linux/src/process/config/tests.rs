@@ -35,6 +35,7 @@ fn without_any_setting_the_defaults_are_serfs() {
     assert_eq!(config.log_level, LevelFilter::Info);
     assert_eq!(config.handler_timeout, None);
     assert_eq!(config.handler_concurrency, 1);
+    assert_eq!(config.refused_grace, Duration::from_millis(500));
     assert_eq!(config.reconnect_interval, Duration::from_secs(30));
     assert_eq!(config.reconnect_timeout, Duration::from_secs(86_400));
     assert_eq!(config.tombstone_timeout, Duration::from_secs(86_400));
@@ -48,7 +49,7 @@ const ALL: &str = r#"{"Node_Name":"n","cluster":"c","BIND":"b","advertise":"a","
             "discover":"d","mdns":{"interface":"m","disable_ipv4":true,"Disable_IPv6":true},
             "tags":{"Role":"web"},"profile":"wan","event_handlers":["h"],"handler_timeout":"4s",
             "handler_concurrency":5,"log_level":"debug","log_format":"json","enable_syslog":true,"syslog_facility":"user","leave_on_terminate":true,
-            "skip_leave_on_interrupt":true,"reconnect_interval":"6ms","reconnect_timeout":"7us",
+            "skip_leave_on_interrupt":true,"refused_grace":"0","reconnect_interval":"6ms","reconnect_timeout":"7us",
             "tombstone_timeout":"8ns","max_members":9,"tags_file":"t",
             "encrypt_key":"e","keyring_file":"f","snapshot_path":"s","rejoin_after_leave":true,"event_authority":{"k":["p","q*"]},
             "role":"r","protocol":4,"user_event_size_limit":600,"query_size_limit":601,
@@ -96,6 +97,7 @@ fn every_key_of_a_file_is_read_whatever_its_case() {
         syslog_facility: "user".into(),
         leave_on_terminate: true,
         skip_leave_on_interrupt: true,
+        refused_grace: Some(0),
         reconnect_interval: 6_000_000,
         reconnect_timeout: 7_000,
         tombstone_timeout: 8,
@@ -396,6 +398,14 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
              one of them",
         ),
         (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
+        (
+            refused(|flags| flags.refused_grace = Some(99_000_000)),
+            "Invalid refused grace: it must be 0, or from 100ms to 1m0s",
+        ),
+        (
+            refused(|flags| flags.refused_grace = Some(-1)),
+            "Invalid refused grace: it must be 0, or from 100ms to 1m0s",
+        ),
         (
             refused(|flags| flags.handler_concurrency = 257),
             "Invalid handler concurrency: 257. It must be between 1 and 256",

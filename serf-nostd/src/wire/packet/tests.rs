@@ -124,6 +124,11 @@ pub(crate) fn messages(mut each: impl FnMut(&str, &Message<'_>)) {
         ("values-request", Message::ValuesRequest(ValuesRequest { nonce: 6, cursor: 8 })),
         ("cluster", Message::Cluster("blue")),
         ("observed", Message::Observed(v4)),
+        ("period", Message::Period(0x1234)),
+        #[cfg(feature = "inquest")]
+        ("refused", Message::Refused(7)),
+        #[cfg(feature = "inquest")]
+        ("gone", Message::Gone("node-1")),
     ];
     messages.iter().for_each(|(name, message)| each(name, message));
 }
