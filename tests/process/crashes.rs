@@ -34,7 +34,10 @@ fn who_is_killed_is_found_by_what_its_host_refuses() {
     let told = "Marking n5 as failed, its host refuses datagrams for it (2 peers were refused as well)";
     assert!(printed(&agents, told), "in the log");
     let why: String = agents.iter().map(|agent| agent.cli(["why", "n5"]).stdout).collect();
-    assert!(why.contains("  is failed: its host refuses datagrams for it, to 2 other members as well"), "{why}");
+    assert!(
+        why.contains("  is failed: its host refuses datagrams for it, to 2 other members as well"),
+        "{why}"
+    );
 }
 
 /// Whoever ends by SIGTERM says so: others look before they would have.
@@ -116,6 +119,10 @@ fn machines_tell_of_each_other_s_dead_processes_within_linux_s_limits() {
         return;
     };
     assert_eq!(output.code, 0, "{}", output.text());
-    assert!(output.stdout.contains("Marking m6 as failed, its host refuses datagrams for it"), "{}", output.text());
+    assert!(
+        output.stdout.contains("Marking m6 as failed, its host refuses datagrams for it"),
+        "{}",
+        output.text()
+    );
     assert!(!output.stdout.contains("suspect timeout reached"), "{}", output.text());
 }

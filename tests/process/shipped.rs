@@ -14,8 +14,18 @@ fn the_core_in_serf_keeps_all_rules() {
     for which in [&[][..], &["-p", "agent-linux"], &["-p", "agent-linux", "--bin", "serf"]] {
         let mut build = Command::new(env!("CARGO"));
         let features = core_features(build.args(["build", "--release"]).args(which).current_dir(root));
-        let shipped =
-            ["authority", "default", "coordinates", "inquest", "journal", "log", "recall", "seal", "timings", "zeroed"];
+        let shipped = [
+            "authority",
+            "default",
+            "coordinates",
+            "inquest",
+            "journal",
+            "log",
+            "recall",
+            "seal",
+            "timings",
+            "zeroed",
+        ];
         assert!(
             features.iter().all(|feature| shipped.contains(&feature.as_str())),
             "{which:?}: {features:?}"

@@ -289,8 +289,7 @@ impl<'a> Table<'a> {
         if id != SELF {
             // Not among the live ones.
             let place = self.ranked(id, self.live..self.others).unwrap_or_else(|place| place);
-            self.order[self.others] = id;
-            self.order[place..=self.others].rotate_right(1);
+            self.put(id, self.others, place);
             self.others += 1;
         }
         self.toggle_digest(id);
@@ -303,8 +302,8 @@ impl<'a> Table<'a> {
         self.cancel(id);
         self.make_gone(id);
         if let Ok(place) = self.ranked(id, self.live..self.others) {
-            self.order[place..self.others].rotate_left(1);
             self.others -= 1;
+            self.put(id, place, self.others);
         }
         let hash = self.hot(id).hash;
         let hot = &*self.hot;
@@ -392,7 +391,7 @@ impl<'a> Table<'a> {
         // This node itself is in neither part.
         if let Ok(from) = self.ranked(id, self.live..self.others) {
             let to = self.ranked(id, 0..self.live).unwrap_or_else(|place| place);
-            self.order[to..=from].rotate_right(1);
+            self.put(id, from, to);
             self.live += 1;
         }
     }
@@ -401,12 +400,23 @@ impl<'a> Table<'a> {
     pub(crate) fn make_gone(&mut self, id: u16) {
         if let Ok(from) = self.ranked(id, 0..self.live) {
             let to = self.ranked(id, self.live..self.others).unwrap_or_else(|place| place);
-            self.order[from..to].rotate_left(1);
+            self.put(id, from, to - 1);
             self.live -= 1;
         }
     }
 
+    /// Moves a member from one place of the order to another; those between move up, or down.
+    fn put(&mut self, id: u16, from: usize, to: usize) {
+        if to <= from {
+            self.order.copy_within(to..from, to + 1);
+        } else {
+            self.order.copy_within(from + 1..to + 1, from);
+        }
+        self.order[to] = id;
+    }
+
     /// The place of a member in a part of the order, or the place where it belongs there.
+    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn ranked(&self, id: u16, part: Range<usize>) -> Result<usize, usize> {
         let rank = |id: u16| (self.hot(id).hash, id);
         let found = self.order[part.clone()].binary_search_by_key(&rank(id), |id| rank(*id));
