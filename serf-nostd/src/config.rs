@@ -22,9 +22,11 @@ pub struct Config {
     pub gossip_nodes: u8,
     /// A message is sent `retransmit_mult * ceil(log10(n + 1))` times by each node.
     pub retransmit_mult: u8,
-    /// Shortest suspicion is `suspicion_mult * log10(n)` probe intervals. For half of that whoever did not answer a probe is
+    /// Shortest suspicion is `suspicion_mult * log10(n)` probe intervals, and no less than `suspicion_least`. For half of that whoever did not answer a probe is
     /// probed again each probe timeout, before anybody is told.
     pub suspicion_mult: u8,
+    /// See there: what a process that is stopped for some seconds needs, where few are there to be asked.
+    pub suspicion_least: Duration,
     /// Longest suspicion is this times the shortest.
     pub suspicion_max_mult: u8,
     /// How long a member whose host says that nobody listens there has to be refused, to this node and to others, before it has failed: a
@@ -89,7 +91,8 @@ impl Config {
         gossip_interval: Duration::from_millis(200),
         gossip_nodes: 3,
         retransmit_mult: 4,
-        suspicion_mult: 4,
+        suspicion_mult: 3,
+        suspicion_least: Duration::from_secs(4),
         suspicion_max_mult: 6,
         #[cfg(feature = "inquest")]
         refused_grace: Duration::from_millis(500),
@@ -135,6 +138,7 @@ impl Config {
         gossip_interval: Duration::from_millis(100),
         retransmit_mult: 2,
         suspicion_mult: 3,
+        suspicion_least: Duration::ZERO,
         ..Config::LAN
     };
 

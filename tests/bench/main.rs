@@ -3,6 +3,7 @@
 //! Each fleet has a network namespace of its own, where nothing but the agents sends: loopback's byte counter there is the
 //! fleet's traffic, TCP and all headers included. This program starts itself once per fleet for that.
 
+mod crashes;
 mod fleet;
 #[path = "../process/harness/mod.rs"]
 mod harness;
@@ -30,6 +31,9 @@ const EVENTS: &str = "--events";
 const SEALED: &str = "--sealed";
 const RECORDED: &str = "--recorded";
 const SUSTAINED: &str = "--sustained";
+const CRASHES: &str = "--crashes";
+/// What its user tells it: only the part about crashes.
+const ONLY_CRASHES: &str = "crashes";
 
 /// Agents of the fleet that goes through all phases, and of the larger one.
 const COUNT: usize = 20;
@@ -49,10 +53,26 @@ fn main() -> ExitCode {
         Some(SUSTAINED) => {
             sustained::measure(binary(), numeric(2), numeric(3), Duration::from_secs(numeric(4) as u64))
         }
+        Some(CRASHES) => crashes::measure(binary(), numeric(2), args.get(3).expect("a name follows")),
+        _ if args.iter().any(|arg| arg == ONLY_CRASHES) => return crashed(),
         _ => return report(),
     };
     figures.iter().for_each(|(name, value)| println!("{name} {value}"));
     ExitCode::SUCCESS
+}
+
+/// Crashes alone: they take long, as Go's agents do.
+fn crashed() -> ExitCode {
+    let binaries = [debian(), ours()];
+    let report =
+        crashes::report(|which, name| measured(binaries[which], &[CRASHES, &which.to_string(), name]));
+    match report {
+        Some(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Option::None => ExitCode::FAILURE,
+    }
 }
 
 /// Seconds per rate: `RATE_SECONDS`, for those who want to know whether it lasts.

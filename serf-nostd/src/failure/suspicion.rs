@@ -72,11 +72,12 @@ pub(crate) fn before_suspicion(config: &Config, n: usize) -> Duration {
 
 /// How long a suspicion runs in all, after `confirmations` of `k`, in a fleet of `n`.
 ///
-/// `max - log(c + 1) / log(k + 1) * (max - min)`, with min = `suspicion_mult * max(1, log10 n)` probe intervals.
+/// `max - log(c + 1) / log(k + 1) * (max - min)`, with min = `suspicion_mult * max(1, log10 n)` probe intervals, or
+/// `suspicion_least` if that is longer.
 pub(crate) fn timeout(config: &Config, n: usize, confirmations: u8, k: u8) -> Duration {
     let log10 = log2(n.max(1) as u32) as u64 * 30_103 / 100_000; // in 1/65536
     let min = config.probe_interval.times(config.suspicion_mult as u32);
-    let min = min.max(min.scaled(log10 as u32, 65_536));
+    let min = min.max(min.scaled(log10 as u32, 65_536)).max(config.suspicion_least);
     if k == 0 || confirmations >= k {
         return min;
     }
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn timeouts_are_those_of_serf() {
-        let secs = |n, c, k| timeout(&Config::LAN, n, c, k).as_micros() / 100_000;
+        let serf = Config { suspicion_mult: 4, ..Config::LAN };
+        let secs = |n, c, k| timeout(&serf, n, c, k).as_micros() / 100_000;
         assert_eq!((secs(10, 2, 2), secs(10, 0, 2)), (40, 240));
         assert_eq!((secs(30, 2, 2), secs(30, 0, 2)), (59, 354));
         assert_eq!((secs(100, 2, 2), secs(100, 0, 2)), (79, 479));
@@ -115,8 +117,15 @@ mod tests {
         // One of two confirmations: max - log 2 / log 3 * (max - min) = 24 - 0.63 * 20.
         assert_eq!(secs(10, 1, 2), 113);
         assert_eq!(secs(3, 0, 0), 40, "nobody to confirm: the minimum at once");
-        assert_eq!(expected(&Config::LAN, 3), 0);
-        assert_eq!(expected(&Config::LAN, 4), 2);
+        assert_eq!(expected(&serf, 3), 0);
+        assert_eq!(expected(&serf, 4), 2);
+    }
+
+    #[test]
+    fn ours_are_three_quarters_of_that_and_four_seconds_at_least() {
+        let secs = |n, c| timeout(&Config::LAN, n, c, expected(&Config::LAN, n)).as_micros() / 100_000;
+        assert_eq!([2, 10, 20, 22, 100, 1_000].map(|n| secs(n, 2)), [40, 40, 40, 40, 59, 89]);
+        assert_eq!([10, 1_000].map(|n| secs(n, 0)), [240, 539], "six times that, if nobody confirms it");
     }
 
     #[test]

@@ -416,7 +416,6 @@ impl<'a> Table<'a> {
     }
 
     /// The place of a member in a part of the order, or the place where it belongs there.
-    #[cfg_attr(target_pointer_width = "32", inline(never))]
     fn ranked(&self, id: u16, part: Range<usize>) -> Result<usize, usize> {
         let rank = |id: u16| (self.hot(id).hash, id);
         let found = self.order[part.clone()].binary_search_by_key(&rank(id), |id| rank(*id));

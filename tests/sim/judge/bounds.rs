@@ -22,6 +22,7 @@ pub fn spreading(config: &Config) -> u64 {
 pub fn suspicion(nodes: usize, config: &Config) -> u64 {
     let scale = (nodes.max(10) as f64).log10();
     let shortest = config.suspicion_mult as f64 * scale * config.probe_interval.as_micros() as f64;
+    let shortest = shortest.max(config.suspicion_least.as_micros() as f64);
     (shortest * (config.suspicion_max_mult as f64 + 0.5)) as u64
 }
 
