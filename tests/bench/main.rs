@@ -3,6 +3,7 @@
 //! Each fleet has a network namespace of its own, where nothing but the agents sends: loopback's byte counter there is the
 //! fleet's traffic, TCP and all headers included. This program starts itself once per fleet for that.
 
+mod brokers;
 mod crashes;
 mod fleet;
 #[path = "../process/harness/mod.rs"]
@@ -32,8 +33,11 @@ const SEALED: &str = "--sealed";
 const RECORDED: &str = "--recorded";
 const SUSTAINED: &str = "--sustained";
 const CRASHES: &str = "--crashes";
-/// What its user tells it: only the part about crashes.
+const BROKER: &str = "--broker";
+const BESIDE_BROKER: &str = "--beside-broker";
+/// What its user tells it: only the part about crashes, or beside a broker.
 const ONLY_CRASHES: &str = "crashes";
+const ONLY_BROKERS: &str = "brokers";
 
 /// Agents of the fleet that goes through all phases, and of the larger one.
 const COUNT: usize = 20;
@@ -54,7 +58,10 @@ fn main() -> ExitCode {
             sustained::measure(binary(), numeric(2), numeric(3), Duration::from_secs(numeric(4) as u64))
         }
         Some(CRASHES) => crashes::measure(binary(), numeric(2), args.get(3).expect("a name follows")),
+        Some(BROKER) => brokers::mosquitto(binary(), numeric(2), numeric(3) as u8),
+        Some(BESIDE_BROKER) => brokers::agents(binary(), numeric(2)),
         _ if args.iter().any(|arg| arg == ONLY_CRASHES) => return crashed(),
+        _ if args.iter().any(|arg| arg == ONLY_BROKERS) => return beside_brokers(),
         _ => return report(),
     };
     figures.iter().for_each(|(name, value)| println!("{name} {value}"));
@@ -66,6 +73,23 @@ fn crashed() -> ExitCode {
     let binaries = [debian(), ours()];
     let report =
         crashes::report(|which, name| measured(binaries[which], &[CRASHES, &which.to_string(), name]));
+    match report {
+        Some(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Option::None => ExitCode::FAILURE,
+    }
+}
+
+/// Events beside a broker, alone.
+fn beside_brokers() -> ExitCode {
+    let folder = env::var("SERF_MOSQUITTO")
+        .expect("SERF_MOSQUITTO names where mosquitto is unpacked; tests/run does it");
+    let report = brokers::report(|count, qos| match qos {
+        Some(qos) => measured(Path::new(&folder), &[BROKER, &count.to_string(), &qos.to_string()]),
+        Option::None => measured(ours(), &[BESIDE_BROKER, &count.to_string()]),
+    });
     match report {
         Some(text) => {
             print!("{text}");

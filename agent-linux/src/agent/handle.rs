@@ -223,6 +223,19 @@ impl Handle {
         self.ask(|reply| Request::Event { event, reply }).await?
     }
 
+    /// As [`Handle::event_for`], without waiting: its answer comes there.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub async fn submit_event(
+        &self,
+        event: UserEvent,
+    ) -> Result<oneshot::Receiver<Result<(), Refusal>>, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Event { event, reply }).await.map_err(|_| Refusal::Gone)?;
+        Ok(answer)
+    }
+
     /// Keeps an identity for an event that an operator is to sign: see [`serf_nostd::Statement`]. What is signed is fired with
     /// [`Handle::event_for`].
     ///

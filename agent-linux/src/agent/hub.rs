@@ -136,10 +136,15 @@ impl State {
 }
 
 impl Stream {
+    /// The next event, if it is there; with it, how many were lost just before it.
+    pub fn try_next(&self) -> Option<(Arc<Event>, u64)> {
+        self.hub.lock().take(self.number)
+    }
+
     /// Waits for the next event; with it, how many were lost just before it. Cancel safe.
     pub async fn next(&self) -> (Arc<Event>, u64) {
         loop {
-            if let Some(taken) = self.hub.lock().take(self.number) {
+            if let Some(taken) = self.try_next() {
                 return taken;
             }
             self.news.notified().await;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::stdout::Stdout;
-use format::line;
 pub use format::{Format, in_one_line, printable};
+use format::{line, shown};
 use journal::Journal;
 use syslog::Syslog;
 
@@ -172,8 +172,9 @@ impl Log for Logger {
         }
         let component = component(record.target()).unwrap_or(record.target());
         let text = record.args().to_string();
+        let line = line(record.level(), component, &text);
         if let Some(observer) = self.observer.get() {
-            observer(record.level(), &line(record.level(), component, &text));
+            observer(record.level(), &line);
         }
         if self.writes(record.level()) {
             if let Some(syslog) = self.syslog.get()
@@ -181,7 +182,10 @@ impl Log for Logger {
             {
                 LOST.fetch_add(1, Ordering::Relaxed);
             }
-            let written = self.format.written(record.level(), component, &text);
+            let written = match self.format {
+                Format::Text => shown(&line),
+                _ => self.format.written(record.level(), component, &text),
+            };
             self.terminal().show(written, &self.format);
         }
     }

@@ -1,6 +1,7 @@
 //! A running agent: the run loop around the gossip core and what hangs on it.
 
 pub mod address;
+mod descriptor;
 pub mod discovery;
 pub mod driver;
 pub mod embed;
@@ -32,3 +33,4 @@ pub mod socket;
 pub mod stdout;
 pub mod tags;
 pub mod tags_file;
+mod timer;

@@ -2,13 +2,16 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
+
+use super::descriptor::register;
 
 /// Bytes the kernel is asked to hold of what has arrived and was not read yet; it grants at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
@@ -27,7 +30,8 @@ pub enum Incoming {
 /// link-local ones are of the network that the socket is bound to, as by `[fe80::1%eth0]`.
 #[derive(Debug)]
 pub struct Socket {
-    inner: UdpSocket,
+    /// Registered for what comes in only: that there is room for another datagram is no news.
+    inner: AsyncFd<OwnedFd>,
     bound: SocketAddr,
 }
 
@@ -47,8 +51,8 @@ impl Socket {
         } else {
             open(address)
         };
-        let inner = UdpSocket::from_std(opened?)?;
-        let bound = inner.local_addr()?;
+        let inner = register(opened?, Interest::READABLE | Interest::ERROR)?;
+        let bound = rustix::net::getsockname(&inner)?.try_into()?;
         Ok(Socket { inner, bound })
     }
 
@@ -84,7 +88,7 @@ impl Socket {
     /// What the system reports, which is no reason to stop.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Incoming> {
         loop {
-            self.inner.ready(Interest::READABLE | Interest::ERROR).await?;
+            let _ready = self.inner.ready(Interest::READABLE | Interest::ERROR).await?;
             match self.try_receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 incoming => return incoming,
@@ -99,44 +103,17 @@ impl Socket {
     pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<Incoming> {
         // Errors first: each of them spoils the next receive and the next send, whomever that is for, and takes room from datagrams.
         loop {
-            match self.inner.try_io(Interest::ERROR, || self.refusal(buffer)) {
+            match self.inner.try_io(Interest::ERROR, |socket| refusal(socket, buffer)) {
                 Ok(Some((length, by))) => return Ok(Incoming::Refusal(length, by)),
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        self.inner.try_recv_from(buffer).map(|(length, from)| Incoming::Datagram(length, plain(from)))
-    }
-
-    /// The next error of an earlier datagram: how much of it is quoted, and whose host it is that says that nobody listens there. `None`
-    /// if it is another error, or another host says so.
-    fn refusal(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
-        // `ee_origin` of linux/errqueue.h; type and code of "port unreachable".
-        const ICMP: (u8, u8, u8) = (2, 3, 3);
-        const ICMP6: (u8, u8, u8) = (3, 1, 4);
-        let mut control = nix::cmsg_space!([u8; 64]);
-        let mut parts = [IoSliceMut::new(buffer)];
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message =
-            recvmsg::<SockaddrStorage>(self.inner.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
-        let to = message.address.and_then(|to| match (to.as_sockaddr_in(), to.as_sockaddr_in6()) {
-            (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
-            (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
-            _ => None,
-        });
-        let said = message.cmsgs()?.find_map(|control| match control {
-            ControlMessageOwned::Ipv4RecvErr(error, Some(by)) => {
-                Some((error, IpAddr::V4(Ipv4Addr::from(u32::from_be(by.sin_addr.s_addr)))))
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, Some(by)) => {
-                Some((error, IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))))
-            }
-            _ => None,
-        });
-        let (Some(to), Some((error, by))) = (to.map(plain), said) else { return Ok(None) };
-        let unreachable = [ICMP, ICMP6].contains(&(error.ee_origin, error.ee_type, error.ee_code));
-        Ok((unreachable && by.to_canonical() == to.ip()).then_some((message.bytes, to)))
+        let receive = |socket: &OwnedFd| Ok(rustix::net::recvfrom(socket, buffer, RecvFlags::empty())?);
+        let (length, _, from) = self.inner.try_io(Interest::READABLE, receive)?;
+        let from = from.ok_or(io::ErrorKind::AddrNotAvailable)?.try_into()?;
+        Ok(Incoming::Datagram(length, plain(from)))
     }
 
     /// Sends a datagram, without waiting: gossip that does not fit the kernel's buffer is as good as lost.
@@ -153,17 +130,46 @@ impl Socket {
             }
             _ => to,
         };
-        match self.inner.try_send_to(bytes, to) {
+        let send = || rustix::net::sendto(&self.inner, bytes, SendFlags::empty(), &to);
+        let sent = match send() {
             // This may be an earlier datagram's error, which the next one has to take: it was not sent.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                self.inner.try_send_to(bytes, to).map(drop)
-            }
-            sent => sent.map(drop),
-        }
+            Err(error) if error != Errno::WOULDBLOCK => send(),
+            sent => sent,
+        };
+        Ok(sent.map(drop)?)
     }
 }
 
-fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+/// The next error of an earlier datagram: how much of it is quoted, and whose host it is that says that nobody listens there. `None`
+/// if it is another error, or another host says so.
+fn refusal(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    // `ee_origin` of linux/errqueue.h; type and code of "port unreachable".
+    const ICMP: (u8, u8, u8) = (2, 3, 3);
+    const ICMP6: (u8, u8, u8) = (3, 1, 4);
+    let mut control = nix::cmsg_space!([u8; 64]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let to = message.address.and_then(|to| match (to.as_sockaddr_in(), to.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
+        (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
+        _ => None,
+    });
+    let said = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4RecvErr(error, Some(by)) => {
+            Some((error, IpAddr::V4(Ipv4Addr::from(u32::from_be(by.sin_addr.s_addr)))))
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, Some(by)) => {
+            Some((error, IpAddr::V6(Ipv6Addr::from(by.sin6_addr.s6_addr))))
+        }
+        _ => None,
+    });
+    let (Some(to), Some((error, by))) = (to.map(plain), said) else { return Ok(None) };
+    let unreachable = [ICMP, ICMP6].contains(&(error.ee_origin, error.ee_type, error.ee_code));
+    Ok((unreachable && by.to_canonical() == to.ip()).then_some((message.bytes, to)))
+}
+
+fn open(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
@@ -179,7 +185,7 @@ fn open(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
         let _ = setsockopt(&socket, Ipv6RecvErr, &true);
     }
     rustix::net::bind(&socket, &address)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// An IPv4 address as one, a link-local IPv6 address without its scope.

@@ -71,10 +71,12 @@ impl LogHub {
     /// Adds a line (without a line end), forgetting the oldest beyond [`LINES`]. Never waits: a monitor that is behind
     /// misses it.
     pub fn push(&self, level: Level, line: &str) {
-        let line: Arc<str> = line.into();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.monitors.retain(|(wanted, feed)| level > *wanted || feed.push(line.clone(), line.len(), 0));
-        state.kept.push(level, &line);
+        if !state.monitors.is_empty() {
+            let line: Arc<str> = line.into();
+            state.monitors.retain(|(wanted, feed)| level > *wanted || feed.push(line.clone(), line.len(), 0));
+        }
+        state.kept.push(level, line);
     }
 
     /// The kept lines of `level` and more serious ones, the oldest first, and a queue for those that follow.

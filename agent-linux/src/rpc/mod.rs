@@ -26,4 +26,5 @@ pub mod server;
 mod session;
 mod standing;
 pub mod token;
+mod volley;
 pub mod wire;

@@ -19,6 +19,7 @@ use super::outbox::{Broken, Outbox};
 use super::questions::Questions;
 use super::select::Selection;
 use super::standing::{Standing, State};
+use super::volley::Volley;
 use super::wire::{self, Limits, Reader};
 use super::{command::Command, logs};
 use crate::agent::error::{Refusal, words};
@@ -42,6 +43,9 @@ const HANG_UP: Duration = Duration::from_millis(250);
 /// How long Go's clients have to read what the fleet said before they are told that it was all: its `serf query` looks at
 /// acknowledgements, responses and the end in no order.
 const BEFORE_DONE: Duration = Duration::from_millis(100);
+
+/// Records of a stream are written together up to so many bytes, and one more.
+const WRITE: usize = 16 * 1024;
 
 /// The longest filter that makes sense; each event is held against all of it.
 const MAX_FILTER: usize = 4096;
@@ -176,6 +180,14 @@ impl Session {
                 self.standing.set(State::Served);
             }
             // What nobody waits for any more is given up.
+            if let Some(volley) = Volley::take(seq, command, &body, reader) {
+                let answers = tokio::select! {
+                    answers = volley.fire(&self.context.handle) => answers,
+                    () = hung_up(reader.get_ref().socket()) => return Ok(()),
+                };
+                self.outbox.send(answers).await?;
+                continue;
+            }
             let outcome = tokio::select! {
                 outcome = self.execute(seq, command, &body) => outcome,
                 () = hung_up(reader.get_ref().socket()) => return Ok(()),
@@ -475,7 +487,7 @@ async fn read_request(
     Ok(body.map(|body| (header, Some((command, body)))))
 }
 
-fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
+pub(super) fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
     if body.is_empty() {
         return Ok(T::default());
     }
@@ -511,26 +523,34 @@ async fn tell_events(
     questions: Questions,
     observe: bool,
 ) -> Result<(), Broken> {
+    let mut records = Vec::new();
     loop {
-        let (event, missed) = events.next().await;
-        let mut record = Vec::new();
-        wire::encode(&mut record, &ResponseHeader { error: String::new(), missed, seq });
+        // What waits together is told together, as far as that is one write.
+        let next = if records.len() < WRITE { events.try_next() } else { None };
+        let (event, missed) = match next {
+            Some(next) => next,
+            None if records.is_empty() => events.next().await,
+            None => {
+                outbox.send(std::mem::take(&mut records)).await?;
+                continue;
+            }
+        };
+        wire::encode(&mut records, &ResponseHeader { error: String::new(), missed, seq });
         match &*event {
             Event::Member { kind, members } => {
                 let members = members.iter().cloned().map(Member::from).collect();
-                wire::encode(&mut record, &MemberRecord { event: kind.as_str().to_owned(), members });
+                wire::encode(&mut records, &MemberRecord { event: kind.as_str().to_owned(), members });
             }
             Event::User { ltime, name, payload, coalesce } => {
                 let (name, payload) = (name.clone(), payload.clone());
-                UserRecord { coalesce: *coalesce, ltime: *ltime, name, payload }.encode(&mut record);
+                UserRecord { coalesce: *coalesce, ltime: *ltime, name, payload }.encode(&mut records);
             }
             Event::Query(question) => {
                 let (name, payload) = (question.name.clone(), question.payload.clone());
                 let id = questions.number(question, observe);
-                QuestionRecord { id, ltime: question.ltime(), name, payload }.encode(&mut record);
+                QuestionRecord { id, ltime: question.ltime(), name, payload }.encode(&mut records);
             }
         }
-        outbox.send(record).await?;
     }
 }
 

@@ -166,6 +166,35 @@ pub struct Reader<R> {
     limits: Limits,
     scanner: Scanner,
     buffer: Vec<u8>,
+    /// Where the next value begins in it.
+    start: usize,
+}
+
+/// Whole values that have arrived and were not taken.
+#[derive(Debug)]
+pub struct Arrived<'r> {
+    limits: Limits,
+    bytes: &'r [u8],
+    position: usize,
+}
+
+impl Arrived<'_> {
+    /// How many bytes those take that were looked at.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl<'r> Iterator for Arrived<'r> {
+    type Item = &'r [u8];
+
+    /// Ends with what is not complete, or never will be.
+    fn next(&mut self) -> Option<&'r [u8]> {
+        let rest = self.bytes.get(self.position..)?;
+        let Scan::Complete(length) = Scanner::new(self.limits).scan(rest) else { return None };
+        self.position += length;
+        rest.get(..length)
+    }
 }
 
 /// How much is read at a time, and the most that is kept beyond an unfinished value.
@@ -174,7 +203,20 @@ const CHUNK: usize = 8 * 1024;
 impl<R: AsyncRead + Unpin> Reader<R> {
     /// A reader that refuses values beyond `limits`.
     pub fn new(inner: R, limits: Limits) -> Reader<R> {
-        Reader { inner, limits, scanner: Scanner::new(limits), buffer: Vec::new() }
+        Reader { inner, limits, scanner: Scanner::new(limits), buffer: Vec::new(), start: 0 }
+    }
+
+    /// What has arrived, from the next value on.
+    pub fn arrived(&self) -> Arrived<'_> {
+        Arrived { limits: self.limits, bytes: &self.buffer[self.start..], position: 0 }
+    }
+
+    /// Passes over so many bytes of whole values that have arrived.
+    pub fn skip(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.start = (self.start + bytes).min(self.buffer.len());
+            self.scanner = Scanner::new(self.limits);
+        }
     }
 
     /// The next whole value, or `None` at the end of the stream (also if it ends within a value). Cancel safe.
@@ -184,14 +226,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// the stream is of no more use.
     pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            match self.scanner.scan(&self.buffer) {
+            match self.scanner.scan(&self.buffer[self.start..]) {
                 Scan::Complete(length) => {
-                    let rest = self.buffer.split_off(length);
-                    self.scanner = Scanner::new(self.limits);
-                    return Ok(Some(std::mem::replace(&mut self.buffer, rest)));
+                    let value = self.buffer[self.start..self.start + length].to_vec();
+                    self.skip(length);
+                    return Ok(Some(value));
                 }
                 Scan::Invalid(why) => return Err(io::Error::new(io::ErrorKind::InvalidData, why)),
                 Scan::Incomplete => {
+                    // What was taken makes room, and a long value leaves none behind.
+                    self.buffer.drain(..std::mem::take(&mut self.start));
+                    self.buffer.shrink_to(2 * CHUNK);
                     self.buffer.reserve(CHUNK);
                     if (&mut self.inner).take(CHUNK as u64).read_buf(&mut self.buffer).await? == 0 {
                         return Ok(None);

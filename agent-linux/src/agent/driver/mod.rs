@@ -30,14 +30,13 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serf_nostd::wire::packet::cluster_name;
 use serf_nostd::{DATAGRAM_MAX, Event as CoreEvent, Input, Instant, Node, Output, Reject};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant as Wall, sleep_until};
+use tokio::time::Instant as Wall;
 
 pub(super) use self::address::Advertised;
 use self::commands::Pending;
@@ -58,6 +57,7 @@ use super::operators;
 use super::query::Reply;
 use super::snapshot::{Handed, Recorder, Standing};
 use super::socket::{Incoming, Socket};
+use super::timer::Timer;
 
 /// Datagrams, and requests, taken in before the next look at everything else.
 const BATCH: usize = 64;
@@ -219,7 +219,10 @@ impl<'n> Driver<'n> {
     /// Runs the node until it ends. Whoever still waits for an answer learns that from its dropped reply.
     pub(super) async fn run(mut self) -> End {
         let mut rx = [0; RECEIVE];
-        let mut timer = pin!(sleep_until(Wall::now()));
+        let Ok(mut timer) = Timer::new() else {
+            log::error!(target: "agent", "There are no file descriptors left to begin with");
+            return End::Abandoned;
+        };
         loop {
             let wake = self.settle();
             if let Some(end) = self.end {
@@ -227,14 +230,12 @@ impl<'n> Driver<'n> {
                 self.hand_out_all().await;
                 return end;
             }
-            if timer.deadline() != wake {
-                timer.as_mut().reset(wake);
-            }
+            timer.set(wake);
             tokio::select! {
                 received = self.socket.receive(&mut rx) => self.receive(Some(received), &mut rx),
                 request = self.requests.recv() => self.take(request),
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
-                () = &mut timer => self.receive(None, &mut rx),
+                () = timer.fired() => self.receive(None, &mut rx),
                 Some(answer) = self.queries.answered() => self.answer(answer),
                 Some(kept) = self.keys.kept() => self.tell_kept(kept),
                 Some((event, ran)) = self.turns.ended() => self.turn_ended(event, ran),

@@ -1,7 +1,9 @@
 //! What a line of the log looks like: Serf's, an object of JSON, or an entry of the journal.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{Local, SecondsFormat};
 use log::Level;
@@ -52,7 +54,7 @@ impl Format {
     /// One line with its end, or one entry.
     pub fn written(&self, level: Level, component: &str, text: &str) -> Vec<u8> {
         match self {
-            Format::Text => format!("    {}\n", line(level, component, text)).into_bytes(),
+            Format::Text => shown(&line(level, component, text)),
             Format::Journald { node } => journal::entry(level, component, node, text),
             Format::Json { node } => {
                 let entry = Entry {
@@ -92,14 +94,32 @@ pub(super) fn severity(level: Level) -> usize {
 /// A line as Serf writes it, and as monitors get it: without the four spaces in front, and its end.
 pub(super) fn line(level: Level, component: &str, text: &str) -> String {
     let mut line = String::with_capacity(40 + text.len().min(LONGEST));
-    let now = Local::now().format("%Y/%m/%d %H:%M:%S");
     let text = whole(text);
     // What is said of members, whose names may hold anything, stays on its line; others' lists have several.
     let shown =
         if ["serf", "memberlist"].contains(&component) { in_one_line(&text) } else { printable(&text) };
     // Writing into a String cannot fail.
-    let _ = write!(line, "{now} [{}] {component}: {shown}", level_name(level));
+    let _ = with_second(|now| write!(line, "{now} [{}] {component}: {shown}", level_name(level)));
     line
+}
+
+/// The same on the terminal.
+pub(super) fn shown(line: &str) -> Vec<u8> {
+    ["    ", line, "\n"].concat().into_bytes()
+}
+
+/// This second in local time: thousands of lines in it have the same text.
+fn with_second<R>(use_it: impl FnOnce(&str) -> R) -> R {
+    thread_local! {
+        static SECOND: RefCell<(u64, String)> = RefCell::default();
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now || text.is_empty() {
+            (*second, *text) = (now, Local::now().format("%Y/%m/%d %H:%M:%S").to_string());
+        }
+        use_it(text)
+    })
 }
 
 /// A text without its line's end; of one that is too long the beginning, and how long it was.
