@@ -2,6 +2,7 @@
 //! failed. The rest of them is `tests/run simbench`'s.
 
 use fleet_tests::detection::{End, Trial};
+use fleet_tests::lifeguard::{self, False};
 use fleet_tests::measure::{LOSSES, at_rest};
 use serf_nostd::Config;
 
@@ -38,4 +39,18 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
         let seen = trial.run();
         assert_eq!((seen.failed, seen.everywhere.len()), (0, trial.crashes));
     }
+}
+
+/// Of Lifeguard's matrix what is hardest on others: many that are blocked for long, and run for moments.
+#[test]
+fn who_is_healthy_is_not_called_failed_for_others_that_are_slow() {
+    let mut all = False::default();
+    for (blocked, block, interval) in [(4, 16_384, 64), (16, 8_192, 1_024), (32, 32_768, 1), (32, 2_048, 256)]
+    {
+        let told = lifeguard::interval(1, blocked, block, interval);
+        println!("{blocked} blocked for {block} ms, then {interval} ms of work: {told:?}");
+        all.add(told);
+    }
+    assert_eq!(all.healthy, 0, "healthy ones about healthy ones");
+    assert!(all.all <= 10, "{} false positives", all.all);
 }

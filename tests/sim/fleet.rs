@@ -472,6 +472,10 @@ impl Fleet {
                     }
                 }
                 What::Packet { to, from, mut bytes } => {
+                    if let Some(until) = self.network.blocked(to, self.now) {
+                        self.push(until, What::Packet { to, from, bytes });
+                        continue;
+                    }
                     let frozen = self.is_frozen(to);
                     if self.machines[to].node.is_none() {
                         let refuses = self.machines[to].refuses;

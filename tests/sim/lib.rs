@@ -3,6 +3,7 @@
 //! - [`fleet`]: the nodes, the event queue, what an application would see.
 //! - [`acquaint`]: a fleet in which everybody knows everybody, also without the storm of their joining.
 //! - [`measure`]: figures of a fleet.
+//! - [`lifeguard`]: members that are slow, not dead, as in published experiments.
 //! - [`machine`]: a node's machine, and what survives a reboot.
 //! - [`clock`]: what a machine takes for the time.
 //! - [`memory`]: what the nodes work on.
@@ -30,6 +31,7 @@ pub mod detection;
 pub mod fleet;
 pub mod judge;
 pub mod judged;
+pub mod lifeguard;
 pub mod machine;
 pub mod measure;
 pub mod memory;

@@ -98,6 +98,8 @@ pub struct Network {
     pub side: Vec<u8>,
     /// Whose datagrams are lost one way: bits of [`muted`].
     pub muted: Vec<u8>,
+    /// Until when what a machine sends, and what is sent to it, waits.
+    blocked: Vec<u64>,
     /// Directed links that are cut.
     pub one_way: Vec<(u16, u16)>,
     /// What hosts refuse, and firewalls in their names.
@@ -130,6 +132,7 @@ impl Network {
             narrow: 0.0,
             side: vec![0; nodes],
             muted: vec![0; nodes],
+            blocked: vec![0; nodes],
             one_way: Vec::new(),
             refusals: Refusals::default(),
             lost: 0,
@@ -169,6 +172,16 @@ impl Network {
             || self.side.iter().any(|side| *side != self.side[0])
     }
 
+    /// What a machine sends, and what is sent to it, waits until then. Its node goes on.
+    pub fn block(&mut self, i: usize, until: u64) {
+        self.blocked[i] = until;
+    }
+
+    /// Until when a machine is blocked, if it is.
+    pub fn blocked(&self, i: usize, now: u64) -> Option<u64> {
+        Some(self.blocked[i]).filter(|until| *until > now)
+    }
+
     /// When copies of a datagram sent at `now` arrive: none, one or two times.
     pub fn carry(&mut self, now: u64, from: usize, to: usize) -> [Option<u64>; 2] {
         let cut = self.side[from] != self.side[to]
@@ -186,7 +199,7 @@ impl Network {
             (None, Some(links)) => links.latency(from, to),
             (None, None) => (self.latency, self.jitter),
         };
-        let mut at = now + latency + self.rng.below(jitter + 1);
+        let mut at = now.max(self.blocked[from]) + latency + self.rng.below(jitter + 1);
         if self.rng.chance(self.reorder) {
             at += self.rng.below(self.reorder_by);
         }

@@ -325,7 +325,9 @@ impl<'a> Events<'a> {
             && (!self.store.quarters_full(Pin::Own, quarters, len) || self.expire_own(cx, links));
         let beat = if cx.config.has(Rule::RoundTrip) { links.round_trip } else { Duration::ZERO };
         // Last, as it counts what it lets pass.
-        if !room || (cx.config.has(Rule::SourceRate) && !self.rate.fire(cx.now, links.live + 1, beat)) {
+        if !room
+            || (cx.config.has(Rule::SourceRate) && !self.rate.fire(cx.now, links.live + 1, beat, links.lossy))
+        {
             cx.stats.events_full += 1;
             return Err(EventError::Full);
         }

@@ -3,12 +3,17 @@
 //!
 //! Others do the same and see the same events, so an origin knows what they can take. It stops at half of a burst: the
 //! other half is for what is under way to it. And as it hears of others' events only when they have come, it fires in
-//! each beat no more than its share of what all may fire at once; a beat is as long as a question and its answer take.
+//! each beat no more than its share of what all may fire at once; a beat is as long as a question and its answer take. Who
+//! has used up its share, and has heard of nobody else's events for some beats, may take twice as much in the next one.
 
 use crate::time::{Duration, Instant};
 
 /// Within this time an event has come to most others where links are short.
 const BEAT: Duration = Duration::from_millis(10);
+/// So many beats without others' events, and nobody else fires.
+const QUIET: u32 = 4;
+/// Of what may be taken in at once one origin takes no more than one in so many in a beat.
+const MOST: u32 = 8;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
@@ -23,6 +28,10 @@ pub(crate) struct Rate {
     since: Instant,
     /// Own events in the beat that began then.
     own: (u32, Instant),
+    /// How often the share has been doubled.
+    doubled: u8,
+    /// When an event of somebody else came.
+    heard: Instant,
     /// When one will do, since an own event was refused.
     retry: Instant,
 }
@@ -30,7 +39,16 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         let capacity = capacity as u32;
-        Rate { capacity, taken: capacity, fired: capacity, since: now, own: (0, now), retry: Instant::FAR }
+        Rate {
+            capacity,
+            taken: capacity,
+            fired: capacity,
+            since: now,
+            own: (0, now),
+            doubled: 0,
+            heard: now,
+            retry: Instant::FAR,
+        }
     }
 
     /// Takes a new event in; false if it comes too fast. `late`: it was asked for, because it did not come by itself.
@@ -41,6 +59,9 @@ impl Rate {
         }
         self.taken -= 1;
         self.fired -= !late as u32;
+        if !late {
+            self.heard = now;
+        }
         true
     }
 
@@ -50,15 +71,22 @@ impl Rate {
         self.taken as usize
     }
 
-    /// Takes an own event in, in a fleet of `live` whose members answer within `round_trip`; false if others might shed it.
-    pub(crate) fn fire(&mut self, now: Instant, live: usize, round_trip: Duration) -> bool {
+    /// Takes an own event in, in a fleet of `live` whose members answer within `round_trip`, over links that may be `lossy`; false if
+    /// others might shed it.
+    pub(crate) fn fire(&mut self, now: Instant, live: usize, round_trip: Duration, lossy: bool) -> bool {
         self.refill(now);
         let beat = BEAT.max(round_trip);
+        let least = (self.capacity / 4 / live as u32).max(1);
+        let most = least.max(self.capacity / MOST);
+        let share = |doubled: u8| (least << doubled).min(most);
         if now.since(self.own.1) >= beat {
+            let alone = now.since(self.heard) >= beat.times(QUIET);
+            let goes_on = now.since(self.own.1) < beat.times(QUIET) && self.own.0 >= share(self.doubled);
+            let doubles = alone && goes_on && !lossy;
+            self.doubled = if doubles { (self.doubled + 1).min(16) } else { 0 };
             self.own = (0, now);
         }
-        let share = (self.capacity / 4 / live as u32).max(1);
-        if self.own.0 >= share {
+        if self.own.0 >= share(self.doubled) {
             self.retry = self.own.1 + beat;
             return false;
         }
@@ -120,7 +148,9 @@ mod tests {
         let mut beats = 0;
         while fired < 300 {
             let before = fired;
-            while rate.fire(now, 10, Duration::ZERO) {
+            // Others fire as well.
+            rate.heard = now;
+            while rate.fire(now, 10, Duration::ZERO, false) {
                 fired += 1;
             }
             assert!(fired - before <= 10, "a tenth of a quarter of M in each beat");
@@ -133,12 +163,31 @@ mod tests {
         assert!(now.since(Instant::from_millis(1_000)) >= Duration::from_millis(800), "then as time goes");
         assert_eq!((0..500).filter(|_| rate.take(now, false)).count(), 201, "others find their half free");
     }
+
+    /// What is fired in each of twelve beats by who fires as much as it may: others are heard in the eighth.
+    fn beats(lossy: bool) -> [u32; 12] {
+        let mut rate = Rate::new(4_000, Instant::from_millis(0));
+        core::array::from_fn(|beat| {
+            let now = Instant::from_millis(1_000 + 10 * beat as u64);
+            if beat == 7 {
+                assert!(rate.take(now, false));
+            }
+            (0..4_000).take_while(|_| rate.fire(now, 50, Duration::ZERO, lossy)).count() as u32
+        })
+    }
+
+    #[test]
+    fn who_fires_alone_doubles_its_share_until_it_hears_somebody() {
+        assert_eq!(beats(false), [20, 40, 80, 160, 320, 500, 500, 20, 20, 20, 20, 40]);
+        assert_eq!(beats(true), [20; 12], "where packets get lost others may not be heard");
+    }
+
     #[test]
     fn who_catches_up_may_fire_all_the_same() {
         let now = Instant::from_millis(1_000);
         let mut rate = Rate::new(400, now);
         assert_eq!((0..500).filter(|_| rate.take(now, true)).count(), 400);
-        assert!(rate.fire(now, 10, Duration::ZERO), "the others have long had all that");
+        assert!(rate.fire(now, 10, Duration::ZERO, false), "the others have long had all that");
         assert!(!rate.take(now, false), "but it can take no more in");
     }
 }
