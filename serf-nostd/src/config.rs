@@ -30,7 +30,8 @@ pub struct Config {
     /// Longest suspicion is this times the shortest.
     pub suspicion_max_mult: u8,
     /// How long a member whose host says that nobody listens there has to be refused, to this node and to others, before it has failed: a
-    /// process that restarts in this time is not missed. Zero: what hosts say is passed over.
+    /// process that is back within four fifths of it is not missed. Shorter than suspicions, which go on, and longer than a few round
+    /// trips, or suspicions have to do. Zero: what hosts say is passed over.
     #[cfg(feature = "inquest")]
     pub refused_grace: Duration,
     /// Upper bound of the awareness score + 1 (Lifeguard's health multiplier).

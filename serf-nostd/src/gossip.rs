@@ -99,13 +99,14 @@ impl Gossip {
         mut round: Round,
         tx: &mut [u8],
     ) -> Option<(Address, usize)> {
-        let (last, to) = loop {
+        let (last, id) = loop {
             let last = round.targets.at_last();
             let id = e.members.table.live_at(round.targets.next(links.live)?);
             if last || !e.failure.is_accused(id) {
-                break (last, e.members.table.hot(id).addr);
+                break (last, id);
             }
         };
+        let to = e.members.table.hot(id).addr;
         let mut packet = cx.wire.packet(tx, usize::MAX);
         round.kind = match round.kind {
             Kind::Urgent(bits, verdicts) => {
@@ -134,7 +135,12 @@ impl Gossip {
             }
         };
         self.round = (!last).then_some(round);
-        (!packet.is_empty()).then(|| (to, packet.finish(&mut cx.wire)))
+        if packet.is_empty() {
+            return None;
+        }
+        let len = packet.finish(&mut cx.wire);
+        e.failure.sent(cx, &tx[..len], 0, id);
+        Some((to, len))
     }
 }
 

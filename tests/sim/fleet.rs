@@ -71,6 +71,8 @@ pub struct Fleet {
     slips: Rng,
     /// Whose an address is, beside those that machines had at first.
     routes: BTreeMap<SocketAddr, usize>,
+    /// Addresses where nobody is any more, and whose host says so: this machine's, as far as limits go.
+    pub abandoned: BTreeMap<SocketAddr, usize>,
     /// Every datagram that was handed to the network (who sent it, to whom), while there is a place for it.
     pub recording: Option<Vec<(usize, usize, Vec<u8>)>>,
     /// What all nodes have put out.
@@ -103,6 +105,7 @@ impl Fleet {
             rng: Rng::new(seed ^ 0x666c_6565),
             slips: Rng::new(seed ^ 0x736c_6970),
             routes: BTreeMap::new(),
+            abandoned: BTreeMap::new(),
             recording: None,
             transcript: Transcript::default(),
             check_every: 0,
@@ -534,7 +537,7 @@ impl Fleet {
         if let Some(nat) = &mut machine.nat {
             from.set_port(nat.outward(now));
         }
-        let Some(to) = self.reached(to) else { return };
+        let Some(to) = self.reached(to) else { return self.miss(i, to, bytes) };
         if let Some(recording) = &mut self.recording {
             recording.push((i, to, bytes.clone()));
         }
@@ -548,6 +551,17 @@ impl Fleet {
                 continue;
             }
             self.push(at, What::Packet { to, from, bytes: bytes.clone() });
+        }
+    }
+
+    /// Nobody is at this address, but for a host that says so, or a router.
+    fn miss(&mut self, sender: usize, at: SocketAddr, mut bytes: Vec<u8>) {
+        let router = || self.at(at).filter(|i| self.machines[*i].nat.is_some_and(|nat| nat.refuses));
+        let Some(host) = self.abandoned.get(&at).copied().or_else(router) else { return };
+        if self.network.refusals.may_say(self.now, host, sender) {
+            bytes.truncate(QUOTED);
+            let back = self.now + 2 * self.network.latency;
+            self.push(back, What::Refusal { to: sender, by: at, quoted: bytes });
         }
     }
 

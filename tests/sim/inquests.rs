@@ -4,6 +4,7 @@ use fleet_tests::detection::{Detection, End, Trial, quantile};
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::proof::{hold, proves};
 use fleet_tests::rng::Rng;
+use fleet_tests::wire::addr;
 use serf_nostd::rules::Rule;
 use serf_nostd::{Config, Key, MemberChange, Status};
 
@@ -71,18 +72,15 @@ fn all_know_within_a_second_or_two_that_a_process_was_killed() {
     }
 }
 
-/// Who says that its process ends is looked at at once: the grace, and no more.
+/// Who says that its process ends is probed next by some.
 #[test]
-fn all_know_after_the_grace_that_a_process_was_ended() {
+fn all_know_soon_that_a_process_was_ended() {
     let (first, all, crashes, falsely) = trials(50, 0.0, End::Terminated);
     assert_eq!((all.len(), falsely), (crashes, 0));
     let grace = Config::LAN.refused_grace.as_micros();
-    assert!(
-        first[0] >= grace && all[crashes - 1] <= grace + SECOND / 10,
-        "{} to {} us",
-        first[0],
-        all[crashes - 1]
-    );
+    let half = quantile(&all, 0.5).expect("some");
+    println!("median {half} us, the last {} us", all[crashes - 1]);
+    assert!(first[0] >= grace && half <= grace + SECOND * 4 / 10, "{} us, median {half} us", first[0]);
 }
 
 /// That a host refuses what is sent to it is told in its name alone; the fleet's key makes no difference.
@@ -158,14 +156,16 @@ fn forged_refusals_make_nobody_fail_and_draw_little() {
     assert_eq!(failed, 0);
     assert!(fleet.total(|stats| stats.refusals) > 19_000);
     let each = (fleet.machines[7].sent.0 - before) / 100;
-    assert!(each <= 400, "the victim sends {each} bytes a second");
+    assert!(each <= 1_000, "the victim sends {each} bytes a second");
 }
 
-/// A process that is killed and back within 400 ms is missed by nobody.
+/// A process that is killed and back within 400 ms is missed by nobody, also where datagrams get lost.
 #[test]
 fn who_restarts_within_400_ms_is_not_called_failed() {
-    for seed in 0..10 {
+    for (seed, loss) in [0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 0.1, 0.1, 0.25, 0.25].into_iter().enumerate() {
+        let seed = seed as u64;
         let mut fleet = fleet(seed, 20, None, None);
+        fleet.network.loss = loss;
         let mut rng = Rng::new(seed);
         for turn in 0..10 {
             let i = 1 + turn;
@@ -175,12 +175,114 @@ fn who_restarts_within_400_ms_is_not_called_failed() {
             } else {
                 fleet.terminate(i)
             }
-            failed += failures(&mut fleet, rng.below(400_000));
+            failed += failures(&mut fleet, rng.range(200_000..400_000));
             fleet.boot(i, &[0], false, &mut |_, _, _, _| {});
             failed += failures(&mut fleet, 5 * SECOND);
             assert_eq!(failed, 0, "seed {seed}, machine {i}");
         }
+    }
+}
+
+/// A member that moves is asked at its old address, whose host refuses.
+#[test]
+fn who_moves_is_not_called_failed_for_what_its_old_address_refuses() {
+    for seed in 0..10 {
+        let mut fleet = fleet(seed, 20, None, None);
+        let (old, new) = (fleet.address(5), addr(1_005));
+        fleet.move_to(5, new);
+        fleet.abandoned.insert(old, 5);
+        fleet.with(5, &mut |_, _, _, _| {}, |node, now| node.set_address(now, new));
+        assert_eq!(failures(&mut fleet, 20 * SECOND), 0, "seed {seed}");
         assert!(fleet.agreed());
+    }
+}
+
+/// What others send to a dead process uses up what its host says of that: it counts as much as what was asked for.
+#[test]
+fn a_death_is_seen_among_events_too() {
+    for (nodes, every) in [(5, 50), (20, 50), (20, 200)] {
+        let mut all = Vec::new();
+        for seed in 0..5 {
+            let mut fleet = fleet(seed, nodes, None, None);
+            let mut rng = Rng::new(seed);
+            let mut killed = u64::MAX;
+            for turn in 0..8_000 / every {
+                if turn == 2_000 / every {
+                    fleet.kill(nodes - 1);
+                    killed = fleet.now();
+                }
+                let i = rng.below(nodes as u64 - 1) as usize;
+                fleet.with(i, &mut |_, _, _, _| {}, |node, now| {
+                    node.user_event(now, b"e", b"x", false).is_ok()
+                });
+                fleet.run(every * 1_000, &mut |_, _, at, seen| {
+                    if matches!(seen, Seen::Member { change: MemberChange::Failed, .. }) {
+                        all.push(at - killed);
+                    }
+                });
+            }
+        }
+        all.sort_unstable();
+        let [half, last] = [0.5, 1.0].map(|share| quantile(&all, share).unwrap_or(0) as f64 / 1e6);
+        println!("{nodes} nodes, an event each {every} ms: median {half:.2} s, at last {last:.2} s");
+        assert!(
+            all.len() == 5 * (nodes - 1) && half <= 1.5 && last <= 3.5,
+            "{nodes} nodes: {half:.2}, {last:.2}"
+        );
+    }
+}
+
+/// Two of four die at once: neither is a witness of the other.
+#[test]
+fn two_of_four_are_seen_at_once() {
+    for seed in 0..5 {
+        let mut fleet = fleet(seed, 4, None, None);
+        [2, 3].into_iter().for_each(|i| fleet.kill(i));
+        let seen = failures(&mut fleet, 8 * SECOND);
+        assert_eq!(seen, 4, "seed {seed}");
+    }
+}
+
+/// Somebody has forged refusals in a member's name for long, to all others: when it dies that is seen as soon.
+#[test]
+fn forged_refusals_do_not_hide_a_death() {
+    for seed in 0..5 {
+        let mut fleet = fleet(seed, 20, None, None);
+        let by = fleet.address(19);
+        for _ in 0..20 {
+            (0..19).for_each(|to| fleet.inject_refusal(to, by, vec![0; 40]));
+            fleet.run(SECOND / 2, &mut |_, _, _, _| {});
+        }
+        fleet.kill(19);
+        assert_eq!(failures(&mut fleet, 5 * SECOND / 2), 19, "seed {seed}");
+    }
+}
+
+/// Last words that were recorded are said again, a hundred times a second, to one member: they draw nothing.
+#[test]
+fn old_last_words_draw_nothing() {
+    for key in [None, Some(Key::new([7; 32]))] {
+        let mut fleet = fleet(1, 20, key, None);
+        fleet.recording = Some(Vec::new());
+        fleet.terminate(5);
+        let said = fleet.recording.take().unwrap_or_default();
+        let (_, _, gone) = said.into_iter().next_back().expect("it says something");
+        fleet.boot(5, &[0], false, &mut |_, _, _, _| {});
+        fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+        let sent = |fleet: &mut Fleet, replays: bool| {
+            let (before, inquests) = (fleet.sent().0, fleet.total(|stats| stats.inquests));
+            for _ in 0..1_000 {
+                if replays {
+                    fleet.inject_from(fleet.address(5), 0, gone.clone());
+                }
+                fleet.run(SECOND / 100, &mut |_, _, _, _| {});
+            }
+            assert_eq!(fleet.total(|stats| stats.inquests), inquests);
+            fleet.sent().0 - before
+        };
+        let (idle, under) = (sent(&mut fleet, false), sent(&mut fleet, true));
+        // In a sealed fleet each draws a challenge, as all that is old does.
+        assert!(fleet.key.is_some() || under <= idle + idle / 10, "{under} bytes instead of {idle}");
     }
 }
 

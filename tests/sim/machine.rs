@@ -35,12 +35,14 @@ pub struct Nat {
     pub until: u64,
     /// How often it has forgotten a port.
     pub forgotten: u64,
+    /// It says so of what it has no port for, where others say nothing.
+    pub refuses: bool,
 }
 
 impl Nat {
     /// A router that keeps the machine's own port the first time.
     pub fn new(patience: u64) -> Nat {
-        Nat { port: PORT, patience, until: 0, forgotten: 0 }
+        Nat { port: PORT, patience, until: 0, forgotten: 0, refuses: false }
     }
 
     /// The port that a datagram from inside goes out by.

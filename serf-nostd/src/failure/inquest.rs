@@ -5,53 +5,77 @@
 //! well. So it begins an inquest: the member is probed at once, by this node and by more and more others, until a while has
 //! passed. It is gone if this node was refused to the end, others were too, and nobody got an answer. A single answer, to
 //! whomever, ends the inquest. Meanwhile probes and suspicions go on as ever, and find whose host says nothing.
+//!
+//! Only a refusal that quotes a datagram of this node's begins one. Whatever else speaks for a death (its own last words, refusals
+//! that quote nothing known) has this node probe the member next, and draws no datagram of its own.
 
+use super::Failure;
+use super::probe::Refused;
 use crate::config::Config;
+use crate::context::Cx;
+use crate::membership::Membership;
+use crate::membership::journal::{By, What};
+use crate::membership::table::SELF;
+use crate::outgoing::Answer;
+use crate::rules::Rule;
 use crate::time::{Duration, Instant};
 use crate::wire::message::Address;
+use crate::wire::packet::{DATAGRAM_MAX, mark};
 
 /// Inquests at once. Beyond them suspicions have to do.
 const INQUESTS: usize = 4;
 /// Others that must have been refused as well, where there are as many.
 const WITNESSES: usize = 2;
 /// Members that no inquest is begun about for a while.
-const RESTS: usize = 8;
-/// Own probes that a refusal may quote: each comes within a round trip.
-const QUOTED: usize = 32;
-/// Who helps with an inquest begins none of its own for so many graces.
+const RESTS: usize = 16;
+/// Own datagrams that a refusal may quote: each comes within a round trip.
+const QUOTED: usize = 128;
+/// Members that have refused this node of late.
+const REFUSED: usize = 8;
+/// Who helps with an inquest begins none of its own for so many graces, and what it was refused itself counts as long.
 const HELPED: u32 = 2;
 /// Who was said to be gone, and has answered, is left alone for so many probe intervals: something on the way refuses.
 const VOUCHED: u32 = 10;
-/// Of refusals that quote none of its probes this node looks into so many per second: anybody can send them.
+/// Of refusals that quote nothing known so many are looked into per second: anybody can send them.
 const HINTS: u32 = 20;
 
-/// What is done at a time since the inquest began, which is in eighths of the grace.
-#[derive(Clone, Copy)]
+/// What is done at a time since the inquest began, which is in sixteenths of the grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
-    /// Probe it, and have so many times the usual helpers do so as well.
-    Probe(u8),
+    /// Probe it.
+    Probe,
+    /// Have so many times the usual helpers probe it.
+    Ask(u8),
     /// Decide.
     Decide,
 }
 
 /// Hosts limit what they refuse (Linux: six times at once for each peer, then once a second; fifty at once in all), so there are few
-/// rounds. Most helpers are asked at last, when a process that restarts is back; the rounds behind the first verdict are for
-/// what got lost.
-const STEPS: [(u8, Act); 11] = [
-    (0, Act::Probe(1)),
-    (4, Act::Probe(2)),
-    (6, Act::Probe(8)),
-    (7, Act::Probe(0)),
-    (8, Act::Decide),
-    (10, Act::Probe(1)),
-    (12, Act::Decide),
-    (18, Act::Probe(1)),
-    (20, Act::Decide),
-    (26, Act::Probe(1)),
-    (28, Act::Decide),
+/// probes. Most helpers are asked at last, when a process that restarts is back; what follows the first verdict is for what got
+/// lost, or was not said for that limit.
+const STEPS: [(u8, Act); 17] = [
+    (0, Act::Probe),
+    (4, Act::Ask(1)),
+    (8, Act::Ask(2)),
+    (12, Act::Ask(8)),
+    (13, Act::Probe),
+    (14, Act::Probe),
+    (15, Act::Probe),
+    (16, Act::Decide),
+    (20, Act::Probe),
+    (20, Act::Ask(1)),
+    (22, Act::Probe),
+    (24, Act::Decide),
+    (36, Act::Probe),
+    (36, Act::Ask(1)),
+    (40, Act::Decide),
+    (52, Act::Probe),
+    (56, Act::Decide),
 ];
-/// A refusal of this round or a later one is late enough for the first verdict.
-const LATE: u8 = 2;
+/// Of them.
+const FIRST_DECISION: usize = 7;
+/// Since then this node must have been refused: who is back by then was not.
+const LATE: u32 = 13;
 
 #[derive(Debug)]
 struct Inquest {
@@ -63,49 +87,51 @@ struct Inquest {
     /// Who is asked cannot forge a refusal of what this node sends itself.
     own: u32,
     asked: u32,
-    /// A probe of this node's own was refused: only then are others asked.
-    proven: bool,
-    /// So was one of the last ones before the next verdict.
+    /// Something that was sent late enough before the next verdict was refused.
     refused: bool,
-    /// Others who were, by their addresses.
+    /// Others that were.
     witnesses: heapless::Vec<Address, WITNESSES>,
-    needed: u8,
 }
 
 impl Inquest {
     fn due(&self, grace: Duration) -> Instant {
         let at = STEPS.get(self.step as usize).map_or(0, |(at, _)| *at);
-        self.began + grace.scaled(at as u32, 8)
+        self.began + grace.scaled(at as u32, 16)
     }
 
-    /// The step whose probe, this node's own or another's, has this number.
-    fn step_of(&self, first: u32, seq: u32) -> Option<u8> {
-        let step = seq.wrapping_sub(first);
-        (step < self.step as u32).then_some(step as u8)
+    /// Whether a number is that of a step that was taken, of those that begin with this one.
+    fn has_step(&self, first: u32, seq: u32) -> bool {
+        seq.wrapping_sub(first) < self.step as u32
     }
 }
 
 /// What an inquest wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Probe this target under the first number, and have so many others probe it under the second.
-    Probe { target: u16, own: u32, asked: u32, helpers: u8 },
-    /// It is gone, as far as is known since then; so many others say so, too.
-    Gone { target: u16, since: Instant, witnesses: u8 },
+    /// Probe this target, under this number.
+    Probe { target: u16, seq: u32 },
+    /// Have so many others probe it.
+    Ask { target: u16, seq: u32, helpers: u8 },
+    /// Whether it is gone: as far as is known since then, and so many others say. `again`: not for the first time.
+    Decide { target: u16, since: Instant, witnesses: u8, refused: bool, again: bool },
 }
 
-/// A probe that was sent: by what a refusal quotes of its datagram.
+/// A datagram that was sent to a member: by what a refusal quotes of it.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     mark: u32,
+    /// Of the probe that it holds; 0 for others.
     seq: u32,
     target: u16,
+    at: Instant,
 }
 
 pub(crate) struct Inquests {
     open: heapless::Vec<Inquest, INQUESTS>,
     /// About whom none is begun, and until when.
     rests: heapless::Vec<(u16, Instant), RESTS>,
+    /// Whose host has refused something of this node's, and when.
+    refused: heapless::HistoryBuf<(u16, Instant), REFUSED>,
     sent: heapless::HistoryBuf<Sent, QUOTED>,
     next_hint: Instant,
 }
@@ -115,6 +141,7 @@ impl Inquests {
         Inquests {
             open: heapless::Vec::new(),
             rests: heapless::Vec::new(),
+            refused: heapless::HistoryBuf::new(),
             sent: heapless::HistoryBuf::new(),
             next_hint: Instant::PAST,
         }
@@ -125,20 +152,25 @@ impl Inquests {
         self.open.iter().any(|inquest| inquest.target == target)
     }
 
+    /// How many are under way.
+    pub(crate) fn open(&self) -> usize {
+        self.open.len()
+    }
+
     // ---- what is sent, and refused ----
 
-    /// A probe of a member was written, in a datagram with this mark.
-    pub(crate) fn sent(&mut self, mark: u32, seq: u32, target: u16) {
-        self.sent.write(Sent { mark, seq, target });
+    /// A datagram with this mark was written for a member; `seq`: of the probe in it, or 0.
+    pub(crate) fn sent(&mut self, at: Instant, mark: u32, seq: u32, target: u16) {
+        self.sent.write(Sent { mark, seq, target, at });
     }
 
-    /// The probe that a refusal quotes: its number, and whom it was for.
-    pub(crate) fn quoted(&self, mark: u32) -> Option<(u32, u16)> {
+    /// The datagram that a refusal quotes: the probe in it, whom it was for, and when it was sent.
+    pub(crate) fn quoted(&self, mark: u32) -> Option<(u32, u16, Instant)> {
         let sent = self.sent.iter().find(|sent| sent.mark == mark)?;
-        Some((sent.seq, sent.target))
+        Some((sent.seq, sent.target, sent.at))
     }
 
-    /// Whether a refusal that proves nothing is to be looked into now.
+    /// Whether a refusal that quotes nothing known is to be looked into now.
     pub(crate) fn takes_hint(&mut self, now: Instant) -> bool {
         let takes = now >= self.next_hint;
         if takes {
@@ -147,29 +179,31 @@ impl Inquests {
         takes
     }
 
-    /// This node's own probe was refused. False if it was none of an inquest's.
-    pub(crate) fn refused(&mut self, now: Instant, seq: u32) -> bool {
-        let step = |inquest: &Inquest| inquest.step_of(inquest.own, seq);
-        let Some(inquest) = self.open.iter_mut().find(|inquest| step(inquest).is_some()) else {
+    /// A member's host has refused what this node sent it at this time. Whether that belongs to an inquest.
+    pub(crate) fn refused(&mut self, now: Instant, config: &Config, target: u16, sent: Instant) -> bool {
+        self.refused.write((target, now));
+        let Some(inquest) = self.open.iter_mut().find(|inquest| inquest.target == target) else {
             return false;
         };
-        let late = step(inquest) >= Some(LATE);
-        if !inquest.proven {
-            // So far it was a rumour.
-            inquest.own = inquest.own.wrapping_add(STEPS.len() as u32);
-            (inquest.proven, inquest.began, inquest.step) = (true, now, 0);
-        } else {
-            inquest.refused |= late;
-        }
+        inquest.refused |= sent >= inquest.began + config.refused_grace.scaled(LATE, 16);
         true
     }
 
-    /// Somebody who was asked has been refused as well.
-    pub(crate) fn witnessed(&mut self, seq: u32, who: Address) {
-        let asked = |inquest: &&mut Inquest| inquest.step_of(inquest.asked, seq).is_some();
-        if let Some(inquest) = self.open.iter_mut().find(asked)
-            && !inquest.witnesses.contains(&who)
-        {
+    /// Whether a member's host has refused something of this node's of late: then it need not do so again for who asks.
+    pub(crate) fn was_refused(&self, now: Instant, config: &Config, target: u16) -> bool {
+        let span = config.refused_grace.times(HELPED);
+        self.refused.iter().any(|(id, at)| *id == target && now.since(*at) < span)
+    }
+
+    /// The member that somebody was asked to probe under this number.
+    pub(crate) fn asked(&self, seq: u32) -> Option<u16> {
+        self.open.iter().find(|inquest| inquest.has_step(inquest.asked, seq)).map(|inquest| inquest.target)
+    }
+
+    /// Somebody who was asked about a member has been refused as well.
+    pub(crate) fn witnessed(&mut self, target: u16, who: Address) {
+        let open = self.open.iter_mut().find(|inquest| inquest.target == target);
+        if let Some(inquest) = open.filter(|inquest| !inquest.witnesses.contains(&who)) {
             // As many as are needed fit.
             let _ = inquest.witnesses.push(who);
         }
@@ -177,37 +211,20 @@ impl Inquests {
 
     /// Somebody has answered under this number: whom, if it is one of an inquest's.
     pub(crate) fn answered(&self, seq: u32) -> Option<u16> {
-        let is_of = |inquest: &&Inquest| {
-            inquest.step_of(inquest.own, seq).is_some() || inquest.step_of(inquest.asked, seq).is_some()
-        };
+        let is_of =
+            |inquest: &&Inquest| inquest.has_step(inquest.own, seq) || inquest.has_step(inquest.asked, seq);
         self.open.iter().find(is_of).map(|inquest| inquest.target)
     }
 
     // ---- its course ----
 
-    /// A refusal has come. `proven`: of a probe of this node's. `others`: who could be witnesses. `seqs`: random. False if there
-    /// is no room, or an inquest already, here or with this node's help, or none is due so soon.
-    pub(crate) fn begin(
-        &mut self,
-        now: Instant,
-        target: u16,
-        others: usize,
-        proven: bool,
-        [own, asked]: [u32; 2],
-    ) -> bool {
+    /// A member's host has refused something. `seqs`: random. False if there is no room, or an inquest already, here or with this
+    /// node's help, or none is due so soon.
+    pub(crate) fn begin(&mut self, now: Instant, target: u16, [own, asked]: [u32; 2]) -> bool {
         self.rests.retain(|(_, until)| now < *until);
         let rests = self.rests.iter().any(|(id, _)| *id == target);
-        let inquest = Inquest {
-            target,
-            began: now,
-            step: 0,
-            own,
-            asked,
-            proven,
-            refused: false,
-            witnesses: heapless::Vec::new(),
-            needed: others.min(WITNESSES) as u8,
-        };
+        let witnesses = heapless::Vec::new();
+        let inquest = Inquest { target, began: now, step: 0, own, asked, refused: false, witnesses };
         !rests && !self.is_open(target) && self.open.push(inquest).is_ok()
     }
 
@@ -224,27 +241,23 @@ impl Inquests {
             };
             // Rounds keep their distance, however late the first of them is.
             inquest.began += now.since(inquest.due(config.refused_grace));
-            let step = inquest.step as u32;
+            let (target, step) = (inquest.target, inquest.step as u32);
             inquest.step += 1;
-            match act {
-                Act::Probe(times) => {
-                    let times = if inquest.proven { *times } else { 0 };
-                    return Some(Step::Probe {
-                        target: inquest.target,
-                        own: inquest.own.wrapping_add(step),
-                        asked: inquest.asked.wrapping_add(step),
-                        helpers: config.indirect_checks.saturating_mul(times),
-                    });
-                }
-                Act::Decide => {
-                    let Inquest { target, began, needed, .. } = *inquest;
-                    let witnesses = inquest.witnesses.len() as u8;
-                    if core::mem::take(&mut inquest.refused) && witnesses >= needed {
-                        self.open.swap_remove(place);
-                        return Some(Step::Gone { target, since: began, witnesses });
-                    }
-                }
-            }
+            return Some(match act {
+                Act::Probe => Step::Probe { target, seq: inquest.own.wrapping_add(step) },
+                Act::Ask(times) => Step::Ask {
+                    target,
+                    seq: inquest.asked.wrapping_add(step),
+                    helpers: config.indirect_checks.saturating_mul(*times),
+                },
+                Act::Decide => Step::Decide {
+                    target,
+                    since: inquest.began,
+                    witnesses: inquest.witnesses.len() as u8,
+                    refused: core::mem::take(&mut inquest.refused),
+                    again: step as usize > FIRST_DECISION,
+                },
+            });
         }
         None
     }
@@ -254,7 +267,7 @@ impl Inquests {
     /// The member lives: what refuses is on the way to it, or it has just restarted.
     pub(crate) fn vouched(&mut self, now: Instant, config: &Config, target: u16) {
         if self.is_open(target) {
-            self.forget(target);
+            self.open.retain(|inquest| inquest.target != target);
             self.rest(target, now + config.probe_interval.times(VOUCHED));
         }
     }
@@ -264,15 +277,17 @@ impl Inquests {
         self.rest(target, now + config.refused_grace.times(HELPED));
     }
 
-    /// No inquest is begun about a member until then.
+    /// No inquest is begun about a member until then, or longer.
     fn rest(&mut self, target: u16, until: Instant) {
+        let known = self.rests.iter().find(|(id, _)| *id == target).map_or(until, |(_, until)| *until);
         self.rests.retain(|(id, _)| *id != target);
         if self.rests.is_full() {
             self.rests.remove(0);
         }
-        let _ = self.rests.push((target, until));
+        let _ = self.rests.push((target, until.max(known)));
     }
 
+    /// What was known of a member is over: it is gone, or lives anew.
     pub(crate) fn forget(&mut self, target: u16) {
         self.open.retain(|inquest| inquest.target != target);
         self.rests.retain(|(id, _)| *id != target);
@@ -281,7 +296,149 @@ impl Inquests {
     /// The clock has jumped: what was not answered meanwhile says nothing.
     pub(crate) fn restart(&mut self) {
         self.open.clear();
+        self.refused.clear();
     }
+
+    /// How many others must have been refused, of so many who could be.
+    pub(crate) fn needed(others: usize) -> u8 {
+        others.min(WITNESSES) as u8
+    }
+}
+
+impl Failure<'_> {
+    /// The next step of an inquest that is due: whom to probe, and under which number.
+    pub(super) fn inquire(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
+        while let Some(step) = self.inquests.due(cx.now, &cx.config) {
+            let (Step::Probe { target, .. } | Step::Ask { target, .. } | Step::Decide { target, .. }) = step;
+            if !members.table.hot(target).is_live() {
+                self.inquests.forget(target);
+                continue;
+            }
+            match step {
+                Step::Probe { target, seq } => return Some((target, seq)),
+                Step::Ask { target, seq, helpers } => self.ask(cx, members, (target, seq), helpers),
+                // Who may have moved is asked where it is said to be.
+                Step::Decide { refused: false, .. } => {}
+                Step::Decide { target, .. } if self.disputes.is_open(target) => {}
+                Step::Decide { target, since, witnesses, again, .. } => {
+                    if witnesses >= self.needed(cx, members, again) {
+                        self.found_gone(cx, members, target, since, witnesses);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// How many others must have been refused: of those who could be, who are not accused themselves, and one at least. Who says nothing
+    /// when it is asked again may be dead as well: then half of them will do.
+    fn needed(&self, cx: &Cx<'_>, members: &Membership<'_>, again: bool) -> u8 {
+        let others = members.table.live() - 1;
+        let accused = self.inquests.open() - 1 + members.table.suspects.len();
+        let able = others.saturating_sub(accused).max(1).min(others);
+        let able = if again { able.div_ceil(2) } else { able };
+        if cx.config.has(Rule::Witnesses) { Inquests::needed(able) } else { 0 }
+    }
+
+    fn found_gone(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        id: u16,
+        since: Instant,
+        witnesses: u8,
+    ) {
+        info!(
+            "memberlist",
+            "Marking {} as failed, its host refuses datagrams for it ({} peers were refused as well)",
+            members.table.name(id),
+            witnesses
+        );
+        self.inquests.forget(id);
+        self.detector.end_pre_suspicion(id);
+        cx.stats.inquests_gone += 1;
+        members.note(cx, id, What::FoundGone, By::Nobody, witnesses as u32);
+        let local = self.blames_itself(cx, members, since);
+        self.conclude(cx, members, id, local);
+    }
+
+    /// The host of an address has refused a datagram of this node's, whose first bytes it quotes.
+    pub(crate) fn refused(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        by: Address,
+        quoted: &[u8],
+    ) {
+        cx.stats.refusals += 1;
+        if cx.config.refused_grace == Duration::ZERO {
+            return;
+        }
+        let at = |id: &u16| members.table.hot(*id).addr == by;
+        let Some((seq, target, sent)) =
+            self.inquests.quoted(mark(quoted)).filter(|(_, target, _)| at(target))
+        else {
+            // Whose address it is has to be searched.
+            if self.inquests.takes_hint(cx.now)
+                && let Some(id) = live_at(members, by)
+            {
+                self.detector.hint(id);
+            }
+            return;
+        };
+        let open = self.inquests.refused(cx.now, &cx.config, target, sent);
+        match self.detector.refused(seq) {
+            Refused::Relayed { to, seq } => {
+                if live_at(members, to).is_some() {
+                    self.inquests.helped(cx.now, &cx.config, target);
+                }
+                cx.enqueue(to, DATAGRAM_MAX, Answer::Nack { seq });
+                cx.enqueue(to, DATAGRAM_MAX, Answer::Refused { seq });
+            }
+            Refused::Own | Refused::Nobody if !open => self.begin_inquest(cx, members, target),
+            Refused::Own | Refused::Nobody => {}
+        }
+    }
+
+    fn begin_inquest(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
+        if members.table.hot(id).is_live() && !self.disputes.is_open(id) {
+            let seqs = [(); 2].map(|()| cx.random.next() as u32);
+            if self.inquests.begin(cx.now, id, seqs) {
+                cx.stats.inquests += 1;
+                members.note(cx, id, What::Refused, By::Nobody, 0);
+            }
+        }
+    }
+
+    /// Whether a member that somebody asks about has refused this node just now.
+    pub(crate) fn was_refused(&self, cx: &Cx<'_>, id: u16) -> bool {
+        self.inquests.was_refused(cx.now, &cx.config, id)
+    }
+
+    /// Who was asked under this number says that it was refused as well: if it is a member, that counts.
+    pub(crate) fn witnessed(&mut self, members: &Membership<'_>, seq: u32, from: Address) {
+        if let Some(target) = self.inquests.asked(seq)
+            && live_at(members, from).is_some_and(|id| id != target)
+        {
+            self.inquests.witnessed(target, from);
+        }
+    }
+
+    /// A member, whose name and address these are, says that its process ends.
+    pub(crate) fn says_gone(&mut self, cx: &Cx<'_>, members: &Membership<'_>, name: &str, from: Address) {
+        let here = |id: &u16| *id != SELF && members.table.hot(*id).addr == from;
+        if let Some(id) = members.table.find(name).filter(here)
+            && cx.config.refused_grace > Duration::ZERO
+        {
+            self.detector.hint(id);
+        }
+    }
+}
+
+/// The live member at this address, which has to be searched.
+fn live_at(members: &Membership<'_>, addr: Address) -> Option<u16> {
+    let mut live = (0..members.table.live()).map(|place| members.table.live_at(place));
+    live.find(|id| members.table.hot(*id).addr == addr)
 }
 
 #[cfg(test)]
@@ -293,87 +450,78 @@ mod tests {
     const OWN: u32 = 100;
     const ASKED: u32 = 200;
 
-    fn begun(needed: usize, proven: bool) -> (Inquests, Instant) {
+    fn begun() -> (Inquests, Instant) {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
-        assert!(inquests.begin(now, 3, needed, proven, [OWN, ASKED]));
+        assert!(inquests.begin(now, 3, [OWN, ASKED]));
         (inquests, now)
     }
 
-    /// Runs to the end of an inquest into member 3: how many were asked, and after how long it was gone, if it was. Each own probe is
-    /// given to `own`, which says whether it is refused; `witness` is refused whenever somebody is asked.
-    fn run(
-        inquests: &mut Inquests,
-        began: Instant,
-        witness: impl Fn(u32) -> Option<Address>,
-        mut own: impl FnMut(u32) -> bool,
-    ) -> (u32, Option<Duration>) {
-        let mut helped = 0;
+    /// Runs to the end of an inquest into member 3: how many were asked, and after how long each verdict would have been that it is gone,
+    /// if `own` says which of the own probes were refused, by their place.
+    fn run(own: impl Fn(u32) -> bool) -> (u32, std::vec::Vec<Duration>) {
+        let (mut inquests, began) = begun();
+        let (mut helped, mut gone) = (0, std::vec![]);
         while inquests.is_open(3) {
             let now = inquests.deadline(&LAN);
             match inquests.due(now, &LAN) {
-                Some(Step::Probe { target: 3, own: seq, asked, helpers }) => {
-                    helped += helpers as u32;
-                    if own(seq) {
-                        assert!(inquests.refused(now, seq));
-                    }
-                    if helpers > 0 {
-                        witness(asked).into_iter().for_each(|who| inquests.witnessed(asked, who));
+                Some(Step::Probe { target: 3, seq }) => {
+                    assert_eq!((inquests.answered(seq), inquests.asked(seq)), (Some(3), None));
+                    if own(seq - OWN) {
+                        assert!(inquests.refused(now, &LAN, 3, now));
                     }
                 }
-                Some(Step::Gone { target: 3, .. }) => return (helped, Some(now.since(began))),
+                Some(Step::Ask { target: 3, seq, helpers }) => {
+                    assert_eq!((inquests.answered(seq), inquests.asked(seq)), (Some(3), Some(3)));
+                    helped += helpers as u32;
+                    inquests.witnessed(3, addr(seq as u8));
+                }
+                Some(Step::Decide { target: 3, since, witnesses: 2, refused, again }) => {
+                    assert_eq!((since, again), (began, now > began + LAN.refused_grace));
+                    if refused {
+                        gone.push(now.since(began));
+                    }
+                }
                 other => assert_eq!(other, None),
             }
         }
-        (helped, None)
+        (helped, gone)
     }
 
     #[test]
-    fn who_is_refused_to_this_node_and_to_two_others_is_gone_after_the_grace() {
-        let (mut inquests, now) = begun(5, true);
-        let gone = run(&mut inquests, now, |asked| Some(addr(asked as u8)), |_| true);
-        assert_eq!(gone, (33, Some(LAN.refused_grace)), "three, six and 24 are asked");
-        let (mut inquests, now) = begun(0, true);
-        let gone = run(&mut inquests, now, |_| None, |_| true);
-        assert_eq!(gone.1, Some(LAN.refused_grace), "of two nodes there are no others");
-    }
-
-    #[test]
-    fn one_witness_or_a_refusal_that_is_not_the_last_is_not_enough() {
-        let (mut inquests, now) = begun(5, true);
+    fn who_is_refused_to_the_end_is_gone_after_the_grace() {
+        let (helped, gone) = run(|_| true);
+        assert_eq!((helped, gone[0]), (39, LAN.refused_grace), "3, 6, 24 and then some are asked");
+        assert_eq!(run(|place| place < 4).1, [], "it may be back");
         assert_eq!(
-            run(&mut inquests, now, |_| Some(addr(9)), |_| true).1,
-            None,
-            "one that says it each time"
+            run(|place| place > 6).1[0],
+            LAN.refused_grace.scaled(24, 16),
+            "what got lost comes later"
         );
-        let (mut inquests, now) = begun(5, true);
-        let early = |seq| seq < OWN + LATE as u32;
-        assert_eq!(run(&mut inquests, now, |asked| Some(addr(asked as u8)), early).1, None, "it may be back");
-        let (mut inquests, now) = begun(5, true);
-        let lost = |seq| seq > OWN + 4;
-        let gone = run(&mut inquests, now, |asked| Some(addr(asked as u8)), lost).1;
-        assert_eq!(gone, Some(LAN.refused_grace.scaled(12, 8)), "what was lost comes later");
+        assert_eq!(run(|_| false).1, []);
     }
 
     #[test]
-    fn a_rumour_troubles_nobody_before_this_node_is_refused_itself() {
-        let (mut inquests, now) = begun(5, false);
-        assert_eq!(run(&mut inquests, now, |_| None, |_| false), (0, None));
-        let (mut inquests, now) = begun(5, false);
-        let gone = run(&mut inquests, now, |asked| Some(addr(asked as u8)), |_| true);
-        assert_eq!(gone, (33, Some(LAN.refused_grace)), "then its time begins");
+    fn nobody_is_two_witnesses() {
+        let (mut inquests, _) = begun();
+        [addr(9), addr(9), addr(8)].into_iter().for_each(|who| inquests.witnessed(3, who));
+        inquests.witnessed(4, addr(7));
+        assert_eq!(inquests.open[0].witnesses, [addr(9), addr(8)]);
+        assert_eq!([0, 1, 2, 9].map(Inquests::needed), [0, 1, 2, 2]);
     }
 
     #[test]
     fn an_answer_to_anybody_ends_it_and_no_other_begins_for_a_while() {
-        for seq in [OWN, ASKED] {
-            let (mut inquests, now) = begun(5, true);
+        for seq in [OWN, ASKED + 1] {
+            let (mut inquests, now) = begun();
             assert!(inquests.answered(seq).is_none(), "that was not asked yet");
-            let _ = inquests.due(now, &LAN);
+            let asks = now + LAN.refused_grace.scaled(4, 16);
+            let _ = (inquests.due(now, &LAN), inquests.due(asks, &LAN));
             assert_eq!(inquests.answered(seq), Some(3));
             inquests.vouched(now, &LAN, 3);
+            inquests.helped(now, &LAN, 3);
             let soon = now + LAN.probe_interval.times(VOUCHED);
-            assert!(!inquests.begin(soon.minus(Duration::from_micros(1)), 3, 5, true, [1, 2]));
-            assert!(inquests.begin(soon, 3, 5, true, [1, 2]));
+            assert!(!inquests.begin(soon.minus(Duration::from_micros(1)), 3, [1, 2]));
+            assert!(inquests.begin(soon, 3, [1, 2]));
         }
     }
 
@@ -381,21 +529,22 @@ mod tests {
     fn who_helps_leaves_it_to_whom_it_helps_and_all_is_bounded() {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
         inquests.helped(now, &LAN, 3);
-        assert!(!inquests.begin(now, 3, 5, true, [1, 2]));
-        let begun = (10..30).filter(|id| inquests.begin(now, *id, 5, true, [1, 2])).count();
-        assert_eq!(begun, INQUESTS);
-        (10..30).for_each(|id| inquests.helped(now, &LAN, id));
+        assert!(!inquests.begin(now, 3, [1, 2]));
+        let begun = (10..30).filter(|id| inquests.begin(now, *id, [1, 2])).count();
+        assert_eq!((begun, inquests.open()), (INQUESTS, INQUESTS));
+        (10..60).for_each(|id| inquests.helped(now, &LAN, id));
         assert!(inquests.takes_hint(now) && !inquests.takes_hint(now));
         assert!(inquests.takes_hint(now + Duration::from_millis(50)));
     }
 
     #[test]
-    fn a_refusal_is_known_by_what_it_quotes_of_a_late_probe() {
-        let mut inquests = Inquests::new();
-        (0..100).for_each(|i| inquests.sent(1_000 + i, i, 7));
-        assert_eq!(
-            (inquests.quoted(1_099), inquests.quoted(1_000), inquests.quoted(5)),
-            (Some((99, 7)), None, None)
-        );
+    fn a_refusal_is_known_by_what_it_quotes_of_a_late_datagram_and_remembered_for_who_asks() {
+        let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
+        (0..200).for_each(|i| inquests.sent(now, 1_000 + i, i, 7));
+        assert_eq!(inquests.quoted(1_199), Some((199, 7, now)));
+        assert_eq!([1_000, 5].map(|mark| inquests.quoted(mark)), [None, None]);
+        assert!(!inquests.refused(now, &LAN, 7, now) && inquests.was_refused(now, &LAN, 7));
+        let later = now + LAN.refused_grace.times(HELPED);
+        assert!(!inquests.was_refused(later, &LAN, 7) && !inquests.was_refused(now, &LAN, 8));
     }
 }

@@ -26,17 +26,11 @@ use crate::random::Targets;
 use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::time::{Duration, Instant};
-#[cfg(feature = "inquest")]
-use crate::wire::message::Address;
 use crate::wire::packet::DATAGRAM_MAX;
-#[cfg(feature = "inquest")]
-use crate::wire::packet::mark;
 
 use dispute::Disputes;
 #[cfg(feature = "inquest")]
-use inquest::{Inquests, Step};
-#[cfg(feature = "inquest")]
-use probe::Refused;
+use inquest::Inquests;
 use probe::{Detector, Due, Relay, Turn};
 use suspicion::{Confirmer, Confirmers};
 
@@ -181,6 +175,10 @@ impl<'a> Failure<'a> {
         let live = members.table.live();
         match self.detector.turn() {
             Turn::InRing(places) => members.table.in_ring(places),
+            #[cfg(feature = "inquest")]
+            Turn::Hinted(id) if members.table.hot(id).is_live() => Some(id),
+            #[cfg(feature = "inquest")]
+            Turn::Hinted(_) => members.table.in_ring(self.detector.period() as usize),
             Turn::Drawn => (live > 0).then(|| members.table.live_at(cx.random.below(live as u32) as usize)),
         }
     }
@@ -367,136 +365,6 @@ impl<'a> Failure<'a> {
         self.confirmers.forget(id);
     }
 
-    // ---- whose host says that nobody listens there ----
-
-    /// The next step of an inquest that is due: whom to probe, and under which number.
-    #[cfg(feature = "inquest")]
-    fn inquire(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
-        while let Some(step) = self.inquests.due(cx.now, &cx.config) {
-            let (Step::Probe { target, .. } | Step::Gone { target, .. }) = step;
-            if !members.table.hot(target).is_live() {
-                self.inquests.forget(target);
-                continue;
-            }
-            match step {
-                Step::Probe { target, own, asked, helpers } => {
-                    self.ask(cx, members, (target, asked), helpers);
-                    return Some((target, own));
-                }
-                Step::Gone { target, since, witnesses } => {
-                    info!(
-                        "memberlist",
-                        "Marking {} as failed, its host refuses datagrams for it ({} peers were refused as well)",
-                        members.table.name(target),
-                        witnesses
-                    );
-                    cx.stats.inquests_gone += 1;
-                    members.note(cx, target, What::FoundGone, By::Nobody, witnesses as u32);
-                    self.detector.end_pre_suspicion(target);
-                    let local = self.blames_itself(cx, members, since);
-                    self.conclude(cx, members, target, local);
-                }
-            }
-        }
-        None
-    }
-
-    /// The host of an address has refused a datagram of this node's, whose first bytes it quotes.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn refused(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &mut Membership<'_>,
-        by: Address,
-        quoted: &[u8],
-    ) {
-        cx.stats.refusals += 1;
-        if cx.config.refused_grace == Duration::ZERO {
-            return;
-        }
-        let at = |id: &u16| members.table.hot(*id).addr == by;
-        match self.inquests.quoted(mark(quoted)).filter(|(_, target)| at(target)) {
-            Some((seq, target)) => match self.detector.refused(seq) {
-                Refused::Own => self.begin_inquest(cx, members, target, true),
-                Refused::Relayed { to, seq } => {
-                    self.inquests.helped(cx.now, &cx.config, target);
-                    cx.enqueue(to, DATAGRAM_MAX, Answer::Nack { seq });
-                    cx.enqueue(to, DATAGRAM_MAX, Answer::Refused { seq });
-                }
-                Refused::Nobody => _ = self.inquests.refused(cx.now, seq),
-            },
-            // Whose address it is has to be searched.
-            None if self.inquests.takes_hint(cx.now) => {
-                let mut live = (0..members.table.live()).map(|place| members.table.live_at(place));
-                if let Some(target) = live.find(at) {
-                    self.begin_inquest(cx, members, target, false);
-                }
-            }
-            None => {}
-        }
-    }
-
-    /// Somebody has answered under this number: whether it was asked for by an inquest.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn inquest_answered(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &mut Membership<'_>,
-        seq: u32,
-    ) -> bool {
-        let answered = self.inquests.answered(seq);
-        if let Some(id) = answered {
-            self.answered(cx, members);
-            self.member_answered(cx, members, id);
-        }
-        answered.is_some()
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn inquest_answered(&mut self, _: &mut Cx<'_>, _: &mut Membership<'_>, _: u32) -> bool {
-        false
-    }
-
-    /// Whether nothing but probes is to be sent to a member: its host is being asked, and limits what it refuses.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn is_accused(&self, id: u16) -> bool {
-        self.inquests.is_open(id)
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn is_accused(&self, _: u16) -> bool {
-        false
-    }
-
-    /// A member, whose name and address these are, says that its process ends.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn says_gone(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &mut Membership<'_>,
-        name: &str,
-        from: Address,
-    ) {
-        let here = |id: &u16| *id != SELF && members.table.hot(*id).addr == from;
-        if let Some(id) = members.table.find(name).filter(here) {
-            self.begin_inquest(cx, members, id, false);
-        }
-    }
-
-    /// `proven`: a probe of this node's own was refused.
-    #[cfg(feature = "inquest")]
-    fn begin_inquest(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16, proven: bool) {
-        if members.table.hot(id).is_live() && cx.config.refused_grace > Duration::ZERO {
-            let has_witnesses = cx.config.has(Rule::Witnesses);
-            let others = if has_witnesses { members.table.live() - 1 } else { 0 };
-            let seqs = [(); 2].map(|()| cx.random.next() as u32);
-            if self.inquests.begin(cx.now, id, others, proven, seqs) {
-                cx.stats.inquests += 1;
-                members.note(cx, id, What::Refused, By::Nobody, 0);
-            }
-        }
-    }
-
     /// What others have said of a member counts no more.
     pub(crate) fn clear_confirmers(&mut self, id: u16) {
         self.confirmers.forget(id);
@@ -634,6 +502,48 @@ impl<'a> Failure<'a> {
             members.updates.drop(members.table.cold, id);
         }
     }
+
+    /// Somebody has answered under this number: whether it was asked for by an inquest.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn inquest_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        seq: u32,
+    ) -> bool {
+        let answered = self.inquests.answered(seq);
+        if let Some(id) = answered {
+            self.answered(cx, members);
+            self.member_answered(cx, members, id);
+        }
+        answered.is_some()
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn inquest_answered(&mut self, _: &mut Cx<'_>, _: &mut Membership<'_>, _: u32) -> bool {
+        false
+    }
+
+    /// Whether nothing but probes is to be sent to a member: its host is being asked, and limits what it refuses.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn is_accused(&self, id: u16) -> bool {
+        self.inquests.is_open(id)
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn is_accused(&self, _: u16) -> bool {
+        false
+    }
+
+    /// A datagram was written for a member, with a probe of this number in it, or 0: if its host refuses it, that is known by what it
+    /// quotes.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn sent(&mut self, cx: &Cx<'_>, datagram: &[u8], seq: u32, id: u16) {
+        self.inquests.sent(cx.now, crate::wire::packet::mark(datagram), seq, id);
+    }
+
+    #[cfg(not(feature = "inquest"))]
+    pub(crate) fn sent(&mut self, _: &Cx<'_>, _: &[u8], _: u32, _: u16) {}
 
     /// A member is heard, or was: there is nothing to inquire into.
     #[cfg(feature = "inquest")]

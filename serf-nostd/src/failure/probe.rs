@@ -119,6 +119,9 @@ pub(crate) enum Turn {
     InRing(usize),
     /// Anybody: another node has just told by its number whom this one would probe, and it may lie.
     Drawn,
+    /// Somebody who is said to be gone.
+    #[cfg(feature = "inquest")]
+    Hinted(u16),
 }
 
 pub(crate) struct Detector<'a> {
@@ -130,6 +133,11 @@ pub(crate) struct Detector<'a> {
     lasts: u16,
     /// It has been told by another node since.
     told: bool,
+    /// Who is said to be gone, and whether the last probe was for such a one: no two in a row, since anybody may say so.
+    #[cfg(feature = "inquest")]
+    hinted: Option<u16>,
+    #[cfg(feature = "inquest")]
+    was_hinted: bool,
     pre_suspicions: heapless::Vec<PreSuspicion, PRE_SUSPICIONS>,
     relays: &'a mut [Relay],
     relaying: usize,
@@ -149,6 +157,10 @@ impl<'a> Detector<'a> {
             period: 0,
             lasts: 1,
             told: false,
+            #[cfg(feature = "inquest")]
+            hinted: None,
+            #[cfg(feature = "inquest")]
+            was_hinted: false,
             pre_suspicions: heapless::Vec::new(),
             relays,
             relaying: 0,
@@ -197,6 +209,10 @@ impl<'a> Detector<'a> {
 
     /// Whom the next probe is for.
     pub(crate) fn turn(&self) -> Turn {
+        #[cfg(feature = "inquest")]
+        if let Some(id) = self.hinted.filter(|_| !self.was_hinted) {
+            return Turn::Hinted(id);
+        }
         let next = self.period.wrapping_add(self.lasts);
         if self.told { Turn::Drawn } else { Turn::InRing(next as usize) }
     }
@@ -205,6 +221,16 @@ impl<'a> Detector<'a> {
     fn advance(&mut self, lasts: u16) {
         self.period = self.period.wrapping_add(self.lasts);
         (self.lasts, self.told) = (lasts, false);
+        #[cfg(feature = "inquest")]
+        {
+            self.was_hinted = !self.was_hinted && self.hinted.take().is_some();
+        }
+    }
+
+    /// A member is said to be gone: it is probed next, instead of who would be.
+    #[cfg(feature = "inquest")]
+    pub(crate) fn hint(&mut self, id: u16) {
+        self.hinted.get_or_insert(id);
     }
 
     pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
@@ -419,6 +445,10 @@ impl<'a> Detector<'a> {
             probe.target = NIL;
         }
         self.end_pre_suspicion(id);
+        #[cfg(feature = "inquest")]
+        {
+            self.hinted = self.hinted.filter(|hinted| *hinted != id);
+        }
     }
 }
 

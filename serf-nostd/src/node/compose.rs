@@ -17,8 +17,6 @@ use crate::slice::NIL;
 use crate::sync::{Ask, summary, write_history, write_introduction};
 use crate::time::Duration;
 use crate::wire::message::{Ack, Address, EventId, IndirectPing, JoinAnswer, Message, Nack};
-#[cfg(feature = "inquest")]
-use crate::wire::packet::mark;
 use crate::wire::packet::{DATAGRAM_MAX, Packet};
 
 /// Bytes of a ping or ack that news about members may take: the rest of the datagram stays small and quick.
@@ -45,18 +43,9 @@ impl Node<'_> {
         self.write_ping(&mut packet, seq, target);
         let to = self.engines.members.table.hot(target).addr;
         let len = packet.finish(&mut self.cx.wire);
-        self.note_ping(&tx[..len], seq, target);
+        self.engines.failure.sent(&self.cx, &tx[..len], seq, target);
         (to, len)
     }
-
-    /// A probe was written: if its target's host refuses it, that is known by what it quotes.
-    #[cfg(feature = "inquest")]
-    fn note_ping(&mut self, datagram: &[u8], seq: u32, target: u16) {
-        self.engines.failure.inquests.sent(mark(datagram), seq, target);
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    fn note_ping(&mut self, _: &[u8], _: u32, _: u16) {}
 
     fn write_ping(&mut self, packet: &mut Packet<'_>, seq: u32, target: u16) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
@@ -107,10 +96,10 @@ impl Node<'_> {
     }
 
     /// "My process ends": a datagram for a few members, whom a driver sends it to when its process is about to end without leaving.
-    /// They look at once whether this node still answers; nobody believes it just so. Writes it to `tx` ([`DATAGRAM_MAX`] bytes at
+    /// They look soon whether this node still answers; nobody believes it just so. Writes it to `tx` ([`DATAGRAM_MAX`] bytes at
     /// least); how long it is, and whom it is for: members drawn at random.
     ///
-    /// It stays good for as long as this node has its name: it may be kept, for a panic.
+    /// It stays good for as long as this node has its name, its address and its key: it may be kept, for a panic.
     #[cfg(feature = "inquest")]
     pub fn last_words(&mut self, tx: &mut [u8]) -> (usize, [Option<SocketAddr>; LAST_WORDS]) {
         let (cx, table) = (&mut self.cx, &self.engines.members.table);
@@ -161,7 +150,7 @@ impl Node<'_> {
                 }
                 let len = packet.finish_reply(&mut self.cx.wire, &first.reply);
                 if let Answer::RelayedPing { seq, target } | Answer::Ping { seq, target } = first.what {
-                    self.note_ping(&tx[..len], seq, target);
+                    self.engines.failure.sent(&self.cx, &tx[..len], seq, target);
                 }
                 return Some((first.to, len));
             }

@@ -280,9 +280,9 @@ impl Node<'_> {
             Message::IndirectPing(ping) => self.indirect_ping(c, &ping),
             Message::Ack(ack) => self.ack(c, ack.seq, ack.payload),
             #[cfg(feature = "inquest")]
-            Message::Refused(seq) => e.failure.inquests.witnessed(seq, c.from),
+            Message::Refused(seq) => e.failure.witnessed(&e.members, seq, c.from),
             #[cfg(feature = "inquest")]
-            Message::Gone(name) => e.failure.says_gone(cx, &mut e.members, name, c.from),
+            Message::Gone(name) => e.failure.says_gone(cx, &e.members, name, c.from),
             Message::Nack(nack) => {
                 if e.failure.detector.nacked(nack.seq) {
                     e.failure.answered(cx, &mut e.members);
@@ -578,11 +578,13 @@ impl Node<'_> {
             self.answer_stranger(c, what);
         }
         let (cx, e) = (&mut self.cx, &mut self.engines);
-        if let Some(id) = source.filter(|_| c.is_new()) {
+        if let Some(id) = named.filter(|_| c.is_new()) {
+            // Wherever it is.
             e.failure.lives(cx, id);
-            if e.members.table.hot(id).has(flag::LOCAL_ONLY) {
-                e.failure.member_answered(cx, &mut e.members, id);
-            }
+        }
+        let doubted = |id: &u16| e.members.table.hot(*id).has(flag::LOCAL_ONLY) && c.is_new();
+        if let Some(id) = source.filter(doubted) {
+            e.failure.member_answered(cx, &mut e.members, id);
         }
     }
 
@@ -611,6 +613,10 @@ impl Node<'_> {
         let seq = cx.random.next() as u32;
         if e.failure.detector.relay(cx.now, &cx.config, seq, (c.from, ping.seq), ping.nack) {
             cx.enqueue(ping.target, usize::MAX, Answer::RelayedPing { seq, target });
+            #[cfg(feature = "inquest")]
+            if e.failure.was_refused(cx, target) {
+                cx.enqueue(c.from, DATAGRAM_MAX, Answer::Refused { seq: ping.seq });
+            }
         } else {
             cx.stats.relays_refused += 1;
         }

@@ -181,6 +181,8 @@ impl Driver<'_> {
             if order.is_some() { "" } else { ", as another member says that uses a newer one" },
             keys.len()
         );
+        // What it says at its end has to be opened with them.
+        self.prepared_for = usize::MAX;
         // It ends with the run loop.
         let _ = self.keys.changes.send((keys, order));
     }

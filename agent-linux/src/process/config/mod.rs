@@ -504,15 +504,11 @@ fn positive(what: &str, nanoseconds: i64, default: Duration) -> Result<Duration,
     }
 }
 
-/// Long enough that what is refused twice is not the same moment, and no longer than suspicions take.
+/// Long enough that what is refused twice is not the same moment, and shorter than suspicions, which go on.
 fn refused_grace(nanoseconds: i64) -> Result<Duration, String> {
     let grace = u64::try_from(nanoseconds).map(Duration::from_nanos).unwrap_or(Duration::MAX);
-    let fits = grace.is_zero() || (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&grace);
-    if fits {
-        Ok(grace)
-    } else {
-        Err("Invalid refused grace: it must be 0, or from 100ms to 1m0s".to_owned())
-    }
+    let fits = grace.is_zero() || (Duration::from_millis(100)..=Duration::from_secs(3)).contains(&grace);
+    if fits { Ok(grace) } else { Err("Invalid refused grace: it must be 0, or from 100ms to 3s".to_owned()) }
 }
 
 fn within(what: &str, value: u64, default: usize, limit: u64) -> Result<usize, String> {

@@ -400,11 +400,11 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
         (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
         (
             refused(|flags| flags.refused_grace = Some(99_000_000)),
-            "Invalid refused grace: it must be 0, or from 100ms to 1m0s",
+            "Invalid refused grace: it must be 0, or from 100ms to 3s",
         ),
         (
             refused(|flags| flags.refused_grace = Some(-1)),
-            "Invalid refused grace: it must be 0, or from 100ms to 1m0s",
+            "Invalid refused grace: it must be 0, or from 100ms to 3s",
         ),
         (
             refused(|flags| flags.handler_concurrency = 257),
