@@ -87,7 +87,7 @@ fn whoever_fires_faster_than_others_hear_is_made_to_wait() {
     agents[1].signal("STOP");
     thread::scope(|scope| {
         let firing = scope.spawn(|| fire(&agents[0], 0, 2_000));
-        wait_until("the caller to wait", || agents[0].info("levels", "requests_waiting") == 1);
+        wait_until("the caller to wait", || agents[0].info("levels", "requests_waiting") >= 1);
         agents[1].signal("CONT");
         firing.join().expect("every event is accepted");
     });

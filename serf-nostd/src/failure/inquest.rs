@@ -424,6 +424,37 @@ impl Failure<'_> {
         }
     }
 
+    /// A member is heard: there is nothing to inquire into.
+    pub(crate) fn lives(&mut self, cx: &Cx<'_>, id: u16) {
+        self.inquests.vouched(cx.now, &cx.config, id);
+    }
+
+    /// Somebody has answered under this number: whether it was asked for by an inquest.
+    pub(crate) fn inquest_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        members: &mut Membership<'_>,
+        seq: u32,
+    ) -> bool {
+        let answered = self.inquests.answered(seq);
+        if let Some(id) = answered {
+            self.answered(cx, members);
+            self.member_answered(cx, members, id);
+        }
+        answered.is_some()
+    }
+
+    /// Whether nothing but probes is to be sent to a member: its host is being asked, and limits what it refuses.
+    pub(crate) fn is_accused(&self, id: u16) -> bool {
+        self.inquests.is_open(id)
+    }
+
+    /// A datagram was written for a member, with a probe of this number in it, or 0: if its host refuses it, that is known by what
+    /// it quotes.
+    pub(crate) fn sent(&mut self, cx: &Cx<'_>, datagram: &[u8], seq: u32, id: u16) {
+        self.inquests.sent(cx.now, mark(datagram), seq, id);
+    }
+
     /// A member, whose name and address these are, says that its process ends.
     pub(crate) fn says_gone(&mut self, cx: &Cx<'_>, members: &Membership<'_>, name: &str, from: Address) {
         let here = |id: &u16| *id != SELF && members.table.hot(*id).addr == from;

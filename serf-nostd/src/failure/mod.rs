@@ -8,6 +8,9 @@
 pub(crate) mod dispute;
 #[cfg(feature = "inquest")]
 pub(crate) mod inquest;
+#[cfg(not(feature = "inquest"))]
+#[path = "uninquired.rs"]
+pub(crate) mod inquest;
 pub(crate) mod probe;
 pub(crate) mod suspicion;
 
@@ -29,7 +32,6 @@ use crate::time::{Duration, Instant};
 use crate::wire::packet::DATAGRAM_MAX;
 
 use dispute::Disputes;
-#[cfg(feature = "inquest")]
 use inquest::Inquests;
 use probe::{Detector, Due, Relay, Turn};
 use suspicion::{Confirmer, Confirmers};
@@ -58,7 +60,6 @@ pub(crate) struct Failure<'a> {
     pub(crate) detector: Detector<'a>,
     confirmers: Confirmers<'a>,
     pub(crate) disputes: Disputes,
-    #[cfg(feature = "inquest")]
     pub(crate) inquests: Inquests,
     #[cfg(feature = "coordinates")]
     pub(crate) coordinates: Coordinates<'a>,
@@ -82,7 +83,6 @@ impl<'a> Failure<'a> {
             detector: Detector::new(parts.relays, now),
             confirmers: Confirmers::new(parts.confirmers),
             disputes: Disputes::new(),
-            #[cfg(feature = "inquest")]
             inquests: Inquests::new(),
             #[cfg(feature = "coordinates")]
             coordinates: Coordinates::new(parts.coordinates),
@@ -111,9 +111,7 @@ impl<'a> Failure<'a> {
         let suspect = members.table.suspects.first();
         let suspect = suspect.map_or(Instant::FAR, |id| members.table.cold(id).deadline);
         let detector = self.detector.deadline(&cx.config, members.table.live() > 0);
-        #[cfg(feature = "inquest")]
-        let detector = detector.min(self.inquests.deadline(&cx.config));
-        detector.min(suspect)
+        detector.min(self.inquests.deadline(&cx.config)).min(suspect)
     }
 
     /// Suspicions that have run out.
@@ -134,7 +132,6 @@ impl<'a> Failure<'a> {
 
     /// The next member to be probed, and under which number; what else is due is begun.
     pub(crate) fn poll(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) -> Option<(u16, u32)> {
-        #[cfg(feature = "inquest")]
         if let Some(probe) = self.inquire(cx, members) {
             return Some(probe);
         }
@@ -177,9 +174,7 @@ impl<'a> Failure<'a> {
             Turn::InRing(places) => members.table.in_ring(places),
             #[cfg(feature = "inquest")]
             Turn::Hinted(id) if members.table.hot(id).is_live() => Some(id),
-            #[cfg(feature = "inquest")]
-            Turn::Hinted(_) => members.table.in_ring(self.detector.period() as usize),
-            Turn::Drawn => (live > 0).then(|| members.table.live_at(cx.random.below(live as u32) as usize)),
+            _ => (live > 0).then(|| members.table.live_at(cx.random.below(live as u32) as usize)),
         }
     }
 
@@ -368,7 +363,6 @@ impl<'a> Failure<'a> {
     /// What others have said of a member counts no more.
     pub(crate) fn clear_confirmers(&mut self, id: u16) {
         self.confirmers.forget(id);
-        #[cfg(feature = "inquest")]
         self.inquests.forget(id);
     }
 
@@ -377,7 +371,6 @@ impl<'a> Failure<'a> {
         self.confirmers.forget(id);
         self.detector.forget(id);
         self.disputes.forget(id);
-        #[cfg(feature = "inquest")]
         self.inquests.forget(id);
         #[cfg(feature = "coordinates")]
         self.coordinates.forget(id);
@@ -503,63 +496,11 @@ impl<'a> Failure<'a> {
         }
     }
 
-    /// Somebody has answered under this number: whether it was asked for by an inquest.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn inquest_answered(
-        &mut self,
-        cx: &mut Cx<'_>,
-        members: &mut Membership<'_>,
-        seq: u32,
-    ) -> bool {
-        let answered = self.inquests.answered(seq);
-        if let Some(id) = answered {
-            self.answered(cx, members);
-            self.member_answered(cx, members, id);
-        }
-        answered.is_some()
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn inquest_answered(&mut self, _: &mut Cx<'_>, _: &mut Membership<'_>, _: u32) -> bool {
-        false
-    }
-
-    /// Whether nothing but probes is to be sent to a member: its host is being asked, and limits what it refuses.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn is_accused(&self, id: u16) -> bool {
-        self.inquests.is_open(id)
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn is_accused(&self, _: u16) -> bool {
-        false
-    }
-
-    /// A datagram was written for a member, with a probe of this number in it, or 0: if its host refuses it, that is known by what it
-    /// quotes.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn sent(&mut self, cx: &Cx<'_>, datagram: &[u8], seq: u32, id: u16) {
-        self.inquests.sent(cx.now, crate::wire::packet::mark(datagram), seq, id);
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn sent(&mut self, _: &Cx<'_>, _: &[u8], _: u32, _: u16) {}
-
-    /// A member is heard, or was: there is nothing to inquire into.
-    #[cfg(feature = "inquest")]
-    pub(crate) fn lives(&mut self, cx: &Cx<'_>, id: u16) {
-        self.inquests.vouched(cx.now, &cx.config, id);
-    }
-
-    #[cfg(not(feature = "inquest"))]
-    pub(crate) fn lives(&mut self, _: &Cx<'_>, _: u16) {}
-
     /// The clock has jumped by `gap`, which proves that this node was frozen, not the others.
     pub(crate) fn thaw(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, gap: Duration) {
         cx.stats.freezes += 1;
         self.detector.restart(cx.now, gap);
         self.disputes.restart(cx.now);
-        #[cfg(feature = "inquest")]
         self.inquests.restart();
         // All by the same span: the order of the heap stays.
         let more = if cx.config.has(Rule::Thaw) { 0 } else { cx.config.suspicion_mult as u32 };
