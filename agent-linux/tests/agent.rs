@@ -280,10 +280,10 @@ async fn a_panic_is_told_to_others() {
     second.farewell.say_on_panic();
     assert!(std::thread::spawn(|| panic!("on purpose")).join().is_err());
     let looked = async {
-        while first.handle.stats().await.unwrap()["counters"]["inquests"] != "1" {
+        while first.handle.stats().await.unwrap()["counters"]["last_words"] != "1" {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(DEADLINE, looked).await.expect("nobody looks whether it ends");
+    timeout(DEADLINE, looked).await.expect("nobody hears of it");
     assert!(members(&first).await.iter().all(|member| member.status == Status::Alive), "it has not");
 }

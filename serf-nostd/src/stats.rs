@@ -1,20 +1,20 @@
 //! Counters: everything that was bounded, refused, repaired or lost can be seen here.
 
 macro_rules! stats {
-    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $(#[cfg($with:meta)])? $name:ident,)*) => {
         /// What a node has counted since its start. All counts; none is ever reset.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "defmt", derive(defmt::Format))]
         #[non_exhaustive]
-        pub struct Stats { $($(#[doc = $doc])* pub $name: u64,)* }
+        pub struct Stats { $($(#[doc = $doc])* $(#[cfg($with)])? pub $name: u64,)* }
 
         impl Stats {
             /// What each counter counts, in the order of [`Stats::each`].
-            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
+            pub const MEANINGS: &'static [&'static str] = &[$($(#[cfg($with)])? concat!($($doc),*),)*];
 
             /// Every counter with its name, in a fixed order.
             pub fn each(&self, mut show: impl FnMut(&'static str, u64)) {
-                $(show(stringify!($name), self.$name);)*
+                $($(#[cfg($with)])? show(stringify!($name), self.$name);)*
             }
         }
     };
@@ -91,10 +91,16 @@ stats! {
     /// Suspicions begun here.
     suspicions,
     /// Datagrams of this node's that a host has refused: nobody listens there.
+    #[cfg(feature = "inquest")]
     refusals,
-    /// Inquests begun: members whose hosts said so, or that said themselves that their process ends.
+    /// Times that a member has said that its process ends.
+    #[cfg(feature = "inquest")]
+    last_words,
+    /// Inquests begun into members whose hosts said so.
+    #[cfg(feature = "inquest")]
     inquests,
     /// Of them, those that found that the member has failed.
+    #[cfg(feature = "inquest")]
     inquests_gone,
     /// Times this node contradicted what was said against it.
     refuted,

@@ -135,9 +135,7 @@ fn words(Happened { what, by, number, .. }: &Happened) -> String {
         "declared-failed-alone" => {
             "is failed for this agent alone, which heard nobody: its own link may be at fault".into()
         }
-        "refused" => {
-            "its host has refused a datagram, or it has said that its process ends: others are asked".into()
-        }
+        "refused" => "its host has refused a datagram: others are asked".into(),
         "found-gone" => {
             format!("is failed: its host refuses datagrams for it, to {number} other members as well")
         }

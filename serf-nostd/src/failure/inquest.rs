@@ -456,12 +456,13 @@ impl Failure<'_> {
     }
 
     /// A member, whose name and address these are, says that its process ends.
-    pub(crate) fn says_gone(&mut self, cx: &Cx<'_>, members: &Membership<'_>, name: &str, from: Address) {
+    pub(crate) fn says_gone(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, name: &str, from: Address) {
         let here = |id: &u16| *id != SELF && members.table.hot(*id).addr == from;
-        if let Some(id) = members.table.find(name).filter(here)
-            && cx.config.refused_grace > Duration::ZERO
-        {
-            self.detector.hint(id);
+        if let Some(id) = members.table.find(name).filter(here) {
+            cx.stats.last_words += 1;
+            if cx.config.refused_grace > Duration::ZERO {
+                self.detector.hint(id);
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ pub enum What {
     DeclaredFailed,
     /// Likewise, while nobody was heard: this node's own link may be at fault, and nobody is told.
     DeclaredFailedAlone,
-    /// Its host has refused a datagram of this node's, or it has said itself that its process ends: it is inquired into.
+    /// Its host has refused a datagram of this node's: it is inquired into.
     #[cfg(feature = "inquest")]
     Refused,
     /// This node has declared it failed: its host refuses what is sent there. The number is how many others were refused as well.
