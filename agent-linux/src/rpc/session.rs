@@ -20,7 +20,7 @@ use super::questions::Questions;
 use super::select::Selection;
 use super::standing::{Standing, State};
 use super::volley::Volley;
-use super::wire::{self, Limits, Reader};
+use super::wire::{self, Limits, Reader, parse};
 use super::{command::Command, logs};
 use crate::agent::error::{Refusal, words};
 use crate::agent::filter::Filter;
@@ -485,13 +485,6 @@ async fn read_request(
     let Some(command) = command else { return Ok(Some((header, None))) };
     let body = if command.has_body() { reader.next().await? } else { Some(Vec::new()) };
     Ok(body.map(|body| (header, Some((command, body)))))
-}
-
-pub(super) fn parse<T: serde::de::DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    wire::decode(body).map_err(|error| format!("Invalid request: {error}"))
 }
 
 async fn tell_replies(outbox: Outbox, seq: u64, mut replies: Replies, pause: Duration) -> Result<(), Broken> {

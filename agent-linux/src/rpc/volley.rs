@@ -48,7 +48,7 @@ impl Volley {
     pub(super) async fn fire(self, handle: &Handle) -> Vec<u8> {
         let mut submitted = Vec::with_capacity(self.0.len());
         for (seq, body) in self.0 {
-            let request = super::session::parse::<UserEvent>(&body);
+            let request = wire::parse::<UserEvent>(&body);
             let submission = match request {
                 Ok(UserEvent { name, payload, coalesce }) => {
                     let target = Target::default();

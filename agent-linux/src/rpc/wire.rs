@@ -270,6 +270,17 @@ pub fn decode<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, rmp_serd
     Ok(rmp_serde::from_slice::<Option<T>>(bytes)?.unwrap_or_default())
 }
 
+/// Decodes a request's body; nothing if it has none.
+///
+/// # Errors
+/// What a client is told.
+pub fn parse<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    decode(body).map_err(|error| format!("Invalid request: {error}"))
+}
+
 /// Appends one value, structs as maps with their keys in the order of their fields.
 ///
 /// # Panics
