@@ -344,6 +344,15 @@ impl<'a> Detector<'a> {
         Some(self.pre_suspicions.swap_remove(place).since)
     }
 
+    /// Takes out what runs for an asker under this sequence number.
+    fn end_relay(&mut self, seq: u32) -> Option<Relay> {
+        let i = self.relays[..self.relaying].iter().position(|relay| relay.seq == seq)?;
+        let relay = self.relays[i];
+        self.relaying -= 1;
+        self.relays[i] = self.relays[self.relaying];
+        Some(relay)
+    }
+
     pub(crate) fn acked(&mut self, now: Instant, seq: u32) -> Answered {
         let probed = self.running.filter(|probe| probe.seq == seq);
         let mut direct = None;
@@ -362,13 +371,8 @@ impl<'a> Detector<'a> {
             let doubted = self.end_pre_suspicion(target).is_some();
             return Answered::Target { id: target, took: direct, doubted };
         }
-        match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
-            Some(i) => {
-                let Relay { asker, asker_seq, .. } = self.relays[i];
-                self.relaying -= 1;
-                self.relays[i] = self.relays[self.relaying];
-                Answered::Relayed { to: asker, seq: asker_seq }
-            }
+        match self.end_relay(seq) {
+            Some(relay) => Answered::Relayed { to: relay.asker, seq: relay.asker_seq },
             None => Answered::Nobody,
         }
     }
@@ -380,13 +384,8 @@ impl<'a> Detector<'a> {
         if own || self.pre_suspicions.iter().any(|held| held.seq == seq) {
             return Refused::Own;
         }
-        match self.relays[..self.relaying].iter().position(|relay| relay.seq == seq) {
-            Some(i) => {
-                let Relay { asker, asker_seq, .. } = self.relays[i];
-                self.relaying -= 1;
-                self.relays[i] = self.relays[self.relaying];
-                Refused::Relayed { to: asker, seq: asker_seq }
-            }
+        match self.end_relay(seq) {
+            Some(relay) => Refused::Relayed { to: relay.asker, seq: relay.asker_seq },
             None => Refused::Nobody,
         }
     }
