@@ -1,7 +1,7 @@
 //! Rounds of gossip: what this node says of its own accord, to distinct live members drawn without memory, one datagram each.
 //!
 //! News about members, when its time has come, goes before events, which have their own rounds at once: neither can starve the
-//! other. Of events own ones go first, then others', then ids.
+//! other. Of events own ones go first, then others', then ids: those of batches that not all have received, then others.
 
 use crate::context::Cx;
 use crate::events::fleet::INTRODUCTION;
@@ -14,7 +14,7 @@ use crate::rules::Rule;
 use crate::slice::NIL;
 use crate::sync::Engines;
 use crate::time::Instant;
-use crate::wire::message::Address;
+use crate::wire::message::{Address, Batch};
 
 /// Members that an id is announced to at a time.
 const LAZY_FANOUT: usize = 2;
@@ -32,10 +32,12 @@ enum Kind {
     Urgent(u8, [u16; VERDICTS]),
     /// Updates about members.
     Members,
-    /// The payloads of own events: this many from the head of their list, once the first datagram is written.
-    Own(u16),
-    /// Those of others' events, likewise.
-    Forward(u16),
+    /// The payloads of own events: this many from the head of their list, once the first datagram is written; and their batch.
+    Own(u16, Option<Batch>),
+    /// Those of others' events in one of their lists, likewise.
+    Forward(u8, u16),
+    /// The ids of a batch, to those who have not received it.
+    Remind(Batch),
     /// Ids whose time had come at this moment, likewise counted.
     Announce { due: Instant, count: u16 },
 }
@@ -101,8 +103,13 @@ impl Gossip {
     ) -> Option<(Address, usize)> {
         let (last, id) = loop {
             let last = round.targets.at_last();
-            let id = e.members.table.live_at(round.targets.next(links.live)?);
-            if last || !e.failure.is_accused(id) {
+            let place = round.targets.next(links.live)?;
+            let id = e.members.table.live_at(place);
+            let needless = match round.kind {
+                Kind::Remind(batch) => e.events.has_received(batch.number, place),
+                _ => !last && e.failure.is_accused(id),
+            };
+            if !needless {
                 break (last, id);
             }
         };
@@ -125,9 +132,16 @@ impl Gossip {
                 e.events.fleet.news = e.events.fleet.news.saturating_sub(last as u8);
                 Kind::Members
             }
-            Kind::Own(count) => Kind::Own(e.events.write_eager(cx, &mut packet, list::OWN, count, last)),
-            Kind::Forward(count) => {
-                Kind::Forward(e.events.write_eager(cx, &mut packet, list::FRESH, count, last))
+            Kind::Own(count, batch) => {
+                let count = e.events.write_eager(cx, &mut packet, list::OWN, (count, batch), last);
+                Kind::Own(count, batch)
+            }
+            Kind::Forward(from, count) => {
+                Kind::Forward(from, e.events.write_eager(cx, &mut packet, from, (count, None), last))
+            }
+            Kind::Remind(batch) => {
+                e.events.write_reminder(cx, &mut packet, to, batch);
+                round.kind
             }
             Kind::Announce { due, count } => {
                 let count = e.events.write_lazy(cx, links, &mut packet, (to, due), count, last);
@@ -162,12 +176,19 @@ fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -
     }
     // Who has met no fleet, or founded one that is empty yet, does not know at which time others take its events.
     if e.events.takes_events(&cx.config) && !waits && e.events.store.first(list::OWN).is_some() {
-        return Some(round(cx, links, Kind::Own(0), to_all));
+        let batch = e.events.begin_batch(cx, &e.members.table, links);
+        return Some(round(cx, links, Kind::Own(0, batch), to_all));
     }
     if e.events.store.first(list::FRESH).is_some() {
         let more = !reaches_all(&cx.config, links) || links.lossy;
         let fanout = cx.config.forward_fanout as usize + more as usize;
-        return Some(round(cx, links, Kind::Forward(0), fanout));
+        return Some(round(cx, links, Kind::Forward(list::FRESH, 0), fanout));
+    }
+    if e.events.store.first(list::TOLD).is_some() {
+        return Some(round(cx, links, Kind::Forward(list::TOLD, 0), 1));
+    }
+    if let Some(batch) = e.events.remind(cx, &e.members.table) {
+        return Some(round(cx, links, Kind::Remind(batch), links.live));
     }
     if e.events.announce_at() <= cx.now {
         let announce = Kind::Announce { due: cx.now, count: 0 };

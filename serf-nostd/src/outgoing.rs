@@ -96,6 +96,10 @@ pub(crate) enum Answer {
     TooOld {
         id: EventId,
     },
+    /// All of a batch is here.
+    Received {
+        number: u32,
+    },
     /// An answer to a query has come.
     Confirmed {
         id: EventId,

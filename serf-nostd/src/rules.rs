@@ -108,6 +108,8 @@ rules! {
     Pull,
     /// Nobody asks for more events than it can take in.
     PullRoom,
+    /// Who has not received what its origin has sent to all is told by it.
+    Reminders,
     /// Digests of seen events are compared.
     EventHealing,
     /// Digests of member tables are compared.

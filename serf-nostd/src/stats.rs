@@ -128,6 +128,12 @@ stats! {
     events_delivered,
     /// Events for other members: passed on only.
     events_elsewhere,
+    /// Datagrams of own events that were sent to everybody at once, to be received by all.
+    #[cfg(feature = "batches")]
+    batches,
+    /// Times that somebody was told of one who had not said that it has been received.
+    #[cfg(feature = "batches")]
+    reminders,
     /// Copies of payloads sent.
     payloads_sent,
     /// Event ids announced.

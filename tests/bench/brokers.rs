@@ -24,7 +24,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BURSTS: usize = 5;
 const BURST: usize = 2_000;
 const IDLE: Duration = Duration::from_secs(10);
-const SETTLE: Duration = Duration::from_secs(5);
+/// After the start: links are taken for clean once sixteen probes have been answered.
+const SETTLE: Duration = Duration::from_secs(15);
+const BETWEEN: Duration = Duration::from_millis(2_500);
 /// Of them all.
 const EVENTS: usize = SINGLE + BURSTS * BURST;
 /// Around the number in a payload.
@@ -117,7 +119,7 @@ impl Subject {
 
         let (mut bursts, mut burst_cpu) = (Vec::new(), 0.0);
         for turn in 0..BURSTS {
-            sleep(SETTLE / 2);
+            sleep(BETWEEN);
             let first = SINGLE + turn * BURST;
             let (began, before) = (Instant::now(), self.cpu());
             let fired = self.began.elapsed().as_nanos() as u64;

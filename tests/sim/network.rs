@@ -102,6 +102,8 @@ pub struct Network {
     blocked: Vec<u64>,
     /// Directed links that are cut.
     pub one_way: Vec<(u16, u16)>,
+    /// Which of the next datagrams are lost: one bit each, the lowest for the next one.
+    pub doomed: u64,
     /// What hosts refuse, and firewalls in their names.
     pub refusals: Refusals,
     /// Datagrams lost so far, by whatever fault.
@@ -134,6 +136,7 @@ impl Network {
             muted: vec![0; nodes],
             blocked: vec![0; nodes],
             one_way: Vec::new(),
+            doomed: 0,
             refusals: Refusals::default(),
             lost: 0,
             too_long: 0,
@@ -156,6 +159,7 @@ impl Network {
             side: vec![0; nodes],
             muted: vec![0; nodes],
             one_way: Vec::new(),
+            doomed: 0,
             ..self.clone()
         };
         self.refusals.rejecting.clear();
@@ -167,6 +171,7 @@ impl Network {
             || self.burst_loss > 0.0
             || self.narrow > 0.0
             || !self.one_way.is_empty()
+            || self.doomed != 0
             || !self.refusals.rejecting.is_empty()
             || self.muted.iter().any(|muted| *muted != 0)
             || self.side.iter().any(|side| *side != self.side[0])
@@ -184,7 +189,10 @@ impl Network {
 
     /// When copies of a datagram sent at `now` arrive: none, one or two times.
     pub fn carry(&mut self, now: u64, from: usize, to: usize) -> [Option<u64>; 2] {
-        let cut = self.side[from] != self.side[to]
+        let doomed = self.doomed & 1 != 0;
+        self.doomed >>= 1;
+        let cut = doomed
+            || self.side[from] != self.side[to]
             || self.muted[from] & muted::SENDING != 0
             || self.muted[to] & muted::HEARING != 0
             || self.one_way.contains(&(from as u16, to as u16))

@@ -47,6 +47,7 @@ fn caught(rule: Rule) -> Caught {
         Rule::Clamp
         | Rule::SourceRate
         | Rule::PullRoom
+        | Rule::Reminders
         | Rule::Freeze
         | Rule::Isolation
         | Rule::PreSuspicion

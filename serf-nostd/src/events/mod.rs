@@ -3,7 +3,8 @@
 //! 1. It is fired here ([`Events::fire`]), or comes from another node ([`Events::receive`]): seen for the first time, it is
 //!    recorded ([`seen`]), held ([`store`]), and handed to the application, or to its name's window ([`coalesce`]).
 //! 2. Eager push: the payload goes to some members at once ([`push`]), each of whom does the same (Plumtree, section 3.3).
-//! 3. Lazy push: its id is announced to a few more, in growing intervals ([`push`]).
+//! 3. Lazy push: its id is announced to a few more, in growing intervals ([`push`]); where nothing gets lost its origin sees to
+//!    it alone ([`batch`]).
 //! 4. Who lacks it asks for it ([`repair`], [`pull`]); what nobody holds any more is lost ([`Events::ask_another`]).
 //! 5. Own events are held until they have come back from others ([`own`]).
 //! 6. When room is needed the most-sent payload goes; ids are remembered longer, and below the lowest of those nothing is
@@ -13,6 +14,8 @@
 //! them again after a restart in [`recall`].
 
 pub(crate) mod arena;
+#[cfg_attr(not(feature = "batches"), path = "unbatched.rs")]
+mod batch;
 pub(crate) mod coalesce;
 pub(crate) mod fleet;
 mod hold;
@@ -26,6 +29,7 @@ pub(crate) mod relay;
 mod repair;
 pub(crate) mod seen;
 pub(crate) mod store;
+mod told;
 
 use core::error::Error;
 use core::fmt;
@@ -50,6 +54,7 @@ use crate::wire::message::{Address, EventId, Message, Query, Receipt};
 use crate::wire::native;
 use crate::wire::packet::Encoded;
 
+use batch::Batches;
 use coalesce::Coalescer;
 use fleet::{FleetState, Source};
 use hold::Hold;
@@ -125,6 +130,8 @@ pub(crate) struct From {
     pub(crate) source: Source,
     /// Whether it came in answer to a question.
     pub(crate) word: Word,
+    /// Whether its origin sees to it that all others get it ([`batch`]).
+    pub(crate) seen_to: bool,
 }
 
 /// What travels as events do.
@@ -177,6 +184,7 @@ pub(crate) struct Events<'a> {
     waiting: Ring<'a, u16>,
     pub(crate) pulls: Pulls<'a>,
     rate: Rate,
+    batches: Batches,
     relayed: RelayFilter,
     /// Which fleet's events this node takes in.
     pub(crate) fleet: FleetState,
@@ -232,6 +240,7 @@ impl<'a> Events<'a> {
             waiting: Ring::new(parts.waiting),
             pulls: Pulls::new(parts.pulls),
             rate: Rate::new(capacity, cx.now),
+            batches: Batches::new(Random::new(seed).next() as u32),
             relayed: RelayFilter::new(cx.now),
             fleet: FleetState::new(cx.now, floor),
             backoff: Backoff::new(),
@@ -396,6 +405,9 @@ impl<'a> Events<'a> {
             Freshness::Known => {
                 cx.stats.events_duplicate += 1;
                 self.came_back(cx, links, id, from.addr);
+                if from.seen_to {
+                    self.leave_to_origin(id);
+                }
                 return None;
             }
             Freshness::Below => {
@@ -453,8 +465,12 @@ impl<'a> Events<'a> {
             self.record(cx, id);
             return None;
         }
-        // What was asked for has been announced around: only its id is passed on.
-        let into = if pulled { list::ANNOUNCE } else { list::FRESH };
+        let into = match () {
+            // What was asked for has been announced around: only its id is passed on.
+            () if pulled => list::ANNOUNCE,
+            () if from.seen_to => list::TOLD,
+            () => list::FRESH,
+        };
         let Some(slot) = held.or_else(|| self.keep(cx, &carried, into)) else {
             cx.stats.app_full += 1;
             return None;
@@ -623,6 +639,7 @@ impl<'a> Events<'a> {
         let own = self.store.first(list::OWN_HELD).filter(|_| !self.cut_off);
         let own = own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE);
         let announced = if links.live > 0 { self.announce_at() } else { Instant::FAR };
+        let announced = announced.min(if links.live > 0 { self.batches.deadline() } else { Instant::FAR });
         let first = self.coalescer.deadline(&cx.config).min(self.pulls.deadline());
         first.min(self.rate.deadline(cx.now)).min(own).min(announced).min(self.hold_deadline())
     }

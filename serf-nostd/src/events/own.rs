@@ -37,12 +37,16 @@ impl Events<'_> {
             // Nobody has been told it.
             return None;
         }
-        let needed = (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live);
-        let enough = self.store.confirm(slot, from.hash()) as usize >= needed;
+        let enough = self.store.confirm(slot, from.hash()) as usize >= self.returns_needed(config, links);
         enough.then(|| {
             self.store.release_own(slot);
             self.store.since(slot)
         })
+    }
+
+    /// From how many others an own event has to come back.
+    pub(super) fn returns_needed(&self, config: &Settings, links: Links) -> usize {
+        (CONFIRMATIONS - reaches_all(config, links) as usize).min(links.live)
     }
 
     /// What a peer's summary says about own events that wait for their return: if it has seen the `same` above its floor, it

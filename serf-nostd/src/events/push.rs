@@ -4,14 +4,14 @@
 use super::pull::Provider;
 use super::pull::overdue;
 use super::store::{ANNOUNCE_MS, UserEvent, list};
-use super::{Events, reaches_all, seen};
+use super::{Events, reaches_all, seen, told};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::hash;
 use crate::membership::Membership;
 use crate::rules::Settings;
 use crate::time::{Duration, Instant};
-use crate::wire::message::{self, Address, EventId, Message};
+use crate::wire::message::{self, Address, Batch, EventId, Message};
 use crate::wire::packet::Packet;
 
 /// How many recent ids ride in pings and acks, and how long after the last new one.
@@ -41,21 +41,29 @@ impl Events<'_> {
         written
     }
 
-    /// Eager push: as many events from the head of a list as fit (`count`, once it is known). `last`: to nobody else.
+    /// Eager push: as many events from the head of a list as fit (`count`, once it is known), as a batch if it has got a number. `last`: to
+    /// nobody else.
     pub(crate) fn write_eager(
         &mut self,
         cx: &mut Cx<'_>,
         packet: &mut Packet<'_>,
         from: u8,
-        count: u16,
+        (count, batch): (u16, Option<Batch>),
         last: bool,
     ) -> u16 {
-        let most = if count == 0 { u16::MAX } else { count };
+        let most = match count {
+            0 if batch.is_some() => told::LONGEST,
+            0 => u16::MAX,
+            count => count,
+        };
         let mut written = 0;
         let before = packet.len();
         let mut at = self.store.first(from);
         let for_former = at.is_some_and(|slot| self.fleet.is_for_former(self.store.id(slot)));
         self.fleet.write_tag(packet, for_former);
+        if let Some(batch) = batch {
+            let _ = packet.push(&Message::Batch(batch));
+        }
         while let Some(slot) = at
             && written < most
             && self.fleet.is_for_former(self.store.id(slot)) == for_former
@@ -71,6 +79,7 @@ impl Events<'_> {
             for _ in 0..written {
                 if let Some(slot) = self.store.first(from) {
                     self.store.sent(slot, cx.now);
+                    self.await_batch(cx.now, slot, batch);
                 }
             }
         }
@@ -79,14 +88,16 @@ impl Events<'_> {
 
     /// Nobody is there to pass events on to: others' are announced when somebody is; own ones wait unsent.
     pub(crate) fn pass_over_fresh(&mut self, now: Instant) {
-        while let Some(slot) = self.store.first(list::FRESH) {
-            self.store.sent(slot, now);
+        for which in [list::FRESH, list::TOLD] {
+            while let Some(slot) = self.store.first(which) {
+                self.store.sent(slot, now);
+            }
         }
     }
 
     /// When the next id is to be announced.
     pub(crate) fn announce_at(&self) -> Instant {
-        (list::ANNOUNCE..list::OWN_HELD)
+        (list::ANNOUNCE..list::AWAIT)
             .filter_map(|which| self.store.first(which))
             .fold(Instant::FAR, |first, slot| first.min(self.store.announce_at(slot)))
     }
@@ -105,7 +116,7 @@ impl Events<'_> {
         let limit = announce_stages(&cx.config, links);
         let token = self.token(to);
         let before = packet.len();
-        let stages = || (list::ANNOUNCE..list::OWN_HELD).rev();
+        let stages = || (list::ANNOUNCE..list::AWAIT).rev();
         let first = stages().filter_map(|which| self.store.first(which));
         let first = first.into_iter().find(|slot| self.store.announce_at(*slot) <= due);
         let for_former = first.is_some_and(|slot| self.fleet.is_for_former(self.store.id(slot)));

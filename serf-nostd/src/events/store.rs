@@ -113,10 +113,14 @@ pub(crate) mod list {
     pub const OWN: u8 = 1;
     /// Others' events that have not been passed on yet.
     pub const FRESH: u8 = 2;
+    /// Others' events that have not been passed on yet, and of which nobody need be told afterwards: their origin does that.
+    pub const TOLD: u8 = 3;
     /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
-    pub const ANNOUNCE: u8 = 3;
+    pub const ANNOUNCE: u8 = 4;
+    /// Own events that have been sent to everybody, and wait for word that they have been received.
+    pub const AWAIT: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
     /// Own events that have been announced and did not come back yet.
-    pub const OWN_HELD: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
+    pub const OWN_HELD: u8 = AWAIT + 1;
     /// Messages about members that the table does not hold: a quarter at most, given up before any event that is still told.
     pub const FOREIGN: u8 = OWN_HELD + 1;
     /// Answers to queries, until they are confirmed.
@@ -151,6 +155,9 @@ pub struct StoreSlot {
     /// It is the last value of its name.
     is_value: bool,
     kind: Kind,
+    /// In [`list::AWAIT`]: which batch it was sent in.
+    #[cfg(feature = "batches")]
+    batch: u8,
 }
 
 impl StoreSlot {
@@ -170,6 +177,8 @@ impl StoreSlot {
         coalesce: false,
         is_value: false,
         kind: Kind::Event,
+        #[cfg(feature = "batches")]
+        batch: 0,
     };
 }
 
@@ -666,7 +675,7 @@ impl<'a> Store<'a> {
     /// Nobody is told unasked any more of what is at or below `last`. Returns how many own events of these had not come back.
     pub(crate) fn quieten(&mut self, last: EventId) -> u64 {
         let mut own = 0;
-        let told = [list::OWN, list::FRESH].into_iter().chain(list::ANNOUNCE..=list::OWN_HELD);
+        let told = [list::OWN, list::FRESH, list::TOLD].into_iter().chain(list::ANNOUNCE..=list::OWN_HELD);
         for which in told {
             let mut at = self.first(which);
             while let Some(slot) = at {
@@ -689,7 +698,32 @@ impl<'a> Store<'a> {
         if s.kind != Kind::Query {
             s.at = now;
         }
-        self.move_to(slot, list::ANNOUNCE);
+        match s.list {
+            list::TOLD => self.rest(slot),
+            _ => self.move_to(slot, list::ANNOUNCE),
+        }
+    }
+
+    /// An own event that has been sent waits for its batch to be received.
+    #[cfg(feature = "batches")]
+    pub(crate) fn await_in(&mut self, slot: u16, batch: u8) {
+        self.slots[slot as usize].batch = batch;
+        self.move_to(slot, list::AWAIT);
+    }
+
+    /// Which batch a slot in [`list::AWAIT`] was sent in.
+    #[cfg(feature = "batches")]
+    pub(crate) fn batch(&self, slot: u16) -> u8 {
+        self.slots[slot as usize].batch
+    }
+
+    /// Nobody need be told of an event of somebody else's: its origin does that.
+    pub(crate) fn leave_to_origin(&mut self, slot: u16) {
+        match self.slots[slot as usize].list {
+            list::FRESH => self.move_to(slot, list::TOLD),
+            list::ANNOUNCE..list::AWAIT => self.rest(slot),
+            _ => {}
+        }
     }
 
     /// Somebody who asked for it is given it, before its turn to be sent as well.

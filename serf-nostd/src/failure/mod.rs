@@ -54,6 +54,8 @@ pub(crate) struct Links {
     pub(crate) round_trip: Duration,
     /// Whether packets get lost.
     pub(crate) lossy: bool,
+    /// Whether none has been lost for long.
+    pub(crate) clean: bool,
 }
 
 pub(crate) struct Failure<'a> {
@@ -102,7 +104,8 @@ impl<'a> Failure<'a> {
 
     pub(crate) fn links(&self, members: &Membership<'_>) -> Links {
         let (live, round_trip) = (members.table.live(), self.detector.round_trip());
-        Links { live, round_trip, lossy: self.detector.loss() > LOSSY }
+        let (lossy, clean) = (self.detector.loss() > LOSSY, self.detector.is_clean());
+        Links { live, round_trip, lossy, clean }
     }
 
     // ---- what is due ----

@@ -44,6 +44,25 @@ struct Probe {
 /// Members that can be in doubt at once.
 const PRE_SUSPICIONS: usize = 8;
 
+/// What became of the last probes' direct phases.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcomes {
+    /// Of the last 64, one bit each, 1 for a loss.
+    losses: u64,
+    /// How many there have been, up to [`SOME`].
+    count: u8,
+}
+
+/// So many say something about links.
+const SOME: u8 = 16;
+
+impl Outcomes {
+    fn note(&mut self, lost: bool) {
+        self.losses = self.losses << 1 | lost as u64;
+        self.count = (self.count + 1).min(SOME);
+    }
+}
+
 /// Somebody has not answered a probe, and nobody has been told.
 ///
 /// Datagrams get lost. Told at once, each unlucky probe becomes a rumour that the whole fleet carries, and a contradiction
@@ -143,8 +162,7 @@ pub(crate) struct Detector<'a> {
     relaying: usize,
     /// Lifeguard's awareness: how much this node doubts its own health. 0 is well.
     awareness: u8,
-    /// Outcomes of the last 64 probes' direct phase, one bit each, 1 for a loss.
-    losses: u64,
+    outcomes: Outcomes,
     /// How long members took to answer of late: the longest time, which fades by an eighth with each answer.
     round_trip: Duration,
 }
@@ -165,7 +183,7 @@ impl<'a> Detector<'a> {
             relays,
             relaying: 0,
             awareness: 0,
-            losses: 0,
+            outcomes: Outcomes::default(),
             round_trip: Duration::ZERO,
         }
     }
@@ -185,7 +203,12 @@ impl<'a> Detector<'a> {
 
     /// Share of direct probes lost of late, in 1/64.
     pub(crate) fn loss(&self) -> u32 {
-        self.losses.count_ones()
+        self.outcomes.losses.count_ones()
+    }
+
+    /// Whether none of them was, and there have been some.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.outcomes.losses == 0 && self.outcomes.count == SOME
     }
 
     /// How long members take to answer.
@@ -272,7 +295,7 @@ impl<'a> Detector<'a> {
         match &mut self.running {
             Some(probe) if !probe.asked && probe.timeout <= now => {
                 probe.asked = true;
-                self.losses = self.losses << 1 | 1;
+                self.outcomes.note(true);
                 Some(Due::AskOthers { target: probe.target, seq: probe.seq })
             }
             Some(probe) if probe.asked && probe.end <= now => {
@@ -359,7 +382,7 @@ impl<'a> Detector<'a> {
         if let Some(probe) = probed {
             if !probe.asked {
                 let took = now.since(probe.began);
-                self.losses <<= 1;
+                self.outcomes.note(false);
                 self.round_trip = took.max(self.round_trip.scaled(7, 8));
                 direct = Some(took);
             }

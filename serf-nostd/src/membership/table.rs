@@ -10,7 +10,7 @@ use super::record::{Cold, Hot, Member, NOTICES, State, flag};
 use crate::hash;
 use crate::slice::{Heap, Index, List};
 use crate::time::Instant;
-use crate::wire::message::{Entry, Items, Record, Settled, TAGS_MAX};
+use crate::wire::message::{Address, Entry, Items, Record, Settled, TAGS_MAX};
 
 /// This node's own place.
 pub(crate) const SELF: u16 = 0;
@@ -40,6 +40,8 @@ pub(crate) struct Table<'a> {
     order: &'a mut [u16],
     live: usize,
     others: usize,
+    /// How often the places of live members have changed.
+    pub(crate) changes: u32,
     pub(crate) suspects: Heap<'a>,
     /// Failed and left members, by when they fade or are forgotten.
     pub(crate) gone: Heap<'a>,
@@ -86,6 +88,7 @@ impl<'a> Table<'a> {
             order: parts.order,
             live: 0,
             others: 0,
+            changes: 0,
             suspects: Heap::new(parts.suspects),
             gone: Heap::new(parts.gone),
             free: List::new(),
@@ -182,6 +185,11 @@ impl<'a> Table<'a> {
     /// Live member number `i` of the order.
     pub(crate) fn live_at(&self, i: usize) -> u16 {
         self.order[i]
+    }
+
+    /// The place of the live member at this address: looks at one after the other.
+    pub(crate) fn live_from(&self, addr: &Address) -> Option<usize> {
+        self.order[..self.live].iter().position(|id| self.hot(*id).addr == *addr)
     }
 
     /// Failed and left members, in no order: for drawing one to try again.
@@ -393,6 +401,7 @@ impl<'a> Table<'a> {
             let to = self.ranked(id, 0..self.live).unwrap_or_else(|place| place);
             self.put(id, from, to);
             self.live += 1;
+            self.changes = self.changes.wrapping_add(1);
         }
     }
 
@@ -402,6 +411,7 @@ impl<'a> Table<'a> {
             let to = self.ranked(id, self.live..self.others).unwrap_or_else(|place| place);
             self.put(id, from, to - 1);
             self.live -= 1;
+            self.changes = self.changes.wrapping_add(1);
         }
     }
 

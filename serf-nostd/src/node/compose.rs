@@ -228,6 +228,7 @@ impl Node<'_> {
             }
             Answer::DontHave { id } => packet.dont_have(id),
             Answer::TooOld { id } => packet.too_old(id),
+            Answer::Received { number } => packet.push(&Message::Received(number)),
             Answer::Confirmed { id } => packet.confirmed(id),
             Answer::Join { .. } => self.write_join_answer(packet, to, what),
             Answer::Proof => {
@@ -342,6 +343,7 @@ fn shares(what: &Answer) -> bool {
         what,
         Answer::Event { .. }
             | Answer::Confirmed { .. }
+            | Answer::Received { .. }
             | Answer::DontHave { .. }
             | Answer::TooOld { .. }
             | Answer::Nack { .. }

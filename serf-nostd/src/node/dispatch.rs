@@ -61,6 +61,10 @@ struct Context<'d> {
     history: Option<History>,
     /// It has brought a list of events.
     announced: bool,
+    /// Number of the batch that it is, and whether those events are its sender's care.
+    batch: Option<(u32, bool)>,
+    /// Whether all events of that are here by now, once one of them has been read.
+    received: Option<bool>,
     /// It has brought a ping: one is answered.
     pinged: bool,
     /// It has answered a join, or claims so.
@@ -115,6 +119,8 @@ impl<'d> Context<'d> {
             values: None,
             history: None,
             announced: false,
+            batch: None,
+            received: None,
             pinged: false,
             join_answered: false,
             relayed: false,
@@ -142,6 +148,11 @@ impl<'d> Context<'d> {
     /// Whether it is sealed under a session that is known.
     fn is_proven(&self) -> bool {
         self.sender.is_some_and(|sender| sender.peer.is_some())
+    }
+
+    /// Whether the batch that it is, if it is one, is its sender's care.
+    fn is_seen_to(&self) -> bool {
+        self.batch.is_some_and(|(_, seen_to)| seen_to)
     }
 
     fn word(&self) -> Word {
@@ -220,6 +231,9 @@ impl Node<'_> {
     /// What a datagram means as a whole, once all of it has been read.
     fn datagram_ends(&mut self, mut context: Context<'_>) {
         let c = &mut context;
+        if let (Some((number, _)), Some(true)) = (c.batch, c.received) {
+            self.answer_stranger(c, Answer::Received { number });
+        }
         self.prove(c);
         if c.acked.is_some() && !c.observed {
             self.engines.members.seen_here();
@@ -340,7 +354,27 @@ impl Node<'_> {
                 }
             }
             Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
+            Message::Batch(batch) if c.is_new() => {
+                let links = e.failure.links(&e.members);
+                c.batch =
+                    Some((batch.number, e.events.are_seen_to(&e.members.table, links, &c.from, &batch)));
+            }
+            Message::Batch(_) => {}
+            #[cfg(not(feature = "batches"))]
+            Message::Received(_) => {}
+            #[cfg(feature = "batches")]
+            Message::Received(number) => {
+                let links = e.failure.links(&e.members);
+                e.events.received(cx, &e.members.table, links, c.from, number);
+            }
+            Message::IHave(_, ids) if c.batch.is_some() && ids.clone().all(|id| !e.events.lacks(id)) => {
+                for id in ids.filter(|_| c.is_seen_to()) {
+                    e.events.leave_to_origin(id);
+                }
+                c.received = Some(c.received.unwrap_or(true));
+            }
             Message::IHave(token, ids) => {
+                c.received = Some(false);
                 // Own events are confirmed, missing ones asked for.
                 let asks = match c.answers || c.is_proven() {
                     true => asks::PROVEN,
@@ -807,8 +841,11 @@ impl Node<'_> {
             }
             return;
         }
-        let from = From { addr: c.from, source: c.source, word: c.word() };
-        if let Some(answer) = e.events.receive(cx, links, carried, from) {
+        let from = From { addr: c.from, source: c.source, word: c.word(), seen_to: c.is_seen_to() };
+        let id = carried.id();
+        let answer = e.events.receive(cx, links, carried, from);
+        c.received = Some(c.received.unwrap_or(true) && !e.events.lacks(id));
+        if let Some(answer) = answer {
             self.answer_stranger(c, answer);
         }
     }

@@ -590,6 +590,17 @@ pub struct EventEntries<'a> {
     pub ids: Items<'a, EventId>,
 }
 
+/// Before events, or ids, in a datagram from their origin, which sends them to all members that it knows, and tells them again to whoever does
+/// not answer with [`Message::Received`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Batch {
+    /// Echoed in the answer.
+    pub number: u32,
+    /// How many members that is.
+    pub members: u16,
+}
+
 /// A run of items up to the end of the message, checked when it was decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Items<'a, T> {
@@ -685,6 +696,9 @@ pub enum Message<'a> {
     /// "My process ends": its sender's name. It has not left.
     #[cfg(feature = "inquest")]
     Gone(&'a str),
+    Batch(Batch),
+    /// "I have all events of your batch of this number, or will never take them."
+    Received(u32),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

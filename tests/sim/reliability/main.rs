@@ -1,6 +1,7 @@
 //! No event is lost or comes twice, whatever happens while it spreads; and each of these scenarios is seen to break without
 //! the rule of the protocol that it rests on.
 
+mod batches;
 mod bursts;
 mod churn;
 mod network;
