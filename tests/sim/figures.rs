@@ -1,9 +1,11 @@
 //! What of the figures is promised: nothing is missed, idling costs the same in any fleet, and nobody is wrongly called
 //! failed. The rest of them is `tests/run simbench`'s.
 
+use fleet_tests::collapse::collapse;
 use fleet_tests::detection::{End, Trial};
 use fleet_tests::lifeguard::{self, False};
 use fleet_tests::measure::{LOSSES, at_rest};
+use fleet_tests::rapid::{Adversity, adversity};
 use serf_nostd::Config;
 
 #[test]
@@ -53,4 +55,23 @@ fn who_is_healthy_is_not_called_failed_for_others_that_are_slow() {
     }
     assert_eq!(all.healthy, 0, "healthy ones about healthy ones");
     assert!(all.all <= 10, "{} false positives", all.all);
+}
+
+/// Of Rapid's adversities, at a tenth of their size: what is promised of the healthy ones.
+#[test]
+fn members_that_are_neither_well_nor_dead_make_no_healthy_one_fail() {
+    for what in [Adversity::FlipFlop, Adversity::Losing] {
+        let outcome = adversity(1, 100, what, 9);
+        println!("{what:?}: {outcome:?}");
+        assert_eq!((outcome.healthy_failed[0], outcome.heals), (0, true), "{what:?}");
+    }
+}
+
+/// Nineteen of twenty die at once: those who are left lose no event, and come to know who is left.
+#[test]
+fn who_survives_a_collapse_gets_all_events_and_buries_the_dead() {
+    let outcome = collapse(1, 400, 95);
+    println!("{outcome:?}");
+    assert!(outcome.events.iter().all(|(_, all)| all.is_some()) && outcome.buried.is_some());
+    assert_eq!(outcome.wrong, 0);
 }

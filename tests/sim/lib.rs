@@ -26,6 +26,7 @@
 pub mod acquaint;
 pub mod chaos;
 pub mod clock;
+pub mod collapse;
 pub mod cores;
 pub mod detection;
 pub mod fleet;
@@ -38,6 +39,7 @@ pub mod memory;
 pub mod network;
 pub mod proof;
 pub mod questions;
+pub mod rapid;
 pub mod refusals;
 pub mod rng;
 pub mod sealing;

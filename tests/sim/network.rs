@@ -98,6 +98,8 @@ pub struct Network {
     pub side: Vec<u8>,
     /// Whose datagrams are lost one way: bits of [`muted`].
     pub muted: Vec<u8>,
+    /// Share of what a machine sends that is lost.
+    pub losing: Vec<f64>,
     /// Until when what a machine sends, and what is sent to it, waits.
     blocked: Vec<u64>,
     /// Directed links that are cut.
@@ -134,6 +136,7 @@ impl Network {
             narrow: 0.0,
             side: vec![0; nodes],
             muted: vec![0; nodes],
+            losing: vec![0.0; nodes],
             blocked: vec![0; nodes],
             one_way: Vec::new(),
             doomed: 0,
@@ -158,6 +161,7 @@ impl Network {
             narrow: 0.0,
             side: vec![0; nodes],
             muted: vec![0; nodes],
+            losing: vec![0.0; nodes],
             one_way: Vec::new(),
             doomed: 0,
             ..self.clone()
@@ -174,6 +178,7 @@ impl Network {
             || self.doomed != 0
             || !self.refusals.rejecting.is_empty()
             || self.muted.iter().any(|muted| *muted != 0)
+            || self.losing.iter().any(|share| *share > 0.0)
             || self.side.iter().any(|side| *side != self.side[0])
     }
 
@@ -197,6 +202,7 @@ impl Network {
             || self.muted[to] & muted::HEARING != 0
             || self.one_way.contains(&(from as u16, to as u16))
             || self.rng.chance(self.loss)
+            || self.losing[from] > 0.0 && self.rng.chance(self.losing[from])
             || self.in_burst(now, from, to);
         if cut {
             self.lost += 1;

@@ -4,11 +4,13 @@
 //! Large fleets are measured by this program started once more for each, for the sake of their memory.
 
 mod attacks;
+mod collapse;
 mod foca;
 mod instructions;
 mod lifeguard;
 mod machine;
 mod queries;
+mod rapid;
 #[path = "../table.rs"]
 mod table;
 
@@ -33,6 +35,8 @@ const ATTACKS: &str = "--attacks";
 const YEARS: &str = "--years";
 const LIFEGUARD: &str = "--lifeguard";
 const DETECTION: &str = "--detection";
+const RAPID: &str = "--rapid";
+const COLLAPSE: &str = "--collapse";
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Fleets that join all at once: their news about each other are as many as the square of their number.
@@ -54,6 +58,8 @@ fn main() {
         Some(FULL_SIZE) => show(&with_memory(machine::full_size(number(1)))),
         Some(ATTACKS) => println!("{}", attacks::table()),
         Some(LIFEGUARD) => println!("{}", lifeguard::table()),
+        Some(COLLAPSE) => println!("{}", collapse::table()),
+        Some(RAPID) => println!("{}", rapid::table()),
         Some(DETECTION) => println!("{}", detection()),
         Some(YEARS) => println!("{} {}", machine::idle_years(), machine::wide_years()),
         Some(instructions::RUN) => instructions::run(&args[1], number(2) as u64),
@@ -98,6 +104,8 @@ fn report() {
         queries(&asked),
         detection,
         lifeguard::table(),
+        rapid::table(),
+        collapse::table(),
         idle(&fleets),
         joining(&storms),
         attacks::table(),
