@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::socket::Socket;
 
-/// "My process ends", to a few members. They look at once whether the agent still answers, and soon all know that it does not.
+/// "My process ends", to a few members. They look soon whether the agent still answers, and soon all know that it does not.
 ///
 /// It is kept ready, since who panics can't ask anybody.
 #[derive(Clone, Default)]

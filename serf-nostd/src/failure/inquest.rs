@@ -72,8 +72,8 @@ const STEPS: [(u8, Act); 17] = [
     (52, Act::Probe),
     (56, Act::Decide),
 ];
-/// Of them.
-const FIRST_DECISION: usize = 7;
+/// When it is decided for the first time.
+const FIRST_DECISION: u8 = 16;
 /// Since then this node must have been refused: who is back by then was not.
 const LATE: u32 = 13;
 
@@ -235,7 +235,7 @@ impl Inquests {
     pub(crate) fn due(&mut self, now: Instant, config: &Config) -> Option<Step> {
         while let Some(place) = self.open.iter().position(|open| open.due(config.refused_grace) <= now) {
             let inquest = &mut self.open[place];
-            let Some((_, act)) = STEPS.get(inquest.step as usize) else {
+            let Some((at, act)) = STEPS.get(inquest.step as usize) else {
                 self.open.swap_remove(place);
                 continue;
             };
@@ -255,7 +255,7 @@ impl Inquests {
                     since: inquest.began,
                     witnesses: inquest.witnesses.len() as u8,
                     refused: core::mem::take(&mut inquest.refused),
-                    again: step as usize > FIRST_DECISION,
+                    again: *at > FIRST_DECISION,
                 },
             });
         }
