@@ -16,6 +16,7 @@ fn the_core_in_serf_keeps_all_rules() {
         let features = core_features(build.args(["build", "--release"]).args(which).current_dir(root));
         let shipped = [
             "authority",
+            "batches",
             "default",
             "coordinates",
             "inquest",
