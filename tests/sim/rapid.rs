@@ -25,7 +25,7 @@ const AFTER: u64 = 60 * SECOND;
 pub struct Outcome {
     /// Faulty ones.
     pub faulty: usize,
-    /// How often a healthy one was told to have failed: by a healthy one, and by any.
+    /// How often a healthy one was told to have failed: by healthy ones, and by faulty ones.
     pub healthy_failed: [u64; 2],
     /// How often a faulty one was told to have failed, by healthy ones, for each pair of both.
     pub verdicts: f64,

@@ -77,6 +77,10 @@ impl Events<'_> {
         batches.under_way.retain(|batch| batch.due < Instant::FAR);
         let told = Batch { number: batches.next, members: links.live as u16 };
         let due = Instant::FAR;
+        // Slots could not tell it from an old one that somebody has not received.
+        if batches.under_way.iter().any(|batch| batch.told.number as u8 == told.number as u8) {
+            return None;
+        }
         batches.under_way.push(UnderWay { told, received: 0, due, patience, reminders: 0 }).ok()?;
         batches.next = batches.next.wrapping_add(1);
         cx.stats.batches += 1;

@@ -638,8 +638,8 @@ impl<'a> Events<'a> {
     pub(crate) fn deadline(&self, cx: &Cx<'_>, links: Links) -> Instant {
         let own = self.store.first(list::OWN_HELD).filter(|_| !self.cut_off);
         let own = own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE);
-        let announced = if links.live > 0 { self.announce_at() } else { Instant::FAR };
-        let announced = announced.min(if links.live > 0 { self.batches.deadline() } else { Instant::FAR });
+        let announced = self.announce_at().min(self.batches.deadline());
+        let announced = if links.live > 0 { announced } else { Instant::FAR };
         let first = self.coalescer.deadline(&cx.config).min(self.pulls.deadline());
         first.min(self.rate.deadline(cx.now)).min(own).min(announced).min(self.hold_deadline())
     }
