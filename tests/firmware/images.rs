@@ -92,7 +92,7 @@ fn the_core_does_on_the_board_s_processor_what_it_does_here() {
     let mut board = lab.board("selftest", "alone", &[]);
     board.switch_on();
     board.wait_lines("selftest: ", 1);
-    let expected = format!("37 kinds, {} datagrams, digest {:016x}", here.datagrams, here.digest);
+    let expected = format!("39 kinds, {} datagrams, digest {:016x}", here.datagrams, here.digest);
     assert_eq!(board.count(&expected), 1, "{expected}, not {:?}", board.lines());
     crate::harness::wait_until("QEMU to end", || board.ended().is_some());
     assert_eq!(board.ended().and_then(|status| status.code()), Some(0));

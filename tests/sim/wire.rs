@@ -65,8 +65,10 @@ pub mod kind {
     pub const PERIOD: u8 = 51;
     pub const REFUSED: u8 = 52;
     pub const GONE: u8 = 53;
+    pub const BATCH: u8 = 54;
+    pub const RECEIVED: u8 = 55;
     /// Every kind that a node of this version sends unsealed.
-    pub const ALL: [u8; 37] = [
+    pub const ALL: [u8; 39] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -104,6 +106,8 @@ pub mod kind {
         PERIOD,
         REFUSED,
         GONE,
+        BATCH,
+        RECEIVED,
     ];
 }
 

@@ -44,7 +44,9 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "summary" => same::<Summary>(body),
         "join" => same::<Join<'_>>(body),
         "join-answer" => same::<JoinAnswer>(body),
-        "name-taken" | "values" | "challenge" | "challenge-answer" | "refused" => same::<u32>(body),
+        "name-taken" | "values" | "challenge" | "challenge-answer" | "refused" | "received" => {
+            same::<u32>(body)
+        }
         "page-request" => same::<PageRequest>(body),
         // Two words of fixed length, written before their values are known.
         "page" => same::<([u8; 4], [u8; 4])>(body),
@@ -57,6 +59,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "tag" | "period" => same::<[u8; 2]>(body),
         "new-key" => same::<(u64, &[u8])>(body),
         "cluster" | "gone" => same::<&str>(body),
+        "batch" => same::<Batch>(body),
         "observed" => same::<Address>(body),
         "known" => same::<[u8; 4]>(body),
         "values-request" => same::<ValuesRequest>(body),

@@ -590,8 +590,8 @@ pub struct EventEntries<'a> {
     pub ids: Items<'a, EventId>,
 }
 
-/// Before events, or ids, in a datagram from their origin, which sends them to all members that it knows, and tells them again to whoever does
-/// not answer with [`Message::Received`].
+/// Before events, or ids, in a datagram from their origin, which sends them to all members that it knows, and tells them
+/// again to whoever does not answer with [`Message::Received`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batch {
