@@ -103,14 +103,16 @@ impl Gossip {
     ) -> Option<(Address, usize)> {
         let (last, id) = loop {
             let last = round.targets.at_last();
-            let place = round.targets.next(links.live)?;
-            let id = e.members.table.live_at(place);
-            let needless = match round.kind {
-                Kind::Remind(batch) => e.events.has_received(batch.number, place),
-                _ => !last && e.failure.is_accused(id),
-            };
-            if !needless {
-                break (last, id);
+            if let Kind::Remind(batch) = round.kind {
+                let place = round.targets.next(links.live)?;
+                if !e.events.has_received(batch.number, place) {
+                    break (last, e.members.table.live_at(place));
+                }
+            } else {
+                let id = e.failure.next_drawn(&e.members, &mut round.targets)?;
+                if last || !e.failure.is_accused(id) {
+                    break (last, id);
+                }
             }
         };
         let to = e.members.table.hot(id).addr;

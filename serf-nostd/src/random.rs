@@ -28,6 +28,7 @@ pub(crate) struct Targets {
     at: u32,
     stride: u32,
     live: u32,
+    wanted: u32,
     left: u32,
 }
 
@@ -40,7 +41,8 @@ impl Targets {
         while live > 0 && gcd(stride, live) != 1 {
             stride = stride % live + 1;
         }
-        Targets { at, stride, live, left: (wanted as u32).min(live) }
+        let wanted = (wanted as u32).min(live);
+        Targets { at, stride, live, wanted, left: wanted }
     }
 
     /// The place of the next one among the live members; those may be fewer by now.
@@ -52,6 +54,12 @@ impl Targets {
         let place = self.at as usize % live;
         self.at = (self.at + self.stride) % self.live.max(1);
         Some(place)
+    }
+
+    /// The place of the next one among a few others that are to come first, if they have not all come.
+    pub(crate) fn among(&self, others: usize) -> Option<usize> {
+        let come = (self.wanted - self.left) as usize;
+        (come < others).then(|| (self.stride as usize + come) % others)
     }
 
     /// How many are still to come.

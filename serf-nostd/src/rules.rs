@@ -183,6 +183,10 @@ rules! {
     Windows,
     /// In one life a member moves to another address, by its own word.
     Moves,
+    /// Who hears nobody, or finds nobody, probes many at a time.
+    Search,
+    /// Such probes say something only about others if answers have come all the while.
+    BothHalves,
     /// Whoever hears of a later protocol period counts on from there.
     Periods,
     /// Whose host refuses what is sent to it has failed if it was refused to others, too.

@@ -88,6 +88,8 @@ stats! {
     pre_suspicions,
     /// Times that it was not, because too many waited for that.
     pre_suspicions_refused,
+    /// Times that this node has heard nobody, or that nobody has answered it, so that it has probed many at a time.
+    searches,
     /// Suspicions begun here.
     suspicions,
     /// Datagrams of this node's that a host has refused: nobody listens there.

@@ -1,6 +1,7 @@
 //! Most of a fleet dies at once, as in HyParView's experiment (Leitão, Pereira, Rodrigues, DSN 2007): what events reach then, and when the dead
 //! are known to be.
 
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, MemberChange};
 
 use crate::chaos::SECOND;
@@ -24,9 +25,10 @@ pub struct Outcome {
     pub wrong: u64,
 }
 
-/// Of `nodes` this share (in percent) loses power at the same moment.
-pub fn collapse(seed: u64, nodes: usize, percent: usize) -> Outcome {
+/// Of `nodes` this share (in percent) loses power at the same moment. All may lack a rule.
+pub fn collapse(seed: u64, nodes: usize, percent: usize, without: Option<Rule>) -> Outcome {
     let mut fleet = Fleet::new(seed, nodes, Size::Members(nodes as u16), Config::LAN);
+    fleet.without = without;
     fleet.acquaint(&mut |_, _, _, _| {});
     fleet.run(20 * SECOND, &mut |_, _, _, _| {});
     let survives = |i: usize| i * 37 % 100 >= percent;

@@ -3,6 +3,7 @@
 //! Some of 128 are blocked at the same moments, again and again: whatever they send or are sent goes through only when a block ends. Their
 //! clocks and timers go on meanwhile, which is harder than to be stopped.
 
+use serf_nostd::rules::Rule;
 use serf_nostd::{Config, MemberChange};
 
 use crate::chaos::SECOND;
@@ -39,10 +40,11 @@ impl False {
     }
 }
 
-fn assembled(seed: u64) -> Fleet {
+fn assembled(seed: u64, without: Option<Rule>) -> Fleet {
     // Changes are told as they happen: one that is taken back within a window would not be seen.
     let config = Config { coalesce_members: false, ..Config::LAN };
     let mut fleet = Fleet::new(seed, AGENTS, Size::Members(AGENTS as u16), config);
+    fleet.without = without;
     fleet.acquaint(&mut |_, _, _, _| {});
     fleet.run(QUIET, &mut |_, _, _, _| {});
     fleet
@@ -58,9 +60,9 @@ fn drawn(seed: u64, count: usize) -> Vec<bool> {
 }
 
 /// The Interval experiment: `blocked` agents are blocked for `block` ms, run for `interval` ms, and so on for two minutes at least, to the end
-/// of a block.
-pub fn interval(seed: u64, blocked: usize, block: u64, interval: u64) -> False {
-    let (mut fleet, chosen) = (assembled(seed), drawn(seed, blocked));
+/// of a block. All may lack a rule.
+pub fn interval(seed: u64, blocked: usize, block: u64, interval: u64, without: Option<Rule>) -> False {
+    let (mut fleet, chosen) = (assembled(seed, without), drawn(seed, blocked));
     let mut told = False::default();
     let mut watch = |i: usize, _: u64, _: u64, seen: Seen| {
         if let Seen::Member { change: MemberChange::Failed, at, .. } = seen
@@ -88,7 +90,7 @@ pub fn interval(seed: u64, blocked: usize, block: u64, interval: u64) -> False {
 /// The Threshold experiment: `blocked` agents are blocked once, for `block` ms: after how many microseconds each of them was first called
 /// failed by somebody else, and by all who were not blocked, if that was before the block's end.
 pub fn threshold(seed: u64, blocked: usize, block: u64) -> Vec<(u64, Option<u64>)> {
-    let (mut fleet, chosen) = (assembled(seed), drawn(seed, blocked));
+    let (mut fleet, chosen) = (assembled(seed, None), drawn(seed, blocked));
     // At any moment between two probes.
     fleet.run(Rng::new(seed).below(SECOND), &mut |_, _, _, _| {});
     let began = fleet.now();

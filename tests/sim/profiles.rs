@@ -73,6 +73,8 @@ fn caught(rule: Rule) -> Caught {
         | Rule::Strangers
         | Rule::Moves
         | Rule::Windows
+        | Rule::Search
+        | Rule::BothHalves
         | Rule::Periods
         | Rule::Witnesses
         | Rule::Freshness => Scenario,

@@ -3,8 +3,10 @@
 //! A rule whose absence nobody notices is a rule that nobody needs, or a checker that does not look.
 
 use fleet_tests::chaos::{Plan, SECOND, run};
+use fleet_tests::collapse::collapse;
 use fleet_tests::detection::{End, Trial};
 use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::lifeguard::{False, interval};
 use fleet_tests::proof::{hold, proves};
 use fleet_tests::wire::{datagram, event};
 use serf_nostd::rules::Rule;
@@ -228,10 +230,32 @@ fn isolation() {
         };
         fleet.network.side[3] = 1;
         fleet.run(60 * SECOND, &mut watch);
+        let live = fleet.node(3).map(|node| node.live());
+        hold(live == Some(1), "who is cut off for a minute holds others for alive")?;
         fleet.network.heal();
         fleet.run(60 * SECOND, &mut watch);
         hold(fleet.agreed(), "no agreement")?;
         hold(accused.is_none(), &format!("{accused:?} was called failed by hearsay of one that was cut off"))
+    });
+}
+
+/// Most of a fleet dies at once: those who are left find each other, and who is dead.
+#[test]
+fn search() {
+    proves(Rule::Search, 2, |seed, without| {
+        let outcome = collapse(seed, 100, 95, without);
+        hold(outcome.wrong == 0, "a survivor was called failed")?;
+        hold(outcome.events.iter().all(|(_, all)| all.is_some_and(|all| all < 40.0)), "an event came late")?;
+        hold(outcome.buried.is_some_and(|buried| buried < 100.0), "the dead were long thought alive")
+    });
+}
+
+/// Some hear nothing for 8 s, then everything for 4 ms, again and again: what they ask many in the meantime proves nothing.
+#[test]
+fn both_halves() {
+    proves(Rule::BothHalves, 5, |seed, without| {
+        let told = interval(seed, 8, 8_192, 4, without);
+        hold(told == False::default(), &format!("{told:?}"))
     });
 }
 

@@ -23,7 +23,7 @@ fn matrix(repeated: u64) -> [False; INTERVALS.len()] {
         let column = (run % intervals) as usize;
         let block = BLOCKS[(run / intervals % blocks) as usize];
         let blocked = BLOCKED[(run / intervals / blocks) as usize % BLOCKED.len()];
-        sums[column].add(interval(run, blocked, block, INTERVALS[column]));
+        sums[column].add(interval(run, blocked, block, INTERVALS[column], Option::None));
         ControlFlow::Continue(())
     });
     let mut total = [False::default(); INTERVALS.len()];

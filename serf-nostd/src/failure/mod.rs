@@ -12,6 +12,7 @@ pub(crate) mod inquest;
 #[path = "uninquired.rs"]
 pub(crate) mod inquest;
 pub(crate) mod probe;
+mod search;
 pub(crate) mod suspicion;
 
 use crate::config::Config;
@@ -113,8 +114,11 @@ impl<'a> Failure<'a> {
     pub(crate) fn deadline(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Instant {
         let suspect = members.table.suspects.first();
         let suspect = suspect.map_or(Instant::FAR, |id| members.table.cold(id).deadline);
-        let detector = self.detector.deadline(&cx.config, members.table.live() > 0);
-        detector.min(self.inquests.deadline(&cx.config)).min(suspect)
+        let anybody = members.table.live() > 0;
+        let detector = self.detector.deadline(&cx.config, anybody);
+        let alone =
+            if anybody && !self.detector.search.is_on() { self.alone_at(&cx.config) } else { Instant::FAR };
+        detector.min(alone).min(self.inquests.deadline(&cx.config)).min(suspect)
     }
 
     /// Suspicions that have run out.
@@ -139,10 +143,14 @@ impl<'a> Failure<'a> {
             return Some(probe);
         }
         let anybody = members.table.live() > 0;
+        if anybody && self.alone_at(&cx.config) <= cx.now {
+            self.search(cx);
+        }
         while let Some(due) = self.detector.due(cx.now, &cx.config, anybody) {
             match due {
                 Due::Next => {
-                    let Some(target) = self.next_target(cx, members) else {
+                    let target = self.next_target(cx, members);
+                    let Some(target) = target.filter(|id| !self.detector.is_probing(*id)) else {
                         self.detector.skip(cx.now, &cx.config);
                         continue;
                     };
@@ -158,7 +166,15 @@ impl<'a> Failure<'a> {
                     self.coordinates.forget_times(target);
                     self.ask_others(cx, members, target, seq);
                 }
-                Due::Unanswered { target, seq } => self.unanswered(cx, members, target, seq),
+                Due::Unanswered { target, seq, since, alone } => {
+                    cx.stats.probes_failed += 1;
+                    if self.detector.search.unanswered(target, alone) {
+                        self.search(cx);
+                    }
+                    if self.is_proof(cx, members, since) {
+                        self.unanswered(cx, members, target, seq);
+                    }
+                }
                 Due::Again { target, seq } => {
                     members.note(cx, target, What::ProbedAgain, By::Nobody, 0);
                     self.ask_others(cx, members, target, seq);
@@ -210,11 +226,9 @@ impl<'a> Failure<'a> {
     }
 
     fn ask(&mut self, cx: &mut Cx<'_>, members: &Membership<'_>, (target, seq): (u16, u32), helpers: u8) {
-        let live = members.table.live();
-        let mut targets = Targets::draw(&mut cx.random, live, helpers as usize + 1);
+        let mut targets = Targets::draw(&mut cx.random, members.table.live(), helpers as usize + 1);
         let mut asked = 0;
-        while let Some(place) = targets.next(live) {
-            let helper = members.table.live_at(place);
+        while let Some(helper) = self.next_drawn(members, &mut targets) {
             if helper != target && asked < helpers {
                 asked += 1;
                 self.detector.asked_helper(seq);
@@ -224,11 +238,39 @@ impl<'a> Failure<'a> {
         }
     }
 
+    /// Nobody is heard, or nobody answers.
+    fn search(&mut self, cx: &mut Cx<'_>) {
+        if cx.config.has(Rule::Search) && self.detector.search(cx.now) {
+            cx.stats.searches += 1;
+            info!("memberlist", "Nobody answers: looking for who is left");
+        }
+    }
+
+    /// The next of the members that are drawn: first those that a search has found.
+    pub(crate) fn next_drawn(&self, members: &Membership<'_>, targets: &mut Targets) -> Option<u16> {
+        let (table, found) = (&members.table, self.detector.search.found());
+        let found = targets.among(found.len()).map(|place| found[place]);
+        let drawn = table.live_at(targets.next(table.live())?);
+        Some(found.filter(|id| table.hot(*id).is_live()).unwrap_or(drawn))
+    }
+
+    /// A member has asked, from its own address.
+    pub(crate) fn found(&mut self, id: u16) {
+        self.detector.search.finds(id);
+    }
+
     // ---- from a probe without an answer to the verdict ----
+
+    /// Whether a probe that has begun then, and was not answered, says something about its target.
+    fn is_proof(&self, cx: &Cx<'_>, members: &Membership<'_>, since: Instant) -> bool {
+        let search = &self.detector.search;
+        let proven = !search.is_on() || search.hears_answers() || !cx.config.has(Rule::BothHalves);
+        let alone = |isolated| since >= isolated + longest_suspicion(cx, members);
+        proven || self.isolated_since(cx, members).is_some_and(alone)
+    }
 
     /// A target has not answered its probe: it is probed again before anybody is told, unless others accuse it already.
     fn unanswered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, target: u16, seq: u32) {
-        cx.stats.probes_failed += 1;
         if members.table.hot(target).is_live() {
             members.note(cx, target, What::Unanswered, By::Nobody, 0);
         }
@@ -414,6 +456,7 @@ impl<'a> Failure<'a> {
 
     /// Somebody has answered this node: it is heard, too.
     pub(crate) fn answered(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>) {
+        self.detector.search.hears_answer(cx.now);
         self.connected(cx, members, |failure, now| failure.last_answer = now);
     }
 
@@ -433,17 +476,22 @@ impl<'a> Failure<'a> {
         }
     }
 
+    /// When this node has heard nobody for so long that it is alone, if it hears nobody until then.
+    fn alone_at(&self, config: &Config) -> Instant {
+        self.last_heard + config.probe_interval.times(2) + config.probe_timeout
+    }
+
     /// Since when nobody has been heard, or nobody has answered, if that is so long ago (or so many were asked meanwhile) that
     /// this node's own link is the likelier culprit.
     fn isolated_since(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Option<Instant> {
         if !cx.config.has(Rule::Isolation) {
             return None;
         }
-        let heard = cx.config.probe_interval.times(2) + cx.config.probe_timeout;
+        let alone_at = self.alone_at(&cx.config);
         // A round of probes: if anybody is there, one of them is answered.
         let asked = members.table.live().min(ASKED) as u32 * (self.detector.awareness() as u32 + 1);
-        let answered = heard + cx.config.probe_interval.times(asked);
-        let silent = (cx.now.since(self.last_heard) > heard).then_some(self.last_heard);
+        let answered = alone_at.since(self.last_heard) + cx.config.probe_interval.times(asked);
+        let silent = (cx.now > alone_at).then_some(self.last_heard);
         let unanswered = (cx.now.since(self.last_answer) > answered).then_some(self.last_answer);
         silent.into_iter().chain(unanswered).min()
     }

@@ -1,10 +1,11 @@
-//! One probe at a time, with indirect help; doubts about who did not answer; and the help given to others.
+//! Probes, with indirect help; doubts about who did not answer; and the help given to others.
 //!
 //! Whom a node probes follows from the number of its protocol period (SWIM, section 3): in period `k` the member that comes `k`
 //! places behind its own next one, in the ring of all members. All nodes count alike, as each probe tells its number and whoever
 //! is behind counts on from there. So each member is probed by one other in every period, and by each of them once in as many
-//! periods as there are members.
+//! periods as there are members. Only in a search ([`search`](super::search)) there are more of them at a time.
 
+use super::search::{Search, WIDEST};
 use crate::config::Config;
 use crate::rules::{Rule, Settings};
 use crate::slice::NIL;
@@ -28,7 +29,7 @@ impl Relay {
         Relay { seq: 0, asker_seq: 0, asker: Address::UNSET, nack: false, deadline: Instant::PAST };
 }
 
-/// The running probe.
+/// A running probe.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     target: u16,
@@ -94,8 +95,8 @@ pub(crate) enum Due {
     AskOthers { target: u16, seq: u32 },
     /// Probe this doubtful target once more, and ask others to, under the sequence number of its probe.
     Again { target: u16, seq: u32 },
-    /// This target has not answered its probe, directly or through others.
-    Unanswered { target: u16, seq: u32 },
+    /// This target has not answered its probe, directly or through others, since then. `alone`: nor have those said anything.
+    Unanswered { target: u16, seq: u32, since: Instant, alone: bool },
     /// Nor has it in all its further rounds since then.
     Silent { target: u16, since: Instant },
     /// Tell an asker that the target did not answer in time.
@@ -136,7 +137,7 @@ pub(crate) enum Refused {
 pub(crate) enum Turn {
     /// Who comes so many places behind, in the ring.
     InRing(usize),
-    /// Anybody: another node has just told by its number whom this one would probe, and it may lie.
+    /// Anybody: another node has just told by its number whom this one would probe, and it may lie; or many are probed.
     Drawn,
     /// Somebody who is said to be gone.
     #[cfg(feature = "inquest")]
@@ -144,8 +145,11 @@ pub(crate) enum Turn {
 }
 
 pub(crate) struct Detector<'a> {
-    running: Option<Probe>,
+    running: heapless::Vec<Probe, WIDEST>,
+    /// When the next period begins, and how many are still to be probed in this one.
     next: Instant,
+    more: usize,
+    pub(super) search: Search,
     /// The number of the protocol period in which the last probe was sent, and how many it lasts: more than one if this node is not
     /// well.
     period: u16,
@@ -170,8 +174,10 @@ pub(crate) struct Detector<'a> {
 impl<'a> Detector<'a> {
     pub(crate) fn new(relays: &'a mut [Relay], now: Instant) -> Self {
         Detector {
-            running: None,
+            running: heapless::Vec::new(),
             next: now,
+            more: 0,
+            search: Search::new(),
             period: 0,
             lasts: 1,
             told: false,
@@ -237,7 +243,7 @@ impl<'a> Detector<'a> {
             return Turn::Hinted(id);
         }
         let next = self.period.wrapping_add(self.lasts);
-        if self.told { Turn::Drawn } else { Turn::InRing(next as usize) }
+        if self.told || self.more > 0 { Turn::Drawn } else { Turn::InRing(next as usize) }
     }
 
     /// The next period begins.
@@ -257,15 +263,20 @@ impl<'a> Detector<'a> {
     }
 
     pub(crate) fn deadline(&self, config: &Config, anybody: bool) -> Instant {
-        let own = match &self.running {
-            Some(probe) if !probe.asked => probe.timeout,
-            Some(probe) => probe.end,
-            None if anybody => self.next,
-            None => Instant::FAR,
-        };
+        let running = self.running.iter().map(|probe| if probe.asked { probe.end } else { probe.timeout });
         let pre_suspicions = self.pre_suspicions.iter().map(|held| held.due(config));
         let relays = self.relays[..self.relaying].iter().map(|relay| relay.deadline);
-        pre_suspicions.chain(relays).fold(own, Instant::min)
+        pre_suspicions.chain(relays).chain(running).fold(self.next_probe(anybody), Instant::min)
+    }
+
+    /// When the next probe is due, if there is `anybody`.
+    fn next_probe(&self, anybody: bool) -> Instant {
+        match self.more {
+            _ if !anybody => Instant::FAR,
+            0 if self.running.is_empty() => self.next,
+            0 => Instant::FAR,
+            _ => Instant::PAST,
+        }
     }
 
     /// The next thing that is due, if any.
@@ -292,23 +303,31 @@ impl<'a> Detector<'a> {
             held.done += 1;
             return Some(Due::Again { target, seq });
         }
-        match &mut self.running {
-            Some(probe) if !probe.asked && probe.timeout <= now => {
-                probe.asked = true;
-                self.outcomes.note(true);
-                Some(Due::AskOthers { target: probe.target, seq: probe.seq })
-            }
-            Some(probe) if probe.asked && probe.end <= now => {
-                let Probe { target, seq, nacks, nacks_expected, .. } = *probe;
-                self.running = None;
+        if let Some(probe) = self.running.iter_mut().find(|probe| !probe.asked && probe.timeout <= now) {
+            probe.asked = true;
+            let (target, seq) = (probe.target, probe.seq);
+            self.outcomes.note(true);
+            return Some(Due::AskOthers { target, seq });
+        }
+        if let Some(i) = self.running.iter().position(|probe| probe.asked && probe.end <= now) {
+            let Probe { target, seq, began, nacks, nacks_expected, .. } = self.running.swap_remove(i);
+            if !self.search.is_on() {
                 // Helpers that answer nothing at all say something about this node.
                 let blame = if nacks_expected > 0 { nacks_expected.saturating_sub(nacks) } else { 1 };
                 self.worsen(config, blame);
-                Some(Due::Unanswered { target, seq })
             }
-            None if anybody && self.next <= now => Some(Due::Next),
-            _ => None,
+            return Some(Due::Unanswered { target, seq, since: began, alone: nacks == 0 });
         }
+        (self.next_probe(anybody) <= now).then_some(Due::Next)
+    }
+
+    /// Nobody is heard, or nobody answers: from now on many are probed in each period. False if they are already.
+    pub(super) fn search(&mut self, now: Instant) -> bool {
+        let begins = self.search.begin();
+        if begins && self.running.is_empty() {
+            self.next = now;
+        }
+        begins
     }
 
     /// A probe has been sent; after `timeout` others are to be asked for help.
@@ -319,27 +338,48 @@ impl<'a> Detector<'a> {
         (target, seq): (u16, u32),
         timeout: Duration,
     ) {
-        let scale = self.awareness as u32 + 1;
-        self.advance(scale as u16);
-        self.next = now + config.probe_interval.times(scale);
+        if self.more == 0 {
+            self.begin_period(now, config);
+        }
+        self.more -= 1;
+        let scale = self.scale();
         // As in Lifeguard the interval stretches with awareness; so does the wait for the direct answer. Others have as long to help
         // as they always have.
         let timeout = (now + timeout.times(scale)).min(self.next);
         let end = (timeout + help_time(config).times(scale)).min(self.next);
         let began = now;
-        self.running =
-            Some(Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 });
+        let probe = Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 };
+        let _ = self.running.push(probe);
+        self.search.begun();
+    }
+
+    /// How much slower a node that is not well does all that; in a search it is no slower.
+    fn scale(&self) -> u32 {
+        if self.search.is_on() { 1 } else { self.awareness as u32 + 1 }
+    }
+
+    fn begin_period(&mut self, now: Instant, config: &Config) {
+        self.more = self.search.next_period(now + config.probe_timeout);
+        self.advance(self.scale() as u16);
+        self.next = now + config.probe_interval.times(self.scale());
     }
 
     /// There is nobody to probe.
     pub(crate) fn skip(&mut self, now: Instant, config: &Config) {
-        self.advance(1);
-        self.next = now + config.probe_interval;
+        if self.more == 0 {
+            self.begin_period(now, config);
+        }
+        self.more -= 1;
+    }
+
+    /// Whether a probe of this member is running.
+    pub(super) fn is_probing(&self, id: u16) -> bool {
+        self.running.iter().any(|probe| probe.target == id)
     }
 
     /// One more helper has been asked for the probe with this number.
     pub(crate) fn asked_helper(&mut self, seq: u32) {
-        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+        if let Some(probe) = self.running.iter_mut().find(|probe| probe.seq == seq) {
             probe.nacks_expected += 1;
         }
     }
@@ -377,7 +417,8 @@ impl<'a> Detector<'a> {
     }
 
     pub(crate) fn acked(&mut self, now: Instant, seq: u32) -> Answered {
-        let probed = self.running.filter(|probe| probe.seq == seq);
+        let probed = self.running.iter().position(|probe| probe.seq == seq);
+        let probed = probed.map(|i| self.running.swap_remove(i));
         let mut direct = None;
         if let Some(probe) = probed {
             if !probe.asked {
@@ -386,8 +427,8 @@ impl<'a> Detector<'a> {
                 self.round_trip = took.max(self.round_trip.scaled(7, 8));
                 direct = Some(took);
             }
-            self.running = None;
             self.awareness = self.awareness.saturating_sub(1);
+            self.search.answered(probe.target);
         }
         let pre_suspected = self.pre_suspicions.iter().find(|held| held.seq == seq);
         if let Some(target) = probed.map(|probe| probe.target).or(pre_suspected.map(|held| held.target)) {
@@ -403,7 +444,7 @@ impl<'a> Detector<'a> {
     /// The host of a probe's target has said that nobody listens there.
     #[cfg(feature = "inquest")]
     pub(crate) fn refused(&mut self, seq: u32) -> Refused {
-        let own = self.running.is_some_and(|probe| probe.seq == seq);
+        let own = self.running.iter().any(|probe| probe.seq == seq);
         if own || self.pre_suspicions.iter().any(|held| held.seq == seq) {
             return Refused::Own;
         }
@@ -415,7 +456,7 @@ impl<'a> Detector<'a> {
 
     /// A helper has answered that the target does not. Returns whether it was asked.
     pub(crate) fn nacked(&mut self, seq: u32) -> bool {
-        if let Some(probe) = self.running.as_mut().filter(|probe| probe.seq == seq) {
+        if let Some(probe) = self.running.iter_mut().find(|probe| probe.seq == seq) {
             probe.nacks = probe.nacks.saturating_add(1).min(probe.nacks_expected);
             return true;
         }
@@ -444,8 +485,8 @@ impl<'a> Detector<'a> {
 
     /// The clock jumped by `gap`: the running probe proves nothing, and doubts wait as long as if it had not.
     pub(crate) fn restart(&mut self, now: Instant, gap: Duration) {
-        self.running = None;
-        self.next = now;
+        self.running.clear();
+        (self.next, self.more) = (now, 0);
         for held in &mut self.pre_suspicions {
             held.since += gap;
         }
@@ -461,11 +502,10 @@ impl<'a> Detector<'a> {
 
     /// A member is no longer there to be probed.
     pub(crate) fn forget(&mut self, id: u16) {
-        if let Some(probe) = &mut self.running
-            && probe.target == id
-        {
+        for probe in self.running.iter_mut().filter(|probe| probe.target == id) {
             probe.target = NIL;
         }
+        self.search.forget(id);
         self.end_pre_suspicion(id);
         #[cfg(feature = "inquest")]
         {
@@ -502,7 +542,10 @@ mod tests {
             assert!(detector.nacked(77) && !detector.nacked(78));
             let ends = detector.deadline(config, true);
             assert_eq!(ends, now + config.probe_interval);
-            assert_eq!(detector.due(ends, config, true), Some(Due::Unanswered { target: 3, seq: 77 }));
+            assert_eq!(
+                detector.due(ends, config, true),
+                Some(Due::Unanswered { target: 3, seq: 77, since: now, alone: false })
+            );
             assert_eq!((detector.awareness(), detector.loss()), (1, 1), "one of two helpers said nothing");
         });
     }
@@ -538,7 +581,7 @@ mod tests {
                     None => unreachable!("something is due at its deadline"),
                 }
             };
-            assert_eq!((asked, silent), (4, Due::Silent { target: 4, since: now }));
+            assert_eq!((asked, silent), (4, Due::Silent { target: 4, since: now, alone: false }));
             let all = (0..20).filter(|i| detector.pre_suspect(now, config, (*i, 1), Duration::from_secs(2)));
             assert_eq!(all.count(), PRE_SUSPICIONS, "so many at once");
         });

@@ -616,6 +616,9 @@ impl Node<'_> {
             // Wherever it is.
             e.failure.lives(cx, id);
         }
+        if let Some(id) = source.filter(|_| c.is_new()) {
+            e.failure.found(id);
+        }
         let doubted = |id: &u16| e.members.table.hot(*id).has(flag::LOCAL_ONLY) && c.is_new();
         if let Some(id) = source.filter(doubted) {
             e.failure.member_answered(cx, &mut e.members, id);
