@@ -581,7 +581,7 @@ mod tests {
                     None => unreachable!("something is due at its deadline"),
                 }
             };
-            assert_eq!((asked, silent), (4, Due::Silent { target: 4, since: now, alone: false }));
+            assert_eq!((asked, silent), (4, Due::Silent { target: 4, since: now }));
             let all = (0..20).filter(|i| detector.pre_suspect(now, config, (*i, 1), Duration::from_secs(2)));
             assert_eq!(all.count(), PRE_SUSPICIONS, "so many at once");
         });
