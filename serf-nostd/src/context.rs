@@ -122,7 +122,7 @@ impl<'a> Cx<'a> {
     /// From now on own events are those of this life.
     pub(crate) fn begin_life(&mut self, name: &str, boot: u64) {
         let boot = if self.config.has(Rule::OriginBoot) { boot } else { 0 };
-        self.origin = hash::mix(hash::bytes(name.as_bytes()) ^ hash::mix(boot)) & !SIGNED;
+        self.origin = hash::origin(name, boot) & !SIGNED;
     }
 
     /// Who fires this node's signed events. Never what a query goes by, whose lowest bit is 0.

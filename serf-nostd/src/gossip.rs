@@ -1,12 +1,12 @@
 //! Rounds of gossip: what this node says of its own accord, to distinct live members drawn without memory, one datagram each.
 //!
 //! News about members, when its time has come, goes before events, which have their own rounds at once: neither can starve the
-//! other. Of events own ones go first, then others', then ids: those of batches that not all have received, then others.
+//! other. Of events own ones go first, then others', then what is to be said of own batches, then ids.
 
 use crate::context::Cx;
 use crate::events::fleet::INTRODUCTION;
-use crate::events::reaches_all;
 use crate::events::store::list;
+use crate::events::{BatchDue, reaches_all};
 use crate::failure::Links;
 use crate::membership::updates::VERDICTS;
 use crate::random::Targets;
@@ -34,10 +34,12 @@ enum Kind {
     Members,
     /// The payloads of own events: this many from the head of their list, once the first datagram is written; and their batch.
     Own(u16, Option<Batch>),
-    /// Those of others' events in one of their lists, likewise.
-    Forward(u8, u16),
+    /// Those of others' events, likewise.
+    Forward(u16),
     /// The ids of a batch, to those who have not received it.
     Remind(Batch),
+    /// That all have the batches before this number.
+    Complete(u32),
     /// Ids whose time had come at this moment, likewise counted.
     Announce { due: Instant, count: u16 },
 }
@@ -135,14 +137,18 @@ impl Gossip {
                 Kind::Members
             }
             Kind::Own(count, batch) => {
-                let count = e.events.write_eager(cx, &mut packet, list::OWN, (count, batch), last);
+                let count = e.events.write_eager(cx, &mut packet, list::OWN, (count, batch), to, last);
                 Kind::Own(count, batch)
             }
-            Kind::Forward(from, count) => {
-                Kind::Forward(from, e.events.write_eager(cx, &mut packet, from, (count, None), last))
+            Kind::Forward(count) => {
+                Kind::Forward(e.events.write_eager(cx, &mut packet, list::FRESH, (count, None), to, last))
             }
             Kind::Remind(batch) => {
                 e.events.write_reminder(cx, &mut packet, to, batch);
+                round.kind
+            }
+            Kind::Complete(number) => {
+                e.events.write_complete(&mut packet, number, last);
                 round.kind
             }
             Kind::Announce { due, count } => {
@@ -184,14 +190,17 @@ fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -
     if e.events.store.first(list::FRESH).is_some() {
         let more = !reaches_all(&cx.config, links) || links.lossy;
         let fanout = cx.config.forward_fanout as usize + more as usize;
-        return Some(round(cx, links, Kind::Forward(list::FRESH, 0), fanout));
+        return Some(round(cx, links, Kind::Forward(0), fanout));
     }
-    if e.events.store.first(list::TOLD).is_some() {
-        return Some(round(cx, links, Kind::Forward(list::TOLD, 0), 1));
+    match e.events.batch_due(cx, &e.members.table) {
+        Some(BatchDue::Remind(batch)) => return Some(round(cx, links, Kind::Remind(batch), links.live)),
+        Some(BatchDue::Complete(number)) => {
+            return Some(round(cx, links, Kind::Complete(number), links.live));
+        }
+        Some(BatchDue::Lost) => e.failure.batch_lost(),
+        None => {}
     }
-    if let Some(batch) = e.events.remind(cx, &e.members.table) {
-        return Some(round(cx, links, Kind::Remind(batch), links.live));
-    }
+    e.events.announce_overdue(&cx.config, cx.now);
     if e.events.announce_at() <= cx.now {
         let announce = Kind::Announce { due: cx.now, count: 0 };
         return Some(round(cx, links, announce, LAZY_FANOUT));

@@ -18,6 +18,11 @@ pub(crate) fn bytes(bytes: &[u8]) -> u64 {
     mix(hash)
 }
 
+/// What a life of a member fires events under, but for the bits that tell signed ones and queries apart.
+pub(crate) fn origin(name: &str, boot: u64) -> u64 {
+    mix(bytes(name.as_bytes()) ^ mix(boot))
+}
+
 /// The upper half of [`bytes`]: how members are indexed and named in digests.
 pub(crate) fn name(name: &str) -> u32 {
     (bytes(name.as_bytes()) >> 32) as u32

@@ -98,7 +98,7 @@ pub(crate) enum Answer {
     },
     /// All of a batch is here.
     Received {
-        number: u32,
+        answer: u32,
     },
     /// An answer to a query has come.
     Confirmed {

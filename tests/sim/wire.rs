@@ -67,8 +67,9 @@ pub mod kind {
     pub const GONE: u8 = 53;
     pub const BATCH: u8 = 54;
     pub const RECEIVED: u8 = 55;
+    pub const COMPLETE: u8 = 56;
     /// Every kind that a node of this version sends unsealed.
-    pub const ALL: [u8; 39] = [
+    pub const ALL: [u8; 40] = [
         PING,
         INDIRECT_PING,
         ACK,
@@ -108,6 +109,7 @@ pub mod kind {
         GONE,
         BATCH,
         RECEIVED,
+        COMPLETE,
     ];
 }
 

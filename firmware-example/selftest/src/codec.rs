@@ -44,7 +44,7 @@ fn round_trip(name: &str, hex: &str) -> Option<()> {
         "summary" => same::<Summary>(body),
         "join" => same::<Join<'_>>(body),
         "join-answer" => same::<JoinAnswer>(body),
-        "name-taken" | "values" | "challenge" | "challenge-answer" | "refused" | "received" => {
+        "name-taken" | "values" | "challenge" | "challenge-answer" | "refused" | "received" | "complete" => {
             same::<u32>(body)
         }
         "page-request" => same::<PageRequest>(body),

@@ -1,17 +1,19 @@
 //! Batches: whoever sends its events to everybody itself sees to it itself that all get them.
 //!
-//! Where nothing gets lost, most of what an event costs is telling others of it when they have it. So the events of one datagram
-//! that their origin sends to all members it knows are a batch, with a number. Who gets it says once that it has received that
-//! number, passes its events on once, and announces them no more ([`list::TOLD`]). To those who have not said so the origin
-//! announces them itself, in growing intervals. Here is the origin's part, [`super::told`] is the others'.
+//! Where nothing gets lost, most of what an event costs is telling others of it when they have it. So the events of one
+//! datagram that their origin sends to all members it knows are a batch, with a number. Who gets it says once that it has
+//! received it, and waits ([`list::TOLD`]). To those who have not said so the origin announces them itself; the second time
+//! to all, which tells those who have them that somebody lacks them, so that they announce them as ever. When all have
+//! received it the origin says so: in front of its next batch, or by itself when none follows soon. Who hears that needs to
+//! tell nobody. Who hears neither in time, since the origin has died, announces the events as well.
 //!
-//! That holds while neither of both has lost a probe of late, and the receiver knows of no more members than the origin has sent it
-//! to. Who gets an event from somebody else first does as ever; so does the origin when members come or go meanwhile. And if it
-//! dies, what it has not sent is told by those who have it, in pings, and found by comparing, as ever.
+//! That holds while neither of both has lost a probe of late, and the receiver knows of no more members than the origin has
+//! sent it to. Who gets an event from somebody else first does as ever; so does the origin when members come or go
+//! meanwhile. A batch that somebody has never received counts as a lost probe: then there are none for a while.
 
 use super::store::{Pin, list};
-use super::told::MEMBERS;
-use super::{Events, reaches_all};
+use super::told::{self, MEMBERS};
+use super::{BatchDue, Events, reaches_all};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::membership::table::Table;
@@ -22,8 +24,9 @@ use crate::wire::packet::Packet;
 
 /// Batches under way at a time; what is sent meanwhile is announced as ever. A device needs few.
 const UNDER_WAY: usize = if cfg!(target_pointer_width = "32") { 8 } else { 64 };
-/// How often those who have not received it are told.
+/// How often those who have not received it are told, and which time all others are, too.
 const REMINDERS: u8 = 4;
+const TO_ALL: u8 = 2;
 
 /// A batch of this node's that not all have received yet.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +47,18 @@ pub(super) struct Batches {
     under_way: heapless::Vec<UnderWay, UNDER_WAY>,
     /// The number of the next one. The last byte, which slots hold, tells those under way apart.
     next: u32,
-    /// How often members had come or gone when they were sent.
+    /// All have been told that those before this one are complete; and when they are to be told of more.
+    said: u32,
+    say_at: Instant,
+    /// How often members had come or gone when they were sent, and until when there are no others after that.
     changes: u32,
+    paused: Instant,
 }
 
 impl Batches {
     pub(super) const fn new(number: u32) -> Self {
-        Batches { under_way: heapless::Vec::new(), next: number, changes: 0 }
+        let (say_at, paused) = (Instant::FAR, Instant::PAST);
+        Batches { under_way: heapless::Vec::new(), next: number, said: number, say_at, changes: 0, paused }
     }
 
     fn place(&self, number: u32) -> Option<usize> {
@@ -58,24 +66,44 @@ impl Batches {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.under_way.iter().fold(Instant::FAR, |first, batch| first.min(batch.due))
+        self.under_way.iter().fold(self.say_at, |first, batch| first.min(batch.due))
+    }
+
+    /// All have those before this one, or have been told of them for so long that they have heard of them from others.
+    fn complete(&self) -> u32 {
+        self.under_way.first().map_or(self.next, |batch| batch.told.number)
+    }
+
+    /// All have been told that those before this one are complete.
+    fn have_said(&mut self, number: u32) {
+        self.said = number;
+        if number == self.complete() {
+            self.say_at = Instant::FAR;
+        }
     }
 }
 
 impl Events<'_> {
     /// The next own events are about to be sent to everybody: their batch, if they are to be one.
     pub(crate) fn begin_batch(&mut self, cx: &mut Cx<'_>, table: &Table<'_>, links: Links) -> Option<Batch> {
-        self.drop_outdated(table);
+        self.drop_outdated(cx, table);
         let first = self.store.first(list::OWN)?;
         let sees_all = links.live <= MEMBERS && reaches_all(&cx.config, links) && !table.partial;
-        if !sees_all || !links.clean || self.fleet.is_for_former(self.store.id(first)) {
+        if !sees_all
+            || !links.clean
+            || cx.now < self.batches.paused
+            || self.fleet.is_for_former(self.store.id(first))
+        {
             return None;
         }
-        let patience = cx.config.probe_timeout.scaled(1, 16).max(links.round_trip.times(2));
+        let [least, most] = [16, 4].map(|part| cx.config.probe_timeout.scaled(1, part));
+        let patience = links.round_trip.times(2).clamp(least, most);
         let batches = &mut self.batches;
         // What was begun and came to nothing.
         batches.under_way.retain(|batch| batch.due < Instant::FAR);
-        let told = Batch { number: batches.next, members: links.live as u16 };
+        let number = batches.next;
+        let behind = number.wrapping_sub(batches.complete()).min(UNDER_WAY as u32) as u8;
+        let told = Batch { number, answer: 0, behind, members: links.live as u16 };
         let due = Instant::FAR;
         // Slots could not tell it from an old one that somebody has not received.
         if batches.under_way.iter().any(|batch| batch.told.number as u8 == told.number as u8) {
@@ -92,8 +120,15 @@ impl Events<'_> {
         let under_way = &mut self.batches.under_way;
         if let Some(sent) = under_way.iter_mut().find(|sent| Some(sent.told) == batch) {
             sent.due = now + sent.patience;
-            self.store.await_in(slot, sent.told.number as u8);
+            let Batch { number, behind, .. } = sent.told;
+            self.store.await_in(slot, number as u8);
+            self.batches.have_said(number.wrapping_sub(behind as u32));
         }
+    }
+
+    /// A batch as this member is told of it: it alone knows what to answer.
+    pub(crate) fn addressed(&self, batch: Batch, to: Address) -> Batch {
+        Batch { answer: batch.number ^ self.token(to), ..batch }
     }
 
     /// A member has received a batch.
@@ -103,18 +138,22 @@ impl Events<'_> {
         table: &Table<'_>,
         links: Links,
         from: Address,
-        number: u32,
+        answer: u32,
     ) {
-        self.drop_outdated(table);
+        self.drop_outdated(cx, table);
+        let number = answer ^ self.token(from);
         let (Some(place), Some(member)) = (self.batches.place(number), table.live_from(&from)) else {
             return;
         };
-        let received = &mut self.batches.under_way[place].received;
-        let before = received.count_ones();
-        *received |= 1 << member;
-        let by = received.count_ones();
+        let batch = &mut self.batches.under_way[place];
+        let before = batch.received.count_ones();
+        batch.received |= 1 << member;
+        let by = batch.received.count_ones();
         if by as usize == links.live {
-            self.batches.under_way.swap_remove(place);
+            self.batches.under_way.remove(place);
+            let soon = cx.now + told::patience(&cx.config).scaled(1, 2);
+            let more = self.batches.complete() != self.batches.said;
+            self.batches.say_at = if more { self.batches.say_at.min(soon) } else { Instant::FAR };
         }
         if by > before && by as usize == self.returns_needed(&cx.config, links) {
             self.each_awaiting(number, |events, slot| {
@@ -129,28 +168,28 @@ impl Events<'_> {
         }
     }
 
-    /// A batch of which those are to be told now who have not received it.
-    pub(crate) fn remind(&mut self, cx: &mut Cx<'_>, table: &Table<'_>) -> Option<Batch> {
-        self.drop_outdated(table);
-        loop {
-            let under_way = &mut self.batches.under_way;
-            let place = under_way.iter().position(|batch| batch.due <= cx.now)?;
-            let batch = &mut under_way[place];
-            if batch.reminders < REMINDERS && cx.config.has(Rule::Reminders) {
-                batch.reminders += 1;
-                batch.due = cx.now + batch.patience;
-                batch.patience = batch.patience.times(2);
-                return Some(batch.told);
-            }
-            let number = under_way.swap_remove(place).told.number;
-            self.each_awaiting(number, |events, slot| events.store.announced(slot, 0));
+    /// What is to be said of a batch now, if anything is.
+    pub(crate) fn batch_due(&mut self, cx: &mut Cx<'_>, table: &Table<'_>) -> Option<BatchDue> {
+        self.drop_outdated(cx, table);
+        let batches = &mut self.batches;
+        let Some(place) = batches.under_way.iter().position(|batch| batch.due <= cx.now) else {
+            return (batches.say_at <= cx.now).then(|| BatchDue::Complete(batches.complete()));
+        };
+        let batch = &mut batches.under_way[place];
+        if batch.reminders < REMINDERS && cx.config.has(Rule::Reminders) {
+            batch.reminders += 1;
+            batch.due = cx.now + batch.patience;
+            batch.patience = batch.patience.times(2);
+            return Some(BatchDue::Remind(batch.told));
         }
+        self.drop_all(cx);
+        Some(BatchDue::Lost)
     }
 
     /// Whether the live member at this place need not be told of a batch.
     pub(crate) fn has_received(&self, number: u32, member: usize) -> bool {
-        let place = self.batches.place(number);
-        place.is_none_or(|place| self.batches.under_way[place].received & 1 << member != 0)
+        let batch = self.batches.place(number).map(|place| &self.batches.under_way[place]);
+        batch.is_none_or(|batch| batch.reminders != TO_ALL && batch.received & 1 << member != 0)
     }
 
     /// The ids of a batch, to somebody who has not received it.
@@ -163,15 +202,24 @@ impl Events<'_> {
     ) {
         let before = packet.len();
         self.fleet.write_tag(packet, false);
-        let _ = packet.push(&Message::Batch(batch));
+        let _ = packet.push(&Message::Batch(self.addressed(batch, to)));
         let Some(ids) = packet.i_have(self.token(to)) else { return };
         let empty = packet.len();
         self.each_awaiting(batch.number, |events, slot| {
             cx.stats.ids_sent += packet.push_item(&ids, &events.store.id(slot)) as u64;
         });
-        cx.stats.reminders += 1;
         if packet.len() == empty {
             packet.truncate(before);
+        } else {
+            cx.stats.reminders += 1;
+        }
+    }
+
+    /// That all have the batches before this one. `last`: now all know it.
+    pub(crate) fn write_complete(&mut self, packet: &mut Packet<'_>, number: u32, last: bool) {
+        let _ = packet.push(&Message::Complete(number));
+        if last {
+            self.batches.have_said(number);
         }
     }
 
@@ -186,12 +234,20 @@ impl Events<'_> {
         }
     }
 
-    /// Once members have come or gone their places are others: what is under way is announced as ever.
-    fn drop_outdated(&mut self, table: &Table<'_>) {
-        if core::mem::replace(&mut self.batches.changes, table.changes) == table.changes {
-            return;
+    /// Once members have come or gone their places are others.
+    fn drop_outdated(&mut self, cx: &Cx<'_>, table: &Table<'_>) {
+        if core::mem::replace(&mut self.batches.changes, table.changes) != table.changes {
+            self.drop_all(cx);
         }
-        self.batches.under_way.clear();
+    }
+
+    /// What is under way is announced as ever. Its receivers announce it, too, once they have waited; nobody is to think until
+    /// then that all have it.
+    fn drop_all(&mut self, cx: &Cx<'_>) {
+        let batches = &mut self.batches;
+        batches.under_way.clear();
+        (batches.said, batches.say_at) = (batches.next, Instant::FAR);
+        batches.paused = cx.now + told::patience(&cx.config).times(2);
         while let Some(slot) = self.store.first(list::AWAIT) {
             self.store.move_to(slot, list::ANNOUNCE);
         }

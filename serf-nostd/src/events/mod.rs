@@ -67,6 +67,7 @@ use relay::RelayFilter;
 use seen::{Freshness, Seen};
 pub use store::UserEvent;
 use store::{Pin, Store, list};
+pub(crate) use told::{BatchDue, InBatch};
 
 /// How long an own event is held for its return.
 const OWN_PATIENCE: Duration = Duration::from_secs(30);
@@ -130,8 +131,8 @@ pub(crate) struct From {
     pub(crate) source: Source,
     /// Whether it came in answer to a question.
     pub(crate) word: Word,
-    /// Whether its origin sees to it that all others get it ([`batch`]).
-    pub(crate) seen_to: bool,
+    /// The batch in which its origin sees to it that all others get it ([`batch`]), by its last byte.
+    pub(crate) batch: Option<u8>,
 }
 
 /// What travels as events do.
@@ -405,8 +406,8 @@ impl<'a> Events<'a> {
             Freshness::Known => {
                 cx.stats.events_duplicate += 1;
                 self.came_back(cx, links, id, from.addr);
-                if from.seen_to {
-                    self.leave_to_origin(id);
+                if let (Some(batch), Some(slot)) = (from.batch, self.store.find(id)) {
+                    self.store.leave_to_origin(slot, batch);
                 }
                 return None;
             }
@@ -468,13 +469,16 @@ impl<'a> Events<'a> {
         let into = match () {
             // What was asked for has been announced around: only its id is passed on.
             () if pulled => list::ANNOUNCE,
-            () if from.seen_to => list::TOLD,
+            () if from.batch.is_some() => list::TOLD,
             () => list::FRESH,
         };
         let Some(slot) = held.or_else(|| self.keep(cx, &carried, into)) else {
             cx.stats.app_full += 1;
             return None;
         };
+        if let Some(batch) = from.batch {
+            self.store.set_batch(slot, batch);
+        }
         self.record(cx, id);
         self.hand_over(cx, slot);
         None
@@ -638,7 +642,7 @@ impl<'a> Events<'a> {
     pub(crate) fn deadline(&self, cx: &Cx<'_>, links: Links) -> Instant {
         let own = self.store.first(list::OWN_HELD).filter(|_| !self.cut_off);
         let own = own.map_or(Instant::FAR, |slot| self.store.since(slot) + OWN_PATIENCE);
-        let announced = self.announce_at().min(self.batches.deadline());
+        let announced = self.announce_at().min(self.told_until(&cx.config)).min(self.batches.deadline());
         let announced = if links.live > 0 { announced } else { Instant::FAR };
         let first = self.coalescer.deadline(&cx.config).min(self.pulls.deadline());
         first.min(self.rate.deadline(cx.now)).min(own).min(announced).min(self.hold_deadline())

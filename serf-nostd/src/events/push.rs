@@ -49,6 +49,7 @@ impl Events<'_> {
         packet: &mut Packet<'_>,
         from: u8,
         (count, batch): (u16, Option<Batch>),
+        to: Address,
         last: bool,
     ) -> u16 {
         let most = match count {
@@ -62,7 +63,7 @@ impl Events<'_> {
         let for_former = at.is_some_and(|slot| self.fleet.is_for_former(self.store.id(slot)));
         self.fleet.write_tag(packet, for_former);
         if let Some(batch) = batch {
-            let _ = packet.push(&Message::Batch(batch));
+            let _ = packet.push(&Message::Batch(self.addressed(batch, to)));
         }
         while let Some(slot) = at
             && written < most
@@ -88,10 +89,8 @@ impl Events<'_> {
 
     /// Nobody is there to pass events on to: others' are announced when somebody is; own ones wait unsent.
     pub(crate) fn pass_over_fresh(&mut self, now: Instant) {
-        for which in [list::FRESH, list::TOLD] {
-            while let Some(slot) = self.store.first(which) {
-                self.store.sent(slot, now);
-            }
+        while let Some(slot) = self.store.first(list::FRESH) {
+            self.store.sent(slot, now);
         }
     }
 

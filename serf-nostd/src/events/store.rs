@@ -113,7 +113,7 @@ pub(crate) mod list {
     pub const OWN: u8 = 1;
     /// Others' events that have not been passed on yet.
     pub const FRESH: u8 = 2;
-    /// Others' events that have not been passed on yet, and of which nobody need be told afterwards: their origin does that.
+    /// Others' events that need not be passed on unless their origin fails to say that all have them.
     pub const TOLD: u8 = 3;
     /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
     pub const ANNOUNCE: u8 = 4;
@@ -155,8 +155,7 @@ pub struct StoreSlot {
     /// It is the last value of its name.
     is_value: bool,
     kind: Kind,
-    /// In [`list::AWAIT`]: which batch it was sent in.
-    #[cfg(feature = "batches")]
+    /// In [`list::AWAIT`] and [`list::TOLD`]: which batch it was sent in.
     batch: u8,
 }
 
@@ -177,7 +176,6 @@ impl StoreSlot {
         coalesce: false,
         is_value: false,
         kind: Kind::Event,
-        #[cfg(feature = "batches")]
         batch: 0,
     };
 }
@@ -654,7 +652,7 @@ impl<'a> Store<'a> {
     }
 
     /// There is nothing more to do with a slot than to hold it.
-    fn rest(&mut self, slot: u16) {
+    pub(crate) fn rest(&mut self, slot: u16) {
         let s = &self.slots[slot as usize];
         let to = match (s.pins, s.is_value) {
             (0, false) => list::HELD,
@@ -698,32 +696,43 @@ impl<'a> Store<'a> {
         if s.kind != Kind::Query {
             s.at = now;
         }
-        match s.list {
-            list::TOLD => self.rest(slot),
-            _ => self.move_to(slot, list::ANNOUNCE),
-        }
+        self.move_to(slot, list::ANNOUNCE);
     }
 
     /// An own event that has been sent waits for its batch to be received.
     #[cfg(feature = "batches")]
     pub(crate) fn await_in(&mut self, slot: u16, batch: u8) {
-        self.slots[slot as usize].batch = batch;
+        self.set_batch(slot, batch);
         self.move_to(slot, list::AWAIT);
     }
 
-    /// Which batch a slot in [`list::AWAIT`] was sent in.
-    #[cfg(feature = "batches")]
+    /// Which batch a slot in [`list::AWAIT`] or [`list::TOLD`] was sent in.
     pub(crate) fn batch(&self, slot: u16) -> u8 {
         self.slots[slot as usize].batch
     }
 
-    /// Nobody need be told of an event of somebody else's: its origin does that.
-    pub(crate) fn leave_to_origin(&mut self, slot: u16) {
-        match self.slots[slot as usize].list {
-            list::FRESH => self.move_to(slot, list::TOLD),
-            list::ANNOUNCE..list::AWAIT => self.rest(slot),
-            _ => {}
+    pub(crate) fn set_batch(&mut self, slot: u16, batch: u8) {
+        self.slots[slot as usize].batch = batch;
+    }
+
+    /// An event that somebody else has told of has come from its origin as well, in this batch.
+    pub(crate) fn leave_to_origin(&mut self, slot: u16, batch: u8) {
+        if matches!(self.slots[slot as usize].list, list::FRESH | list::ANNOUNCE..list::AWAIT) {
+            self.set_batch(slot, batch);
+            self.move_to(slot, list::TOLD);
         }
+    }
+
+    /// An event that waits for its origin's word is announced as others are.
+    pub(crate) fn end_wait(&mut self, slot: u16, now: Instant) {
+        if self.slots[slot as usize].list == list::TOLD {
+            self.sent(slot, now);
+        }
+    }
+
+    /// Whether more than a quarter of the slots wait for their origins' word.
+    pub(crate) fn many_wait(&self) -> bool {
+        self.lists[list::TOLD as usize].len() > self.slots.len() / 4
     }
 
     /// Somebody who asked for it is given it, before its turn to be sent as well.

@@ -1,9 +1,16 @@
-//! Events that have come from their origin, which sees to it that all get them: [`super::batch`].
+//! Events that have come from their origin in a batch: it sees to it itself that all get them, and says when all have
+//! ([`super::batch`]). Until it does they wait here. They are announced as others are if it says that somebody lacks them, if
+//! it says nothing for too long, or if so many wait that their slots are needed.
 
 use super::Events;
 use super::seen::Freshness;
+use super::store::list;
+use crate::authority::SIGNED;
+use crate::config::Config;
 use crate::failure::Links;
+use crate::hash;
 use crate::membership::table::Table;
+use crate::time::{Duration, Instant};
 use crate::wire::message::{Address, Batch, EventId};
 
 /// To how many members a batch goes at most: for its origin each is a bit.
@@ -11,22 +18,102 @@ pub(super) const MEMBERS: usize = u64::BITS as usize;
 /// How many events are in one at most: all of their ids fit in a datagram.
 pub(super) const LONGEST: u16 = 64;
 
+/// What a datagram says of the batch that it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InBatch {
+    number: u32,
+    /// What is said when all of it is here.
+    pub(crate) answer: u32,
+    /// Who its sender is as an origin, if it sees to its own events.
+    origin: Option<u64>,
+}
+
+/// What is to be said of this node's own batches.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "batches"), allow(dead_code))]
+pub(crate) enum BatchDue {
+    /// Its ids, to those who have not received it.
+    Remind(Batch),
+    /// That all have those before this number.
+    Complete(u32),
+    /// That somebody has not received one although it was told: nothing to anybody.
+    Lost,
+}
+
+impl InBatch {
+    /// In which batch this event waits for its origin's word, if it does.
+    pub(crate) fn waits(&self, id: EventId) -> Option<u8> {
+        self.origin.filter(|origin| is_from(id, *origin)).map(|_| self.number as u8)
+    }
+}
+
 impl Events<'_> {
-    /// Whether the events of a batch from this address are its origin's care.
-    pub(crate) fn are_seen_to(&self, table: &Table<'_>, links: Links, from: &Address, batch: &Batch) -> bool {
-        let tells_all = (links.live..=MEMBERS).contains(&(batch.members as usize)) && !table.partial;
-        tells_all && links.clean && table.live_from(from).is_some()
+    /// A batch has come from this address.
+    pub(crate) fn told(&mut self, table: &Table<'_>, links: Links, from: &Address, batch: &Batch) -> InBatch {
+        let Batch { number, answer, behind, members } = *batch;
+        self.complete(table, from, number.wrapping_sub(behind as u32));
+        let tells_all = (links.live..=MEMBERS).contains(&(members as usize)) && !table.partial;
+        let origin = origin_at(table, from).filter(|_| tells_all && links.clean);
+        InBatch { number, answer, origin }
     }
 
-    /// An event that has come before is its origin's care.
-    pub(crate) fn leave_to_origin(&mut self, id: EventId) {
-        if let Some(slot) = self.store.find(id) {
-            self.store.leave_to_origin(slot);
+    /// All members have the batches of whoever is at this address before that of this number: nobody need be told of them.
+    pub(crate) fn complete(&mut self, table: &Table<'_>, from: &Address, number: u32) {
+        let mut at = self.store.first(list::TOLD);
+        let Some(origin) = at.and_then(|_| origin_at(table, from)) else { return };
+        while let Some(slot) = at {
+            at = self.store.after(list::TOLD, slot);
+            if is_from(self.store.id(slot), origin) {
+                let after = self.store.batch(slot).wrapping_sub(number as u8) as i8 >= 0;
+                if after {
+                    break;
+                }
+                self.store.rest(slot);
+            }
         }
     }
 
-    /// Whether this node has not seen an event, but may take it.
-    pub(crate) fn lacks(&self, id: EventId) -> bool {
-        self.seen.classify(id) == Freshness::New
+    /// When the first of those that wait is to be announced after all.
+    pub(super) fn told_until(&self, config: &Config) -> Instant {
+        match self.store.first(list::TOLD) {
+            None => Instant::FAR,
+            Some(_) if self.store.many_wait() => Instant::PAST,
+            Some(slot) => self.store.since(slot) + patience(config),
+        }
     }
+
+    /// Those that have waited too long are announced as if somebody else had told of them.
+    pub(crate) fn announce_overdue(&mut self, config: &Config, now: Instant) {
+        while let Some(slot) = self.store.first(list::TOLD).filter(|_| self.told_until(config) <= now) {
+            self.store.sent(slot, now);
+        }
+    }
+
+    /// Its origin says that somebody has not received this event, which is here.
+    pub(crate) fn somebody_lacks(&mut self, id: EventId, now: Instant) {
+        if let Some(slot) = self.store.find(id) {
+            self.store.end_wait(slot, now);
+        }
+    }
+
+    /// Whether this node has seen an event.
+    pub(crate) fn knows(&self, id: EventId) -> bool {
+        self.seen.classify(id) == Freshness::Known
+    }
+}
+
+/// How long an origin may take to say that all have its events, or that somebody has not: twice as long as it takes.
+pub(super) fn patience(config: &Config) -> Duration {
+    config.probe_timeout.times(2)
+}
+
+/// What the live member at this address fires under.
+fn origin_at(table: &Table<'_>, from: &Address) -> Option<u64> {
+    let member = table.live_at(table.live_from(from)?);
+    Some(hash::origin(table.name(member), table.hot(member).boot))
+}
+
+/// Whether an event is this origin's, signed or not.
+fn is_from(id: EventId, origin: u64) -> bool {
+    (id.origin ^ origin) & !(SIGNED | 1) == 0
 }

@@ -1,6 +1,6 @@
 //! Without the feature `batches`: own events are announced as others' are. Those of others' batches are left to their origins all the same.
 
-use super::Events;
+use super::{BatchDue, Events};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::membership::table::Table;
@@ -25,9 +25,13 @@ impl Events<'_> {
         None
     }
 
+    pub(crate) fn addressed(&self, batch: Batch, _: Address) -> Batch {
+        batch
+    }
+
     pub(super) fn await_batch(&mut self, _: Instant, _: u16, _: Option<Batch>) {}
 
-    pub(crate) fn remind(&mut self, _: &mut Cx<'_>, _: &Table<'_>) -> Option<Batch> {
+    pub(crate) fn batch_due(&mut self, _: &mut Cx<'_>, _: &Table<'_>) -> Option<BatchDue> {
         None
     }
 
@@ -36,4 +40,6 @@ impl Events<'_> {
     }
 
     pub(crate) fn write_reminder(&mut self, _: &mut Cx<'_>, _: &mut Packet<'_>, _: Address, _: Batch) {}
+
+    pub(crate) fn write_complete(&mut self, _: &mut Packet<'_>, _: u32, _: bool) {}
 }

@@ -38,6 +38,8 @@ struct Probe {
     timeout: Instant,
     end: Instant,
     asked: bool,
+    /// It is the one of its period whose turn it was: what becomes of it tells how links are.
+    in_turn: bool,
     nacks_expected: u8,
     nacks: u8,
 }
@@ -217,6 +219,12 @@ impl<'a> Detector<'a> {
         self.outcomes.losses == 0 && self.outcomes.count == SOME
     }
 
+    /// Something has been lost that was no probe.
+    #[cfg(feature = "batches")]
+    pub(super) fn lost(&mut self) {
+        self.outcomes.note(true);
+    }
+
     /// How long members take to answer.
     pub(crate) fn round_trip(&self) -> Duration {
         self.round_trip
@@ -305,8 +313,10 @@ impl<'a> Detector<'a> {
         }
         if let Some(probe) = self.running.iter_mut().find(|probe| !probe.asked && probe.timeout <= now) {
             probe.asked = true;
-            let (target, seq) = (probe.target, probe.seq);
-            self.outcomes.note(true);
+            let (target, seq, in_turn) = (probe.target, probe.seq, probe.in_turn);
+            if in_turn {
+                self.outcomes.note(true);
+            }
             return Some(Due::AskOthers { target, seq });
         }
         if let Some(i) = self.running.iter().position(|probe| probe.asked && probe.end <= now) {
@@ -338,7 +348,8 @@ impl<'a> Detector<'a> {
         (target, seq): (u16, u32),
         timeout: Duration,
     ) {
-        if self.more == 0 {
+        let in_turn = self.more == 0;
+        if in_turn {
             self.begin_period(now, config);
         }
         self.more -= 1;
@@ -348,7 +359,8 @@ impl<'a> Detector<'a> {
         let timeout = (now + timeout.times(scale)).min(self.next);
         let end = (timeout + help_time(config).times(scale)).min(self.next);
         let began = now;
-        let probe = Probe { target, seq, began, timeout, end, asked: false, nacks_expected: 0, nacks: 0 };
+        let probe =
+            Probe { target, seq, began, timeout, end, asked: false, in_turn, nacks_expected: 0, nacks: 0 };
         let _ = self.running.push(probe);
         self.search.begun();
     }
@@ -423,7 +435,9 @@ impl<'a> Detector<'a> {
         if let Some(probe) = probed {
             if !probe.asked {
                 let took = now.since(probe.began);
-                self.outcomes.note(false);
+                if probe.in_turn {
+                    self.outcomes.note(false);
+                }
                 self.round_trip = took.max(self.round_trip.scaled(7, 8));
                 direct = Some(took);
             }

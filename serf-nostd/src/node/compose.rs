@@ -228,7 +228,7 @@ impl Node<'_> {
             }
             Answer::DontHave { id } => packet.dont_have(id),
             Answer::TooOld { id } => packet.too_old(id),
-            Answer::Received { number } => packet.push(&Message::Received(number)),
+            Answer::Received { answer } => packet.push(&Message::Received(answer)),
             Answer::Confirmed { id } => packet.confirmed(id),
             Answer::Join { .. } => self.write_join_answer(packet, to, what),
             Answer::Proof => {

@@ -6,7 +6,7 @@ use super::{Input, Node};
 use crate::clock::{Lamport, Word};
 use crate::events::fleet::Source;
 use crate::events::pull::{Provider, asks};
-use crate::events::{Carried, From};
+use crate::events::{Carried, From, InBatch};
 use crate::failure::probe::Answered;
 use crate::membership::journal::{By, What};
 use crate::membership::record::{State, flag};
@@ -61,8 +61,8 @@ struct Context<'d> {
     history: Option<History>,
     /// It has brought a list of events.
     announced: bool,
-    /// Number of the batch that it is, and whether those events are its sender's care.
-    batch: Option<(u32, bool)>,
+    /// The batch that it is.
+    batch: Option<InBatch>,
     /// Whether all events of that are here by now, once one of them has been read.
     received: Option<bool>,
     /// It has brought a ping: one is answered.
@@ -150,11 +150,6 @@ impl<'d> Context<'d> {
         self.sender.is_some_and(|sender| sender.peer.is_some())
     }
 
-    /// Whether the batch that it is, if it is one, is its sender's care.
-    fn is_seen_to(&self) -> bool {
-        self.batch.is_some_and(|(_, seen_to)| seen_to)
-    }
-
     fn word(&self) -> Word {
         if self.answers { Word::Answer } else { Word::Unasked }
     }
@@ -231,8 +226,8 @@ impl Node<'_> {
     /// What a datagram means as a whole, once all of it has been read.
     fn datagram_ends(&mut self, mut context: Context<'_>) {
         let c = &mut context;
-        if let (Some((number, _)), Some(true)) = (c.batch, c.received) {
-            self.answer_stranger(c, Answer::Received { number });
+        if let (Some(InBatch { answer, .. }), Some(true)) = (c.batch, c.received) {
+            self.answer_stranger(c, Answer::Received { answer });
         }
         self.prove(c);
         if c.acked.is_some() && !c.observed {
@@ -356,22 +351,22 @@ impl Node<'_> {
             Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
             Message::Batch(batch) if c.is_new() => {
                 let links = e.failure.links(&e.members);
-                c.batch =
-                    Some((batch.number, e.events.are_seen_to(&e.members.table, links, &c.from, &batch)));
+                c.batch = Some(e.events.told(&e.members.table, links, &c.from, &batch));
             }
-            Message::Batch(_) => {}
+            Message::Complete(number) if c.is_new() => e.events.complete(&e.members.table, &c.from, number),
+            Message::Batch(_) | Message::Complete(_) => {}
             #[cfg(not(feature = "batches"))]
             Message::Received(_) => {}
             #[cfg(feature = "batches")]
-            Message::Received(number) => {
+            Message::Received(answer) => {
                 let links = e.failure.links(&e.members);
-                e.events.received(cx, &e.members.table, links, c.from, number);
+                e.events.received(cx, &e.members.table, links, c.from, answer);
             }
-            Message::IHave(_, ids) if c.batch.is_some() && ids.clone().all(|id| !e.events.lacks(id)) => {
-                for id in ids.filter(|_| c.is_seen_to()) {
-                    e.events.leave_to_origin(id);
+            Message::IHave(_, mut ids) if c.batch.is_some() && ids.clone().all(|id| e.events.knows(id)) => {
+                for id in ids.filter(|id| c.batch.is_some_and(|batch| batch.waits(*id).is_some())) {
+                    e.events.somebody_lacks(id, cx.now);
                 }
-                c.received = Some(c.received.unwrap_or(true));
+                c.received = Some(c.received.unwrap_or(ids.next().is_some()));
             }
             Message::IHave(token, ids) => {
                 c.received = Some(false);
@@ -844,10 +839,11 @@ impl Node<'_> {
             }
             return;
         }
-        let from = From { addr: c.from, source: c.source, word: c.word(), seen_to: c.is_seen_to() };
         let id = carried.id();
+        let batch = c.batch.and_then(|batch| batch.waits(id));
+        let from = From { addr: c.from, source: c.source, word: c.word(), batch };
         let answer = e.events.receive(cx, links, carried, from);
-        c.received = Some(c.received.unwrap_or(true) && !e.events.lacks(id));
+        c.received = Some(c.received.unwrap_or(true) && e.events.knows(id));
         if let Some(answer) = answer {
             self.answer_stranger(c, answer);
         }

@@ -590,14 +590,18 @@ pub struct EventEntries<'a> {
     pub ids: Items<'a, EventId>,
 }
 
-/// Before events, or ids, in a datagram from their origin, which sends them to all members that it knows, and tells them
-/// again to whoever does not answer with [`Message::Received`].
+/// Before events, or ids, in a datagram from their origin, which sends them to all members that it knows, tells them again
+/// to whoever does not answer with [`Message::Received`], and says when all have ([`Message::Complete`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Batch {
-    /// Echoed in the answer.
+    /// One more than that of its origin's batch before.
     pub number: u32,
-    /// How many members that is.
+    /// Echoed in the answer: what nobody else than this receiver knows.
+    pub answer: u32,
+    /// Since which batch not all are known to have been received, counted back from this one: 1 if it is the one before.
+    pub behind: u8,
+    /// How many members it is sent to.
     pub members: u16,
 }
 
@@ -697,8 +701,10 @@ pub enum Message<'a> {
     #[cfg(feature = "inquest")]
     Gone(&'a str),
     Batch(Batch),
-    /// "I have all events of your batch of this number, or will never take them."
+    /// "I have all events of your batch": its `answer`.
     Received(u32),
+    /// "All have my batches before this one."
+    Complete(u32),
     /// Fills a request up to the length of its longest answer.
     Padding,
     /// A kind of a later version: to be skipped.

@@ -66,6 +66,7 @@ pub(crate) mod kind {
     pub const GONE: u8 = 53;
     pub const BATCH: u8 = 54;
     pub const RECEIVED: u8 = 55;
+    pub const COMPLETE: u8 = 56;
 }
 
 /// Whether a message of this kind may tell of a member whom its receiver does not know.
@@ -391,8 +392,11 @@ pub(crate) fn decode(kind: u8, bytes: &[u8]) -> Result<Message<'_>, Malformed> {
         kind::REFUSED => Message::Refused(b.get()),
         #[cfg(feature = "inquest")]
         kind::GONE => Message::Gone(b.name()),
-        kind::BATCH => Message::Batch(Batch { number: b.get(), members: b.get() }),
+        kind::BATCH => {
+            Message::Batch(Batch { number: b.get(), answer: b.get(), behind: b.get(), members: b.get() })
+        }
         kind::RECEIVED => Message::Received(b.get()),
+        kind::COMPLETE => Message::Complete(b.get()),
         kind::PADDING => return Ok(Message::Padding),
         _ => return Ok(Message::Unknown),
     };
@@ -433,6 +437,7 @@ pub(crate) fn encode(message: &Message<'_>, buf: &mut [u8]) -> Option<(u8, usize
         Message::Gone(node) => put(kind::GONE, node, buf),
         Message::Batch(m) => put(kind::BATCH, m, buf),
         Message::Received(number) => put(kind::RECEIVED, number, buf),
+        Message::Complete(number) => put(kind::COMPLETE, number, buf),
         Message::PageRequest(m) => put(kind::PAGE_REQUEST, m, buf),
         Message::Page(m) => put(kind::PAGE, &(m.nonce.to_le_bytes(), m.next.to_le_bytes()), buf),
         Message::Record(m) => put(kind::RECORD, m, buf),

@@ -51,10 +51,11 @@ fn captured() -> Vec<Vec<u8>> {
         }
     }
     // What only a fleet that loses nothing, a dispute, a dead process, a floor or a table that is a part brings.
-    let batch = body(kind::BATCH).int(7).int(4).end();
+    let batch = body(kind::BATCH).int(7).int(9).raw(&[1]).int(4).end();
     all.push(datagram(&[batch.clone(), event(7, 1, b"name", b"payload", true)]));
     all.push(datagram(&[batch, body(kind::I_HAVE).int(0).id(7, 1).end()]));
     all.push(datagram(&[body(kind::RECEIVED).int(7).end()]));
+    all.push(datagram(&[body(kind::COMPLETE).int(7).end()]));
     all.push(datagram(&[body(kind::REFUSED).int(7).end(), body(kind::GONE).text("a").end()]));
     all.push(datagram(&[body(kind::KNOWN).raw(&[1, 2, 3, 4]).end()]));
     all.push(datagram(&[body(kind::NAME_TAKEN).int(7).end()]));

@@ -42,8 +42,8 @@ fn who_has_not_said_that_it_has_received_an_event_is_told_of_it() {
         let mut fleet = clean(seed, 20, without);
         // One of them hears nothing just then.
         fleet.network.muted[13] = fleet_tests::network::muted::HEARING;
-        let reached = spread(&mut fleet, false, SECOND / 50, SECOND / 5);
-        hold(reached == 20, &format!("{reached} of 20 have it after a fifth of a second"))
+        let reached = spread(&mut fleet, false, SECOND / 50, SECOND / 10);
+        hold(reached == 20, &format!("{reached} of 20 have it after a tenth of a second"))
     });
 }
 

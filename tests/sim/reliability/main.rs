@@ -4,8 +4,10 @@
 mod batches;
 mod bursts;
 mod churn;
+mod lapses;
 mod network;
 mod origins;
+
 mod replays;
 
 use fleet_tests::fleet::Size;

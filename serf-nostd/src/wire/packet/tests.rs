@@ -125,8 +125,9 @@ pub(crate) fn messages(mut each: impl FnMut(&str, &Message<'_>)) {
         ("cluster", Message::Cluster("blue")),
         ("observed", Message::Observed(v4)),
         ("period", Message::Period(0x1234)),
-        ("batch", Message::Batch(Batch { number: 0xdead_beef, members: 49 })),
+        ("batch", Message::Batch(Batch { number: 0xdead_beef, answer: 0x0bad_cafe, behind: 2, members: 49 })),
         ("received", Message::Received(0xdead_beef)),
+        ("complete", Message::Complete(0xdead_beef)),
         #[cfg(feature = "inquest")]
         ("refused", Message::Refused(7)),
         #[cfg(feature = "inquest")]

@@ -1,0 +1,362 @@
+//! Where events go in batches, and something fails that no probe has shown yet; or somebody lies about them.
+
+use std::collections::BTreeMap;
+
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::judged::SECOND;
+use fleet_tests::wire::{addr, body, datagram, event, kind, number, read};
+use serf_nostd::Config;
+
+/// Who was handed which event when; and when it was fired.
+#[derive(Default)]
+struct Log {
+    fired: BTreeMap<u32, u64>,
+    got: BTreeMap<(u32, usize), u64>,
+    id: Option<(u64, u64)>,
+}
+
+impl Log {
+    fn watch(&mut self) -> impl FnMut(usize, u64, u64, Seen) + '_ {
+        |i, _, at, seen| {
+            if let Seen::User { id, payload, .. } = seen {
+                let serial = u32::from_le_bytes(payload[..4].try_into().expect("four bytes"));
+                assert!(self.got.insert((serial, i), at).is_none(), "twice");
+                self.id = Some(id);
+            }
+        }
+    }
+
+    fn lost(&self, i: usize) -> usize {
+        self.fired.keys().filter(|serial| !self.got.contains_key(&(**serial, i))).count()
+    }
+
+    /// The slowest, in ms.
+    fn slowest(&self, i: usize) -> u64 {
+        let late = |(serial, at): (&u32, &u64)| self.got.get(&(*serial, i)).map(|got| (got - at) / 1_000);
+        self.fired.iter().filter_map(late).max().unwrap_or(0)
+    }
+}
+
+fn clean(seed: u64, nodes: usize, size: Size) -> Fleet {
+    let mut fleet = Fleet::new(seed, nodes, size, Config::LAN);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.run(90 * SECOND, &mut |_, _, _, _| {});
+    fleet
+}
+
+/// A board among agents: it tells nine, as devices do.
+fn with_board(seed: u64, nodes: usize, size: Size) -> Fleet {
+    let mut fleet = Fleet::new(seed, nodes, size, Config::LAN);
+    fleet.resize(0, Size::Small);
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.crash(0);
+    fleet.config = Config { origin_fanout: 9, ..Config::LAN };
+    fleet.boot(0, &[1], false, &mut |_, _, _, _| {});
+    fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+    fleet
+}
+
+fn fire(fleet: &mut Fleet, log: &mut Log, i: usize, serial: u32) -> bool {
+    let now = fleet.now();
+    let fired = fleet.with(i, &mut log.watch(), |node, now| {
+        node.user_event(now, b"e", &serial.to_le_bytes(), false).is_ok()
+    });
+    if fired == Some(true) {
+        log.fired.insert(serial, now);
+    }
+    fired == Some(true)
+}
+
+fn flow(fleet: &mut Fleet, log: &mut Log, i: usize, (every, span): (u64, u64), serial: &mut u32) {
+    for _ in 0..span / every {
+        *serial += fire(fleet, log, i, *serial) as u32;
+        fleet.run(every, &mut log.watch());
+    }
+}
+
+/// "This is a batch of mine", with what somebody else has fired.
+fn claim(messages: &[Vec<u8>]) -> Vec<u8> {
+    datagram(&[&[body(kind::BATCH).int(7).int(7).raw(&[0]).int(64).end()], messages].concat())
+}
+
+fn list((ltime, origin): (u64, u64)) -> Vec<u8> {
+    body(kind::I_HAVE).int(0).id(ltime, origin).end()
+}
+
+/// One link fails one way for a second: the others tell who is behind it.
+#[test]
+fn a_link_fails_one_way_and_small_nodes_lose_nothing() {
+    let mut lost = 0;
+    for seed in 0..5 {
+        let mut fleet = clean(seed, 50, Size::Small);
+        let (mut log, mut serial) = (Log::default(), 0);
+        flow(&mut fleet, &mut log, 0, (SECOND / 50, SECOND), &mut serial);
+        fleet.network.one_way.push((0, 13));
+        flow(&mut fleet, &mut log, 0, (SECOND / 50, SECOND), &mut serial);
+        fleet.network.heal();
+        flow(&mut fleet, &mut log, 0, (SECOND / 50, 10 * SECOND), &mut serial);
+        fleet.run(60 * SECOND, &mut log.watch());
+        lost += log.lost(13);
+    }
+    assert_eq!(lost, 0, "of 5 times 50 events while the link was cut");
+}
+
+/// Nor does it come late, however long that lasts.
+#[test]
+fn a_link_fails_one_way_and_agents_do_not_wait() {
+    let mut fleet = clean(1, 50, Size::Agent);
+    fleet.network.one_way.push((0, 13));
+    let (mut log, mut serial) = (Log::default(), 0);
+    flow(&mut fleet, &mut log, 0, (SECOND / 100, 20 * SECOND), &mut serial);
+    fleet.network.heal();
+    fleet.run(60 * SECOND, &mut log.watch());
+    let batches = fleet.total(|stats| stats.batches);
+    assert!(log.slowest(13) < 500, "slowest {} ms, {batches} batches", log.slowest(13));
+}
+
+/// An origin dies behind such a link; 48 others have its events.
+#[test]
+fn an_origin_dies_before_somebody_has_heard_it() {
+    let (mut lost, mut fired) = (0, 0);
+    for seed in 0..5 {
+        let mut fleet = clean(seed, 50, Size::Small);
+        let (mut log, mut others, mut serial) = (Log::default(), 100_000, 0);
+        flow(&mut fleet, &mut log, 5, (SECOND / 50, 4 * SECOND), &mut others);
+        fleet.network.one_way.push((0, 13));
+        let mut its = Log::default();
+        flow(&mut fleet, &mut its, 0, (SECOND / 50, SECOND / 5), &mut serial);
+        fleet.run(3_000, &mut its.watch());
+        fleet.crash(0);
+        for _ in 0..500 {
+            others += fire(&mut fleet, &mut its, 5, others) as u32;
+            fleet.run(SECOND / 50, &mut its.watch());
+        }
+        fleet.run(60 * SECOND, &mut its.watch());
+        for k in 0..serial {
+            assert!((1..50).filter(|i| its.got.contains_key(&(k, *i))).count() >= 48);
+            lost += !its.got.contains_key(&(k, 13)) as u32;
+        }
+        fired += serial;
+    }
+    assert_eq!(lost, 0, "of {fired} events that 48 others have");
+}
+
+/// A member says of a board's events, at once and to all, that they are its own batch.
+#[test]
+fn a_member_claims_events_and_their_origin_lets_them_go_all_the_same() {
+    let mut fleet = with_board(5, 20, Size::Agent);
+    let mut log = Log::default();
+    for round in 0..60_000 {
+        fire(&mut fleet, &mut log, 5, 100_000 + round);
+        if round % 4 == 0 && fire(&mut fleet, &mut log, 0, round) {
+            let id = log.id.take().expect("its own");
+            for _ in 0..8 {
+                (0..19).for_each(|to| fleet.inject(19, to, claim(&[list(id)])));
+                fleet.run(1_000, &mut log.watch());
+            }
+        }
+        fleet.run(SECOND / 100, &mut log.watch());
+        if round % 640 == 0 {
+            fleet.run(40 * SECOND, &mut log.watch());
+            if fleet.node(0).map(|node| node.gauges().own) >= Some(8) {
+                break;
+            }
+        }
+    }
+    fleet.run(3_600 * SECOND, &mut log.watch());
+    let own = fleet.node(0).map(|node| node.gauges().own);
+    assert!(
+        fire(&mut fleet, &mut log, 0, 90_000),
+        "an hour later {own:?} own events are held, and none is accepted"
+    );
+}
+
+/// An origin whose link to one member is cut, and which sends no batches as it has lost a probe: all others tell that member,
+/// also when somebody says to them that it does.
+#[test]
+fn a_member_claims_events_and_others_tell_of_them_all_the_same() {
+    for attack in [false, true] {
+        let mut fleet = clean(8, 60, Size::Agent);
+        fleet.network.muted[0] = fleet_tests::network::muted::SENDING;
+        fleet.run(SECOND, &mut |_, _, _, _| {});
+        fleet.network.heal();
+        fleet.run(30 * SECOND, &mut |_, _, _, _| {});
+        fleet.network.one_way.push((0, 13));
+        let mut log = Log::default();
+        for round in 0..500_u32 {
+            assert!(fire(&mut fleet, &mut log, 0, round));
+            let id = log.id.take().expect("its own");
+            let told = claim(&[event(id.0, id.1, b"e", &round.to_le_bytes(), false)]);
+            for _ in 0..3 {
+                (1..59).filter(|to| *to != 13 && attack).for_each(|to| fleet.inject(59, to, told.clone()));
+                fleet.run(3_000, &mut log.watch());
+            }
+            fleet.run(SECOND / 50 - 9_000, &mut log.watch());
+        }
+        fleet.network.heal();
+        fleet.run(60 * SECOND, &mut log.watch());
+        assert_eq!(fleet.total(|stats| stats.batches), 0);
+        assert!(
+            log.slowest(13) < 500,
+            "attack {attack}: slowest {} ms, lost {}",
+            log.slowest(13),
+            log.lost(13)
+        );
+    }
+}
+
+/// A board's events, which none but nine have from it.
+#[test]
+fn a_member_claims_a_boards_events_and_they_come_back_all_the_same() {
+    for attack in [false, true] {
+        let mut fleet = with_board(6, 60, Size::Small);
+        let (mut log, mut accepted) = (Log::default(), 0);
+        for round in 0..1_500_u32 {
+            if fire(&mut fleet, &mut log, 0, round) {
+                accepted += 1;
+                let id = log.id.take().expect("its own");
+                let told = claim(&[event(id.0, id.1, b"e", &round.to_le_bytes(), false)]);
+                for _ in 0..2 {
+                    (1..59)
+                        .filter(|to| *to != 13 && attack)
+                        .for_each(|to| fleet.inject(59, to, told.clone()));
+                    fleet.run(8_000, &mut log.watch());
+                }
+            } else {
+                fleet.run(16_000, &mut log.watch());
+            }
+            fleet.run(SECOND / 50 - 16_000, &mut log.watch());
+        }
+        fleet.run(60 * SECOND, &mut log.watch());
+        assert_eq!(
+            accepted,
+            1_500,
+            "attack {attack}: so many are accepted; slowest at X {} ms",
+            log.slowest(13)
+        );
+    }
+}
+
+/// Events in a batch that others have forgotten the time of.
+#[test]
+fn what_is_too_old_is_not_received_and_counted() {
+    let mut fleet = clean(3, 20, Size::Small);
+    let mut log = Log::default();
+    let until = fleet.now() + 7 * SECOND / 2;
+    fleet.machines[0].places = 0;
+    fleet.freeze(0, 7 * SECOND / 2);
+    let mut serial = 1_000;
+    while fleet.now() < until - 10_000 {
+        for i in 1..20 {
+            serial += fire(&mut fleet, &mut log, i, serial) as u32;
+        }
+        fleet.run(10_000, &mut log.watch());
+    }
+    while fleet.is_frozen(0) {
+        fleet.run(100, &mut log.watch());
+    }
+    let mut heard = Log::default();
+    let fired = fleet.with(0, &mut heard.watch(), |node, now| {
+        (0..5_u32).filter(|k| node.user_event(now, b"e", &k.to_le_bytes(), false).is_ok()).count() as u64
+    });
+    fleet.run(60 * SECOND, &mut log.watch());
+    let reached = log.got.keys().filter(|(serial, _)| *serial < 5).count();
+    let stats = fleet.node(0).expect("on").stats();
+    assert_eq!(reached, 0, "nobody else has them");
+    assert_eq!(
+        Some(stats.own_expired + stats.own_unconfirmed),
+        fired,
+        "counted, of those that were accepted"
+    );
+}
+
+/// Members come and go while answers are on their way: what all have is not reported as perhaps lost.
+#[test]
+fn members_come_and_go_and_nothing_is_reported_lost() {
+    let mut fleet = Fleet::new(8, 50, Size::Agent, Config::LAN);
+    fleet.network.latency = 50_000;
+    fleet.assemble(&mut |_, _, _, _| {});
+    fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+    let (mut log, mut serial) = (Log::default(), 0);
+    for step in 0..40_u64 {
+        let i = 40 + (step / 2 % 10) as usize;
+        if step % 2 == 0 {
+            fleet.with(i, &mut log.watch(), |node, now| node.leave(now).is_ok());
+        } else {
+            fleet.crash(i);
+            fleet.boot(i, &[1], false, &mut log.watch());
+        }
+        flow(&mut fleet, &mut log, 0, (SECOND / 100, SECOND * 3 / 2), &mut serial);
+    }
+    fleet.run(60 * SECOND, &mut log.watch());
+    assert_eq!((1..40).map(|i| log.lost(i)).sum::<usize>(), 0);
+    let unconfirmed = fleet.node(0).expect("on").stats().own_unconfirmed;
+    assert!(unconfirmed < 5, "{unconfirmed} of {serial} events are unconfirmed, and all have them");
+}
+
+/// One answer took 430 ms: a copy that is lost after that is told of by the others, who do not wait for the origin.
+#[test]
+fn a_slow_answer_makes_nobody_wait_long() {
+    let mut slowest = 0;
+    for seed in 0..20 {
+        let mut fleet = clean(seed, 20, Size::Agent);
+        (1..20).for_each(|i| fleet.freeze(i, 430_000));
+        let mut log = Log::default();
+        fleet.run(2 * SECOND, &mut log.watch());
+        fleet.network.one_way.push((0, 13));
+        fire(&mut fleet, &mut log, 0, seed as u32);
+        fleet.run(20_000, &mut log.watch());
+        fleet.network.one_way.clear();
+        fleet.run(20 * SECOND, &mut log.watch());
+        slowest = slowest.max(log.slowest(13));
+    }
+    assert!(slowest < 250, "{slowest} ms");
+}
+
+/// Links that carry no long datagrams lose no probe.
+#[test]
+fn links_that_are_narrow() {
+    let mut fleet = clean(3, 50, Size::Agent);
+    fleet.network.narrow = 0.1;
+    let (mut log, mut serial) = (Log::default(), 0_u32);
+    for _ in 0..60 {
+        let now = fleet.now();
+        let first = serial;
+        fleet.with(0, &mut log.watch(), |node, now| {
+            for k in 0..15 {
+                let mut payload = (first + k).to_le_bytes().to_vec();
+                payload.resize(90, b'x');
+                node.user_event(now, b"e", &payload, false).expect("room");
+            }
+        });
+        (first..first + 15).for_each(|k| _ = log.fired.insert(k, now));
+        serial += 15;
+        fleet.run(SECOND, &mut log.watch());
+    }
+    fleet.run(60 * SECOND, &mut log.watch());
+    let slowest = (1..50).map(|i| log.slowest(i)).max();
+    assert!(slowest < Some(500), "{slowest:?} ms; {} batches", fleet.total(|stats| stats.batches));
+}
+
+/// Somebody says for all that they have received a batch.
+#[test]
+fn answers_are_forged() {
+    let mut slowest = 0;
+    for seed in 0..20 {
+        let mut fleet = clean(seed, 50, Size::Agent);
+        let mut log = Log::default();
+        fleet.recording = Some(vec![]);
+        fleet.network.one_way.push((0, 13));
+        fire(&mut fleet, &mut log, 0, 0);
+        let recording = fleet.recording.take().expect("on");
+        let mut told = recording.iter().flat_map(|(_, _, bytes)| read(bytes));
+        let told = told.find(|(k, _)| *k == kind::BATCH).map(|(_, body)| number(&body)).expect("a batch");
+        (1..50)
+            .for_each(|i| fleet.inject_from(addr(i), 0, datagram(&[body(kind::RECEIVED).int(told).end()])));
+        fleet.run(20_000, &mut log.watch());
+        fleet.network.one_way.clear();
+        fleet.run(20 * SECOND, &mut log.watch());
+        slowest = slowest.max(log.slowest(13));
+    }
+    assert!(slowest < 100, "{slowest} ms");
+}
