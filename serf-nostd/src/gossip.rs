@@ -137,8 +137,13 @@ impl Gossip {
                 Kind::Members
             }
             Kind::Own(count, batch) => {
-                let count = e.events.write_eager(cx, &mut packet, list::OWN, (count, batch), to, last);
-                Kind::Own(count, batch)
+                match e.events.write_eager(cx, &mut packet, list::OWN, (count, batch), to, last) {
+                    // An event may be so long that it has no room beside that.
+                    0 if batch.is_some() => {
+                        Kind::Own(e.events.write_eager(cx, &mut packet, list::OWN, (0, None), to, last), None)
+                    }
+                    count => Kind::Own(count, batch),
+                }
             }
             Kind::Forward(count) => {
                 Kind::Forward(e.events.write_eager(cx, &mut packet, list::FRESH, (count, None), to, last))

@@ -56,10 +56,12 @@ impl Targets {
         Some(place)
     }
 
-    /// The place of the next one among a few others that are to come first, if they have not all come.
+    /// The place of the next one among a few others that are preferred: every second one is of them, if they have not all come;
+    /// unless everybody comes.
     pub(crate) fn among(&self, others: usize) -> Option<usize> {
         let come = (self.wanted - self.left) as usize;
-        (come < others).then(|| (self.stride as usize + come) % others)
+        let preferred = self.wanted < self.live && come.is_multiple_of(2) && come / 2 < others;
+        preferred.then(|| (self.stride as usize + come / 2) % others)
     }
 
     /// How many are still to come.

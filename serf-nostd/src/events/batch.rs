@@ -96,19 +96,20 @@ impl Events<'_> {
         {
             return None;
         }
-        let [least, most] = [16, 4].map(|part| cx.config.probe_timeout.scaled(1, part));
-        let patience = links.round_trip.times(2).clamp(least, most);
+        let [least, most] = [16, 2].map(|part| cx.config.probe_timeout.scaled(1, part));
+        let patience = least.max(links.round_trip.times(2));
         let batches = &mut self.batches;
         // What was begun and came to nothing.
         batches.under_way.retain(|batch| batch.due < Instant::FAR);
         let number = batches.next;
-        let behind = number.wrapping_sub(batches.complete()).min(UNDER_WAY as u32) as u8;
-        let told = Batch { number, answer: 0, behind, members: links.live as u16 };
-        let due = Instant::FAR;
-        // Slots could not tell it from an old one that somebody has not received.
-        if batches.under_way.iter().any(|batch| batch.told.number as u8 == told.number as u8) {
+        let behind = number.wrapping_sub(batches.complete());
+        // Somebody answers too slowly, or one of long ago is still under way: the last byte is to tell all of them apart.
+        if patience > most || behind > UNDER_WAY as u32 {
             return None;
         }
+        let behind = behind as u8;
+        let told = Batch { number, answer: 0, behind, members: links.live as u16 };
+        let due = Instant::FAR;
         batches.under_way.push(UnderWay { told, received: 0, due, patience, reminders: 0 }).ok()?;
         batches.next = batches.next.wrapping_add(1);
         cx.stats.batches += 1;
@@ -142,9 +143,8 @@ impl Events<'_> {
     ) {
         self.drop_outdated(cx, table);
         let number = answer ^ self.token(from);
-        let (Some(place), Some(member)) = (self.batches.place(number), table.live_from(&from)) else {
-            return;
-        };
+        let Some(place) = self.batches.place(number) else { return };
+        let Some(member) = table.live_from(&from) else { return };
         let batch = &mut self.batches.under_way[place];
         let before = batch.received.count_ones();
         batch.received |= 1 << member;

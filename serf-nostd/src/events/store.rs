@@ -717,16 +717,17 @@ impl<'a> Store<'a> {
 
     /// An event that somebody else has told of has come from its origin as well, in this batch.
     pub(crate) fn leave_to_origin(&mut self, slot: u16, batch: u8) {
-        if matches!(self.slots[slot as usize].list, list::FRESH | list::ANNOUNCE..list::AWAIT) {
+        if self.slots[slot as usize].list == list::FRESH {
             self.set_batch(slot, batch);
             self.move_to(slot, list::TOLD);
         }
     }
 
-    /// An event that waits for its origin's word is announced as others are.
-    pub(crate) fn end_wait(&mut self, slot: u16, now: Instant) {
-        if self.slots[slot as usize].list == list::TOLD {
-            self.sent(slot, now);
+    /// An event that has come since `first` is announced as others are, be it that all were said to have it.
+    pub(crate) fn announce(&mut self, slot: u16, first: Instant) {
+        let s = &self.slots[slot as usize];
+        if s.at >= first && matches!(s.list, list::TOLD | list::VALUES..=list::PINNED) {
+            self.move_to(slot, list::ANNOUNCE);
         }
     }
 

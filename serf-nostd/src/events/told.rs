@@ -53,7 +53,7 @@ impl Events<'_> {
         let Batch { number, answer, behind, members } = *batch;
         self.complete(table, from, number.wrapping_sub(behind as u32));
         let tells_all = (links.live..=MEMBERS).contains(&(members as usize)) && !table.partial;
-        let origin = origin_at(table, from).filter(|_| tells_all && links.clean);
+        let origin = if tells_all && links.clean { origin_at(table, from) } else { None };
         InBatch { number, answer, origin }
     }
 
@@ -90,9 +90,9 @@ impl Events<'_> {
     }
 
     /// Its origin says that somebody has not received this event, which is here.
-    pub(crate) fn somebody_lacks(&mut self, id: EventId, now: Instant) {
+    pub(crate) fn somebody_lacks(&mut self, config: &Config, id: EventId, now: Instant) {
         if let Some(slot) = self.store.find(id) {
-            self.store.end_wait(slot, now);
+            self.store.announce(slot, now.minus(patience(config)));
         }
     }
 

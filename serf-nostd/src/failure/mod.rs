@@ -123,11 +123,8 @@ impl<'a> Failure<'a> {
     pub(crate) fn deadline(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Instant {
         let suspect = members.table.suspects.first();
         let suspect = suspect.map_or(Instant::FAR, |id| members.table.cold(id).deadline);
-        let anybody = members.table.live() > 0;
-        let detector = self.detector.deadline(&cx.config, anybody);
-        let alone =
-            if anybody && !self.detector.search.is_on() { self.alone_at(&cx.config) } else { Instant::FAR };
-        detector.min(alone).min(self.inquests.deadline(&cx.config)).min(suspect)
+        let detector = self.detector.deadline(&cx.config, members.table.live() > 0);
+        detector.min(self.search_at(cx, members)).min(self.inquests.deadline(&cx.config)).min(suspect)
     }
 
     /// Suspicions that have run out.
@@ -152,7 +149,7 @@ impl<'a> Failure<'a> {
             return Some(probe);
         }
         let anybody = members.table.live() > 0;
-        if anybody && self.alone_at(&cx.config) <= cx.now {
+        if self.search_at(cx, members) <= cx.now {
             self.search(cx);
         }
         while let Some(due) = self.detector.due(cx.now, &cx.config, anybody) {
@@ -207,11 +204,11 @@ impl<'a> Failure<'a> {
     }
 
     /// How long a member is waited for before others are asked to probe it: three times as long as it took at most of late and a
-    /// tenth of the usual time, where that is known, and never longer than usual.
+    /// tenth of the usual time, where that is known, and never longer than usual. In a search, where all are judged together, as usual.
     #[cfg(feature = "coordinates")]
     fn probe_timeout(&self, config: &Config, target: u16) -> Duration {
         let usual = config.probe_timeout;
-        let known = self.coordinates.longest(target);
+        let known = self.coordinates.longest(target).filter(|_| !self.detector.search.is_on());
         known.map_or(usual, |longest| usual.min(longest.times(3) + usual.scaled(1, 10)))
     }
 
@@ -245,6 +242,12 @@ impl<'a> Failure<'a> {
                 cx.enqueue(to, usize::MAX, Answer::IndirectPing { seq, target });
             }
         }
+    }
+
+    /// When a search begins, if nobody is heard until then.
+    fn search_at(&self, cx: &Cx<'_>, members: &Membership<'_>) -> Instant {
+        let may = members.table.live() > 0 && cx.config.has(Rule::Search) && !self.detector.search.is_on();
+        if may { self.alone_at(&cx.config) } else { Instant::FAR }
     }
 
     /// Nobody is heard, or nobody answers.

@@ -247,7 +247,7 @@ impl<'a> Detector<'a> {
     /// Whom the next probe is for.
     pub(crate) fn turn(&self) -> Turn {
         #[cfg(feature = "inquest")]
-        if let Some(id) = self.hinted.filter(|_| !self.was_hinted) {
+        if let Some(id) = self.hinted.filter(|_| !self.was_hinted && self.more == 0) {
             return Turn::Hinted(id);
         }
         let next = self.period.wrapping_add(self.lasts);
@@ -371,7 +371,7 @@ impl<'a> Detector<'a> {
     }
 
     fn begin_period(&mut self, now: Instant, config: &Config) {
-        self.more = self.search.next_period(now + config.probe_timeout);
+        self.more = self.search.next_period(now + config.probe_interval.scaled(1, 2));
         self.advance(self.scale() as u16);
         self.next = now + config.probe_interval.times(self.scale());
     }

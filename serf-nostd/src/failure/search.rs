@@ -3,7 +3,7 @@
 //! One probe in a period finds who has died in a fleet that lives. Where most have died at once nearly every probe finds
 //! nobody, those who are asked to help are dead as well, and what is told goes to the dead. So who has heard nobody for two
 //! periods and a half, or has had two probes to which nobody said anything, probes [`WIDEST`] members in each period, until
-//! three of eight answer. Whoever answers, or asks, is told news first meanwhile, and helps first.
+//! three of eight answer. Whoever answers, or asks, is preferred meanwhile when a few are to be told something, or to help.
 //!
 //! A node whose own link comes and goes finds nobody either. So a search proves nothing in a period of which not both halves
 //! have brought an answer. Only a node that has heard nobody at all for as long as a suspicion may take comes to conclusions,
@@ -71,6 +71,7 @@ impl Search {
         if self.own_period {
             let ends = self.answered * 8 >= self.begun * 3;
             self.width = if ends { 1 } else { WIDEST };
+            self.missed = 0;
         }
         if !self.is_on() {
             self.found.clear();
@@ -90,7 +91,7 @@ impl Search {
     pub(super) fn unanswered(&mut self, id: u16, alone: bool) -> bool {
         self.missed = self.missed.saturating_add(alone as u8);
         self.forget(id);
-        self.missed >= MISSED
+        alone && self.missed >= MISSED
     }
 
     /// A probe has been answered.

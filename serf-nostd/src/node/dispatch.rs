@@ -349,7 +349,7 @@ impl Node<'_> {
                 }
             }
             Message::Tag(tag) => c.source = c.source.max(e.events.fleet.source(&cx.config, tag)),
-            Message::Batch(batch) if c.is_new() => {
+            Message::Batch(batch) if c.is_new() && c.batch.is_none() => {
                 let links = e.failure.links(&e.members);
                 c.batch = Some(e.events.told(&e.members.table, links, &c.from, &batch));
             }
@@ -364,7 +364,7 @@ impl Node<'_> {
             }
             Message::IHave(_, mut ids) if c.batch.is_some() && ids.clone().all(|id| e.events.knows(id)) => {
                 for id in ids.filter(|id| c.batch.is_some_and(|batch| batch.waits(*id).is_some())) {
-                    e.events.somebody_lacks(id, cx.now);
+                    e.events.somebody_lacks(&cx.config, id, cx.now);
                 }
                 c.received = Some(c.received.unwrap_or(ids.next().is_some()));
             }
