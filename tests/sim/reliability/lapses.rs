@@ -360,3 +360,25 @@ fn answers_are_forged() {
     }
     assert!(slowest < 100, "{slowest} ms");
 }
+
+/// Somebody says in the origin's name that all have its batches, to all, again and again.
+#[test]
+fn completions_are_forged() {
+    let mut slowest = 0;
+    for seed in 0..10 {
+        let mut fleet = clean(seed, 50, Size::Agent);
+        let mut log = Log::default();
+        fleet.network.one_way.push((0, 13));
+        fire(&mut fleet, &mut log, 0, 0);
+        for _ in 0..100 {
+            fleet.run(SECOND / 100, &mut log.watch());
+            for number in [0, 128] {
+                let complete = datagram(&[body(kind::COMPLETE).int(number).end()]);
+                (1..50).for_each(|to| fleet.inject_from(addr(0), to, complete.clone()));
+            }
+        }
+        assert_eq!(log.lost(13), 0);
+        slowest = slowest.max(log.slowest(13));
+    }
+    assert!(slowest < 500, "{slowest} ms");
+}
