@@ -51,16 +51,27 @@ impl Events<'_> {
     /// A batch has come from this address.
     pub(crate) fn told(&mut self, table: &Table<'_>, links: Links, from: &Address, batch: &Batch) -> InBatch {
         let Batch { number, answer, behind, members } = *batch;
-        self.complete(table, from, number.wrapping_sub(behind as u32));
         let tells_all = (links.live..=MEMBERS).contains(&(members as usize)) && !table.partial;
-        let origin = if tells_all && links.clean { origin_at(table, from) } else { None };
-        InBatch { number, answer, origin }
+        let waits = tells_all && links.clean;
+        let origin =
+            if waits || self.store.first(list::TOLD).is_some() { origin_at(table, from) } else { None };
+        if let Some(origin) = origin {
+            self.end_waits(origin, number.wrapping_sub(behind as u32));
+        }
+        InBatch { number, answer, origin: origin.filter(|_| waits) }
     }
 
     /// All members have the batches of whoever is at this address before that of this number: nobody need be told of them.
     pub(crate) fn complete(&mut self, table: &Table<'_>, from: &Address, number: u32) {
+        if self.store.first(list::TOLD).is_some()
+            && let Some(origin) = origin_at(table, from)
+        {
+            self.end_waits(origin, number);
+        }
+    }
+
+    fn end_waits(&mut self, origin: u64, number: u32) {
         let mut at = self.store.first(list::TOLD);
-        let Some(origin) = at.and_then(|_| origin_at(table, from)) else { return };
         while let Some(slot) = at {
             at = self.store.after(list::TOLD, slot);
             if is_from(self.store.id(slot), origin) {

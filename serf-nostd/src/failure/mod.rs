@@ -110,13 +110,9 @@ impl<'a> Failure<'a> {
     }
 
     /// A batch of events has not been received by all, however often they were told: a probe to those might be lost as well.
-    #[cfg(feature = "batches")]
     pub(crate) fn batch_lost(&mut self) {
         self.detector.lost();
     }
-
-    #[cfg(not(feature = "batches"))]
-    pub(crate) fn batch_lost(&mut self) {}
 
     // ---- what is due ----
 

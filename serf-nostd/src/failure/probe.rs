@@ -220,7 +220,6 @@ impl<'a> Detector<'a> {
     }
 
     /// Something has been lost that was no probe.
-    #[cfg(feature = "batches")]
     pub(super) fn lost(&mut self) {
         self.outcomes.note(true);
     }

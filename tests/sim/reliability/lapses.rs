@@ -74,6 +74,16 @@ fn flow(fleet: &mut Fleet, log: &mut Log, i: usize, (every, span): (u64, u64), s
     }
 }
 
+/// The slowest event at X, in ms, in so many fleets of so many agents.
+fn slowest_of(seeds: u64, nodes: usize, happens: impl Fn(&mut Fleet, &mut Log)) -> u64 {
+    let slowest = |seed| {
+        let (mut fleet, mut log) = (clean(seed, nodes, Size::Agent), Log::default());
+        happens(&mut fleet, &mut log);
+        log.slowest(13)
+    };
+    (0..seeds).map(slowest).max().unwrap_or(0)
+}
+
 /// "This is a batch of mine", with what somebody else has fired.
 fn claim(messages: &[Vec<u8>]) -> Vec<u8> {
     datagram(&[&[body(kind::BATCH).int(7).int(7).raw(&[0]).int(64).end()], messages].concat())
@@ -297,19 +307,15 @@ fn members_come_and_go_and_nothing_is_reported_lost() {
 /// One answer took 430 ms: a copy that is lost after that is told of by the others, who do not wait for the origin.
 #[test]
 fn a_slow_answer_makes_nobody_wait_long() {
-    let mut slowest = 0;
-    for seed in 0..20 {
-        let mut fleet = clean(seed, 20, Size::Agent);
+    let slowest = slowest_of(20, 20, |fleet, log| {
         (1..20).for_each(|i| fleet.freeze(i, 430_000));
-        let mut log = Log::default();
         fleet.run(2 * SECOND, &mut log.watch());
         fleet.network.one_way.push((0, 13));
-        fire(&mut fleet, &mut log, 0, seed as u32);
+        fire(fleet, log, 0, 0);
         fleet.run(20_000, &mut log.watch());
         fleet.network.one_way.clear();
         fleet.run(20 * SECOND, &mut log.watch());
-        slowest = slowest.max(log.slowest(13));
-    }
+    });
     assert!(slowest < 250, "{slowest} ms");
 }
 
@@ -341,13 +347,10 @@ fn links_that_are_narrow() {
 /// Somebody says for all that they have received a batch.
 #[test]
 fn answers_are_forged() {
-    let mut slowest = 0;
-    for seed in 0..20 {
-        let mut fleet = clean(seed, 50, Size::Agent);
-        let mut log = Log::default();
+    let slowest = slowest_of(20, 50, |fleet, log| {
         fleet.recording = Some(vec![]);
         fleet.network.one_way.push((0, 13));
-        fire(&mut fleet, &mut log, 0, 0);
+        fire(fleet, log, 0, 0);
         let recording = fleet.recording.take().expect("on");
         let mut told = recording.iter().flat_map(|(_, _, bytes)| read(bytes));
         let told = told.find(|(k, _)| *k == kind::BATCH).map(|(_, body)| number(&body)).expect("a batch");
@@ -356,20 +359,16 @@ fn answers_are_forged() {
         fleet.run(20_000, &mut log.watch());
         fleet.network.one_way.clear();
         fleet.run(20 * SECOND, &mut log.watch());
-        slowest = slowest.max(log.slowest(13));
-    }
+    });
     assert!(slowest < 100, "{slowest} ms");
 }
 
 /// Somebody says in the origin's name that all have its batches, to all, again and again.
 #[test]
 fn completions_are_forged() {
-    let mut slowest = 0;
-    for seed in 0..10 {
-        let mut fleet = clean(seed, 50, Size::Agent);
-        let mut log = Log::default();
+    let slowest = slowest_of(10, 50, |fleet, log| {
         fleet.network.one_way.push((0, 13));
-        fire(&mut fleet, &mut log, 0, 0);
+        fire(fleet, log, 0, 0);
         for _ in 0..100 {
             fleet.run(SECOND / 100, &mut log.watch());
             for number in [0, 128] {
@@ -378,7 +377,6 @@ fn completions_are_forged() {
             }
         }
         assert_eq!(log.lost(13), 0);
-        slowest = slowest.max(log.slowest(13));
-    }
+    });
     assert!(slowest < 500, "{slowest} ms");
 }

@@ -7,7 +7,6 @@ mod churn;
 mod lapses;
 mod network;
 mod origins;
-
 mod replays;
 
 use fleet_tests::fleet::Size;
