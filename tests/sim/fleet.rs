@@ -150,7 +150,7 @@ impl Fleet {
     }
 
     /// Who gets a datagram that is sent to this address now.
-    fn reached(&self, to: SocketAddr) -> Option<usize> {
+    pub fn reached(&self, to: SocketAddr) -> Option<usize> {
         let i = self.at(to)?;
         let open = match &self.machines[i].nat {
             Some(nat) => nat.inward(self.now, to.port()),

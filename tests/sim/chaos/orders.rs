@@ -148,8 +148,8 @@ impl Run<'_> {
             let tried =
                 node.members().filter(|member| matches!(member.status, Status::Alive | Status::Failed));
             for member in tried {
-                // Where another machine is by now, nobody answers to that name.
-                let there = self.fleet.at(member.addr);
+                // Where another machine is by now, nobody answers to that name; nor at the port of a router that is gone.
+                let there = self.fleet.reached(member.addr);
                 let other = there.filter(|other| self.fleet.machines[*other].name() == member.name);
                 other.into_iter().for_each(|other| knows(i, other));
             }
