@@ -14,7 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::stdout::Stdout;
 pub use format::{Format, in_one_line, printable};
-use format::{line, shown};
+use format::{line, told};
 use journal::Journal;
 use syslog::Syslog;
 
@@ -172,19 +172,21 @@ impl Log for Logger {
         }
         let component = component(record.target()).unwrap_or(record.target());
         let text = record.args().to_string();
-        let line = line(record.level(), component, &text);
-        if let Some(observer) = self.observer.get() {
-            observer(record.level(), &line);
+        let (writes, observer) = (self.writes(record.level()), self.observer.get());
+        let is_text = self.format == Format::Text;
+        let line = (observer.is_some() || is_text).then(|| line(record.level(), component, &text));
+        if let (Some(observer), Some(line)) = (observer, &line) {
+            observer(record.level(), told(line));
         }
-        if self.writes(record.level()) {
+        if writes {
             if let Some(syslog) = self.syslog.get()
                 && syslog.write(record.level(), component, &text).is_err()
             {
                 LOST.fetch_add(1, Ordering::Relaxed);
             }
-            let written = match self.format {
-                Format::Text => shown(&line),
-                _ => self.format.written(record.level(), component, &text),
+            let written = match line.filter(|_| is_text) {
+                Some(line) => line.into_bytes(),
+                None => self.format.written(record.level(), component, &text),
             };
             self.terminal().show(written, &self.format);
         }
@@ -195,12 +197,14 @@ impl Log for Logger {
 
 /// Serf's component for a target of ours.
 fn component(target: &str) -> Option<&str> {
-    let crate_name = target.split("::").next().unwrap_or(target);
-    match crate_name {
-        "agent" | "agent.ipc" | "agent.mdns" | "serf" | "memberlist" => Some(target),
-        "serf_nostd" => Some("serf"),
-        "agent_linux" if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
-        "agent_linux" => Some("agent"),
+    match target {
+        "agent" | "agent.ipc" | "agent.mdns" | "serf" | "memberlist" => return Some(target),
+        _ => {}
+    }
+    match target.split("::").next() {
+        Some("serf_nostd") => Some("serf"),
+        Some("agent_linux") if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
+        Some("agent_linux") => Some("agent"),
         _ => None,
     }
 }

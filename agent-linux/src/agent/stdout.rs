@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::OnceLock;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 
 /// What the kernel takes at once of a pipe or socket that it calls writable.
 const AT_ONCE: usize = 4096;
@@ -21,7 +22,7 @@ impl Write for Stdout {
         }
         let out = io::stdout();
         let mut room = [PollFd::new(&out, PollFlags::OUT)];
-        if poll(&mut room, Some(&Timespec::default()))? == 0 {
+        if !is_file() && poll(&mut room, Some(&Timespec::default()))? == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(rustix::io::write(&out, &bytes[..bytes.len().min(AT_ONCE)])?)
@@ -41,4 +42,11 @@ fn terminal() -> Option<&'static File> {
         OpenOptions::new().write(true).custom_flags(flags.cast_signed()).open("/proc/self/fd/1").ok()
     };
     TERMINAL.get_or_init(|| io::stdout().is_terminal().then(open).flatten()).as_ref()
+}
+
+/// Whether standard output is a file, which has always room, as far as can be asked.
+fn is_file() -> bool {
+    static FILE: OnceLock<bool> = OnceLock::new();
+    let is_file = || fstat(io::stdout()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+    *FILE.get_or_init(is_file)
 }

@@ -62,6 +62,8 @@ impl Timer {
         while let Ok(mut ready) = self.descriptor.readable().await {
             let read = ready.try_io(|descriptor| Ok(rustix::io::read(descriptor, &mut [0; 8])?));
             if matches!(read, Ok(Ok(_))) {
+                // It is read, and not set anew: there is nothing more.
+                ready.clear_ready();
                 self.due = None;
                 return;
             }

@@ -3,12 +3,15 @@
 //! glibc's allocator keeps what is freed below a piece that is still in use: what a storm of joins or of streams that nobody
 //! reads has taken would stay with the agent for good. Other allocators give it back by themselves.
 
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
+use rustix::param::page_size;
 use tokio::time::sleep;
 
 /// How often it is looked whether there may be something to give back.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(30);
 
 /// So much above the least that the process has held there may be, in KiB.
 const GROWN: u64 = 512;
@@ -17,19 +20,23 @@ const GROWN: u64 = 512;
 pub async fn tend() {
     let mut least = u64::MAX;
     loop {
-        if resident() > least.saturating_add(GROWN) {
+        let mut held = resident();
+        if held > least.saturating_add(GROWN) {
             give_back();
+            held = resident();
         }
-        least = least.min(resident());
+        least = least.min(held);
         sleep(EVERY).await;
     }
 }
 
 /// What the process holds in memory, in KiB; 0 where the system does not tell.
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+    // Numbers of pages: of all that it may use, and of what it holds. It is one line, told in one piece.
+    let mut line = [0; 256];
+    let read = File::open("/proc/self/statm").and_then(|mut file| file.read(&mut line)).unwrap_or(0);
+    let pages = std::str::from_utf8(&line[..read]).ok().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    pages.unwrap_or(0) * (page_size() / 1024) as u64
 }
 
 #[cfg(target_env = "gnu")]

@@ -1,10 +1,12 @@
 //! What the RPC goes over: TCP, or a Unix socket.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, Ready};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 use crate::agent::error::words;
@@ -21,8 +23,8 @@ pub(super) enum Connection {
 
 /// The half that is read.
 pub(super) trait ReadHalf: AsyncRead + Send + Sync + Unpin {
-    /// To ask the system how the connection stands.
-    fn socket(&self) -> BorrowedFd<'_>;
+    /// Waits until there is something to read, or the other side has closed: what of it.
+    fn ready(&self) -> Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + '_>>;
 }
 
 /// The half that is written.
@@ -63,14 +65,14 @@ impl AsFd for Connection {
 }
 
 impl ReadHalf for tcp::OwnedReadHalf {
-    fn socket(&self) -> BorrowedFd<'_> {
-        self.as_ref().as_fd()
+    fn ready(&self) -> Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + '_>> {
+        Box::pin(self.ready(Interest::READABLE))
     }
 }
 
 impl ReadHalf for unix::OwnedReadHalf {
-    fn socket(&self) -> BorrowedFd<'_> {
-        self.as_ref().as_fd()
+    fn ready(&self) -> Pin<Box<dyn Future<Output = io::Result<Ready>> + Send + '_>> {
+        Box::pin(self.ready(Interest::READABLE))
     }
 }
 

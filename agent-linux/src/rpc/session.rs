@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -37,7 +35,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long the answer to a wrong token takes.
 const GUESS: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the client of a request that takes long is still there.
+/// How often it is looked whether the client of a request that takes long is still there, if more of its requests wait.
 const HANG_UP: Duration = Duration::from_millis(250);
 
 /// How long Go's clients have to read what the fleet said before they are told that it was all: its `serf query` looks at
@@ -183,14 +181,14 @@ impl Session {
             if let Some(volley) = Volley::take(seq, command, &body, reader) {
                 let answers = tokio::select! {
                     answers = volley.fire(&self.context.handle) => answers,
-                    () = hung_up(reader.get_ref().socket()) => return Ok(()),
+                    () = hung_up(&**reader.get_ref()) => return Ok(()),
                 };
                 self.outbox.send(answers).await?;
                 continue;
             }
             let outcome = tokio::select! {
                 outcome = self.execute(seq, command, &body) => outcome,
-                () = hung_up(reader.get_ref().socket()) => return Ok(()),
+                () = hung_up(&**reader.get_ref()) => return Ok(()),
             };
             // Before it hears that it is admitted.
             self.rest();
@@ -457,13 +455,9 @@ fn keys(report: KeyReport, listed: bool) -> Outcome {
 
 /// Ends once the client has closed its side, and some time has passed in which one that only says that it has no more
 /// questions may get its answer. Requests that wait behind the present one are left where they are.
-async fn hung_up(socket: BorrowedFd<'_>) {
-    let closed = || {
-        let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::RDHUP)];
-        // An error as such ends nothing: the next read or write meets it.
-        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-    };
-    while !closed() {
+async fn hung_up(reader: &dyn ReadHalf) {
+    // An error as such ends nothing: the next read or write meets it.
+    while !reader.ready().await.is_ok_and(|ready| ready.is_read_closed()) {
         sleep(HANG_UP).await;
     }
     sleep(LINGER).await;

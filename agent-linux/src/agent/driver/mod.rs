@@ -27,6 +27,7 @@ mod report;
 mod warnings;
 
 use std::collections::{HashSet, VecDeque};
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -223,6 +224,8 @@ impl<'n> Driver<'n> {
             log::error!(target: "agent", "There are no file descriptors left to begin with");
             return End::Abandoned;
         };
+        // There was more in the socket than it takes at once: it is others' turn.
+        let mut sated = false;
         loop {
             let wake = self.settle();
             if let Some(end) = self.end {
@@ -232,21 +235,26 @@ impl<'n> Driver<'n> {
             }
             timer.set(wake);
             tokio::select! {
-                received = self.socket.receive(&mut rx) => self.receive(Some(received), &mut rx),
-                request = self.requests.recv() => self.take(request),
+                biased;
+                received = self.socket.receive(&mut rx), if !sated => sated = self.receive(Some(received), &mut rx),
                 // A process that had no CPU time for a while finds answers that came in time: they count first.
-                () = timer.fired() => self.receive(None, &mut rx),
+                () = timer.fired() => sated = self.receive(None, &mut rx),
                 Some(answer) = self.queries.answered() => self.answer(answer),
                 Some(kept) = self.keys.kept() => self.tell_kept(kept),
                 Some((event, ran)) = self.turns.ended() => self.turn_ended(event, ran),
                 Some(resolved) = self.joins.looked_up() => self.begin_join(resolved),
                 () = record::relief(self.recorder.as_ref()) => {}
+                request = self.requests.recv() => {
+                    sated = false;
+                    self.take(request);
+                }
+                () = ready(()), if sated => sated = false,
             }
         }
     }
 
-    /// Takes in `first` and what else has come by now.
-    fn receive(&mut self, mut first: Option<io::Result<Incoming>>, rx: &mut [u8]) {
+    /// Takes in `first` and what else has come by now; whether there may be more.
+    fn receive(&mut self, mut first: Option<io::Result<Incoming>>, rx: &mut [u8]) -> bool {
         let now = self.clock.now();
         for _ in 0..BATCH {
             match first.take().unwrap_or_else(|| self.socket.try_receive(rx)) {
@@ -265,10 +273,11 @@ impl<'n> Driver<'n> {
                         }
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => self.traffic.receive_errors += 1,
             }
         }
+        true
     }
 
     /// Takes this request and what else is there: many events in a row then share datagrams.

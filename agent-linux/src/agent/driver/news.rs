@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serf_nostd::{Member as CoreMember, MemberChange, Status as CoreStatus, UserEvent};
 
 use super::{Changes, Driver};
+use crate::agent::log::in_one_line;
 use crate::agent::model::{Event, Member, MemberEventKind, Status};
 use crate::agent::snapshot::Handed;
 use crate::agent::tags;
@@ -61,12 +62,10 @@ impl Driver<'_> {
             Event::User { name, .. } => {
                 let name = String::from_utf8_lossy(name);
                 // A name is anybody's bytes: it stays on its line.
-                let name = name.replace('\n', "\\n");
-                log::info!(target: "agent", "Received event: user-event: {name}");
+                log::info!(target: "agent", "Received event: user-event: {}", in_one_line(&name));
             }
             Event::Query(question) => {
-                let name = question.name.replace('\n', "\\n");
-                log::info!(target: "agent", "Received event: query: {name}");
+                log::info!(target: "agent", "Received event: query: {}", in_one_line(&question.name));
             }
         }
         let event = Arc::new(event);

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{Local, SecondsFormat};
@@ -14,6 +13,9 @@ use super::journal;
 /// Of a longer text the log shows the beginning, in bytes: a request can name a thousand things that go wrong. A script's
 /// output fits.
 const LONGEST: usize = 16 << 10;
+
+/// In front of every line on the terminal.
+const MARGIN: &str = "    ";
 
 /// How lines are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Format {
     /// One line with its end, or one entry.
     pub fn written(&self, level: Level, component: &str, text: &str) -> Vec<u8> {
         match self {
-            Format::Text => shown(&line(level, component, text)),
+            Format::Text => line(level, component, text).into_bytes(),
             Format::Journald { node } => journal::entry(level, component, node, text),
             Format::Json { node } => {
                 let entry = Entry {
@@ -91,21 +93,24 @@ pub(super) fn severity(level: Level) -> usize {
     }
 }
 
-/// A line as Serf writes it, and as monitors get it: without the four spaces in front, and its end.
+/// A line as Serf writes it, with its end.
 pub(super) fn line(level: Level, component: &str, text: &str) -> String {
-    let mut line = String::with_capacity(40 + text.len().min(LONGEST));
+    let mut line = String::with_capacity(48 + text.len().min(LONGEST));
     let text = whole(text);
     // What is said of members, whose names may hold anything, stays on its line; others' lists have several.
     let shown =
         if ["serf", "memberlist"].contains(&component) { in_one_line(&text) } else { printable(&text) };
-    // Writing into a String cannot fail.
-    let _ = with_second(|now| write!(line, "{now} [{}] {component}: {shown}", level_name(level)));
+    line.push_str(MARGIN);
+    with_second(|now| line.push_str(now));
+    for part in [" [", level_name(level), "] ", component, ": ", &shown, "\n"] {
+        line.push_str(part);
+    }
     line
 }
 
-/// The same on the terminal.
-pub(super) fn shown(line: &str) -> Vec<u8> {
-    ["    ", line, "\n"].concat().into_bytes()
+/// The same as monitors get it: without what is in front of it on the terminal, and its end.
+pub(super) fn told(line: &str) -> &str {
+    &line[MARGIN.len()..line.len() - 1]
 }
 
 /// This second in local time: thousands of lines in it have the same text.
@@ -165,6 +170,7 @@ mod tests {
     #[test]
     fn a_text_that_is_too_long_is_cut_between_characters() {
         let shown = line(Level::Info, "agent", &"é".repeat(LONGEST));
+        let shown = told(&shown);
         let end = format!("{} ... ({} bytes in all)", "é".repeat(LONGEST / 2), 2 * LONGEST);
         assert!(shown.ends_with(&end), "{shown}");
     }
@@ -172,6 +178,7 @@ mod tests {
     #[test]
     fn the_name_of_a_member_stays_on_its_line() {
         let shown = line(Level::Info, "serf", "EventMemberJoin: x\n    2026/11/27 00:00:00 [ERR] agent: no");
+        let shown = told(&shown);
         assert!(!shown.contains('\n'), "{shown}");
         assert!(shown.contains("x\\n"), "{shown}");
     }
