@@ -79,7 +79,8 @@ pub struct Fleet {
     pub transcript: Transcript,
     /// Walk all invariants of a node after every so many of its steps; 0: never.
     pub check_every: u64,
-    tx: Vec<u8>,
+    /// What nodes write their datagrams into: at most as much as they ever fill.
+    pub tx: Vec<u8>,
 }
 
 impl Fleet {

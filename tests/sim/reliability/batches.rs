@@ -3,6 +3,7 @@
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::judged::SECOND;
 use fleet_tests::proof::{hold, proves};
+use fleet_tests::wire::{kind, read};
 use serf_nostd::Config;
 use serf_nostd::rules::Rule;
 
@@ -99,4 +100,31 @@ fn where_nothing_is_lost_an_event_is_three_datagrams_to_each() {
         assert_eq!(datagrams, 3.0);
         assert!(copies <= 2 * nodes as u64 + 4, "{copies} copies");
     }
+}
+
+/// Nodes whose datagrams are short: an event that has no room beside what a batch says of itself goes without that, and holds up nothing.
+#[test]
+fn an_event_that_has_no_room_in_a_batch_goes_alone() {
+    let mut fleet = clean(7, 20, None);
+    let (mut fired, mut alone) = (0, 0);
+    let mut heard = vec![0; 20];
+    for length in (450..550).rev() {
+        fleet.tx.truncate(length);
+        fleet.recording = Some(Vec::new());
+        let mut watch = |i: usize, _: u64, _: u64, seen: Seen| {
+            heard[i] += matches!(seen, Seen::User { .. }) as usize;
+        };
+        fleet.with(0, &mut watch, |node, now| node.user_event(now, b"e", &[7; 450], false).expect("room"));
+        fired += 1;
+        fleet.run(SECOND / 2, &mut watch);
+        if heard.iter().any(|count| *count < fired) {
+            break;
+        }
+        let sent = fleet.recording.take().unwrap_or_default();
+        let in_batch = sent.iter().flat_map(|(_, _, bytes)| read(bytes)).any(|(kind, _)| kind == kind::BATCH);
+        assert!(!in_batch || alone == 0, "{length} bytes");
+        alone += !in_batch as usize;
+    }
+    println!("{fired} lengths, {alone} of them too short for a batch");
+    assert!(alone > 5 && heard.iter().all(|count| *count + 1 >= fired), "{alone}, {heard:?} of {fired}");
 }
