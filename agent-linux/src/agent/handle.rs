@@ -231,9 +231,7 @@ impl Handle {
         &self,
         event: UserEvent,
     ) -> Result<oneshot::Receiver<Result<(), Refusal>>, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Event { event, reply }).await.map_err(|_| Refusal::Gone)?;
-        Ok(answer)
+        self.submit(|reply| Request::Event { event, reply }).await
     }
 
     /// Keeps an identity for an event that an operator is to sign: see [`serf_nostd::Statement`]. What is signed is fired with
@@ -413,9 +411,17 @@ impl Handle {
 
     /// Sends the request that `make` builds around its reply, and waits for the answer.
     async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Refusal> {
+        self.submit(make).await?.await.map_err(|_| Refusal::Gone)
+    }
+
+    /// The same without waiting.
+    async fn submit<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<oneshot::Receiver<T>, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| Refusal::Gone)?;
-        answer.await.map_err(|_| Refusal::Gone)
+        Ok(answer)
     }
 
     /// Waits until the agent has ended: the run loop has dropped its end.
