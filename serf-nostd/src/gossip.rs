@@ -192,6 +192,7 @@ fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -
         let batch = e.events.begin_batch(cx, &e.members.table, links);
         return Some(round(cx, links, Kind::Own(0, batch), to_all));
     }
+    e.events.tell_overdue(&cx.config, cx.now);
     if e.events.store.first(list::FRESH).is_some() {
         let more = !reaches_all(&cx.config, links) || links.lossy;
         let fanout = cx.config.forward_fanout as usize + more as usize;
@@ -205,7 +206,6 @@ fn next_round(cx: &mut Cx<'_>, e: &mut Engines<'_>, links: Links, waits: bool) -
         Some(BatchDue::Lost) => e.failure.batch_lost(),
         None => {}
     }
-    e.events.announce_overdue(&cx.config, cx.now);
     if e.events.announce_at() <= cx.now {
         let announce = Kind::Announce { due: cx.now, count: 0 };
         return Some(round(cx, links, announce, LAZY_FANOUT));

@@ -3,10 +3,12 @@
 
 use fleet_tests::collapse::collapse;
 use fleet_tests::detection::{End, Trial};
+use fleet_tests::fleet::{Fleet, Seen, Size};
+use fleet_tests::judged::SECOND;
 use fleet_tests::lifeguard::{self, False};
 use fleet_tests::measure::{LOSSES, at_rest};
 use fleet_tests::rapid::{Adversity, adversity};
-use serf_nostd::Config;
+use serf_nostd::{Config, MemberChange};
 
 #[test]
 fn a_thousand_nodes_miss_no_event_at_any_loss_and_idle_like_ten() {
@@ -44,6 +46,26 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
 }
 
 /// Of Lifeguard's matrix what is hardest on others: many that are blocked for long, and run for moments.
+/// Many search for the others then, as a few probes in a row bring no word: that finds no dead among the living.
+#[test]
+fn where_four_of_ten_datagrams_get_lost_nobody_is_called_failed() {
+    let mut searches = 0;
+    for seed in 0..10 {
+        let config = Config { coalesce_members: false, ..Config::LAN };
+        let mut fleet = Fleet::new(seed, 50, Size::Small, config);
+        fleet.assemble(&mut |_, _, _, _| {});
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+        fleet.network.loss = 0.4;
+        fleet.run(180 * SECOND, &mut |i, _, _, seen| {
+            let failed = matches!(seen, Seen::Member { change: MemberChange::Failed, .. });
+            assert!(!failed, "seed {seed}: at {i}");
+        });
+        searches += fleet.total(|stats| stats.searches);
+    }
+    println!("{searches} searches in ten fleets");
+    assert!(searches > 1_000, "{searches}");
+}
+
 #[test]
 fn who_is_healthy_is_not_called_failed_for_others_that_are_slow() {
     let mut all = False::default();

@@ -110,25 +110,66 @@ fn who_can_ask_nobody_does_not_take_one_refusal_for_a_death() {
         let mut fleet = fleet(seed, 6, None, without);
         fleet.network.refusals.rejecting = vec![(4, 5), (5, 4)];
         fleet.network.one_way = (0..4).map(|to| (4, to)).collect();
-        // A round of its probes, which are slow as none is answered; a suspicion that nobody shares takes longer.
-        fleet.run(20 * SECOND, &mut |_, _, _, _| {});
+        // Its probes are slow as none is answered; others probe it for as long as they suspect it.
+        fleet.run(8 * SECOND, &mut |_, _, _, _| {});
         hold(fleet.node(4).is_some_and(|node| node.stats().refusals > 0), "nothing was refused")?;
         hold(fleet.status(4, 5) == Some(Status::Alive), "a living one is called failed")
     });
 }
 
+/// All processes but one end at once in a small fleet: there is nobody whom the last one could ask. What it has come to hold it keeps to
+/// itself, so that those who were only refused to it live again with their first word.
+#[test]
+fn the_last_one_of_a_small_fleet_knows_that_the_others_are_dead() {
+    for nodes in 2..=6 {
+        let slowest = |seed| {
+            let mut fleet = fleet(seed, nodes, None, None);
+            (1..nodes).for_each(|i| fleet.kill(i));
+            let (began, mut failed) = (fleet.now(), Vec::new());
+            fleet.run(60 * SECOND, &mut |i, _, at, seen| {
+                let died = i == 0 && matches!(seen, Seen::Member { change: MemberChange::Failed, .. });
+                failed.extend(died.then_some(at - began));
+            });
+            assert_eq!(failed.len(), nodes - 1);
+            failed.last().map_or(0, |at| at / 1_000)
+        };
+        let slowest = (0..20).map(slowest).max().unwrap_or(0);
+        println!("{nodes} nodes: {slowest} ms");
+        assert!(slowest <= 6_000, "of {nodes} nodes: after {slowest} ms");
+    }
+}
+
+/// The same for one whom everybody's host refuses, as by a firewall of its own, for half a minute.
+#[test]
+fn who_is_refused_by_all_tells_nobody_and_takes_it_back() {
+    for seed in 0..10 {
+        let mut fleet = fleet(seed, 6, None, None);
+        fleet.network.refusals.rejecting = (0..5).flat_map(|i| [(i, 5), (5, i)]).collect();
+        fleet.run(30 * SECOND, &mut |_, _, _, _| {});
+        assert!((0..5).all(|i| fleet.status(5, i) == Some(Status::Failed)), "seed {seed}");
+        let others =
+            |fleet: &Fleet| (0..5).all(|i| (0..5).all(|other| fleet.status(i, other) == Some(Status::Alive)));
+        assert!(others(&fleet), "seed {seed}: somebody believes it");
+        fleet.network.heal();
+        fleet.run(40 * SECOND, &mut |_, _, _, _| {});
+        assert!(others(&fleet) && fleet.agreed(), "seed {seed}");
+    }
+}
+
 /// Half of all links to one member do so, and a tenth.
 #[test]
 fn half_of_the_links_that_refuse_make_nobody_fail() {
-    for (seed, share) in [(1, 0.1), (2, 0.5), (3, 0.5), (4, 0.5)] {
+    let clean = [(1, 0.1, 0.0), (2, 0.5, 0.0), (3, 0.5, 0.0), (4, 0.5, 0.0)];
+    for (seed, share, loss) in clean.into_iter().chain((5..10).map(|seed| (seed, 0.5, 0.2))) {
         let mut fleet = fleet(seed, 50, None, None);
+        fleet.network.loss = loss;
         let mut rng = Rng::new(seed);
         for from in (0..50).filter(|from| *from != 5) {
             if rng.chance(share) {
                 fleet.network.refusals.rejecting.push((from, 5));
             }
         }
-        assert_eq!(failures(&mut fleet, 600 * SECOND), 0, "{share} of the links");
+        assert_eq!(failures(&mut fleet, 600 * SECOND), 0, "{share} of the links, {loss} of the datagrams");
         assert!(fleet.total(|stats| stats.inquests) > 0);
     }
 }

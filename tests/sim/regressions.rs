@@ -259,3 +259,10 @@ fn who_leaves_with_news_of_itself_is_the_same_in_all_tables() {
     holds(&Plan::asking(2_469));
     holds(&Plan::draw(5_855));
 }
+
+/// A member gets other tags and dies. A table that had not heard of these was told of both by another one, and then that it was back,
+/// all in one window: its application was never told of the tags.
+#[test]
+fn who_is_back_with_tags_that_came_with_its_death_is_told_of() {
+    holds(&Plan::sealed(109));
+}

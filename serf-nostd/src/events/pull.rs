@@ -1,5 +1,5 @@
 //! Events that others have and this node lacks: asked for one provider at a time, the next one when an answer is overdue,
-//! with more patience each time.
+//! with more and more patience.
 //!
 //! Who has seen an event may hold its payload no longer. Then other members are asked whether they do, one by one; if so
 //! many do not, nobody does: the event is lost, and counts as seen, or it would be asked for for ever.
@@ -103,9 +103,9 @@ impl Pull {
     };
 }
 
-/// How long the next answer may take, after so many without one.
+/// How long the next answer may take, after so many without one. The second one as long as the first: either may just have been lost.
 fn patience(overdue: Duration, tries: u8) -> Duration {
-    overdue.times(1 << tries.min(2))
+    overdue.times(1 << tries.saturating_sub(1).min(2))
 }
 
 /// Pulls in flight; the newest is refused when there is no room, since its next announcement comes.
@@ -299,9 +299,9 @@ impl<'a> Pulls<'a> {
     }
 }
 
-/// How long an answer to a pull may take before it is asked for again, at first.
+/// How long an answer to a pull may take before it is asked for again, at first: half as long again as probes took at most of late.
 pub(super) fn overdue(config: &Settings, links: Links) -> Duration {
-    config.probe_timeout.scaled(1, 10).max(links.round_trip.times(2))
+    config.probe_timeout.scaled(1, 10).max(links.round_trip.scaled(3, 2))
 }
 
 #[cfg(test)]
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn providers_take_turns_with_more_patience_each_time() {
+    fn providers_take_turns_with_more_and_more_patience() {
         let mut cells = [Pull::EMPTY; 2];
         let mut pulls = Pulls::new(&mut cells);
         let now = Instant::from_millis(0);
@@ -340,7 +340,7 @@ mod tests {
         assert!(pulls.want(id(1, 1), provider(2, asks::PROVEN), now, OVERDUE, 9));
         let asked = asked(&mut pulls);
         assert_eq!(asked.len(), asks::PROVEN as usize);
-        let expected = [(0, 1), (50, 2), (150, 1), (350, 2), (550, 1)].map(|(at, i)| (at, addr(i)));
+        let expected = [(0, 1), (50, 2), (100, 1), (200, 2), (400, 1)].map(|(at, i)| (at, addr(i)));
         assert_eq!(asked[..5], expected);
     }
 

@@ -147,6 +147,7 @@ pub struct StoreSlot {
     name_len: u16,
     /// Addresses (hashed) that the id came back from; for [`list::FOREIGN`] the first is the message's kind.
     confirmed_by: [u16; 2],
+    /// From how many members an own event came back; how often another's origin has had it announced once more.
     confirmations: u8,
     list: u8,
     pins: u8,
@@ -201,6 +202,8 @@ pub(crate) struct Store<'a> {
     /// Slots from here on were never used, and are in no list.
     touched: usize,
     pinned: [Pinned; PINS],
+    /// Bytes of what is in [`list::TOLD`].
+    told_bytes: usize,
 }
 
 impl<'a> Store<'a> {
@@ -212,6 +215,7 @@ impl<'a> Store<'a> {
             lists: [const { List::new() }; list::COUNT],
             touched: 0,
             pinned: [Pinned::default(); PINS],
+            told_bytes: 0,
         }
     }
 
@@ -494,6 +498,7 @@ impl<'a> Store<'a> {
         self.slots[slot as usize] =
             StoreSlot { place, len: len as u16, list: into, kind, ..StoreSlot::EMPTY };
         self.lists[into as usize].push_back(self.slots, slot);
+        self.told_bytes += self.told_cost(slot);
     }
 
     fn make_room(&mut self, len: usize, dropped: &mut u64) -> Option<u16> {
@@ -549,9 +554,17 @@ impl<'a> Store<'a> {
 
     pub(crate) fn move_to(&mut self, slot: u16, to: u8) {
         let from = self.slots[slot as usize].list;
+        self.told_bytes -= self.told_cost(slot);
         self.lists[from as usize].remove(self.slots, slot);
         self.slots[slot as usize].list = to;
         self.lists[to as usize].push_back(self.slots, slot);
+        self.told_bytes += self.told_cost(slot);
+    }
+
+    /// What a slot counts for among those that wait for their origins' word.
+    fn told_cost(&self, slot: u16) -> usize {
+        let s = &self.slots[slot as usize];
+        if s.list == list::TOLD { Arena::cost(s.len as usize) } else { 0 }
     }
 
     pub(crate) fn first(&self, which: u8) -> Option<u16> {
@@ -723,17 +736,20 @@ impl<'a> Store<'a> {
         }
     }
 
-    /// An event that has come since `first` is announced as others are, be it that all were said to have it.
+    /// An event that has come since `first` is announced as others are; once even if all were said to have it.
     pub(crate) fn announce(&mut self, slot: u16, first: Instant) {
-        let s = &self.slots[slot as usize];
-        if s.at >= first && matches!(s.list, list::TOLD | list::VALUES..=list::PINNED) {
+        let s = &mut self.slots[slot as usize];
+        let once_more = matches!(s.list, list::VALUES..=list::PINNED) && s.confirmations == 0;
+        if s.at >= first && (s.list == list::TOLD || once_more) {
+            s.confirmations += once_more as u8;
             self.move_to(slot, list::ANNOUNCE);
         }
     }
 
-    /// Whether more than a quarter of the slots wait for their origins' word.
+    /// Whether what waits for its origin's word takes more than a quarter of the slots, or of their bytes.
     pub(crate) fn many_wait(&self) -> bool {
-        self.lists[list::TOLD as usize].len() > self.slots.len() / 4
+        let slots = self.lists[list::TOLD as usize].len();
+        slots > self.slots.len() / 4 || self.told_bytes > self.arena.capacity() / 4
     }
 
     /// Somebody who asked for it is given it, before its turn to be sent as well.
@@ -775,6 +791,8 @@ impl<'a> Store<'a> {
 
     #[cfg(any(test, feature = "sabotage"))]
     pub(crate) fn check(&mut self) {
+        let told = (0..self.touched as u16).map(|slot| self.told_cost(slot)).sum::<usize>();
+        assert_eq!(self.told_bytes, told, "what waits for its origins' word");
         let listed: usize = self.lists.iter().map(|list| list.len()).sum();
         assert_eq!(listed, self.touched, "every slot is in one list");
         for kind in 0..PINS {

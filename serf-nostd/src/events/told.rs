@@ -1,6 +1,6 @@
 //! Events that have come from their origin in a batch: it sees to it itself that all get them, and says when all have
-//! ([`super::batch`]). Until it does they wait here. They are announced as others are if it says that somebody lacks them, if
-//! it says nothing for too long, or if so many wait that their slots are needed.
+//! ([`super::batch`]). Until it does they wait here. They are announced as others are if it says that somebody lacks them, or if
+//! it says nothing for too long; and passed on if so many wait that their room is needed.
 
 use super::Events;
 use super::seen::Freshness;
@@ -84,7 +84,7 @@ impl Events<'_> {
         }
     }
 
-    /// When the first of those that wait is to be announced after all.
+    /// When the first of those that wait is to be told of after all.
     pub(super) fn told_until(&self, config: &Config) -> Instant {
         match self.store.first(list::TOLD) {
             None => Instant::FAR,
@@ -93,10 +93,17 @@ impl Events<'_> {
         }
     }
 
-    /// Those that have waited too long are announced as if somebody else had told of them.
-    pub(crate) fn announce_overdue(&mut self, config: &Config, now: Instant) {
-        while let Some(slot) = self.store.first(list::TOLD).filter(|_| self.told_until(config) <= now) {
-            self.store.sent(slot, now);
+    /// Those that have waited too long are announced as if somebody else had told of them. Those that are more than may wait are passed on,
+    /// as they may be given up before anybody has asked for them.
+    pub(crate) fn tell_overdue(&mut self, config: &Config, now: Instant) {
+        while let Some(slot) = self.store.first(list::TOLD) {
+            if self.store.many_wait() {
+                self.store.move_to(slot, list::FRESH);
+            } else if self.store.since(slot) + patience(config) <= now {
+                self.store.sent(slot, now);
+            } else {
+                return;
+            }
         }
     }
 
@@ -118,13 +125,28 @@ pub(super) fn patience(config: &Config) -> Duration {
     config.probe_timeout.times(2)
 }
 
-/// What the live member at this address fires under.
+/// What the live member at this address fires under, if nobody else does: who chooses its boot number can see to that.
 fn origin_at(table: &Table<'_>, from: &Address) -> Option<u64> {
-    let member = table.live_at(table.live_from(from)?);
-    Some(hash::origin(table.name(member), table.hot(member).boot))
+    // Nobody has batches for so many.
+    if table.live() > 2 * MEMBERS {
+        return None;
+    }
+    let origin = |place: usize| {
+        let member = table.live_at(place);
+        hash::origin(table.name(member), table.hot(member).boot)
+    };
+    let place = table.live_from(from)?;
+    let own = origin(place);
+    let is_twin = |other: usize| other != place && is_same(origin(other), own);
+    (!(0..table.live()).any(is_twin)).then_some(own)
 }
 
 /// Whether an event is this origin's, signed or not.
 fn is_from(id: EventId, origin: u64) -> bool {
-    (id.origin ^ origin) & !(SIGNED | 1) == 0
+    is_same(id.origin, origin)
+}
+
+/// Whether these are one origin, but for what tells its signed events and its queries apart.
+fn is_same(one: u64, other: u64) -> bool {
+    (one ^ other) & !(SIGNED | 1) == 0
 }

@@ -11,6 +11,7 @@
 
 use super::Failure;
 use super::probe::Refused;
+use super::suspicion;
 use crate::config::Config;
 use crate::context::Cx;
 use crate::membership::Membership;
@@ -34,8 +35,10 @@ const QUOTED: usize = 128;
 const REFUSED: usize = 8;
 /// Who helps with an inquest begins none of its own for so many graces, and what it was refused itself counts as long.
 const HELPED: u32 = 2;
-/// Who was said to be gone, and has answered, is left alone for so many probe intervals: something on the way refuses.
+/// Who was said to be gone, and has answered, is left alone for so many probe intervals: something on the way refuses. Each further time
+/// for twice as long, up to so many doublings; each inquest into the same is one more chance to be wrong.
 const VOUCHED: u32 = 10;
+const DOUBLINGS: u8 = 5;
 /// Of refusals that quote nothing known so many are looked into per second: anybody can send them.
 const HINTS: u32 = 20;
 
@@ -126,10 +129,18 @@ struct Sent {
     at: Instant,
 }
 
+/// A member about whom no inquest is begun until then.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    target: u16,
+    until: Instant,
+    /// How often it was said to be gone, and has answered; forgotten when it was not for as long as it was left alone.
+    vouched: u8,
+}
+
 pub(crate) struct Inquests {
     open: heapless::Vec<Inquest, INQUESTS>,
-    /// About whom none is begun, and until when.
-    rests: heapless::Vec<(u16, Instant), RESTS>,
+    rests: heapless::Vec<Rest, RESTS>,
     /// Whose host has refused something of this node's, and when.
     refused: heapless::HistoryBuf<(u16, Instant), REFUSED>,
     sent: heapless::HistoryBuf<Sent, QUOTED>,
@@ -164,9 +175,10 @@ impl Inquests {
         self.sent.write(Sent { mark, seq, target, at });
     }
 
-    /// The datagram that a refusal quotes: the probe in it, whom it was for, and when it was sent.
-    pub(crate) fn quoted(&self, mark: u32) -> Option<(u32, u16, Instant)> {
-        let sent = self.sent.iter().find(|sent| sent.mark == mark)?;
+    /// The datagram that a refusal quotes, of those for members who are `there`: the probe in it, whom it was for, and when it was sent.
+    /// Several may be told the same.
+    pub(crate) fn quoted(&self, mark: u32, there: impl Fn(u16) -> bool) -> Option<(u32, u16, Instant)> {
+        let sent = self.sent.iter().find(|sent| sent.mark == mark && there(sent.target))?;
         Some((sent.seq, sent.target, sent.at))
     }
 
@@ -221,8 +233,7 @@ impl Inquests {
     /// A member's host has refused something. `seqs`: random. False if there is no room, or an inquest already, here or with this
     /// node's help, or none is due so soon.
     pub(crate) fn begin(&mut self, now: Instant, target: u16, [own, asked]: [u32; 2]) -> bool {
-        self.rests.retain(|(_, until)| now < *until);
-        let rests = self.rests.iter().any(|(id, _)| *id == target);
+        let rests = self.resting(target).is_some_and(|rest| now < rest.until);
         let witnesses = heapless::Vec::new();
         let inquest = Inquest { target, began: now, step: 0, own, asked, refused: false, witnesses };
         !rests && !self.is_open(target) && self.open.push(inquest).is_ok()
@@ -268,29 +279,39 @@ impl Inquests {
     pub(crate) fn vouched(&mut self, now: Instant, config: &Config, target: u16) {
         if self.is_open(target) {
             self.open.retain(|inquest| inquest.target != target);
-            self.rest(target, now + config.probe_interval.times(VOUCHED));
+            // What is as long ago as it was left alone for is forgotten.
+            let counts = |rest: &&Rest| now < rest.until + left_alone(config, rest.vouched);
+            let vouched = self.resting(target).filter(counts).map_or(0, |rest| rest.vouched);
+            self.rest(target, now + left_alone(config, vouched), (vouched + 1).min(DOUBLINGS));
         }
     }
 
     /// This node was refused when it helped with another's inquest.
     pub(crate) fn helped(&mut self, now: Instant, config: &Config, target: u16) {
-        self.rest(target, now + config.refused_grace.times(HELPED));
+        let vouched = self.resting(target).map_or(0, |rest| rest.vouched);
+        self.rest(target, now + config.refused_grace.times(HELPED), vouched);
+    }
+
+    fn resting(&self, target: u16) -> Option<&Rest> {
+        self.rests.iter().find(|rest| rest.target == target)
     }
 
     /// No inquest is begun about a member until then, or longer.
-    fn rest(&mut self, target: u16, until: Instant) {
-        let known = self.rests.iter().find(|(id, _)| *id == target).map_or(until, |(_, until)| *until);
-        self.rests.retain(|(id, _)| *id != target);
-        if self.rests.is_full() {
+    fn rest(&mut self, target: u16, until: Instant, vouched: u8) {
+        let mut rest = Rest { target, until, vouched };
+        if let Some(place) = self.rests.iter().position(|rest| rest.target == target) {
+            let known = self.rests.remove(place);
+            rest.until = until.max(known.until);
+        } else if self.rests.is_full() {
             self.rests.remove(0);
         }
-        let _ = self.rests.push((target, until.max(known)));
+        let _ = self.rests.push(rest);
     }
 
     /// What was known of a member is over: it is gone, or lives anew.
     pub(crate) fn forget(&mut self, target: u16) {
         self.open.retain(|inquest| inquest.target != target);
-        self.rests.retain(|(id, _)| *id != target);
+        self.rests.retain(|rest| rest.target != target);
     }
 
     /// The clock has jumped: what was not answered meanwhile says nothing.
@@ -303,6 +324,11 @@ impl Inquests {
     pub(crate) fn needed(others: usize) -> u8 {
         others.min(WITNESSES) as u8
     }
+}
+
+/// How long a member is left alone that was said to be gone so many times before, and has answered each time.
+fn left_alone(config: &Config, vouched: u8) -> Duration {
+    config.probe_interval.times(VOUCHED << vouched)
 }
 
 impl Failure<'_> {
@@ -331,13 +357,23 @@ impl Failure<'_> {
     }
 
     /// How many others must have been refused: of those who could be, who are not accused themselves, and one at least. Who says nothing
-    /// when it is asked again may be dead as well: then half of them will do.
+    /// when it is asked again may be dead as well: then half of them will do. Who has long heard nobody has nobody to ask, and keeps to
+    /// itself what it finds.
     fn needed(&self, cx: &Cx<'_>, members: &Membership<'_>, again: bool) -> u8 {
+        if again && self.is_alone(cx, members) {
+            return 0;
+        }
         let others = members.table.live() - 1;
         let accused = self.inquests.open() - 1 + members.table.suspects.len();
         let able = others.saturating_sub(accused).max(1).min(others);
         let able = if again { able.div_ceil(2) } else { able };
         if cx.config.has(Rule::Witnesses) { Inquests::needed(able) } else { 0 }
+    }
+
+    /// Whether nobody has been heard for as long as a suspicion runs at least, once that can be told.
+    fn is_alone(&self, cx: &Cx<'_>, members: &Membership<'_>) -> bool {
+        let least = suspicion::timeout(&cx.config, members.table.live() + 1, 0, 0);
+        cx.config.has(Rule::Isolation) && cx.now > self.alone_at(&cx.config).max(self.last_heard + least)
     }
 
     fn found_gone(
@@ -374,10 +410,8 @@ impl Failure<'_> {
         if cx.config.refused_grace == Duration::ZERO {
             return;
         }
-        let at = |id: &u16| members.table.hot(*id).addr == by;
-        let Some((seq, target, sent)) =
-            self.inquests.quoted(mark(quoted)).filter(|(_, target, _)| at(target))
-        else {
+        let there = |id: u16| members.table.hot(id).addr == by;
+        let Some((seq, target, sent)) = self.inquests.quoted(mark(quoted), there) else {
             // Whose address it is has to be searched.
             if self.inquests.takes_hint(cx.now)
                 && let Some(id) = live_at(members, by)
@@ -573,8 +607,8 @@ mod tests {
     fn a_refusal_is_known_by_what_it_quotes_of_a_late_datagram_and_remembered_for_who_asks() {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
         (0..200).for_each(|i| inquests.sent(now, 1_000 + i, i, 7));
-        assert_eq!(inquests.quoted(1_199), Some((199, 7, now)));
-        assert_eq!([1_000, 5].map(|mark| inquests.quoted(mark)), [None, None]);
+        assert_eq!(inquests.quoted(1_199, |_| true), Some((199, 7, now)));
+        assert_eq!([1_000, 5].map(|mark| inquests.quoted(mark, |_| true)), [None, None]);
         assert!(!inquests.refused(now, &LAN, 7, now) && inquests.was_refused(now, &LAN, 7));
         let later = now + LAN.refused_grace.times(HELPED);
         assert!(!inquests.was_refused(later, &LAN, 7) && !inquests.was_refused(now, &LAN, 8));

@@ -173,7 +173,7 @@ impl<'a> Failure<'a> {
                     if self.detector.search.unanswered(target, alone) {
                         self.search(cx);
                     }
-                    if self.is_proof(cx, members, since) {
+                    if self.is_proof(cx, members, since, alone) {
                         self.unanswered(cx, members, target, seq);
                     }
                 }
@@ -269,10 +269,12 @@ impl<'a> Failure<'a> {
 
     // ---- from a probe without an answer to the verdict ----
 
-    /// Whether a probe that has begun then, and was not answered, says something about its target.
-    fn is_proof(&self, cx: &Cx<'_>, members: &Membership<'_>, since: Instant) -> bool {
+    /// Whether a probe that has begun then, and was not answered, says something about its target. `alone`: none of those who were asked to help
+    /// has said that it got no answer either.
+    fn is_proof(&self, cx: &Cx<'_>, members: &Membership<'_>, since: Instant, alone: bool) -> bool {
         let search = &self.detector.search;
-        let proven = !search.is_on() || search.hears_answers() || !cx.config.has(Rule::BothHalves);
+        let heard = search.hears_answers() && !alone;
+        let proven = !search.is_on() || heard || !cx.config.has(Rule::BothHalves);
         let alone = |isolated| since >= isolated + longest_suspicion(cx, members);
         proven || self.isolated_since(cx, members).is_some_and(alone)
     }

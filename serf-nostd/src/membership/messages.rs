@@ -455,7 +455,7 @@ impl Membership<'_> {
         if !live && !later && hot.has(flag::TAGS_WANTED) && fuller {
             // Where nobody knows what it said last, all go by one address.
             self.table.edit(id, |hot| hot.take_over(alive));
-            self.table.set_tags(id, alive.tags);
+            self.take_last_tags(id, alive.tags);
         }
         let news = match state {
             State::Left => News::RecordLeft { later },
@@ -486,9 +486,16 @@ impl Membership<'_> {
                 hot.set(flag::PRUNE | flag::UNADVERTISED, false);
                 hot.take_over(alive);
             });
-            self.table.set_tags(id, alive.tags);
+            self.take_last_tags(id, alive.tags);
         }
         Effect::Update(id, update::STATE)
+    }
+
+    /// The tags of somebody who is gone. If it is back before that is told, they are news.
+    fn take_last_tags(&mut self, id: u16, tags: Option<&[u8]>) {
+        if self.table.set_tags(id, tags) {
+            self.table.hot_mut(id).set(flag::TAGS_CHANGED, true);
+        }
     }
 
     /// Another table tells of somebody who is gone, and has never been known here.

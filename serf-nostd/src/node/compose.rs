@@ -149,7 +149,17 @@ impl Node<'_> {
                     packet.unreserve(limit);
                 }
                 let len = packet.finish_reply(&mut self.cx.wire, &first.reply);
-                if let Answer::RelayedPing { seq, target } | Answer::Ping { seq, target } = first.what {
+                let to = match first.what {
+                    Answer::RelayedPing { seq, target } | Answer::Ping { seq, target } => Some((seq, target)),
+                    // Who is asked to help may be dead as well.
+                    #[cfg(feature = "inquest")]
+                    Answer::IndirectPing { .. } => {
+                        let table = &self.engines.members.table;
+                        table.live_from(&first.to).map(|place| (0, table.live_at(place)))
+                    }
+                    _ => None,
+                };
+                if let Some((seq, target)) = to {
                     self.engines.failure.sent(&self.cx, &tx[..len], seq, target);
                 }
                 return Some((first.to, len));

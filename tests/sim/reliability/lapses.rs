@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::judged::SECOND;
+use fleet_tests::network::muted;
 use fleet_tests::wire::{addr, body, datagram, event, kind, number, read};
 use serf_nostd::Config;
 
@@ -379,4 +380,119 @@ fn completions_are_forged() {
         assert_eq!(log.lost(13), 0);
     });
     assert!(slowest < 500, "{slowest} ms");
+}
+
+/// Small nodes hold few long events. What waits for its origin's word is not given up for others' before anybody else has it.
+#[test]
+fn what_waits_is_passed_on_when_its_bytes_are_needed() {
+    /// Of twenty events of 400 bytes of which one copy is lost, just before others fire sixty: how many never come there.
+    fn lost(batches: bool) -> usize {
+        let lost = |seed| {
+            let (mut fleet, mut log, mut serial) = (clean(seed, 40, Size::Small), Log::default(), 1);
+            if !batches {
+                // It loses a probe, and fires as ever from then on.
+                fleet.network.muted[0] = muted::SENDING;
+                fleet.run(SECOND, &mut |_, _, _, _| {});
+                fleet.network.heal();
+                fleet.run(5 * SECOND, &mut |_, _, _, _| {});
+            }
+            fleet.network.one_way.push((0, 13));
+            assert!(fire_long(&mut fleet, &mut log, 0, 0));
+            fleet.run(1_000, &mut log.watch());
+            fleet.network.heal();
+            for k in 0..60 {
+                serial += fire_long(&mut fleet, &mut log, 14 + k % 26, serial) as u32;
+                fleet.run(1_500, &mut log.watch());
+            }
+            fleet.run(60 * SECOND, &mut log.watch());
+            !log.got.contains_key(&(0, 13)) as usize
+        };
+        (0..20).map(lost).sum()
+    }
+    let (lost, plain) = (lost(true), lost(false));
+    println!("{lost} of 20 lost in batches, {plain} otherwise");
+    assert!(lost <= plain + 4, "{lost}, {plain}");
+}
+
+fn fire_long(fleet: &mut Fleet, log: &mut Log, i: usize, serial: u32) -> bool {
+    let (now, mut payload) = (fleet.now(), serial.to_le_bytes().to_vec());
+    payload.resize(400, b'x');
+    let fire = |node: &mut serf_nostd::Node<'_>, now| node.user_event(now, b"e", &payload, false).is_ok();
+    let fired = fleet.with(i, &mut log.watch(), fire) == Some(true);
+    fired.then(|| log.fired.insert(serial, now));
+    fired
+}
+
+/// A member has chosen its boot number so that it fires under the same origin as another, and says that all have what that one has
+/// fired, which dies behind a link that fails one way.
+#[test]
+fn who_chooses_another_s_origin_completes_nothing() {
+    for seed in 0..4 {
+        let mut fleet = Fleet::new(seed, 50, Size::Small, Config::LAN);
+        fleet.machines[0].instance = Some(7);
+        let (name, boot) = twin_of("node-0", 1 << 16 | 7);
+        fleet.rename(49, &name);
+        (fleet.machines[49].instance, fleet.machines[49].boots_ahead) = (Some(boot as u16), (boot >> 16) - 1);
+        fleet.assemble(&mut |_, _, _, _| {});
+        fleet.run(120 * SECOND, &mut |_, _, _, _| {});
+        let (mut log, mut serial) = (Log::default(), 0);
+        fleet.network.one_way.push((0, 13));
+        flow(&mut fleet, &mut log, 0, (SECOND / 200, SECOND / 40), &mut serial);
+        fleet.run(3_000, &mut log.watch());
+        let (first, complete) = (serial, |number| datagram(&[body(kind::COMPLETE).int(number).end()]));
+        for number in [0, 128] {
+            (1..49).for_each(|to| fleet.inject(49, to, complete(number)));
+        }
+        fleet.run(3_000, &mut log.watch());
+        fleet.crash(0);
+        flow(&mut fleet, &mut log, 5, (SECOND / 50, 10 * SECOND), &mut serial);
+        fleet.run(60 * SECOND, &mut log.watch());
+        let missing = (0..first).filter(|serial| !log.got.contains_key(&(*serial, 13))).count();
+        assert_eq!(missing, 0, "seed {seed}, of {first}");
+    }
+}
+
+/// A name with the boot number under which it fires as `victim` does in its life of this number. The hashes are no secret, and can be
+/// turned around.
+fn twin_of(victim: &str, boot: u64) -> (String, u64) {
+    const FACTORS: [u64; 2] = [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53];
+    let inverse = |a: u64| (0..6).fold(a, |x, _| x.wrapping_mul(2_u64.wrapping_sub(a.wrapping_mul(x))));
+    let turn = |x: u64, factors: [u64; 2]| {
+        let x = factors.iter().fold(x, |x, factor| (x ^ x >> 33).wrapping_mul(*factor));
+        x ^ x >> 33
+    };
+    let mix = |x: u64| turn(x, FACTORS);
+    let unmix = |x: u64| turn(x, [inverse(FACTORS[1]), inverse(FACTORS[0])]);
+    let hash = |name: &str| {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        mix(name.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    };
+    let boots =
+        (0..).map(|k| format!("n{k}")).map(|name| (unmix(hash(&name) ^ hash(victim) ^ mix(boot)), name));
+    // One that a node may have.
+    let (boot, name) =
+        boots.into_iter().find(|(boot, _)| (1 << 20..1 << 61).contains(boot)).expect("there is one");
+    (name, boot)
+}
+
+/// An origin says again and again that somebody lacks an event that is just a moment old: each tells of it once more, and no more.
+#[test]
+fn repeated_reminders_draw_each_event_once_more() {
+    let sent = |reminders: u64| {
+        let (mut fleet, mut log) = (clean(1, 50, Size::Agent), Log::default());
+        let before = fleet.sent().1;
+        fire(&mut fleet, &mut log, 49, 0);
+        fleet.run(100_000, &mut log.watch());
+        let reminder = claim(&[list(log.id.expect("its own"))]);
+        for _ in 0..reminders {
+            (0..49).for_each(|to| fleet.inject(49, to, reminder.clone()));
+            fleet.run(40_000, &mut log.watch());
+        }
+        fleet.run(2 * SECOND - 40_000 * reminders, &mut log.watch());
+        fleet.sent().1 - before
+    };
+    let (few, many) = (sent(1), sent(20));
+    println!("{few} datagrams after one reminder, {many} after twenty");
+    // Each says that it has received it.
+    assert!(many <= few + 20 * 49, "{few}, {many}");
 }

@@ -315,7 +315,13 @@ impl Config {
             warn("Warning: 'RetryInterval' is too low. Setting to 1s");
             retry_interval = MIN_RETRY_INTERVAL;
         }
-        // They stand in the environment of scripts.
+        // These stand in the environment of scripts.
+        if settings.node_name.contains('\0') {
+            return Err(format!(
+                "Invalid node name: {:?} has a NUL byte, which no environment can hold",
+                settings.node_name
+            ));
+        }
         if let Some((key, _)) = settings.tags.iter().find(|(key, value)| !tags::is_tag(key, value)) {
             return Err(format!(
                 "Invalid tag: {key:?} has no name, or a NUL byte, which no environment can hold"

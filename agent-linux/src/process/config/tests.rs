@@ -397,6 +397,10 @@ fn settings_of_no_use_are_refused_in_serfs_words() {
             "Invalid advertise address: 'advertise' says one, 'advertise_observed' takes the one that others see: give \
              one of them",
         ),
+        (
+            refused(|flags| flags.node_name = "a\0b".into()),
+            "Invalid node name: \"a\\0b\" has a NUL byte, which no environment can hold",
+        ),
         (refused(|flags| flags.handler_timeout = -1), "Invalid handler timeout: it must not be negative"),
         (
             refused(|flags| flags.refused_grace = Some(99_000_000)),
