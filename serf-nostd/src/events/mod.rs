@@ -187,6 +187,8 @@ pub(crate) struct Events<'a> {
     rate: Rate,
     batches: Batches,
     relayed: RelayFilter,
+    #[cfg(feature = "batches")]
+    sole: Option<told::Sole>,
     /// Which fleet's events this node takes in.
     pub(crate) fleet: FleetState,
     /// When seen events last changed, and when they may be compared with others'; likewise last values.
@@ -248,6 +250,8 @@ impl<'a> Events<'a> {
             value_backoff: Backoff::new(),
             lost_values: 0,
             cut_off: true,
+            #[cfg(feature = "batches")]
+            sole: None,
             catching_up: false,
             hold: Hold::Off,
             all_pulled: false,

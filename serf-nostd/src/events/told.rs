@@ -54,7 +54,7 @@ impl Events<'_> {
         let tells_all = (links.live..=MEMBERS).contains(&(members as usize)) && !table.partial;
         let waits = tells_all && links.clean;
         let origin =
-            if waits || self.store.first(list::TOLD).is_some() { origin_at(table, from) } else { None };
+            if waits || self.store.first(list::TOLD).is_some() { self.origin_at(table, from) } else { None };
         if let Some(origin) = origin {
             self.end_waits(origin, number.wrapping_sub(behind as u32));
         }
@@ -64,10 +64,26 @@ impl Events<'_> {
     /// All members have the batches of whoever is at this address before that of this number: nobody need be told of them.
     pub(crate) fn complete(&mut self, table: &Table<'_>, from: &Address, number: u32) {
         if self.store.first(list::TOLD).is_some()
-            && let Some(origin) = origin_at(table, from)
+            && let Some(origin) = self.origin_at(table, from)
         {
             self.end_waits(origin, number);
         }
+    }
+
+    /// What the live member at this address fires under, if nobody else does.
+    #[cfg(feature = "batches")]
+    fn origin_at(&mut self, table: &Table<'_>, from: &Address) -> Option<u64> {
+        let place = table.live_from(from)?;
+        let (member, root) = (table.live_at(place), table.digest().root());
+        let known = self.sole.filter(|sole| (sole.member, sole.table) == (member, root));
+        let origin = known.map(|sole| sole.origin).or_else(|| sole_origin(table, place))?;
+        self.sole = Some(Sole { member, table: root, origin });
+        Some(origin)
+    }
+
+    #[cfg(not(feature = "batches"))]
+    fn origin_at(&mut self, table: &Table<'_>, from: &Address) -> Option<u64> {
+        sole_origin(table, table.live_from(from)?)
     }
 
     fn end_waits(&mut self, origin: u64, number: u32) {
@@ -125,8 +141,17 @@ pub(super) fn patience(config: &Config) -> Duration {
     config.probe_timeout.times(2)
 }
 
-/// What the live member at this address fires under, if nobody else does: who chooses its boot number can see to that.
-fn origin_at(table: &Table<'_>, from: &Address) -> Option<u64> {
+/// Whose origin it was found last that no other member has, in which table.
+#[cfg(feature = "batches")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sole {
+    member: u16,
+    table: u32,
+    origin: u64,
+}
+
+/// What the live member at this place fires under, if nobody else does: who chooses its boot number can see to that.
+fn sole_origin(table: &Table<'_>, place: usize) -> Option<u64> {
     // Nobody has batches for so many.
     if table.live() > 2 * MEMBERS {
         return None;
@@ -135,7 +160,6 @@ fn origin_at(table: &Table<'_>, from: &Address) -> Option<u64> {
         let member = table.live_at(place);
         hash::origin(table.name(member), table.hot(member).boot)
     };
-    let place = table.live_from(from)?;
     let own = origin(place);
     let is_twin = |other: usize| other != place && is_same(origin(other), own);
     (!(0..table.live()).any(is_twin)).then_some(own)
