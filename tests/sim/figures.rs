@@ -45,7 +45,6 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
     }
 }
 
-/// Of Lifeguard's matrix what is hardest on others: many that are blocked for long, and run for moments.
 /// Many search for the others then, as a few probes in a row bring no word: that finds no dead among the living.
 #[test]
 fn where_four_of_ten_datagrams_get_lost_nobody_is_called_failed() {
@@ -66,6 +65,7 @@ fn where_four_of_ten_datagrams_get_lost_nobody_is_called_failed() {
     assert!(searches > 1_000, "{searches}");
 }
 
+/// Of Lifeguard's matrix what is hardest on others: many that are blocked for long, and run for moments.
 #[test]
 fn who_is_healthy_is_not_called_failed_for_others_that_are_slow() {
     let mut all = False::default();

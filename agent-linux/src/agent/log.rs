@@ -198,14 +198,13 @@ impl Log for Logger {
 /// Serf's component for a target of ours.
 fn component(target: &str) -> Option<&str> {
     match target {
-        "agent" | "agent.ipc" | "agent.mdns" | "serf" | "memberlist" => return Some(target),
-        _ => {}
-    }
-    match target.split("::").next() {
-        Some("serf_nostd") => Some("serf"),
-        Some("agent_linux") if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
-        Some("agent_linux") => Some("agent"),
-        _ => None,
+        "agent" | "agent.ipc" | "agent.mdns" | "serf" | "memberlist" => Some(target),
+        _ => match target.split("::").next() {
+            Some("serf_nostd") => Some("serf"),
+            Some("agent_linux") if target.starts_with("agent_linux::rpc") => Some("agent.ipc"),
+            Some("agent_linux") => Some("agent"),
+            _ => None,
+        },
     }
 }
 

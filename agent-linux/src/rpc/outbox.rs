@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 use tokio::io::AsyncWrite;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -48,7 +48,7 @@ impl Outbox {
         let write = async move {
             while let Some((mut batch, mut room_used)) = queued.recv().await {
                 let mut written = 0;
-                let mut write = |context: &mut Context<'_>| {
+                let sent = poll_fn(|context| {
                     let mut stream = lock(&stream);
                     // Small messages that wait together leave together.
                     while let Ok((more, room)) = queued.try_recv() {
@@ -63,8 +63,8 @@ impl Outbox {
                     }
                     stream.is_behind = false;
                     Poll::Ready(true)
-                };
-                if !poll_fn(&mut write).await {
+                });
+                if !sent.await {
                     break;
                 }
             }

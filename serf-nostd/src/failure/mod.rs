@@ -275,8 +275,8 @@ impl<'a> Failure<'a> {
         let search = &self.detector.search;
         let heard = search.hears_answers() && !alone;
         let proven = !search.is_on() || heard || !cx.config.has(Rule::BothHalves);
-        let alone = |isolated| since >= isolated + longest_suspicion(cx, members);
-        proven || self.isolated_since(cx, members).is_some_and(alone)
+        let long_since = |isolated| since >= isolated + longest_suspicion(cx, members);
+        proven || self.isolated_since(cx, members).is_some_and(long_since)
     }
 
     /// A target has not answered its probe: it is probed again before anybody is told, unless others accuse it already.

@@ -6,8 +6,9 @@
 //! three of eight answer. Whoever answers, or asks, is preferred meanwhile when a few are to be told something, or to help.
 //!
 //! A node whose own link comes and goes, or loses most of what it sends, finds nobody either. So a search proves nothing in a period of
-//! which not both halves have brought an answer, nor of a member of which no helper has said that it does not answer. Only a node that has heard nobody at all for as long as a suspicion may take comes to conclusions,
-//! which it keeps to itself ([`Failure::is_proof`](super::Failure)).
+//! which not both halves have brought an answer, nor of a member of which no helper has said that it does not answer. Only a
+//! node that has heard nobody at all for as long as a suspicion may take comes to conclusions, which it keeps to itself
+//! ([`Failure::is_proof`](super::Failure)).
 
 use crate::time::Instant;
 

@@ -58,10 +58,14 @@ fn with_board(seed: u64, nodes: usize, size: Size) -> Fleet {
 }
 
 fn fire(fleet: &mut Fleet, log: &mut Log, i: usize, serial: u32) -> bool {
-    let now = fleet.now();
-    let fired = fleet.with(i, &mut log.watch(), |node, now| {
-        node.user_event(now, b"e", &serial.to_le_bytes(), false).is_ok()
-    });
+    fire_padded(fleet, log, i, serial, 4)
+}
+
+fn fire_padded(fleet: &mut Fleet, log: &mut Log, i: usize, serial: u32, len: usize) -> bool {
+    let (now, mut payload) = (fleet.now(), serial.to_le_bytes().to_vec());
+    payload.resize(len, b'x');
+    let fired =
+        fleet.with(i, &mut log.watch(), |node, now| node.user_event(now, b"e", &payload, false).is_ok());
     if fired == Some(true) {
         log.fired.insert(serial, now);
     }
@@ -397,11 +401,11 @@ fn what_waits_is_passed_on_when_its_bytes_are_needed() {
                 fleet.run(5 * SECOND, &mut |_, _, _, _| {});
             }
             fleet.network.one_way.push((0, 13));
-            assert!(fire_long(&mut fleet, &mut log, 0, 0));
+            assert!(fire_padded(&mut fleet, &mut log, 0, 0, 400));
             fleet.run(1_000, &mut log.watch());
             fleet.network.heal();
             for k in 0..60 {
-                serial += fire_long(&mut fleet, &mut log, 14 + k % 26, serial) as u32;
+                serial += fire_padded(&mut fleet, &mut log, 14 + k % 26, serial, 400) as u32;
                 fleet.run(1_500, &mut log.watch());
             }
             fleet.run(60 * SECOND, &mut log.watch());
@@ -412,15 +416,6 @@ fn what_waits_is_passed_on_when_its_bytes_are_needed() {
     let (lost, plain) = (lost(true), lost(false));
     println!("{lost} of 20 lost in batches, {plain} otherwise");
     assert!(lost <= plain + 4, "{lost}, {plain}");
-}
-
-fn fire_long(fleet: &mut Fleet, log: &mut Log, i: usize, serial: u32) -> bool {
-    let (now, mut payload) = (fleet.now(), serial.to_le_bytes().to_vec());
-    payload.resize(400, b'x');
-    let fire = |node: &mut serf_nostd::Node<'_>, now| node.user_event(now, b"e", &payload, false).is_ok();
-    let fired = fleet.with(i, &mut log.watch(), fire) == Some(true);
-    fired.then(|| log.fired.insert(serial, now));
-    fired
 }
 
 /// A member has chosen its boot number so that it fires under the same origin as another, and says that all have what that one has
