@@ -32,20 +32,22 @@ const EVENTS: usize = SINGLE + BURSTS * BURST;
 /// Around the number in a payload.
 const MARK: u8 = b'#';
 const DIGITS: usize = 6;
+/// Bytes of a payload.
+pub const PAYLOAD: usize = DIGITS + 2;
 
-fn payload(number: usize) -> Vec<u8> {
+pub fn payload(number: usize) -> Vec<u8> {
     format!("#{number:0DIGITS$}#").into_bytes()
 }
 
 /// When one reader saw each event, in nanoseconds since the start, and which it saw twice.
-struct Seen {
+pub struct Seen {
     at: Vec<AtomicU64>,
     count: AtomicU32,
     twice: AtomicU32,
 }
 
 impl Seen {
-    fn new() -> Arc<Seen> {
+    pub fn new() -> Arc<Seen> {
         let at = (0..EVENTS).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Seen { at, count: AtomicU32::new(0), twice: AtomicU32::new(0) })
     }
@@ -72,14 +74,14 @@ impl Seen {
 }
 
 /// Who publishes, and those who listen.
-struct Subject {
-    began: Instant,
-    publisher: Box<dyn Publisher>,
-    seen: Vec<Arc<Seen>>,
-    pids: Vec<u32>,
+pub struct Subject {
+    pub began: Instant,
+    pub publisher: Box<dyn Publisher>,
+    pub seen: Vec<Arc<Seen>>,
+    pub pids: Vec<u32>,
 }
 
-trait Publisher {
+pub trait Publisher {
     /// Publishes events of these numbers, in one write.
     fn publish(&mut self, numbers: std::ops::Range<usize>);
 }
@@ -97,14 +99,8 @@ impl Subject {
         });
     }
 
-    fn measure(mut self) -> Figures {
-        let nodes = self.seen.len() as f64;
-        sleep(SETTLE);
-        let before = self.cpu();
-        sleep(IDLE);
-        let idle = (self.cpu() - before) / IDLE.as_secs_f64();
-        let rss = self.pids.iter().map(|pid| resident(*pid)).sum::<f64>() / 1024.0 / self.pids.len() as f64;
-
+    /// Events one by one: until the last reader has it, and what each costs a node in CPU time beside so much at rest.
+    pub fn singles(&mut self, idle: f64) -> [(&'static str, f64); 2] {
         let (mut all, began, before) = (Vec::new(), Instant::now(), self.cpu());
         for number in 0..SINGLE {
             let fired = self.began.elapsed().as_nanos() as u64;
@@ -116,7 +112,19 @@ impl Subject {
             sleep(PAUSE);
         }
         let single = self.cpu() - before - idle * began.elapsed().as_secs_f64();
+        let single = single / SINGLE as f64 / self.seen.len() as f64;
+        [("all_ms", median(&all)), ("single_us", single * 1e6)]
+    }
 
+    fn measure(mut self) -> Figures {
+        let nodes = self.seen.len() as f64;
+        sleep(SETTLE);
+        let before = self.cpu();
+        sleep(IDLE);
+        let idle = (self.cpu() - before) / IDLE.as_secs_f64();
+        let rss = self.pids.iter().map(|pid| resident(*pid)).sum::<f64>() / 1024.0 / self.pids.len() as f64;
+
+        let [all_ms, single_us] = self.singles(idle);
         let (mut bursts, mut burst_cpu) = (Vec::new(), 0.0);
         for turn in 0..BURSTS {
             sleep(BETWEEN);
@@ -138,10 +146,10 @@ impl Subject {
         };
         let delivered = self.seen.iter().map(once).sum::<usize>() as f64 / (nodes * EVENTS as f64);
         let all = [
-            ("all_ms", median(&all)),
+            all_ms,
             ("burst_s", median(&bursts)),
             ("once_percent", delivered * 100.0),
-            ("single_us", single / SINGLE as f64 / nodes * 1e6),
+            single_us,
             ("delivery_us", burst_cpu / (BURSTS * BURST) as f64 / nodes * 1e6),
             ("idle_percent", idle / nodes * 100.0),
             ("rss_mib", rss),
@@ -205,7 +213,7 @@ fn connected(agent: SocketAddr) -> TcpStream {
     rpc
 }
 
-fn reader(mut from: TcpStream, seen: Arc<Seen>, began: Instant) -> JoinHandle<()> {
+pub fn reader(mut from: TcpStream, seen: Arc<Seen>, began: Instant) -> JoinHandle<()> {
     spawn(move || {
         let (mut buffer, mut kept) = (vec![0; 65_536], 0);
         while let Ok(read) = from.read(&mut buffer[kept..]) {
@@ -346,17 +354,28 @@ fn subscribed(mut broker: TcpStream, seen: &Seen, began: Instant) {
 const GOALS: [(usize, f64, f64); 2] = [(20, 1.2, 0.8), (50, 1.5, 1.1)];
 const BURST_GOAL: f64 = 0.9;
 
-/// Has each subject measured by `measure`: so many readers of mosquitto's with this quality of service, or of ours.
-pub fn report(mut measure: impl FnMut(usize, Option<u8>) -> Option<Figures>) -> Option<String> {
+/// Whose events are measured.
+#[derive(Clone, Copy)]
+pub enum Whose {
+    /// Mosquitto's with this quality of service.
+    Mosquitto(u8),
+    /// Processes that only pass them on.
+    Bare,
+    Ours,
+}
+
+/// Has each subject measured by `measure`, with so many readers.
+pub fn report(mut measure: impl FnMut(usize, Whose) -> Option<Figures>) -> Option<String> {
     let mut text = String::new();
     for (count, unconfirmed, confirmed) in GOALS {
-        let columns = ["figure", "mosquitto, QoS 0", "QoS 1", "ours", "goal", "met"];
+        let columns = ["figure", "mosquitto, QoS 0", "QoS 1", "bare processes", "ours", "goal", "met"];
         text += &head(&format!("{count} readers of one machine, beside a broker"), 1, &columns);
-        let [first, second] = [measure(count, Some(0))?, measure(count, Some(1))?];
-        let ours = measure(count, None)?;
+        let [first, second] = [measure(count, Whose::Mosquitto(0))?, measure(count, Whose::Mosquitto(1))?];
+        let [bare, ours] = [measure(count, Whose::Bare)?, measure(count, Whose::Ours)?];
         let mut line = |label: &str, key: &str, goal: Goal| {
             let [goal, met] = judged(ours[key], goal);
-            let cells = [&first, &second, &ours].map(|figures| number(figures[key]));
+            let cells = [&first, &second, &bare, &ours];
+            let cells = cells.map(|figures| number(figures.get(key).copied().unwrap_or(f64::NAN)));
             text += &row(&[&[label.into()][..], &cells, &[goal, met]].concat());
         };
         let most = (first["all_ms"] * unconfirmed).min(second["all_ms"] * confirmed);
@@ -368,6 +387,7 @@ pub fn report(mut measure: impl FnMut(usize, Option<u8>) -> Option<Figures>) -> 
         line("CPU at rest per reader (%)", "idle_percent", Goal::None);
         line("resident memory of a process (MiB)", "rss_mib", Goal::None);
     }
-    text += "\nOf mosquitto CPU time is its one process's, divided by its readers; of ours all agents'. Neither has its readers' own.\n";
+    text += "\nOf mosquitto CPU time is its one process's, divided by its readers; of ours all agents'. Neither has its readers' own.\n\
+             Bare processes receive an event from the first of them in a datagram and hand it to their readers, and do nothing else.\n";
     Some(text)
 }

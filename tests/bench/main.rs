@@ -3,6 +3,7 @@
 //! Each fleet has a network namespace of its own, where nothing but the agents sends: loopback's byte counter there is the
 //! fleet's traffic, TCP and all headers included. This program starts itself once per fleet for that.
 
+mod bare;
 mod brokers;
 mod crashes;
 mod fleet;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use brokers::Whose;
 use harness::{debian, ours};
 use phases::{Figures, IDLE, RUNNING, STARVED, STOPPED};
 use table::Goal::{AtLeast, AtMost, None};
@@ -35,6 +37,7 @@ const SUSTAINED: &str = "--sustained";
 const CRASHES: &str = "--crashes";
 const BROKER: &str = "--broker";
 const BESIDE_BROKER: &str = "--beside-broker";
+const BARE: &str = "--bare";
 /// What its user tells it: only the part about crashes, or beside a broker.
 const ONLY_CRASHES: &str = "crashes";
 const ONLY_BROKERS: &str = "brokers";
@@ -60,6 +63,11 @@ fn main() -> ExitCode {
         Some(CRASHES) => crashes::measure(binary(), numeric(2), args.get(3).expect("a name follows")),
         Some(BROKER) => brokers::mosquitto(binary(), numeric(2), numeric(3) as u8),
         Some(BESIDE_BROKER) => brokers::agents(binary(), numeric(2)),
+        Some(BARE) => bare::measure(numeric(2)),
+        Some(bare::PASS_ON) => {
+            bare::pass_on(&args[1], &args[2]);
+            return ExitCode::SUCCESS;
+        }
         _ if args.iter().any(|arg| arg == ONLY_CRASHES) => return crashed(),
         _ if args.iter().any(|arg| arg == ONLY_BROKERS) => return beside_brokers(),
         _ => return report(),
@@ -86,9 +94,12 @@ fn crashed() -> ExitCode {
 fn beside_brokers() -> ExitCode {
     let folder = env::var("SERF_MOSQUITTO")
         .expect("SERF_MOSQUITTO names where mosquitto is unpacked; tests/run does it");
-    let report = brokers::report(|count, qos| match qos {
-        Some(qos) => measured(Path::new(&folder), &[BROKER, &count.to_string(), &qos.to_string()]),
-        Option::None => measured(ours(), &[BESIDE_BROKER, &count.to_string()]),
+    let report = brokers::report(|count, whose| match whose {
+        Whose::Mosquitto(qos) => {
+            measured(Path::new(&folder), &[BROKER, &count.to_string(), &qos.to_string()])
+        }
+        Whose::Bare => measured(ours(), &[BARE, &count.to_string()]),
+        Whose::Ours => measured(ours(), &[BESIDE_BROKER, &count.to_string()]),
     });
     match report {
         Some(text) => {

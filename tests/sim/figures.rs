@@ -6,7 +6,7 @@ use fleet_tests::detection::{End, Trial};
 use fleet_tests::fleet::{Fleet, Seen, Size};
 use fleet_tests::judged::SECOND;
 use fleet_tests::lifeguard::{self, False};
-use fleet_tests::measure::{LOSSES, at_rest};
+use fleet_tests::measure::{Figures, LOSSES, at_rest, spread};
 use fleet_tests::rapid::{Adversity, adversity};
 use serf_nostd::{Config, MemberChange};
 
@@ -43,6 +43,26 @@ fn lost_datagrams_are_not_taken_for_crashes_and_crashes_are_noticed() {
         let seen = trial.run();
         assert_eq!((seen.failed, seen.everywhere.len()), (0, trial.crashes));
     }
+}
+
+/// Pulls are repeated before their answers can have been here: in virtual time, and by what an event cost before there were
+/// confirmations, 412 ms and 3.30 copies.
+#[test]
+fn a_quarter_lost_over_long_links_keeps_the_last_ones_waiting_for_few_round_trips() {
+    let mut last = 0.0;
+    let mut copies = 0.0;
+    for seed in 1..5 {
+        let mut fleet = Fleet::new(seed, 100, Size::Members(100), Config::LAN);
+        (fleet.network.latency, fleet.network.jitter) = (50_000, 5_000);
+        fleet.acquaint(&mut |_, _, _, _| {});
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+        let mut figures = Figures::new();
+        spread(&mut fleet, 25, &mut figures);
+        assert_eq!(figures["missed_25"], 0.0, "seed {seed}");
+        last += figures["t100_25"] / 4.0;
+        copies += figures["copies_25"] / 4.0;
+    }
+    assert!(last <= 480.0 && copies <= 3.45, "the last one after {last} ms, {copies} copies per node");
 }
 
 /// Many search for the others then, as a few probes in a row bring no word: that finds no dead among the living.

@@ -65,7 +65,7 @@ fn restart(fleet: &mut Fleet, figures: &mut Figures) {
 }
 
 /// Events fired one by one, each when the one before has reached everybody.
-fn spread(fleet: &mut Fleet, percent: u32, figures: &mut Figures) {
+pub fn spread(fleet: &mut Fleet, percent: u32, figures: &mut Figures) {
     let nodes = fleet.machines.len();
     // Fewer where many are on their way for long.
     let events = if percent == 25 && nodes > 100 { 10 } else { 40 };

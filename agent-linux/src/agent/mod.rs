@@ -33,4 +33,4 @@ pub mod socket;
 pub mod stdout;
 pub mod tags;
 pub mod tags_file;
-mod timer;
+pub(crate) mod timer;

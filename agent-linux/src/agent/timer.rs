@@ -1,4 +1,5 @@
-//! The run loop's alarm: a descriptor of the system's, as it is set anew far more often than it goes off.
+//! An alarm that is a descriptor of the system's: tokio's timers wake an idle process two or three times before they go off, and cost more
+//! where one is set anew far more often than that.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,7 +20,7 @@ const SOON: Duration = Duration::from_millis(4);
 
 /// An alarm.
 #[derive(Debug)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     descriptor: AsyncFd<OwnedFd>,
     /// When it goes off, if it is set.
     due: Option<Instant>,
@@ -30,14 +31,14 @@ impl Timer {
     ///
     /// # Errors
     /// No descriptors left.
-    pub(super) fn new() -> io::Result<Timer> {
+    pub(crate) fn new() -> io::Result<Timer> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = register(timerfd_create(TimerfdClockId::Monotonic, flags)?, Interest::READABLE)?;
         Ok(Timer { descriptor, due: None })
     }
 
     /// Has it go off then, or a little later, or perhaps some ms too early.
-    pub(super) fn set(&mut self, due: Instant) {
+    pub(crate) fn set(&mut self, due: Instant) {
         let now = Instant::now();
         if let Some(set) = self.due {
             let early = set <= due && set <= now + SOON;
@@ -58,7 +59,7 @@ impl Timer {
     }
 
     /// Waits until it goes off. May be dropped while waiting.
-    pub(super) async fn fired(&mut self) {
+    pub(crate) async fn fired(&mut self) {
         while let Ok(mut ready) = self.descriptor.readable().await {
             let read = ready.try_io(|descriptor| Ok(rustix::io::read(descriptor, &mut [0; 8])?));
             if matches!(read, Ok(Ok(_))) {

@@ -8,7 +8,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use rustix::param::page_size;
-use tokio::time::sleep;
+use tokio::time::Instant;
+
+use crate::agent::timer::Timer;
 
 /// How often it is looked whether there may be something to give back.
 const EVERY: Duration = Duration::from_secs(30);
@@ -16,8 +18,10 @@ const EVERY: Duration = Duration::from_secs(30);
 /// So much above the least that the process has held there may be, in KiB.
 const GROWN: u64 = 512;
 
-/// Gives back what is free, as long as the process holds more than it has held before; never ends.
+/// Gives back what is free, as long as the process holds more than it has held before; never ends, unless there is no descriptor left
+/// for its alarm.
 pub async fn tend() {
+    let Ok(mut alarm) = Timer::new() else { return };
     let mut least = u64::MAX;
     loop {
         let mut held = resident();
@@ -26,7 +30,8 @@ pub async fn tend() {
             held = resident();
         }
         least = least.min(held);
-        sleep(EVERY).await;
+        alarm.set(Instant::now() + EVERY);
+        alarm.fired().await;
     }
 }
 

@@ -299,9 +299,10 @@ impl<'a> Pulls<'a> {
     }
 }
 
-/// How long an answer to a pull may take before it is asked for again, at first: half as long again as probes took at most of late.
+/// How long an answer to a pull may take before it is asked for again, at first. Over long links two thirds of what probes took at most of
+/// late: where datagrams get lost, somebody among many lacks several answers in a row, and it costs the others a copy at most.
 pub(super) fn overdue(config: &Settings, links: Links) -> Duration {
-    config.probe_timeout.scaled(1, 10).max(links.round_trip.scaled(3, 2))
+    config.probe_timeout.scaled(1, 10).max(links.round_trip.scaled(2, 3))
 }
 
 #[cfg(test)]
