@@ -266,3 +266,29 @@ fn who_leaves_with_news_of_itself_is_the_same_in_all_tables() {
 fn who_is_back_with_tags_that_came_with_its_death_is_told_of() {
     holds(&Plan::sealed(109));
 }
+
+/// A node that hears nobody asks a query and enters another fleet in the same moment. It gives the query up, of which it had told one of its
+/// former fleet, who fetches it and passes it on: its own application was asked twice.
+#[test]
+fn a_query_that_was_given_up_and_comes_back_is_not_asked_again() {
+    holds(&Plan::sealed(1_546));
+}
+
+/// A clone, whom nobody takes in, forces somebody out who lives: nobody heeds it, so that nothing contradicts it either.
+#[test]
+fn whom_a_clone_forces_out_stays_for_all_others() {
+    let faults = Faults { forced: 0.11, twins: 0.05, ..Faults::default() };
+    holds(&Plan {
+        seed: 12_884_902_593,
+        nodes: 8,
+        size: Size::Server,
+        seconds: 1,
+        names: 1,
+        rate: 0.25,
+        coalesced: 0.0,
+        queries: 0.0,
+        sealed: true,
+        faults,
+        ..Plan::calm(0)
+    });
+}

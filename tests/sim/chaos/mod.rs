@@ -437,12 +437,13 @@ impl<'p> Run<'p> {
             return None;
         }
         let shown = self.fleet.status(viewer, subject);
-        // Nobody takes in whom another one's name belongs to.
+        // Nobody takes in whom another one's name belongs to, nor heeds it when it forces somebody out.
         let twin = self.lives[viewer].twin.is_some_and(|twin| self.fleet.is_on(twin));
         let refused = twin && self.fleet.node(viewer).is_some_and(|node| node.live() == 1);
         let right = match shown {
             Some(Status::Alive) => self.fleet.is_on(subject),
             None => !self.fleet.is_on(subject) || self.is_partial(viewer) || refused,
+            Some(Status::Leaving) if twin => true,
             Some(_) => !self.fleet.is_on(subject),
         };
         if right { None } else { Some(format!("{} {shown:?}", self.fleet.machines[subject].name())) }
