@@ -8,47 +8,17 @@
 //!
 //! Queries travel as events do, and are held as they are encoded; so are answers, which wait for their confirmation.
 
+mod contents;
+mod course;
+
+pub use contents::UserEvent;
+pub(crate) use contents::{Kind, event_len, key};
+pub(crate) use course::{ANNOUNCE_MS, list};
+
 use super::arena::Arena;
-use crate::authority::{SIGNED, Signature};
-use crate::hash;
 use crate::slice::{Index, Link, Linked, List, NIL};
-use crate::time::{Duration, Instant};
-use crate::wire::message::{self, EventId, Message, Query};
-use crate::wire::native;
-use crate::wire::packet::Encoded;
-
-/// A user event as the application gets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct UserEvent<'a> {
-    /// Lamport time and origin.
-    pub id: EventId,
-    /// Any bytes.
-    pub name: &'a [u8],
-    /// Any bytes.
-    pub payload: &'a [u8],
-    /// Whether its sender allowed coalescing.
-    pub coalesce: bool,
-    /// Whom it is for, encoded as in [`Query::filters`](crate::wire::message::Query::filters); empty: all. See [`crate::Node::is_for`]. In front of them
-    /// an operator's signature, if it has one.
-    pub filters: &'a [u8],
-}
-
-impl UserEvent<'_> {
-    /// What is coalesced with it: events of the same name, for the same members, signed ones apart from others. A hash that is the
-    /// same on every node.
-    pub fn key(&self) -> u64 {
-        key(self.id, self.name, self.filters)
-    }
-}
-
-/// The key of events of this name, for these members. Signed ones have others than those that anybody may fire.
-pub(crate) fn key(id: EventId, name: &[u8], filters: &[u8]) -> u64 {
-    let (_, filters) = Signature::split(filters);
-    let name = hash::bytes(name);
-    let name = if id.is_signed() { hash::mix(name ^ SIGNED) } else { name };
-    if filters.is_empty() { name } else { hash::mix(name ^ hash::bytes(filters).rotate_left(1)) }
-}
+use crate::time::Instant;
+use crate::wire::message::EventId;
 
 /// Why a slot must stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,72 +37,6 @@ pub(crate) enum Pin {
 
 /// How many kinds of pins there are.
 const PINS: usize = 5;
-
-/// What a slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
-#[repr(u8)]
-pub(crate) enum Kind {
-    /// A user event: name and payload.
-    Event,
-    /// A user event for some members: name, payload, filters, and how long those are.
-    Targeted,
-    /// A query, as it is encoded.
-    Query,
-    /// A message about a member that is not held, as it is encoded.
-    Foreign,
-    /// This node's answer to a query, as it is encoded.
-    Answer,
-    /// Another one's acknowledgement of a query of this node's: its name.
-    Ack,
-    /// Another one's answer: its name and payload.
-    Response,
-}
-
-impl Kind {
-    /// Whether a slot is found by what it holds: others ask for it.
-    fn has_identity(self) -> bool {
-        matches!(self, Kind::Event | Kind::Targeted | Kind::Query)
-    }
-}
-
-/// What an event for these members takes in the store, in bytes.
-pub(crate) fn event_len(event: &message::UserEvent, filters: &[u8]) -> usize {
-    let targeted = if filters.is_empty() { 0 } else { filters.len() + 2 };
-    event.name.len() + event.payload.len() + targeted
-}
-
-/// When an event's id is announced, after its arrival: each time to two members.
-pub(crate) const ANNOUNCE_MS: [u64; 8] = [10, 20, 40, 80, 160, 320, 640, 1_280];
-
-/// Which list a slot is in.
-pub(crate) mod list {
-    /// Not in use.
-    pub const FREE: u8 = 0;
-    /// Own events that have not been sent yet.
-    pub const OWN: u8 = 1;
-    /// Others' events that have not been passed on yet.
-    pub const FRESH: u8 = 2;
-    /// Others' events that need not be passed on unless their origin fails to say that all have them.
-    pub const TOLD: u8 = 3;
-    /// Announced once, twice, ... up to [`super::ANNOUNCE_MS`]: waiting for the next time.
-    pub const ANNOUNCE: u8 = 4;
-    /// Own events that have been sent to everybody, and wait for word that they have been received.
-    pub const AWAIT: u8 = ANNOUNCE + super::ANNOUNCE_MS.len() as u8;
-    /// Own events that have been announced and did not come back yet.
-    pub const OWN_HELD: u8 = AWAIT + 1;
-    /// Messages about members that the table does not hold: a quarter at most, given up before any event that is still told.
-    pub const FOREIGN: u8 = OWN_HELD + 1;
-    /// Answers to queries, until they are confirmed.
-    pub const ANSWERS: u8 = FOREIGN + 1;
-    /// Only held, as the last value of its name.
-    pub const VALUES: u8 = ANSWERS + 1;
-    /// Only held.
-    pub const HELD: u8 = VALUES + 1;
-    /// Only held, and pinned: apart, so that whoever looks for a slot that may go need not walk past them.
-    pub const PINNED: u8 = HELD + 1;
-    pub const COUNT: usize = PINNED as usize + 1;
-}
 
 /// One slot. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
@@ -233,24 +137,6 @@ impl<'a> Store<'a> {
         self.index.find(id.hash(), hash_of, |slot| self.slots[slot as usize].id == id)
     }
 
-    pub(crate) fn event(&self, slot: u16) -> UserEvent<'_> {
-        let s = &self.slots[slot as usize];
-        let (name, mut payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
-        let mut filters = &[][..];
-        if s.kind == Kind::Targeted
-            && let Some((rest, len)) = payload.split_last_chunk()
-        {
-            (payload, filters) = rest.split_at(rest.len() - u16::from_le_bytes(*len) as usize);
-        }
-        UserEvent { id: s.id, name, payload, coalesce: s.coalesce, filters }
-    }
-
-    /// A message about a member that is not held.
-    pub(crate) fn foreign(&self, slot: u16) -> Encoded<'_> {
-        let s = &self.slots[slot as usize];
-        Encoded { kind: s.confirmed_by[0] as u8, body: self.arena.piece(s.place, s.len as usize) }
-    }
-
     pub(crate) fn id(&self, slot: u16) -> EventId {
         self.slots[slot as usize].id
     }
@@ -278,168 +164,13 @@ impl<'a> Store<'a> {
         self.pinned[pin as usize].slots
     }
 
-    /// Takes an event in, giving up others if need be. `None` if everything else is pinned. Tells how many went.
-    pub(crate) fn put(
-        &mut self,
-        event: &message::UserEvent,
-        filters: &[u8],
-        now: Instant,
-        into: u8,
-        dropped: &mut u64,
-    ) -> Option<u16> {
-        let len = event_len(event, filters);
-        let slot = self.make_room(len, dropped)?;
-        self.fill(slot, len, into, if filters.is_empty() { Kind::Event } else { Kind::Targeted });
-        let s = &mut self.slots[slot as usize];
-        (s.id, s.at, s.coalesce) = (event.id, now, event.coalesce);
-        let rest = self.write_pair(slot, event.name, event.payload);
-        if let Some((place, len)) = rest.split_last_chunk_mut() {
-            place.copy_from_slice(filters);
-            *len = (filters.len() as u16).to_le_bytes();
-        }
-        self.index(slot);
-        Some(slot)
-    }
-
-    /// Writes both to the beginning of a slot's piece; what is left of that.
-    fn write_pair(&mut self, slot: u16, name: &[u8], payload: &[u8]) -> &mut [u8] {
-        let s = &mut self.slots[slot as usize];
-        s.name_len = name.len() as u16;
-        let (first, rest) = self.arena.piece_mut(s.place, s.len as usize).split_at_mut(name.len());
-        let (second, rest) = rest.split_at_mut(payload.len());
-        first.copy_from_slice(name);
-        second.copy_from_slice(payload);
-        rest
-    }
-
     /// What a slot's piece takes, in bytes.
     pub(crate) fn len(&self, slot: u16) -> usize {
         self.slots[slot as usize].len as usize
     }
 
-    /// Takes a query in, found by this identity.
-    pub(crate) fn put_query(
-        &mut self,
-        id: EventId,
-        message: &Message<'_>,
-        now: Instant,
-        into: u8,
-        dropped: &mut u64,
-    ) -> Option<u16> {
-        let slot = self.put_encoded(message, into, Kind::Query, dropped)?;
-        let s = &mut self.slots[slot as usize];
-        (s.id, s.at) = (id, now);
-        self.index(slot);
-        Some(slot)
-    }
-
-    /// Takes this node's answer to a query in, to be sent at a time.
-    pub(crate) fn put_answer(
-        &mut self,
-        query: EventId,
-        message: &Message<'_>,
-        last: bool,
-        at: Instant,
-        dropped: &mut u64,
-    ) -> Option<u16> {
-        let slot = self.put_encoded(message, list::ANSWERS, Kind::Answer, dropped)?;
-        let s = &mut self.slots[slot as usize];
-        // Nothing to coalesce: it says whether more may follow.
-        (s.id, s.at, s.coalesce) = (query, at, last);
-        self.pin(slot, Pin::Answer);
-        Some(slot)
-    }
-
-    /// Takes another one's answer to a query of this node's in, or its acknowledgement.
-    pub(crate) fn put_response(
-        &mut self,
-        query: EventId,
-        from: &str,
-        payload: Option<&[u8]>,
-        dropped: &mut u64,
-    ) -> Option<u16> {
-        let kind = if payload.is_some() { Kind::Response } else { Kind::Ack };
-        let payload = payload.unwrap_or_default();
-        let len = from.len() + payload.len();
-        let slot = self.make_room(len, dropped)?;
-        self.fill(slot, len, list::HELD, kind);
-        self.slots[slot as usize].id = query;
-        self.write_pair(slot, from.as_bytes(), payload);
-        Some(slot)
-    }
-
-    fn put_encoded(&mut self, message: &Message<'_>, into: u8, kind: Kind, dropped: &mut u64) -> Option<u16> {
-        let len = native::encoded_len(message);
-        let slot = self.make_room(len, dropped)?;
-        self.fill(slot, len, into, kind);
-        let place = self.slots[slot as usize].place;
-        native::encode(message, self.arena.piece_mut(place, len))?;
-        Some(slot)
-    }
-
     pub(crate) fn kind(&self, slot: u16) -> Kind {
         self.slots[slot as usize].kind
-    }
-
-    /// A query, as it came.
-    pub(crate) fn query(&self, slot: u16) -> Option<Query<'_>> {
-        let s = &self.slots[slot as usize];
-        let body = self.arena.piece(s.place, s.len as usize);
-        match native::decode(native::kind::QUERY, body) {
-            Ok(Message::Query(query)) if s.kind == Kind::Query => Some(query),
-            _ => None,
-        }
-    }
-
-    /// What it belongs to, and for another one's answer to a query of this node's: its name and payload.
-    pub(crate) fn response(&self, slot: u16) -> (EventId, &str, &[u8]) {
-        let s = &self.slots[slot as usize];
-        let (from, payload) = self.arena.piece(s.place, s.len as usize).split_at(s.name_len as usize);
-        (s.id, core::str::from_utf8(from).unwrap_or_default(), payload)
-    }
-
-    /// This node's answer to a query.
-    pub(crate) fn answer(&self, slot: u16) -> Encoded<'_> {
-        let s = &self.slots[slot as usize];
-        let kind = native::kind::QUERY_RESPONSE;
-        Encoded { kind, body: self.arena.piece(s.place, s.len as usize) }
-    }
-
-    /// Whether no other answer of this node's to that query follows.
-    pub(crate) fn is_last(&self, slot: u16) -> bool {
-        self.slots[slot as usize].coalesce
-    }
-
-    /// How often a slot has gone out.
-    pub(crate) fn sends(&self, slot: u16) -> u8 {
-        self.slots[slot as usize].sends
-    }
-
-    /// An answer has gone out once more; it does so again at this time.
-    pub(crate) fn answer_sent(&mut self, slot: u16, again: Instant) {
-        let s = &mut self.slots[slot as usize];
-        s.at = again;
-        s.sends = s.sends.saturating_add(1);
-    }
-
-    /// Answers to a query that have not gone out are needed no more. Whether there were any.
-    pub(crate) fn drop_unsent_answers(&mut self, query: EventId) -> bool {
-        let mut any = false;
-        let mut at = self.first(list::ANSWERS);
-        while let Some(slot) = at {
-            at = self.after(list::ANSWERS, slot);
-            if self.id(slot) == query && !self.was_sent(slot) {
-                self.drop_answer(slot);
-                any = true;
-            }
-        }
-        any
-    }
-
-    /// An answer is needed no more.
-    pub(crate) fn drop_answer(&mut self, slot: u16) {
-        self.unpin(slot, Pin::Answer);
-        self.drop_slot(slot);
     }
 
     /// From now on a slot is found by its identity.
@@ -454,31 +185,6 @@ impl<'a> Store<'a> {
     fn unindex(&mut self, slot: u16) {
         let slots = &*self.slots;
         self.index.remove(slots[slot as usize].id.hash(), slot, |slot| slots[slot as usize].id.hash());
-    }
-
-    /// Takes a message about an unknown member in, to be passed on.
-    pub(crate) fn put_foreign(&mut self, Encoded { kind, body }: Encoded<'_>, dropped: &mut u64) -> bool {
-        // They take a quarter at most.
-        let mut bytes = Arena::cost(body.len());
-        let mut at = self.first(list::FOREIGN);
-        while let Some(slot) = at {
-            bytes += Arena::cost(self.slots[slot as usize].len as usize);
-            at = self.after(list::FOREIGN, slot);
-        }
-        while bytes > self.arena.capacity() / 4
-            || self.lists[list::FOREIGN as usize].len() >= self.slots.len() / 4
-        {
-            let Some(oldest) = self.first(list::FOREIGN) else { return false };
-            bytes -= Arena::cost(self.slots[oldest as usize].len as usize);
-            *dropped += 1;
-            self.drop_slot(oldest);
-        }
-        let Some(slot) = self.make_room(body.len(), dropped) else { return false };
-        self.fill(slot, body.len(), list::FOREIGN, Kind::Foreign);
-        self.slots[slot as usize].confirmed_by[0] = kind as u16;
-        let place = self.slots[slot as usize].place;
-        self.arena.piece_mut(place, body.len()).copy_from_slice(body);
-        true
     }
 
     fn fill(&mut self, slot: u16, len: usize, into: u8, kind: Kind) {
@@ -633,162 +339,6 @@ impl<'a> Store<'a> {
         self.index(slot);
     }
 
-    /// Own events that nobody has shown to have are sent anew.
-    pub(crate) fn send_again(&mut self) {
-        for which in list::ANNOUNCE..=list::OWN_HELD {
-            let mut at = self.first(which);
-            while let Some(slot) = at {
-                at = self.after(which, slot);
-                if self.is_pinned(slot, Pin::Own) {
-                    self.move_to(slot, list::OWN);
-                }
-            }
-        }
-    }
-
-    /// When the slot's id is to be announced next, for a slot in an announcing list.
-    pub(crate) fn announce_at(&self, slot: u16) -> Instant {
-        let s = &self.slots[slot as usize];
-        s.at + Duration::from_millis(ANNOUNCE_MS[(s.list - list::ANNOUNCE) as usize])
-    }
-
-    /// The slot's id has been announced: on to the next time, or to rest after `stages` times.
-    pub(crate) fn announced(&mut self, slot: u16, stages: u8) {
-        let next = self.slots[slot as usize].list + 1;
-        if next < list::ANNOUNCE + stages {
-            self.move_to(slot, next);
-        } else if self.is_pinned(slot, Pin::Own) {
-            self.move_to(slot, list::OWN_HELD);
-        } else {
-            self.rest(slot);
-        }
-    }
-
-    /// There is nothing more to do with a slot than to hold it.
-    pub(crate) fn rest(&mut self, slot: u16) {
-        let s = &self.slots[slot as usize];
-        let to = match (s.pins, s.is_value) {
-            (0, false) => list::HELD,
-            (0, true) => list::VALUES,
-            _ => list::PINNED,
-        };
-        self.move_to(slot, to);
-    }
-
-    /// An own event need not be kept for its own sake any more.
-    pub(crate) fn release_own(&mut self, slot: u16) {
-        self.unpin(slot, Pin::Own);
-        if matches!(self.slots[slot as usize].list, list::OWN_HELD | list::OWN) {
-            self.rest(slot);
-        }
-    }
-
-    /// Nobody is told unasked any more of what is at or below `last`. Returns how many own events of these had not come back.
-    pub(crate) fn quieten(&mut self, last: EventId) -> u64 {
-        let mut own = 0;
-        let told = [list::OWN, list::FRESH, list::TOLD].into_iter().chain(list::ANNOUNCE..=list::OWN_HELD);
-        for which in told {
-            let mut at = self.first(which);
-            while let Some(slot) = at {
-                at = self.after(which, slot);
-                if self.id(slot) <= last {
-                    own += self.is_pinned(slot, Pin::Own) as u64;
-                    self.unpin(slot, Pin::Own);
-                    self.rest(slot);
-                }
-            }
-        }
-        own
-    }
-
-    /// The first copies have gone out: from now on the id is announced.
-    pub(crate) fn sent(&mut self, slot: u16, now: Instant) {
-        let s = &mut self.slots[slot as usize];
-        s.sends = 1;
-        // A query's time runs from when it came.
-        if s.kind != Kind::Query {
-            s.at = now;
-        }
-        self.move_to(slot, list::ANNOUNCE);
-    }
-
-    /// An own event that has been sent waits for its batch to be received.
-    #[cfg(feature = "batches")]
-    pub(crate) fn await_in(&mut self, slot: u16, batch: u8) {
-        self.set_batch(slot, batch);
-        self.move_to(slot, list::AWAIT);
-    }
-
-    /// Which batch a slot in [`list::AWAIT`] or [`list::TOLD`] was sent in.
-    pub(crate) fn batch(&self, slot: u16) -> u8 {
-        self.slots[slot as usize].batch
-    }
-
-    pub(crate) fn set_batch(&mut self, slot: u16, batch: u8) {
-        self.slots[slot as usize].batch = batch;
-    }
-
-    /// An event that somebody else has told of has come from its origin as well, in this batch.
-    pub(crate) fn leave_to_origin(&mut self, slot: u16, batch: u8) {
-        if self.slots[slot as usize].list == list::FRESH {
-            self.set_batch(slot, batch);
-            self.move_to(slot, list::TOLD);
-        }
-    }
-
-    /// An event that has come since `first` is announced as others are; once even if all were said to have it.
-    pub(crate) fn announce(&mut self, slot: u16, first: Instant) {
-        let s = &mut self.slots[slot as usize];
-        let once_more = matches!(s.list, list::VALUES..=list::PINNED) && s.confirmations == 0;
-        if s.at >= first && (s.list == list::TOLD || once_more) {
-            s.confirmations += once_more as u8;
-            self.move_to(slot, list::ANNOUNCE);
-        }
-    }
-
-    /// Whether what waits for its origin's word takes more than a quarter of the slots, or of their bytes.
-    pub(crate) fn many_wait(&self) -> bool {
-        let slots = self.lists[list::TOLD as usize].len();
-        slots > self.slots.len() / 4 || self.told_bytes > self.arena.capacity() / 4
-    }
-
-    /// Somebody who asked for it is given it, before its turn to be sent as well.
-    pub(crate) fn given(&mut self, slot: u16) {
-        let s = &mut self.slots[slot as usize];
-        s.sends = s.sends.max(1);
-    }
-
-    /// Whether somebody may have an event, under the identity that it goes by.
-    pub(crate) fn was_sent(&self, slot: u16) -> bool {
-        self.slots[slot as usize].sends > 0
-    }
-
-    pub(crate) fn since(&self, slot: u16) -> Instant {
-        self.slots[slot as usize].at
-    }
-
-    /// A foreign message has gone out once more; returns how often.
-    pub(crate) fn foreign_sent(&mut self, slot: u16) -> u8 {
-        let s = &mut self.slots[slot as usize];
-        s.sends = s.sends.saturating_add(1);
-        s.sends
-    }
-
-    /// An own event came back from this address; returns from how many different ones by now (3 at most are told apart).
-    pub(crate) fn confirm(&mut self, slot: u16, from: u32) -> u8 {
-        let s = &mut self.slots[slot as usize];
-        let from = (from ^ from >> 16) as u16;
-        let known = s.confirmations as usize;
-        if s.confirmed_by[..known.min(2)].contains(&from) {
-            return s.confirmations;
-        }
-        if known < 2 {
-            s.confirmed_by[known] = from;
-        }
-        s.confirmations = s.confirmations.saturating_add(1);
-        s.confirmations
-    }
-
     #[cfg(any(test, feature = "sabotage"))]
     pub(crate) fn check(&mut self) {
         let told = (0..self.touched as u16).map(|slot| self.told_cost(slot)).sum::<usize>();
@@ -827,6 +377,8 @@ mod tests {
     use super::*;
     use crate::kit;
     use crate::random::Random;
+    use crate::wire::message;
+    use crate::wire::packet::Encoded;
 
     const SLOTS: usize = 8;
 
