@@ -1,5 +1,8 @@
 //! What comes in: each message of a datagram goes to the engine that judges it, with what the datagram has shown so far.
 
+mod probes;
+mod strangers;
+
 use core::net::SocketAddr;
 
 use super::{Input, Node};
@@ -7,9 +10,6 @@ use crate::clock::{Lamport, Word};
 use crate::events::fleet::Source;
 use crate::events::pull::{Provider, asks};
 use crate::events::{Carried, From, InBatch};
-use crate::failure::probe::Answered;
-use crate::membership::journal::{By, What};
-use crate::membership::record::{State, flag};
 use crate::membership::table::SELF;
 use crate::outgoing::{Answer, RECORDS};
 use crate::queries;
@@ -18,8 +18,7 @@ use crate::slice::NIL;
 use crate::sync::Engines;
 use crate::time::Instant;
 use crate::wire::message::{
-    Accusation, Address, EventId, Fleet, Former, History, IndirectPing, JoinIntent, LeaveIntent, Message,
-    Page, Ping, Summary,
+    Accusation, Address, EventId, Fleet, Former, History, JoinIntent, LeaveIntent, Message, Page, Summary,
 };
 use crate::wire::packet::{DATAGRAM_MAX, Messages, Opened, Reject, foreign};
 use crate::wire::seal::{Reply, Sender};
@@ -561,270 +560,6 @@ impl Node<'_> {
         }
     }
 
-    // ---- probes ----
-
-    fn ping(&mut self, c: &mut Context<'_>, ping: &Ping<'_>) {
-        let (cx, e) = (&mut self.cx, &mut self.engines);
-        let table = &e.members.table;
-        if ping.node != table.name(SELF) {
-            cx.stats.misaddressed += 1;
-            // Whoever looks for somebody who was here once is no reason to ask.
-            c.question = 0;
-            return;
-        }
-        if core::mem::replace(&mut c.pinged, true) {
-            cx.stats.answers_refused += 1;
-            return;
-        }
-        let named = table.find(ping.source).filter(|id| *id != SELF);
-        let source = named.filter(|id| table.hot(*id).addr == c.from);
-        // Of one that is gone, or in doubt, from another address it has to hear as well: its word may be below that.
-        let gone = |id: &u16| table.hot(*id).state() != State::Alive;
-        let asker = source.or(named.filter(gone).filter(|_| cx.config.has(Rule::GoneElsewhere)));
-        let asker = asker.unwrap_or(NIL);
-        let elsewhere = source != named;
-        let above = c.summary.map_or(EventId::LOWEST, |summary| summary.floor);
-        if source.is_none() && table.live() == 0 && self.sync.meet(cx, e, c.from, c.budget) {
-            (c.budget, c.question) = (0, 0);
-            return;
-        }
-        let (values, history, outdated) = (c.values.is_some(), c.history.is_some(), c.outdated);
-        let what = Answer::Ack { seq: ping.seq, above, asker, values, history, outdated, elsewhere };
-        // Whether it has answered us at this address.
-        if source.is_some_and(|id| table.hot(id).has(flag::VERIFIED)) && c.is_new() {
-            c.verified = true;
-            if let Some(theirs) = c.period.filter(|_| self.cx.config.has(Rule::Periods)) {
-                self.engines.failure.detector.hear_period(theirs);
-            }
-            let reply = self.reply(c);
-            self.cx.enqueue_reply(c.from, usize::MAX, reply, what);
-            if outdated {
-                // Or it knows of a life of this node's that this node does not.
-                let own = self.engines.members.table.hot(SELF).hash;
-                self.sync.fetch_record(&mut self.cx, &mut self.engines, c.from, own);
-            }
-        } else {
-            self.answer_stranger(c, what);
-        }
-        let (cx, e) = (&mut self.cx, &mut self.engines);
-        if let Some(id) = named.filter(|_| c.is_new()) {
-            // Wherever it is.
-            e.failure.lives(cx, id);
-        }
-        if let Some(id) = source.filter(|_| c.is_new()) {
-            e.failure.found(id);
-        }
-        let doubted = |id: &u16| e.members.table.hot(*id).has(flag::LOCAL_ONLY) && c.is_new();
-        if let Some(id) = source.filter(doubted) {
-            e.failure.member_answered(cx, &mut e.members, id);
-        }
-    }
-
-    fn indirect_ping(&mut self, c: &mut Context<'_>, ping: &IndirectPing<'_>) {
-        let (cx, e) = (&mut self.cx, &mut self.engines);
-        let Some(target) = e.members.table.find(ping.node).filter(|id| *id != SELF) else {
-            cx.stats.misaddressed += 1;
-            return;
-        };
-        c.question = 0;
-        if core::mem::replace(&mut c.relayed, true) {
-            cx.stats.relays_refused += 1;
-            return;
-        }
-        if !c.is_new() {
-            // That draws enough.
-            c.doubted = false;
-        }
-        if e.members.table.hot(target).addr != ping.target {
-            // Who answers here is not who is meant there.
-            if ping.nack {
-                self.answer_stranger(c, Answer::Nack { seq: ping.seq });
-            }
-            return;
-        }
-        let seq = cx.random.next() as u32;
-        if e.failure.detector.relay(cx.now, &cx.config, seq, (c.from, ping.seq), ping.nack) {
-            cx.enqueue(ping.target, usize::MAX, Answer::RelayedPing { seq, target });
-            #[cfg(feature = "inquest")]
-            if e.failure.was_refused(cx, target) {
-                cx.enqueue(c.from, DATAGRAM_MAX, Answer::Refused { seq: ping.seq });
-            }
-        } else {
-            cx.stats.relays_refused += 1;
-        }
-    }
-
-    fn ack(&mut self, c: &mut Context<'_>, seq: u32, payload: &[u8]) {
-        let (cx, e) = (&mut self.cx, &mut self.engines);
-        match e.failure.detector.acked(cx.now, seq) {
-            Answered::Target { id, took, doubted } => {
-                e.failure.answered(cx, &mut e.members);
-                if id != NIL {
-                    if doubted {
-                        e.members.note(cx, id, What::Answered, By::Nobody, 0);
-                    }
-                    // From elsewhere it came another way.
-                    if let Some(took) = took.filter(|_| e.members.table.hot(id).addr == c.from) {
-                        cx.note_round_trip(took);
-                        e.failure.measured(cx, id, took, payload);
-                    }
-                    self.proves(c, id);
-                    self.engines.failure.member_answered(&mut self.cx, &mut self.engines.members, id);
-                }
-            }
-            Answered::Relayed { to, seq } => cx.enqueue(to, usize::MAX, Answer::RelayedAck { seq }),
-            Answered::Nobody if e.failure.inquest_answered(cx, &mut e.members, seq) => {}
-            Answered::Nobody => match self.sync.tried_answered(seq) {
-                // What it then says of itself will show that it lives.
-                Some(id) => {
-                    e.failure.answered(cx, &mut e.members);
-                    self.proves(c, id);
-                }
-                None => {
-                    if let Some(verdict) = e.failure.dispute_answered(cx, &mut e.members, c.from, seq) {
-                        self.sync.verdict(verdict);
-                    }
-                }
-            },
-        }
-    }
-
-    /// A member has answered; if it did so from its own address, what else it sends now is its own word.
-    fn proves(&mut self, c: &mut Context<'_>, id: u16) {
-        let table = &mut self.engines.members.table;
-        if table.hot(id).addr == c.from {
-            (c.answers, c.acked) = (true, Some(id));
-            table.hot_mut(id).set(flag::VERIFIED, true);
-            if let Some(sender) = c.sender {
-                self.cx.stats.proofs += self.cx.wire.seal.bind(id, &c.from, &sender) as u64;
-            }
-        }
-    }
-
-    // ---- challenges ----
-
-    /// This node's challenge is answered: what the datagram says is new, and from now on so is what its sender says, if it is a member.
-    #[cfg(feature = "seal")]
-    fn challenge_answered(&mut self, c: &mut Context<'_>, number: u32) {
-        let (cx, e) = (&mut self.cx, &mut self.engines);
-        if c.is_new() || !cx.wire.seal.has_challenged(&c.from, cx.now, number) {
-            return;
-        }
-        c.answers = true;
-        e.failure.answered(cx, &mut e.members);
-        // Who is not held says who it is behind this.
-        let table = &e.members.table;
-        let here = |id: &u16| *id != SELF && table.hot(*id).addr == c.from;
-        let live = table.iter().filter(here).find(|id| table.hot(*id).is_live());
-        if let Some(id) = live.or_else(|| table.iter().find(here)) {
-            self.proves(c, id);
-            self.engines.failure.member_answered(&mut self.cx, &mut self.engines.members, id);
-        }
-    }
-
-    /// At the end of a datagram: a challenge in it is answered, and its sender challenged if it may be a replay.
-    fn prove(&mut self, c: &mut Context<'_>) {
-        if !self.cx.wire.seal.is_on() {
-            return;
-        }
-        #[cfg(feature = "seal")]
-        if c.lags
-            && c.is_new()
-            && self.cx.wire.seal.primary_since() > 0
-            && !self.cx.config.authority.protects_keys()
-        {
-            self.cx.enqueue_reply(c.from, usize::MAX, Reply::to(c.sender, 0, false), Answer::NewKey);
-        }
-        if c.challenge != 0 && !c.challenge_answered {
-            self.answer_stranger(c, Answer::Proof);
-        } else if c.budget > 0 && self.challenges(c) {
-            c.question = 0;
-            let limit = core::mem::take(&mut c.budget);
-            self.cx.enqueue_reply(c.from, limit, Reply::to(c.sender, 0, true), Answer::Proof);
-        }
-    }
-
-    /// Whether the sender of a datagram that may be a replay is to be challenged: once, and not by who holds a part of the fleet,
-    /// as it could not keep the answers of those that it does not hold. Who is in another fleet is
-    /// asked something else.
-    fn challenges(&mut self, c: &mut Context<'_>) -> bool {
-        let partial = self.engines.members.table.partial && !c.insists;
-        if !self.cx.wire.seal.is_on() || !c.doubted || c.answers || partial || self.is_elsewhere(c) {
-            return false;
-        }
-        c.doubted = false;
-        let challenges =
-            self.cx.wire.seal.may_challenge(self.cx.now, 4 * self.cx.config.origin_fanout as u32);
-        self.cx.stats.challenges += challenges as u64;
-        challenges
-    }
-
-    /// Whether it tells of a life or an incarnation that is known to be over.
-    fn is_past(&self, message: &Message<'_>) -> bool {
-        let table = &self.engines.members.table;
-        let earlier = |node, life| table.find(node).is_some_and(|id| life < table.hot(id).life());
-        match message {
-            Message::Suspect(told) | Message::Dead(told) => earlier(told.node, (told.boot, told.incarnation)),
-            Message::Alive(told) => earlier(told.node, (told.boot, told.incarnation)),
-            // Who begins anew with an earlier boot number has to answer first.
-            Message::Join(join) => table.find(join.node).is_some_and(|id| {
-                let hot = table.hot(id);
-                hot.addr != join.addr && join.boot < hot.boot
-            }),
-            _ => false,
-        }
-    }
-
-    /// How an answer to this datagram is sealed, and what it begins with.
-    fn reply(&mut self, c: &mut Context<'_>) -> Reply {
-        let challenges = self.challenges(c);
-        c.challenge_answered = true;
-        Reply::to(c.sender, c.challenge, challenges)
-    }
-
-    // ---- strangers ----
-
-    /// Whether nothing shows that who tells this is in a fleet with this node, or was asked. At such a one's word nobody is
-    /// taken in, and nobody goes anywhere.
-    fn is_stranger(&self, c: &mut Context<'_>) -> bool {
-        !self.is_asked(c) && (!c.is_new() || !self.company(c).1)
-    }
-
-    fn is_asked(&self, c: &Context<'_>) -> bool {
-        c.answers || c.records.is_some() || !self.cx.config.has(Rule::Strangers)
-    }
-
-    /// Whether who tells this says that it is in a fleet that this node knows nothing of, and was not asked.
-    fn is_elsewhere(&self, c: &mut Context<'_>) -> bool {
-        let (fleet, kin) = self.company(c);
-        !self.is_asked(c) && fleet.is_some() && !kin
-    }
-
-    /// The same of one who tells of somebody who is not a live member here; counted.
-    fn is_strange(&mut self, c: &mut Context<'_>) -> bool {
-        let strange = self.is_stranger(c);
-        let counter = if c.is_new() { &mut self.cx.stats.strangers } else { &mut self.cx.stats.doubted };
-        *counter += strange as u64;
-        strange
-    }
-
-    fn company(&self, c: &mut Context<'_>) -> (Option<Fleet>, bool) {
-        *c.company.get_or_insert_with(|| {
-            let (mut fleet, mut former) = (None, None);
-            // It may stand behind what it is about.
-            for message in c.messages.clone().flatten() {
-                match message {
-                    Message::Fleet(told) => fleet = Some(told),
-                    Message::Former(told) => former = Some(told),
-                    _ => {}
-                }
-            }
-            let fleet = fleet.filter(|fleet| fleet.id != 0);
-            let id = fleet.map_or(0, |fleet| fleet.id);
-            (fleet, self.engines.events.fleet.is_kin(id, former))
-        })
-    }
-
     /// An event, or a query. What may be a replay is taken as word that its sender has it.
     fn carried(&mut self, c: &mut Context<'_>, carried: Carried<'_>) {
         let (cx, e) = (&mut self.cx, &mut self.engines);
@@ -847,20 +582,6 @@ impl Node<'_> {
         if let Some(answer) = answer {
             self.answer_stranger(c, answer);
         }
-    }
-
-    /// Notes an answer for somebody who may not be where the request says it came from: one, and no longer than it. Who is in
-    /// another fleet is asked something as well, if there is room for both.
-    fn answer_stranger(&mut self, c: &mut Context<'_>, what: Answer) {
-        let budget = core::mem::take(&mut c.budget);
-        if budget == 0 {
-            self.cx.stats.answers_refused += 1;
-            return;
-        }
-        let asks = budget >= 2 * QUESTION && self.is_elsewhere(c);
-        c.question = if asks { QUESTION } else { 0 };
-        let reply = self.reply(c);
-        self.cx.enqueue_reply(c.from, budget - c.question, reply, what);
     }
 }
 
