@@ -292,3 +292,23 @@ fn whom_a_clone_forces_out_stays_for_all_others() {
         ..Plan::calm(0)
     });
 }
+
+/// A board hears that somebody is forced out who lives, and misses the contradiction. It holds a part of the fleet, so that no comparison of
+/// all members tells it; its next probe does.
+#[test]
+fn a_board_that_misses_a_contradiction_hears_it_from_whom_it_probes() {
+    let faults = Faults { forced: 0.0475, twins: 0.37, ..Faults::default() };
+    holds(&Plan {
+        seed: 4_294_969_293,
+        nodes: 26,
+        size: Size::Boards,
+        seconds: 2,
+        names: 1,
+        rate: 4.0,
+        coalesced: 1.0,
+        queries: 3.0,
+        sealed: true,
+        faults,
+        ..Plan::calm(0)
+    });
+}

@@ -395,10 +395,7 @@ impl Events<'_> {
         while let Some(slot) = at {
             at = self.store.after(list::OWN, slot);
             if self.store.kind(slot) == Kind::Query {
-                // It has asked those who were there: nobody. In a former fleet some may have been told that it is here, and bring it back.
-                if self.fleet.left.is_none_or(|left| left.fleet == 0) {
-                    self.seen.remove(self.store.id(slot));
-                }
+                // It has asked those who were there: nobody. Some may have been told that it is here, and bring it back: it stays known.
                 self.store.release_own(slot);
                 continue;
             }

@@ -252,9 +252,10 @@ impl Hot {
         alive.addr != self.addr || alive.tags.is_some_and(other_tags)
     }
 
-    /// Hash of the last that it has said of itself, as far as it is held.
+    /// Hash of the last that it has said of itself, as far as it is held, and of whether it leaves.
     pub(crate) fn known(&self) -> [u8; 4] {
-        let said = crate::hash::mix(self.boot ^ (self.incarnation as u64).rotate_right(32));
+        let incarnation = self.incarnation ^ (self.has(flag::LEAVING) as u32) << 31;
+        let said = crate::hash::mix(self.boot ^ (incarnation as u64).rotate_right(32));
         if self.has(flag::TAGS_WANTED) { [0; 4] } else { (said as u32).to_le_bytes() }
     }
 
