@@ -6,7 +6,7 @@ use fleet_tests::proof::{hold, proves};
 use fleet_tests::rng::Rng;
 use fleet_tests::wire::addr;
 use serf_nostd::rules::Rule;
-use serf_nostd::{Config, Key, MemberChange, Status};
+use serf_nostd::{Config, Duration, Key, MemberChange, Status};
 
 const SECOND: u64 = 1_000_000;
 
@@ -271,6 +271,88 @@ fn a_death_is_seen_among_events_too() {
             "{nodes} nodes: {half:.2}, {last:.2}"
         );
     }
+}
+
+/// A node that passes a thousand events a second on sends hundreds of datagrams within a round trip: a refusal quotes one of these.
+#[test]
+fn a_death_is_seen_among_a_thousand_events_a_second_over_long_links() {
+    const NODES: usize = 20;
+    for seed in 0..3 {
+        let config = Config { coalesce_members: false, ..Config::LAN };
+        let mut fleet = Fleet::new(seed, NODES, Size::Agent, config);
+        fleet.network.latency = 7_500;
+        fleet.assemble(&mut |_, _, _, _| {});
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+        let mut rng = Rng::new(seed);
+        let killed = fleet.now() + 2 * SECOND + rng.below(SECOND);
+        let mut known = Vec::new();
+        while fleet.now() < killed + 4 * SECOND {
+            if fleet.is_on(NODES - 1) && fleet.now() >= killed {
+                fleet.kill(NODES - 1);
+            }
+            let i = rng.below(NODES as u64 - 1) as usize;
+            fleet.with(i, &mut |_, _, _, _| {}, |node, now| node.user_event(now, b"e", b"x", false).is_ok());
+            fleet.run(1_000, &mut |_, _, at, seen| {
+                if matches!(seen, Seen::Member { change: MemberChange::Failed, .. }) {
+                    known.push((at - killed) / 1_000);
+                }
+            });
+        }
+        assert!(known.len() == NODES - 1 && known.iter().all(|ms| *ms <= 2_500), "seed {seed}: {known:?}");
+    }
+}
+
+/// A firewall refuses what one sends to many others, whom it leaves alone for longer and longer; also where these are more than it keeps in
+/// mind.
+#[test]
+fn who_is_refused_by_many_does_not_inquire_without_end() {
+    for (nodes, refusing) in [(24, 17), (150, 70)] {
+        let config = Config { coalesce_members: false, ..Config::LAN };
+        let mut fleet = Fleet::new(7, nodes, Size::Members(nodes as u16), config);
+        fleet.assemble(&mut |_, _, _, _| {});
+        fleet.run(60 * SECOND, &mut |_, _, _, _| {});
+        fleet.network.refusals.rejecting = (1..=refusing).map(|i| (0, i)).collect();
+        let mut run = |minutes: u64| {
+            let before = fleet.total(|stats| stats.inquests);
+            for _ in 0..minutes * 60 {
+                let fired = fleet.with(0, &mut |_, _, _, _| {}, |node, now| {
+                    node.user_event(now, b"e", b"x", false).is_ok()
+                });
+                assert_eq!((fired, failures(&mut fleet, SECOND)), (Some(true), 0));
+            }
+            fleet.total(|stats| stats.inquests) - before
+        };
+        let [first, later] = [run(5), run(5)];
+        println!("{refusing} refuse: {first} inquests in five minutes, then {later}");
+        assert!(first >= 16 && later <= 4 * refusing as u64, "{refusing} refuse: {first}, then {later}");
+    }
+}
+
+/// A process is back after two seconds, and nobody was told: what spoke against its former life does not shorten the time that its new one
+/// has to answer.
+#[test]
+fn doubts_about_a_life_end_with_it() {
+    let mut suspicions = 0;
+    for seed in 0..40 {
+        let refused_grace = Duration::from_secs(3);
+        let config = Config { coalesce_members: false, refused_grace, ..Config::LAN };
+        let mut fleet = Fleet::new(seed, 2, Size::Agent, config);
+        fleet.assemble(&mut |_, _, _, _| {});
+        fleet.run(30 * SECOND, &mut |_, _, _, _| {});
+        fleet.network.loss = 0.1;
+        let mut rng = Rng::new(seed);
+        for _ in 0..6 {
+            fleet.run(60 * SECOND + rng.below(SECOND), &mut |_, _, _, _| {});
+            fleet.kill(1);
+            fleet.run(rng.range(1_500_000..2_390_000), &mut |_, _, _, _| {});
+            fleet.boot(1, &[0], false, &mut |_, _, _, _| {});
+            fleet.run(10_000, &mut |_, _, _, _| {});
+            let before = fleet.total(|stats| stats.suspicions);
+            assert_eq!(failures(&mut fleet, 10 * SECOND), 0, "seed {seed}");
+            suspicions += fleet.total(|stats| stats.suspicions) - before;
+        }
+    }
+    assert!(suspicions <= 5, "of 240 new lives {suspicions} were suspected");
 }
 
 /// Two of four die at once: neither is a witness of the other.

@@ -312,3 +312,10 @@ fn a_board_that_misses_a_contradiction_hears_it_from_whom_it_probes() {
         ..Plan::calm(0)
     });
 }
+
+/// A node wakes behind a firewall, and asks for what it has missed: nobody answers it for six seconds. That those others said nothing does not
+/// mean that they hold nothing.
+#[test]
+fn what_nobody_was_heard_about_is_not_lost() {
+    holds(&Plan::asking(1_233));
+}

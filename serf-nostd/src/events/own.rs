@@ -19,29 +19,40 @@ impl Events<'_> {
 
     /// An own event came back from somebody who has it.
     pub(super) fn came_back(&mut self, cx: &mut Cx<'_>, links: Links, id: EventId, from: Address) {
-        if let Some(sent) = self.confirm_own(links, &cx.config, id, from) {
+        if let Some(sent) = self.confirm_own(links, &cx.config, id, from, true) {
             cx.note_spread(sent);
         }
     }
 
-    /// Somebody has an own event, or will never take it. If with this it need not be held for others any more: when it was sent.
-    pub(crate) fn confirm_own(
+    /// Somebody has an own event (`shown`), or will never take it. If with this it need not be held for others any more: when it was sent.
+    fn confirm_own(
         &mut self,
         links: Links,
         config: &Settings,
         id: EventId,
         from: Address,
+        shown: bool,
     ) -> Option<Instant> {
         let slot = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own))?;
         if links.live == 0 {
             // Nobody has been told it.
             return None;
         }
-        let enough = self.store.confirm(slot, from.hash()) as usize >= self.returns_needed(config, links);
+        let enough =
+            self.store.confirm(slot, from.hash(), shown) as usize >= self.returns_needed(config, links);
         enough.then(|| {
             self.store.release_own(slot);
             self.store.since(slot)
         })
+    }
+
+    /// Somebody will never take an own event. True if it is held no longer with this, and others may lack it: unless as many returns were
+    /// needed as there are others, and one of them has it; the rest have come after it.
+    pub(crate) fn never_taken(&mut self, links: Links, config: &Settings, id: EventId, by: Address) -> bool {
+        let all = self.returns_needed(config, links) == links.live;
+        let slot = self.store.find(id);
+        self.confirm_own(links, config, id, by, false).is_some()
+            && !(all && slot.is_some_and(|slot| self.store.was_shown(slot)))
     }
 
     /// From how many others an own event has to come back.
@@ -65,8 +76,7 @@ impl Events<'_> {
                 at = self.store.after(which, slot);
                 let id = self.store.id(slot);
                 if id <= floor {
-                    let given_up = self.confirm_own(links, &cx.config, id, peer).is_some();
-                    cx.stats.own_unconfirmed += given_up as u64;
+                    cx.stats.own_unconfirmed += self.never_taken(links, &cx.config, id, peer) as u64;
                 } else if same {
                     self.came_back(cx, links, id, peer);
                 }

@@ -82,7 +82,7 @@ pub struct Pull {
     left: u8,
     /// How many members hold it no longer, or say nothing to that.
     missed: u8,
-    /// How many have been asked whether they do who had not announced it.
+    /// Of those who had not announced it so many places have been gone through.
     asked: u8,
     /// Somebody who has answered us has announced it: it is no stranger's invention.
     real: bool,
@@ -107,6 +107,11 @@ impl Pull {
 fn patience(overdue: Duration, tries: u8) -> Duration {
     overdue.times(1 << tries.saturating_sub(1).min(2))
 }
+
+/// How long somebody who has announced nothing is asked, and how long it is waited each time for anybody's answer, both by the patience for a
+/// first answer.
+const ASKING: u32 = 1 + 1 + 2 + 4;
+const WAITING: u32 = 4;
 
 /// Pulls in flight; the newest is refused when there is no room, since its next announcement comes.
 pub(crate) struct Pulls<'a> {
@@ -223,20 +228,34 @@ impl<'a> Pulls<'a> {
         Some(pull.asked as usize)
     }
 
-    /// One that at least one member does not hold, and the one that is asked now does not answer: counts as one more.
-    pub(crate) fn stuck(&mut self, now: Instant) -> Option<(EventId, usize)> {
-        let stuck = |pull: &&mut Pull| pull.missed > 0 && pull.left == 0 && pull.due <= now;
-        let pull = self.cells[..self.len].iter_mut().find(stuck)?;
-        pull.missed = pull.missed.saturating_add(1);
-        Some((pull.id, pull.asked as usize))
+    /// One that at least one member does not hold, and the one that is asked now does not answer: counts as one more, once anybody has
+    /// `answered` this node since then. It may be this node that nobody hears.
+    pub(crate) fn stuck(
+        &mut self,
+        now: Instant,
+        overdue: Duration,
+        answered: Instant,
+    ) -> Option<(EventId, usize)> {
+        for pull in &mut self.cells[..self.len] {
+            if pull.missed == 0 || pull.left > 0 || pull.due > now {
+                continue;
+            }
+            let waited = pull.tries.saturating_sub(asks::UNKNOWING) as u32;
+            if answered + overdue.times(ASKING + WAITING * waited) >= pull.due {
+                pull.missed = pull.missed.saturating_add(1);
+                return Some((pull.id, pull.asked as usize));
+            }
+            (pull.due, pull.tries) = (now + overdue.times(WAITING), pull.tries.saturating_add(1));
+        }
+        None
     }
 
-    /// Somebody else is asked.
-    pub(crate) fn turn_to(&mut self, id: EventId, whom: Provider, now: Instant) {
-        if let Some(place) = self.find(id) {
-            let pull = &mut self.cells[place];
+    /// Somebody else is asked, who has this place among those that may be.
+    pub(crate) fn turn_to(&mut self, id: EventId, whom: Provider, now: Instant, place: usize) {
+        if let Some(at) = self.find(id) {
+            let pull = &mut self.cells[at];
             (pull.from, pull.due, pull.tries, pull.left) = (whom, now, 0, whom.asks);
-            pull.asked = pull.asked.saturating_add(1);
+            pull.asked = place as u8;
         }
     }
 
@@ -370,7 +389,7 @@ mod tests {
         assert_eq!(pulls.missing(id(1, 1), addr(1), now), None, "the other one is asked");
         assert_eq!(pulls.whom(now).map(|from| from.addr), Some(addr(2)));
         assert_eq!(pulls.missing(id(1, 1), addr(2), now), Some(0), "nobody else is known to");
-        pulls.turn_to(id(1, 1), Provider::unknowing(addr(3)), now);
+        pulls.turn_to(id(1, 1), Provider::unknowing(addr(3)), now, 1);
         assert_eq!(pulls.missing(id(1, 1), addr(3), now), Some(1));
         assert!(pulls.want(id(2, 1), provider(4, asks::STRANGER), now, OVERDUE, 9));
         assert_eq!(pulls.missing(id(2, 1), addr(4), now), None);

@@ -159,7 +159,7 @@ impl Events<'_> {
         seeds: &[Address],
         tx: &mut [u8],
     ) -> Option<(Address, usize)> {
-        while let Some((id, asked)) = self.pulls.stuck(cx.now) {
+        while let Some((id, asked)) = self.pulls.stuck(cx.now, overdue(&cx.config, links), links.answered) {
             self.ask_another(cx, members, seeds, id, asked);
         }
         let provider = self.pulls.whom(cx.now)?;

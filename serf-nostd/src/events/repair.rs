@@ -100,19 +100,21 @@ impl Events<'_> {
         members: &Membership<'_>,
         seeds: &[Address],
         id: EventId,
-        asked: usize,
+        mut asked: usize,
     ) {
         let table = &members.table;
-        let live = table.live();
-        if asked < seeds.len() + LOST_AFTER.min(live) && cx.config.has(Rule::Lost) {
-            // Seeds first: they are more often servers, which hold more. Then once around, in an order that stays.
+        let most = seeds.len() + LOST_AFTER.min(table.live()) + table.gone.len();
+        while asked < most.min(u8::MAX as usize) && cx.config.has(Rule::Lost) {
+            // Seeds first: they are more often servers, which hold more. Then once around, by the hashes of names: whoever dies or comes
+            // back meanwhile keeps its place.
             let whom = seeds.get(asked).copied().or_else(|| {
-                let place = (id.hash() as usize ^ self.secret as usize).wrapping_add(asked) % live;
-                let others = table.iter().filter(|id| *id != SELF).map(|id| table.hot(id));
-                others.filter(|hot| hot.is_live()).map(|hot| hot.addr).nth(place)
+                let around = table.hashed_from(id.hash() ^ self.secret as u32).chain(table.iter());
+                let hot = around.filter(|id| *id != SELF).map(|id| table.hot(id)).nth(asked - seeds.len());
+                hot.filter(|hot| hot.is_live()).map(|hot| hot.addr)
             });
+            asked += 1;
             if let Some(whom) = whom {
-                return self.pulls.turn_to(id, Provider::unknowing(whom), cx.now);
+                return self.pulls.turn_to(id, Provider::unknowing(whom), cx.now, asked);
             }
         }
         self.pulls.done(id);

@@ -38,6 +38,9 @@ pub(crate) enum Pin {
 /// How many kinds of pins there are.
 const PINS: usize = 5;
 
+/// Somebody has shown to have an own event, other than by never taking it.
+const SHOWN: u8 = 0x80;
+
 /// One slot. Opaque outside the core.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "zeroed", derive(zerocopy::FromZeros))]
@@ -51,7 +54,7 @@ pub struct StoreSlot {
     name_len: u16,
     /// Addresses (hashed) that the id came back from; for [`list::FOREIGN`] the first is the message's kind.
     confirmed_by: [u16; 2],
-    /// From how many members an own event came back; how often another's origin has had it announced once more.
+    /// From how many members an own event came back, and [`SHOWN`]; how often another's origin has had it announced once more.
     confirmations: u8,
     list: u8,
     pins: u8,
@@ -483,8 +486,8 @@ mod tests {
     fn an_own_event_comes_back_from_three_and_none_counts_twice() {
         with_store(1024, |store| {
             let slot = put(store, 1, 1, list::OWN).expect("room");
-            assert_eq!([7, 7, 8, 7, 8].map(|from| store.confirm(slot, from)), [1, 1, 2, 2, 2]);
-            assert_eq!(store.confirm(slot, 9), 3);
+            assert_eq!([7, 7, 8, 7, 8].map(|from| store.confirm(slot, from, true)), [1, 1, 2, 2, 2]);
+            assert_eq!(store.confirm(slot, 9, false), 3);
         });
     }
 }

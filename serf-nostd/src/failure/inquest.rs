@@ -28,9 +28,9 @@ const INQUESTS: usize = 4;
 /// Others that must have been refused as well, where there are as many.
 const WITNESSES: usize = 2;
 /// Members that no inquest is begun about for a while.
-const RESTS: usize = 16;
-/// Own datagrams that a refusal may quote: each comes within a round trip.
-const QUOTED: usize = 128;
+const RESTS: usize = 64;
+/// Own datagrams that a refusal may quote: each comes within a round trip, in which a node that passes events on may send a thousand.
+const QUOTED: usize = 2_048;
 /// Members that have refused this node of late.
 const REFUSED: usize = 8;
 /// Who helps with an inquest begins none of its own for so many graces, and what it was refused itself counts as long.
@@ -231,9 +231,16 @@ impl Inquests {
     // ---- its course ----
 
     /// A member's host has refused something. `seqs`: random. False if there is no room, or an inquest already, here or with this
-    /// node's help, or none is due so soon.
-    pub(crate) fn begin(&mut self, now: Instant, target: u16, [own, asked]: [u32; 2]) -> bool {
-        let rests = self.resting(target).is_some_and(|rest| now < rest.until);
+    /// node's help, or none is due so soon; or if no more can be kept in mind: it is this node's own link that refuses.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        target: u16,
+        [own, asked]: [u32; 2],
+    ) -> bool {
+        self.rests.retain(|rest| now < rest.until + left_alone(config, rest.vouched));
+        let rests = self.resting(target).map_or(self.rests.is_full(), |rest| now < rest.until);
         let witnesses = heapless::Vec::new();
         let inquest = Inquest { target, began: now, step: 0, own, asked, refused: false, witnesses };
         !rests && !self.is_open(target) && self.open.push(inquest).is_ok()
@@ -279,9 +286,7 @@ impl Inquests {
     pub(crate) fn vouched(&mut self, now: Instant, config: &Config, target: u16) {
         if self.is_open(target) {
             self.open.retain(|inquest| inquest.target != target);
-            // What is as long ago as it was left alone for is forgotten.
-            let counts = |rest: &&Rest| now < rest.until + left_alone(config, rest.vouched);
-            let vouched = self.resting(target).filter(counts).map_or(0, |rest| rest.vouched);
+            let vouched = self.resting(target).map_or(0, |rest| rest.vouched);
             self.rest(target, now + left_alone(config, vouched), (vouched + 1).min(DOUBLINGS));
         }
     }
@@ -302,9 +307,8 @@ impl Inquests {
         if let Some(place) = self.rests.iter().position(|rest| rest.target == target) {
             let known = self.rests.remove(place);
             rest.until = until.max(known.until);
-        } else if self.rests.is_full() {
-            self.rests.remove(0);
         }
+        // If there is no room none is begun either.
         let _ = self.rests.push(rest);
     }
 
@@ -437,7 +441,7 @@ impl Failure<'_> {
     fn begin_inquest(&mut self, cx: &mut Cx<'_>, members: &mut Membership<'_>, id: u16) {
         if members.table.hot(id).is_live() && !self.disputes.is_open(id) {
             let seqs = [(); 2].map(|()| cx.random.next() as u32);
-            if self.inquests.begin(cx.now, id, seqs) {
+            if self.inquests.begin(cx.now, &cx.config, id, seqs) {
                 cx.stats.inquests += 1;
                 members.note(cx, id, What::Refused, By::Nobody, 0);
             }
@@ -518,7 +522,7 @@ mod tests {
 
     fn begun() -> (Inquests, Instant) {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
-        assert!(inquests.begin(now, 3, [OWN, ASKED]));
+        assert!(inquests.begin(now, &LAN, 3, [OWN, ASKED]));
         (inquests, now)
     }
 
@@ -586,8 +590,8 @@ mod tests {
             inquests.vouched(now, &LAN, 3);
             inquests.helped(now, &LAN, 3);
             let soon = now + LAN.probe_interval.times(VOUCHED);
-            assert!(!inquests.begin(soon.minus(Duration::from_micros(1)), 3, [1, 2]));
-            assert!(inquests.begin(soon, 3, [1, 2]));
+            assert!(!inquests.begin(soon.minus(Duration::from_micros(1)), &LAN, 3, [1, 2]));
+            assert!(inquests.begin(soon, &LAN, 3, [1, 2]));
         }
     }
 
@@ -595,10 +599,12 @@ mod tests {
     fn who_helps_leaves_it_to_whom_it_helps_and_all_is_bounded() {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
         inquests.helped(now, &LAN, 3);
-        assert!(!inquests.begin(now, 3, [1, 2]));
-        let begun = (10..30).filter(|id| inquests.begin(now, *id, [1, 2])).count();
+        assert!(!inquests.begin(now, &LAN, 3, [1, 2]));
+        let begun = (10..30).filter(|id| inquests.begin(now, &LAN, *id, [1, 2])).count();
         assert_eq!((begun, inquests.open()), (INQUESTS, INQUESTS));
-        (10..60).for_each(|id| inquests.helped(now, &LAN, id));
+        (10..90).for_each(|id| inquests.helped(now, &LAN, id));
+        inquests.open.clear();
+        assert!(!inquests.begin(now, &LAN, 99, [1, 2]), "no room to keep it in mind");
         assert!(inquests.takes_hint(now) && !inquests.takes_hint(now));
         assert!(inquests.takes_hint(now + Duration::from_millis(50)));
     }
@@ -606,8 +612,9 @@ mod tests {
     #[test]
     fn a_refusal_is_known_by_what_it_quotes_of_a_late_datagram_and_remembered_for_who_asks() {
         let (mut inquests, now) = (Inquests::new(), Instant::from_millis(10_000));
-        (0..200).for_each(|i| inquests.sent(now, 1_000 + i, i, 7));
-        assert_eq!(inquests.quoted(1_199, |_| true), Some((199, 7, now)));
+        let last = QUOTED as u32 + 10;
+        (0..=last).for_each(|i| inquests.sent(now, 1_000 + i, i, 7));
+        assert_eq!(inquests.quoted(1_000 + last, |_| true), Some((last, 7, now)));
         assert_eq!([1_000, 5].map(|mark| inquests.quoted(mark, |_| true)), [None, None]);
         assert!(!inquests.refused(now, &LAN, 7, now) && inquests.was_refused(now, &LAN, 7));
         let later = now + LAN.refused_grace.times(HELPED);

@@ -57,6 +57,8 @@ pub(crate) struct Links {
     pub(crate) lossy: bool,
     /// Whether none has been lost for long.
     pub(crate) clean: bool,
+    /// When somebody last answered.
+    pub(crate) answered: Instant,
 }
 
 pub(crate) struct Failure<'a> {
@@ -106,7 +108,7 @@ impl<'a> Failure<'a> {
     pub(crate) fn links(&self, members: &Membership<'_>) -> Links {
         let (live, round_trip) = (members.table.live(), self.detector.round_trip());
         let (lossy, clean) = (self.detector.loss() > LOSSY, self.detector.is_clean());
-        Links { live, round_trip, lossy, clean }
+        Links { live, round_trip, lossy, clean, answered: self.last_answer }
     }
 
     /// A batch of events has not been received by all, however often they were told: a probe to those might be lost as well.
@@ -415,10 +417,11 @@ impl<'a> Failure<'a> {
         self.confirmers.forget(id);
     }
 
-    /// What others have said of a member counts no more.
-    pub(crate) fn clear_confirmers(&mut self, id: u16) {
+    /// What has spoken against a member counts no more.
+    pub(crate) fn clear_doubts(&mut self, id: u16) {
         self.confirmers.forget(id);
         self.inquests.forget(id);
+        self.detector.end_pre_suspicion(id);
     }
 
     /// A member is forgotten altogether.

@@ -409,7 +409,7 @@ impl Node<'_> {
                 let links = e.failure.links(&e.members);
                 for id in ids {
                     // Counts like a return, so that no single word releases it.
-                    if e.events.confirm_own(links, &cx.config, id, c.from).is_some() {
+                    if e.events.never_taken(links, &cx.config, id, c.from) {
                         cx.stats.own_expired += 1;
                         warning!("own event of Lamport time {} came too late for others", id.ltime);
                     }

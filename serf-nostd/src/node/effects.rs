@@ -34,7 +34,7 @@ impl Node<'_> {
                         e.events.value_backoff.changed(cx.now);
                     }
                     if !live || bits & update::STATE != 0 {
-                        failure.clear_confirmers(id);
+                        failure.clear_doubts(id);
                     }
                     if !live {
                         members.updates.hurry(cx.now);
@@ -82,7 +82,7 @@ impl Node<'_> {
                 e.events.value_backoff.changed(cx.now);
                 e.members.backoff.changed(cx.now);
                 self.sync.joins.joined = true;
-                e.failure.clear_confirmers(id);
+                e.failure.clear_doubts(id);
             }
             // There is no place for it here: others may have one, and may never meet who has told us.
             Effect::Foreign if !settled_live(record.state) => {}

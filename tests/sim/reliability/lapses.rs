@@ -309,6 +309,23 @@ fn members_come_and_go_and_nothing_is_reported_lost() {
     assert!(unconfirmed < 5, "{unconfirmed} of {serial} events are unconfirmed, and all have them");
 }
 
+/// One of three restarts unnoticed, and never takes what was fired meanwhile: the third one has it, and that is all that could.
+#[test]
+fn one_of_three_restarts_and_nothing_is_reported_lost() {
+    for seed in 0..10 {
+        let (mut fleet, mut log) = (clean(seed, 3, Size::Agent), Log::default());
+        fleet.kill(2);
+        fleet.run(100_000, &mut log.watch());
+        assert!(fire(&mut fleet, &mut log, 0, 0));
+        fleet.run(250_000, &mut log.watch());
+        fleet.boot(2, &[0], false, &mut |_, _, _, _| {});
+        fleet.run(60 * SECOND, &mut log.watch());
+        assert_eq!(log.lost(1), 0, "seed {seed}");
+        let lost = fleet.total(|stats| stats.own_unconfirmed + stats.own_expired);
+        assert_eq!(lost, 0, "seed {seed}");
+    }
+}
+
 /// One answer took 430 ms: a copy that is lost after that is told of by the others, who do not wait for the origin.
 #[test]
 fn a_slow_answer_makes_nobody_wait_long() {

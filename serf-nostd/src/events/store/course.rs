@@ -1,6 +1,6 @@
 //! The lists that slots go through, from their arrival until they are only held.
 
-use super::{Kind, Pin, Store};
+use super::{Kind, Pin, SHOWN, Store};
 use crate::time::{Duration, Instant};
 use crate::wire::message::EventId;
 
@@ -210,18 +210,25 @@ impl Store<'_> {
         s.sends
     }
 
-    /// An own event came back from this address; returns from how many different ones by now (3 at most are told apart).
-    pub(crate) fn confirm(&mut self, slot: u16, from: u32) -> u8 {
+    /// An own event came back from this address, or is never taken there (not `shown`); returns of how many different ones that is known by
+    /// now (3 at most are told apart).
+    pub(crate) fn confirm(&mut self, slot: u16, from: u32, shown: bool) -> u8 {
         let s = &mut self.slots[slot as usize];
         let from = (from ^ from >> 16) as u16;
-        let known = s.confirmations as usize;
-        if s.confirmed_by[..known.min(2)].contains(&from) {
-            return s.confirmations;
+        let known = s.confirmations & !SHOWN;
+        s.confirmations |= SHOWN * shown as u8;
+        if s.confirmed_by[..known.min(2) as usize].contains(&from) {
+            return known;
         }
-        if known < 2 {
-            s.confirmed_by[known] = from;
+        if let Some(place) = s.confirmed_by.get_mut(known as usize) {
+            *place = from;
         }
-        s.confirmations = s.confirmations.saturating_add(1);
-        s.confirmations
+        s.confirmations += (known < !SHOWN) as u8;
+        s.confirmations & !SHOWN
+    }
+
+    /// Whether somebody has shown to have an own event.
+    pub(crate) fn was_shown(&self, slot: u16) -> bool {
+        self.slots[slot as usize].confirmations & SHOWN != 0
     }
 }
