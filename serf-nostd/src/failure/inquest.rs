@@ -25,12 +25,14 @@ use crate::wire::packet::{DATAGRAM_MAX, mark};
 
 /// Inquests at once. Beyond them suspicions have to do.
 const INQUESTS: usize = 4;
-/// Others that must have been refused as well, where there are as many.
+/// Others that must have been refused as well, where there are as many; and where datagrams get lost, as whoever gets an answer may not come
+/// through to say so.
 const WITNESSES: usize = 2;
+const LOSSY_WITNESSES: usize = 4;
 /// Members that no inquest is begun about for a while.
 const RESTS: usize = 64;
 /// Own datagrams that a refusal may quote: each comes within a round trip, in which a node that passes events on may send a thousand.
-const QUOTED: usize = 2_048;
+const QUOTED: usize = 1_024;
 /// Members that have refused this node of late.
 const REFUSED: usize = 8;
 /// Who helps with an inquest begins none of its own for so many graces, and what it was refused itself counts as long.
@@ -93,7 +95,7 @@ struct Inquest {
     /// Something that was sent late enough before the next verdict was refused.
     refused: bool,
     /// Others that were.
-    witnesses: heapless::Vec<Address, WITNESSES>,
+    witnesses: heapless::Vec<Address, LOSSY_WITNESSES>,
 }
 
 impl Inquest {
@@ -324,9 +326,9 @@ impl Inquests {
         self.refused.clear();
     }
 
-    /// How many others must have been refused, of so many who could be.
-    pub(crate) fn needed(others: usize) -> u8 {
-        others.min(WITNESSES) as u8
+    /// How many others must have been refused, of so many who could be, over links that may be `lossy`.
+    pub(crate) fn needed(others: usize, lossy: bool) -> u8 {
+        others.min(if lossy { LOSSY_WITNESSES } else { WITNESSES }) as u8
     }
 }
 
@@ -371,7 +373,7 @@ impl Failure<'_> {
         let accused = self.inquests.open() - 1 + members.table.suspects.len();
         let able = others.saturating_sub(accused).max(1).min(others);
         let able = if again { able.div_ceil(2) } else { able };
-        if cx.config.has(Rule::Witnesses) { Inquests::needed(able) } else { 0 }
+        if cx.config.has(Rule::Witnesses) { Inquests::needed(able, self.is_lossy()) } else { 0 }
     }
 
     /// Whether nobody has been heard for as long as a suspicion runs at least, once that can be told.
@@ -576,7 +578,8 @@ mod tests {
         [addr(9), addr(9), addr(8)].into_iter().for_each(|who| inquests.witnessed(3, who));
         inquests.witnessed(4, addr(7));
         assert_eq!(inquests.open[0].witnesses, [addr(9), addr(8)]);
-        assert_eq!([0, 1, 2, 9].map(Inquests::needed), [0, 1, 2, 2]);
+        let needed = |lossy| [0, 1, 2, 9].map(|others| Inquests::needed(others, lossy));
+        assert_eq!([needed(false), needed(true)], [[0, 1, 2, 2], [0, 1, 2, 4]]);
     }
 
     #[test]

@@ -107,8 +107,13 @@ impl<'a> Failure<'a> {
 
     pub(crate) fn links(&self, members: &Membership<'_>) -> Links {
         let (live, round_trip) = (members.table.live(), self.detector.round_trip());
-        let (lossy, clean) = (self.detector.loss() > LOSSY, self.detector.is_clean());
+        let (lossy, clean) = (self.is_lossy(), self.detector.is_clean());
         Links { live, round_trip, lossy, clean, answered: self.last_answer }
+    }
+
+    /// Whether many own probes get lost.
+    fn is_lossy(&self) -> bool {
+        self.detector.loss() > LOSSY
     }
 
     /// A batch of events has not been received by all, however often they were told: a probe to those might be lost as well.
