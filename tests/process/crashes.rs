@@ -31,13 +31,17 @@ fn who_is_killed_is_found_by_what_its_host_refuses() {
     assert!(counted(&agents, "refusals") > 0);
     assert!(counted(&agents, "inquests") > 0 && counted(&agents, "inquests_gone") > 0);
     assert!(!printed(&agents, "suspect timeout reached"), "nobody had to wait for that");
-    let told = "Marking n5 as failed, its host refuses datagrams for it (2 peers were refused as well)";
-    assert!(printed(&agents, told), "in the log");
+    // By two or three others: all who were asked until then.
+    let told = |count| {
+        format!(
+            "Marking n5 as failed, its host refuses datagrams for it ({count} peers were refused as well)"
+        )
+    };
+    assert!([2, 3].iter().any(|count| printed(&agents, &told(count))), "in the log");
     let why: String = agents.iter().map(|agent| agent.cli(["why", "n5"]).stdout).collect();
-    assert!(
-        why.contains("  is failed: its host refuses datagrams for it, to 2 other members as well"),
-        "{why}"
-    );
+    let told =
+        |count| format!("  is failed: its host refuses datagrams for it, to {count} other members as well");
+    assert!([2, 3].iter().any(|count| why.contains(&told(count))), "{why}");
 }
 
 /// Whoever ends by SIGTERM says so: others look before they would have.

@@ -547,8 +547,9 @@ mod tests {
                     helped += helpers as u32;
                     inquests.witnessed(3, addr(seq as u8));
                 }
-                Some(Step::Decide { target: 3, since, witnesses: 2, refused, again }) => {
+                Some(Step::Decide { target: 3, since, witnesses, refused, again }) => {
                     assert_eq!((since, again), (began, now > began + LAN.refused_grace));
+                    assert_eq!(witnesses, 3 + again as u8);
                     if refused {
                         gone.push(now.since(began));
                     }

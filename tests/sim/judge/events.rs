@@ -151,8 +151,8 @@ impl Events {
                 }
                 let lost = (counted.losses)(*i);
                 let own = if origin_lives { (counted.own)(fired.origin.0) } else { 0 };
-                // Whom nobody could tell, can't have counted it.
-                if lost == 0 && (elsewhere || own == 0) {
+                // Whom nobody could tell, can't have counted it; nor what had the time of one that had just come up, and was in no fleet.
+                if lost == 0 && (own == 0 || elsewhere && kept) {
                     return Err(format!(
                         "event {serial} is missing at node {i} and nobody counted it, {}",
                         whose(fired)
