@@ -5,10 +5,10 @@ use std::env;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Range;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::Instant;
 
-use crate::brokers::{PAYLOAD, Publisher, Seen, Subject, payload, reader};
+use crate::brokers::{Measured, PAYLOAD, Publisher, Seen, Subject, payload, reader};
 use crate::phases::Figures;
 
 /// How this program tells itself to be one of these processes.
@@ -45,17 +45,6 @@ fn read_port(from: &mut TcpStream) -> u16 {
     u16::from_be_bytes(port)
 }
 
-struct Processes(Vec<Child>);
-
-impl Drop for Processes {
-    fn drop(&mut self) {
-        for process in &mut self.0 {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
 impl Publisher for TcpStream {
     fn publish(&mut self, numbers: Range<usize>) {
         let bytes: Vec<u8> = numbers.flat_map(payload).collect();
@@ -68,11 +57,11 @@ pub fn measure(count: usize) -> Figures {
     let own = env::current_exe().expect("a running program has a path");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address: SocketAddr = listener.local_addr().expect("it has one");
-    let (mut processes, mut streams, mut ports) = (Processes(Vec::new()), Vec::new(), Vec::new());
+    let (mut processes, mut streams, mut ports) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..count {
         let which = if i == 0 { FIRST } else { "other" };
         let command = Command::new(&own).args([PASS_ON, &address.to_string(), which]).spawn();
-        processes.0.push(command.expect("it starts"));
+        processes.push(Measured(command.expect("it starts")));
         let (mut stream, _) = listener.accept().expect("it connects");
         stream.set_nodelay(true).expect("a socket");
         ports.push(read_port(&mut stream));
@@ -87,7 +76,7 @@ pub fn measure(count: usize) -> Figures {
     for (stream, seen) in streams.into_iter().zip(&seen) {
         reader(stream, seen.clone(), began);
     }
-    let pids = processes.0.iter().map(Child::id).collect();
+    let pids = processes.iter().map(|process| process.0.id()).collect();
     let mut subject = Subject { began, publisher: Box::new(first), seen, pids };
     subject.singles(0.0).map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -230,9 +230,10 @@ pub fn reader(mut from: TcpStream, seen: Arc<Seen>, began: Instant) -> JoinHandl
 
 // ---- mosquitto ----
 
-struct Broker(Child);
+/// A process that ends with what it is measured for.
+pub struct Measured(pub Child);
 
-impl Drop for Broker {
+impl Drop for Measured {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -274,7 +275,7 @@ pub fn mosquitto(folder: &Path, count: usize, qos: u8) -> Figures {
     let mut command = Command::new(folder.join("usr/sbin/mosquitto"));
     command.arg("-c").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null());
     command.env("LD_LIBRARY_PATH", libraries(folder));
-    let broker = Broker(command.spawn().expect("it starts"));
+    let broker = Measured(command.spawn().expect("it starts"));
     let (began, mut seen) = (Instant::now(), Vec::new());
     for number in 0..count {
         let mut subscriber = session(free, &format!("s{number}"));

@@ -5,7 +5,6 @@ use super::{Events, reaches_all};
 use crate::context::Cx;
 use crate::failure::Links;
 use crate::rules::Settings;
-use crate::time::Instant;
 use crate::wire::message::{Address, EventId};
 
 /// From how many others an own event has to come back; one less where this node sends it to everybody itself.
@@ -19,12 +18,12 @@ impl Events<'_> {
 
     /// An own event came back from somebody who has it.
     pub(super) fn came_back(&mut self, cx: &mut Cx<'_>, links: Links, id: EventId, from: Address) {
-        if let Some(sent) = self.confirm_own(links, &cx.config, id, from, true) {
-            cx.note_spread(sent);
+        if let Some(slot) = self.confirm_own(links, &cx.config, id, from, true) {
+            cx.note_spread(self.store.since(slot));
         }
     }
 
-    /// Somebody has an own event (`shown`), or will never take it. If with this it need not be held for others any more: when it was sent.
+    /// Somebody has an own event (`shown`), or will never take it. If with this it need not be held for others any more: its slot.
     fn confirm_own(
         &mut self,
         links: Links,
@@ -32,7 +31,7 @@ impl Events<'_> {
         id: EventId,
         from: Address,
         shown: bool,
-    ) -> Option<Instant> {
+    ) -> Option<u16> {
         let slot = self.store.find(id).filter(|slot| self.store.is_pinned(*slot, Pin::Own))?;
         if links.live == 0 {
             // Nobody has been told it.
@@ -42,7 +41,7 @@ impl Events<'_> {
             self.store.confirm(slot, from.hash(), shown) as usize >= self.returns_needed(config, links);
         enough.then(|| {
             self.store.release_own(slot);
-            self.store.since(slot)
+            slot
         })
     }
 
@@ -50,9 +49,8 @@ impl Events<'_> {
     /// needed as there are others, and one of them has it; the rest have come after it.
     pub(crate) fn never_taken(&mut self, links: Links, config: &Settings, id: EventId, by: Address) -> bool {
         let all = self.returns_needed(config, links) == links.live;
-        let slot = self.store.find(id);
-        self.confirm_own(links, config, id, by, false).is_some()
-            && !(all && slot.is_some_and(|slot| self.store.was_shown(slot)))
+        let given_up = self.confirm_own(links, config, id, by, false);
+        given_up.is_some_and(|slot| !(all && self.store.was_shown(slot)))
     }
 
     /// From how many others an own event has to come back.

@@ -159,7 +159,8 @@ impl Events<'_> {
         seeds: &[Address],
         tx: &mut [u8],
     ) -> Option<(Address, usize)> {
-        while let Some((id, asked)) = self.pulls.stuck(cx.now, overdue(&cx.config, links), links.answered) {
+        let overdue = overdue(&cx.config, links);
+        while let Some((id, asked)) = self.pulls.stuck(cx.now, overdue, links.answered) {
             self.ask_another(cx, members, seeds, id, asked);
         }
         let provider = self.pulls.whom(cx.now)?;
@@ -170,7 +171,7 @@ impl Events<'_> {
         }
         let ids = packet.i_want(provider.token)?;
         let mut room = true;
-        cx.stats.pulls += self.pulls.ask(provider, cx.now, overdue(&cx.config, links), |id| {
+        cx.stats.pulls += self.pulls.ask(provider, cx.now, overdue, |id| {
             let fits = room && packet.push_item(&ids, &id);
             room = !Provider::is_unknowing(&provider);
             fits
